@@ -1,0 +1,49 @@
+"""The errors that a user may meet. Each says what is wrong, where, and what to do, in one to three lines."""
+
+from __future__ import annotations
+
+
+class ArchauditError(Exception):
+    """Something that keeps archaudit from answering; the command line shows it and exits with 2.
+
+    `message` says what is wrong and where; `hint`, when given, what to do about it.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type[ArchauditError], tuple[str, str | None]]:
+        return (type(self), (self.message, self.hint))
+
+
+class ConfigError(ArchauditError):
+    """The configuration is malformed, or names something that is not there."""
+
+
+class LoadError(ArchauditError):
+    """A reference does not lead to a model."""
+
+
+class InputError(ArchauditError):
+    """The description of a model's inputs cannot be read, or is missing."""
+
+
+class MeasureError(ArchauditError):
+    """A model was found but cannot be built, copied or run."""
+
+
+class SavedFileError(ArchauditError):
+    """A saved profile, baseline or report cannot be read: missing, truncated, or of another format version."""
+
+
+class OutputError(ArchauditError):
+    """A file cannot be written."""
+
+
+class WorkerError(ArchauditError):
+    """The process that measures a model died, hung or answered nonsense."""

@@ -1,0 +1,436 @@
+"""The immutable records that the rooms hand to each other, and their JSON.
+
+A record's fields are the keys of the JSON; keys may gain neighbours but never change their meaning without raising
+`FORMAT_VERSION`. Unknown keys are ignored on reading, so an older archaudit reads what a newer one of the same version wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from archaudit.errors import SavedFileError
+
+FORMAT_VERSION = 1
+
+Shape = tuple[int, ...]
+Outcome = Literal["passed", "failed", "inconclusive"]
+OperatorStatus = Literal["counted", "zero", "unknown"]
+AnyRecord = TypeVar("AnyRecord", bound="Record")
+Setting = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable record with JSON both ways."""
+
+
+class Cost(Record, frozen=True, kw_only=True):
+    """Additive costs of a module or a model; sums and differences are costs too.
+
+    `params`, `trainable_params` and `buffers` count elements; unique tensors only, each at its first owner. `flops` is twice `macs`,
+    the multiply-accumulates of dense contractions in one eval-mode forward pass. `activation_bytes` are the bytes of the tensors
+    that operators allocate (views and in-place results allocate nothing); `moved_bytes` the bytes that operators read and write.
+    """
+
+    params: int = 0
+    trainable_params: int = 0
+    buffers: int = 0
+    param_bytes: int = 0
+    flops: int = 0
+    macs: int = 0
+    activation_bytes: int = 0
+    moved_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.flops != 2 * self.macs:
+            raise ValueError(f"flops must be twice macs, not {self.flops} and {self.macs}")
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            params=self.params + other.params,
+            trainable_params=self.trainable_params + other.trainable_params,
+            buffers=self.buffers + other.buffers,
+            param_bytes=self.param_bytes + other.param_bytes,
+            flops=self.flops + other.flops,
+            macs=self.macs + other.macs,
+            activation_bytes=self.activation_bytes + other.activation_bytes,
+            moved_bytes=self.moved_bytes + other.moved_bytes,
+        )
+
+    def __sub__(self, other: Cost) -> Cost:
+        return self + (-other)
+
+    def __neg__(self) -> Cost:
+        return Cost(
+            params=-self.params,
+            trainable_params=-self.trainable_params,
+            buffers=-self.buffers,
+            param_bytes=-self.param_bytes,
+            flops=-self.flops,
+            macs=-self.macs,
+            activation_bytes=-self.activation_bytes,
+            moved_bytes=-self.moved_bytes,
+        )
+
+
+def sum_costs(costs: Iterable[Cost]) -> Cost:
+    """The sum of any number of costs; zero for none. (One pass over ints: a plain `sum` makes a record for each term.)"""
+    fields = Cost.__struct_fields__
+    sums = [0] * len(fields)
+    for cost in costs:
+        for position, field in enumerate(fields):
+            sums[position] += getattr(cost, field)
+    return Cost(**dict(zip(fields, sums, strict=True)))
+
+
+class Peaks(Record, frozen=True, kw_only=True):
+    """What is not additive and never attributed to a module; None where it was not measured.
+
+    `activation_bytes`: the most bytes of activations alive at once in one forward pass without grad, inputs included.
+    `saved_bytes`: bytes kept for the backward pass when the same forward runs with grad.
+    """
+
+    activation_bytes: int | None = None
+    saved_bytes: int | None = None
+
+
+class InputRecord(Record, frozen=True, kw_only=True):
+    """One tensor that the model was run on; `name` is the keyword or position it was passed as."""
+
+    name: str
+    dtype: str
+    shape: Shape
+
+
+class InputSpec(Record, frozen=True, kw_only=True):
+    """One input as the user asked for it: `name` is None for a positional one."""
+
+    shape: Shape
+    dtype: str = "float32"
+    name: str | None = None
+
+
+class TensorRecord(Record, frozen=True, kw_only=True):
+    """A parameter or buffer held directly by a module.
+
+    `tied_to` names the first owner when this is another name of a tensor that was counted there. `used` says whether an operator
+    of the forward pass read it (None where that was not observed). `init` is the last operator that initialised it.
+    """
+
+    name: str
+    kind: Literal["parameter", "buffer"]
+    persistent: bool
+    shape: Shape
+    dtype: str
+    trainable: bool
+    tied_to: str | None = None
+    init: str | None = None
+    used: bool | None = None
+
+
+class Call(Record, frozen=True, kw_only=True):
+    """One call of a module: its place in the order of all calls, tensor shapes in and out, and the modules that made its inputs."""
+
+    order: int
+    inputs: tuple[Shape, ...]
+    outputs: tuple[Shape, ...]
+    inputs_from: tuple[str, ...] = ()
+
+
+class ModuleRecord(Record, frozen=True, kw_only=True):
+    """One module: its own direct cost, and the total of itself and all its descendants. Children follow from the paths."""
+
+    path: str
+    type: str
+    settings: dict[str, Setting] = {}
+    own: Cost
+    total: Cost
+    flops_complete: bool = True
+    tensors: tuple[TensorRecord, ...] = ()
+    calls: tuple[Call, ...] = ()
+
+
+class FlowNode(Record, frozen=True, kw_only=True):
+    """A node of the forward graph: `op` is `input`, `call` (a module without children, `module` its path) or an operator's name
+    (run by `module` itself, between the calls of its children). `inputs` are ids of earlier nodes."""
+
+    id: int
+    op: str
+    module: str
+    inputs: tuple[int, ...] = ()
+    shape: Shape | None = None
+    dtype: str | None = None
+
+
+class OpRecord(Record, frozen=True, kw_only=True):
+    """All runs of one operator: how often, what was made of it, its FLOPs, and the modules that ran it."""
+
+    name: str
+    count: int
+    status: OperatorStatus
+    flops: int
+    modules: tuple[str, ...]
+
+
+class Ledger(Record, frozen=True, kw_only=True):
+    """Every operator of the forward pass accounted for: counted, declared zero, or unknown; and what was assumed on the way."""
+
+    counted: int = 0
+    zero: int = 0
+    unknown: int = 0
+    operators: tuple[OpRecord, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+
+class WitnessRow(Record, frozen=True, kw_only=True):
+    """What a witness says of one module (inclusive of its children); None where it says nothing. `flops` = 2 x `macs`."""
+
+    params: int | None = None
+    macs: int | None = None
+    output_shape: Shape | None = None
+
+
+class Witness(Record, frozen=True, kw_only=True):
+    """A second counter's account of the same model: never the answer, always shown beside it.
+
+    `reason` says why it was left out (then everything else is empty). `macs_by_operator` and `unsupported` are counts by
+    operator name, `uncalled` the paths of modules that it believes never ran.
+    """
+
+    reason: str | None = None
+    totals: WitnessRow = WitnessRow()
+    modules: dict[str, WitnessRow] = {}
+    macs_by_operator: dict[str, int] = {}
+    unsupported: dict[str, int] = {}
+    uncalled: tuple[str, ...] = ()
+
+
+class Latency(Record, frozen=True, kw_only=True):
+    """Measured forward time on a named device, raw samples kept; everything else is derived from them.
+
+    `samples_s` are uninstrumented end-to-end times of one forward pass; `modules_s` maps a path to the inclusive times of that
+    module, one for each instrumented pass.
+    """
+
+    device: str
+    method: str
+    threads: int | None = None
+    warmup: int = 0
+    samples_s: tuple[float, ...] = ()
+    modules_s: dict[str, tuple[float, ...]] = {}
+
+
+class Environment(Record, frozen=True, kw_only=True):
+    """The machine and versions that a profile was made with."""
+
+    archaudit: str
+    python: str
+    torch: str
+    platform: str
+    packages: dict[str, str] = {}
+
+
+class Provenance(Record, frozen=True, kw_only=True):
+    """What varies by machine and version, kept apart so that committed files do not: the environment, and how the model was run.
+
+    `rung` is the step of the ladder that worked: `meta`, `deferred`, `fake` or `real`; `rungs_failed` says why earlier ones did not.
+    """
+
+    environment: Environment
+    rung: str
+    rungs_failed: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+class Profile(Record, frozen=True, kw_only=True):
+    """Everything measured about one model with one input. Saved, it is a baseline."""
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    reference: str
+    inputs: tuple[InputRecord, ...] = ()
+    totals: Cost
+    peaks: Peaks = Peaks()
+    flops_complete: bool = True
+    modules: tuple[ModuleRecord, ...]
+    ledger: Ledger = Ledger()
+    ties: tuple[tuple[str, ...], ...] = ()
+    witnesses: dict[str, Witness] = {}
+    flow: tuple[FlowNode, ...] = ()
+    latency: Latency | None = None
+    provenance: Provenance | None = None
+
+
+class Match(Record, frozen=True, kw_only=True):
+    """A module before and the module after that it became; one side is None for a module that was removed or added."""
+
+    before_path: str | None
+    after_path: str | None
+    confidence: float
+    reason: str
+
+
+class ModuleDiff(Record, frozen=True, kw_only=True):
+    """What happened to one matched module. Rows are one-to-one: every module of each side stands in exactly one."""
+
+    before_path: str | None
+    after_path: str | None
+    changes: tuple[str, ...]
+    change_id: int | None = None
+    confidence: float = 1.0
+    reason: str = ""
+    settings_changed: dict[str, tuple[Setting, Setting]] = {}
+    own_delta: Cost
+    total_delta: Cost
+
+
+class Group(Record, frozen=True, kw_only=True):
+    """A named set of modules before and after, and what it cost: a section of the breakdown."""
+
+    name: str
+    before_paths: tuple[str, ...]
+    after_paths: tuple[str, ...]
+    before: Cost
+    after: Cost
+    delta: Cost
+
+
+class Diff(Record, frozen=True, kw_only=True):
+    """Two profiles, what happened to each module, and groups that partition both models; own deltas sum to `delta`."""
+
+    before: Profile
+    after: Profile
+    delta: Cost
+    flops_complete: bool
+    modules: tuple[ModuleDiff, ...]
+    groups: tuple[Group, ...] = ()
+
+
+class Check(Record, frozen=True, kw_only=True):
+    """One thing asked of a number: a budget, a comparison with a baseline, or a claim.
+
+    `model` is the side or name it is about; a claim about both sides (a ratio, a percentage) names `delta`. `comparison` is a key of
+    `judge.COMPARISONS`, `expected` the figure as written. `expect_outcome` is `failed` for a claim known to be false, with the
+    reason in `why`.
+    """
+
+    id: str
+    origin: Literal["budget", "baseline", "claim"]
+    model: str
+    metric: str
+    scope: str = ""
+    comparison: str
+    expected: str
+    before_scope: str | None = None
+    source: str | None = None
+    group: str | None = None
+    expect_outcome: Outcome = "passed"
+    why: str | None = None
+
+
+class Contributor(Record, frozen=True, kw_only=True):
+    """A module that grew: the path, and by how much of the check's metric."""
+
+    path: str
+    delta: int
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """A check with its answer. `actual` and `deviation` are unrounded, in the metric's unit; None where nothing was measured.
+
+    `limit` is the number that `expected` came to (3M is 3,000,000). For a claim, `finding` is `true` or `false` whatever was
+    expected of it; `outcome` is what the gate makes of that.
+    """
+
+    id: str
+    origin: Literal["budget", "baseline", "claim"]
+    model: str
+    metric: str
+    scope: str
+    comparison: str
+    expected: str
+    limit: float | None = None
+    actual: float | None = None
+    deviation: float | None = None
+    outcome: Outcome
+    reason: str
+    finding: Literal["true", "false", "unbound"] | None = None
+    source: str | None = None
+    group: str | None = None
+    why: str | None = None
+    contributors: tuple[Contributor, ...] = ()
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """All that a renderer may know: both profiles, the diff and the verdicts."""
+
+    format_version: int = FORMAT_VERSION
+    before: Profile
+    after: Profile
+    delta: Cost
+    flops_complete: bool
+    modules: tuple[ModuleDiff, ...]
+    groups: tuple[Group, ...] = ()
+    checks: tuple[Verdict, ...] = ()
+    outcome: Outcome
+
+
+class Recipe(Record, frozen=True, kw_only=True):
+    """How to get a model, without having built anything yet.
+
+    `build()` returns the module; it may be called again, under another device context, when a way of measuring fails. The inputs are
+    `inputs` when given, else what `example_inputs()` returns: a tensor, a tuple of arguments, a dict of keyword arguments, or a
+    pair `(args, kwargs)`. `sources` are the files that the model was read from; `assumptions` go to the ledger.
+    """
+
+    name: str
+    reference: str
+    build: Callable[[], Any]
+    inputs: tuple[InputSpec, ...] = ()
+    example_inputs: Callable[[], Any] | None = None
+    sources: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+
+def strip_provenance(profile: Profile) -> Profile:
+    """The profile as it is committed: without what varies by machine and version.
+
+    Operator lists go since another torch names operators otherwise (the ledger keeps its three counts); witnesses go since they
+    follow their own versions.
+    """
+    ledger = msgspec.structs.replace(profile.ledger, operators=())
+    return msgspec.structs.replace(profile, ledger=ledger, witnesses={}, provenance=None)
+
+
+def encode(record: Record) -> bytes:
+    """A record as JSON: indented, a newline at the end, the same bytes for the same record."""
+    return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1) + b"\n"
+
+
+def decode_profile(data: bytes, source: str) -> Profile:
+    """A saved profile; SavedFileError, naming `source`, when it is none."""
+    return _decode(data, source, Profile, "a saved profile", "Write it again: archaudit baseline, or archaudit profile -o.")
+
+
+def decode_report(data: bytes, source: str) -> Report:
+    """A saved report; SavedFileError, naming `source`, when it is none."""
+    return _decode(data, source, Report, "a saved report", "Write it again: archaudit compare BEFORE AFTER --format json.")
+
+
+class _Version(msgspec.Struct):
+    format_version: int
+
+
+def _decode(data: bytes, source: str, kind: type[AnyRecord], noun: str, hint: str) -> AnyRecord:
+    try:
+        version = msgspec.json.decode(data, type=_Version).format_version
+    except msgspec.MsgspecError as error:
+        raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
+    if version != FORMAT_VERSION:
+        raise SavedFileError(f"{source} has format version {version}; this archaudit reads version {FORMAT_VERSION}", hint)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
