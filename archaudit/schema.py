@@ -311,19 +311,22 @@ class Diff(Record, frozen=True, kw_only=True):
 class Check(Record, frozen=True, kw_only=True):
     """One thing asked of a number: a budget, a comparison with a baseline, or a claim.
 
-    `model` is the side or name it is about; a claim about both sides (a ratio, a percentage) names `delta`. `comparison` is a key of
-    `judge.COMPARISONS`, `expected` the figure as written. `expect_outcome` is `failed` for a claim known to be false, with the
-    reason in `why`.
+    `model` names the model it is about (as in the config; empty: the after side), `scope` the patterns over its paths. `against` is what it
+    is compared with, for comparisons that need two numbers: `baseline` (the model's own saved profile) or another model's name, there over
+    `against_scope` (None: the same scope). `comparison` is a key of `judge.COMPARISONS`, `expected` the figure as written.
+    `expect_outcome` is `failed` for a claim known to be false, with the reason in `why`; `group` names the section it stands beside,
+    `source` where it was written.
     """
 
     id: str
     origin: Literal["budget", "baseline", "claim"]
-    model: str
+    model: str = ""
     metric: str
-    scope: str = ""
+    scope: tuple[str, ...] = ("",)
     comparison: str
     expected: str
-    before_scope: str | None = None
+    against: str | None = None
+    against_scope: tuple[str, ...] | None = None
     source: str | None = None
     group: str | None = None
     expect_outcome: Outcome = "passed"
@@ -340,7 +343,7 @@ class Contributor(Record, frozen=True, kw_only=True):
 class Verdict(Record, frozen=True, kw_only=True):
     """A check with its answer. `actual` and `deviation` are unrounded, in the metric's unit; None where nothing was measured.
 
-    `limit` is the number that `expected` came to (3M is 3,000,000). For a claim, `finding` is `true` or `false` whatever was
+    `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is 3,000,000). For a claim, `finding` is `true` or `false` whatever was
     expected of it; `outcome` is what the gate makes of that.
     """
 
