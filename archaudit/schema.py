@@ -385,7 +385,7 @@ class Recipe(Record, frozen=True, kw_only=True):
 
     `build()` returns the module; it may be called again, under another device context, when a way of measuring fails. The inputs are
     `inputs` when given, else what `example_inputs()` returns: a tensor, a tuple of arguments, a dict of keyword arguments, or a
-    pair `(args, kwargs)`. `sources` are the files that the model was read from; `assumptions` go to the ledger.
+    pair `(args, kwargs)`. `instance` says that `build()` returns one and the same live model each time, which must stay as it is. `sources` are the files that the model was read from; `assumptions` go to the ledger.
     """
 
     name: str
@@ -393,6 +393,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     build: Callable[[], Any]
     inputs: tuple[InputSpec, ...] = ()
     example_inputs: Callable[[], Any] | None = None
+    instance: bool = False
     sources: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
 

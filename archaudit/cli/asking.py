@@ -1,0 +1,115 @@
+"""The options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from archaudit.worker.client import DEFAULT_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from archaudit.pipeline import Options
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def measuring_options(command: Command) -> Command:
+    """`--input`, `--config`, and how models are measured."""
+    for option in reversed(
+        (
+            click.option("--input", "inputs", multiple=True, metavar="SHAPE", help="1x3x512x512, or ids=int64[1,128]; several allowed."),
+            click.option(
+                "--config",
+                "config_path",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="Instead of archaudit.toml or pyproject.toml here or above.",
+            ),
+            click.option("--baselines", type=click.Path(path_type=Path), metavar="DIR", help="Where saved profiles are."),
+            click.option("--witnesses/--no-witnesses", default=True, help="Ask torchinfo and fvcore too (default: yes)."),
+            click.option("--isolation/--no-isolation", default=True, help="Measure each model in a process of its own (default: yes)."),
+            click.option(
+                "--timeout",
+                "timeout_s",
+                type=click.FloatRange(min=0, min_open=True),
+                default=DEFAULT_TIMEOUT_S,
+                metavar="SECONDS",
+                help=f"For each step of measuring (default: {DEFAULT_TIMEOUT_S:g}).",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def latency_option(command: Command) -> Command:
+    """`--latency`."""
+    return click.option(
+        "--latency", type=click.Choice(["off", "cpu"]), default="off", help="Time the forward pass, whole and by module (default: off)."
+    )(command)
+
+
+def format_option(command: Command) -> Command:
+    """`--format` and `-o`."""
+    command = click.option(
+        "--format",
+        "format_name",
+        type=click.Choice(["text", "json", "markdown", "html"]),
+        default="text",
+        help="What to print (default: text).",
+    )(command)
+    return click.option(
+        "-o",
+        "--output",
+        "folder",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Also write the report there, as .md, .html and .json.",
+    )(command)
+
+
+@contextmanager
+def asked_options(
+    inputs: tuple[str, ...],
+    config_path: Path | None,
+    baselines: Path | None,
+    witnesses: bool,
+    isolation: bool,
+    timeout_s: float,
+    latency: str = "off",
+) -> Iterator[Options]:
+    """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
+    from archaudit.config import find_config, load_config
+    from archaudit.pipeline import Options
+    from archaudit.worker import WorkerOptions
+
+    path = config_path or find_config(Path.cwd())
+    config = load_config(path) if path is not None else None
+    with _shown_progress() as notify:
+        yield Options(
+            config=config,
+            inputs=inputs,
+            baselines=baselines,
+            witnesses=witnesses,
+            latency="cpu" if latency == "cpu" else "off",
+            workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s),
+            notify=notify,
+        )
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Callable[[str], None]]:
+    """A line on standard error that says what is being done; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda stage: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text("starting")) as status:
+        yield lambda stage: status.update(Text(stage))

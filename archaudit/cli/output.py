@@ -1,0 +1,68 @@
+"""Printing and writing: all that leaves archaudit goes through here.
+
+Files appear whole or not at all: each is written beside its place under a temporary name and renamed when all are complete.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from archaudit.errors import OutputError
+
+
+def print_text(text: str) -> None:
+    """Prints a report as it is, with one newline at the end."""
+    stream = click.get_text_stream("stdout", errors="replace")
+    stream.write(text.rstrip("\n") + "\n")
+    stream.flush()
+
+
+def terminal_width() -> int:
+    """Columns to fill: the terminal's, COLUMNS, or a hundred in a pipe."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def wants_color() -> bool:
+    """Whether standard output is a terminal that did not ask for none (NO_COLOR)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def name_file(*names: str) -> str:
+    """A file name made of the names of models: never a path, never hidden, never long."""
+    parts = [re.sub(r"[^\w.=-]+", "-", name.replace("\\", "/").rpartition("/")[2]).strip("-.") for name in names]
+    return "-".join(part or "model" for part in parts)[:150]
+
+
+def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]:
+    """Writes each file into `folder` (made if needed): all of them, or none. Raises OutputError."""
+    written: list[tuple[Path, Path]] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".archaudit-")
+            written.append((Path(temporary), folder / name))
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+            Path(temporary).chmod(0o666 & ~_read_umask())
+        for temporary_path, path in written:
+            temporary_path.replace(path)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}", "Choose another folder with -o.") from error
+    finally:
+        for temporary_path, _ in written:
+            temporary_path.unlink(missing_ok=True)
+    return [path for _, path in written]
+
+
+def _read_umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,9 @@
+"""From a reference, as the user types it, to a recipe. Nothing is built here, and torch is imported only by what needs it."""
+
+from __future__ import annotations
+
+from archaudit.load.input_text import parse_inputs
+from archaudit.load.reference import Reference, parse_reference
+from archaudit.load.sources import SOURCES, load_recipe
+
+__all__ = ["SOURCES", "Reference", "load_recipe", "parse_inputs", "parse_reference"]

@@ -1,0 +1,207 @@
+"""Models from the user's own code: `path/to/file.py:Model`, `package.module:Model`; a class, a factory, or an instance."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from archaudit.errors import LoadError
+from archaudit.load.reference import Reference
+from archaudit.schema import InputSpec, Recipe
+
+
+def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
+    """The recipe for a class, factory or instance in a Python file or module. Its own `example_inputs()`, if any, is the default input."""
+    python_module = _import_file(reference) if reference.kind == "file" else _import_module(reference)
+    found = _find_attribute(python_module, reference)
+    example_inputs = getattr(python_module, "example_inputs", None)
+    source = getattr(python_module, "__file__", None)
+    assumptions = ()
+    if not inputs and callable(example_inputs):
+        assumptions = (f"the input is what example_inputs() of {Path(source or reference.target).name} returns",)
+    return Recipe(
+        name=name,
+        reference=reference.text,
+        build=_make_builder(found, reference),
+        inputs=inputs,
+        example_inputs=example_inputs if callable(example_inputs) else None,
+        instance=isinstance(found, nn.Module),
+        sources=(source,) if source else (),
+        assumptions=assumptions,
+    )
+
+
+def _make_builder(found: Any, reference: Reference) -> Any:
+    if isinstance(found, nn.Module):
+        if reference.arguments:
+            raise LoadError(f"{reference.text}: {reference.attribute} is a model already and takes no arguments")
+        return lambda: found
+    _check_arguments(found, reference)
+    return functools.partial(found, **reference.arguments)
+
+
+def _check_arguments(found: Any, reference: Reference) -> None:
+    """A constructor's missing or unknown arguments, told before it is run."""
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # builtins have none; calling them will tell
+        return
+    parameters = signature.parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    known = [parameter.name for parameter in parameters if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)]
+    unknown = [] if takes_any else [name for name in reference.arguments if name not in known]
+    if unknown:
+        raise LoadError(
+            f"{reference.text}: {reference.attribute} has no argument {unknown[0]!r}", f"It takes: {', '.join(known) or 'none'}."
+        )
+    missing = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.name not in reference.arguments
+    ]
+    if missing:
+        written = ", ".join(f"{name}=..." for name in missing)
+        raise LoadError(
+            f"{reference.text}: {reference.attribute} wants arguments: {', '.join(missing)}", f"Give them: '{reference.base}({written})'."
+        )
+
+
+def _find_attribute(python_module: ModuleType, reference: Reference) -> Any:
+    found: Any = python_module
+    for part in reference.attribute.split("."):
+        if not hasattr(found, part):
+            models = _list_models(python_module)
+            near = difflib.get_close_matches(reference.attribute, [*models, *_list_callables(python_module)], n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"Models there: {', '.join(models) or 'none'}."
+            raise LoadError(f"{reference.target} has no {reference.attribute!r}", hint)
+        found = getattr(found, part)
+    if isinstance(found, nn.Module) or (callable(found) and not isinstance(found, ModuleType)):
+        if not isinstance(found, type) or issubclass(found, nn.Module):
+            return found
+        raise LoadError(f"{reference.text}: {reference.attribute} is a class, but no nn.Module", _models_hint(python_module))
+    raise LoadError(f"{reference.text}: {reference.attribute} is a {type(found).__name__}, no model", _models_hint(python_module))
+
+
+def _models_hint(python_module: ModuleType) -> str:
+    models = ", ".join(_list_models(python_module)) or "none"
+    return f"It should be an nn.Module class, a function that returns one, or an instance. Models there: {models}."
+
+
+def _list_models(python_module: ModuleType) -> list[str]:
+    """The nn.Module classes and instances that the module defines itself."""
+    return [
+        name
+        for name, value in vars(python_module).items()
+        if isinstance(value, nn.Module)
+        or (isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == python_module.__name__)
+    ]
+
+
+def _list_callables(python_module: ModuleType) -> list[str]:
+    return [
+        name
+        for name, value in vars(python_module).items()
+        if callable(value) and getattr(value, "__module__", None) == python_module.__name__
+    ]
+
+
+def _import_module(reference: Reference) -> ModuleType:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(reference.target)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (reference.target == error.name or reference.target.startswith(f"{error.name}.")):
+            raise LoadError(
+                f"{reference.text}: there is no module {error.name!r}", "A file is named by its path: path/to/file.py:Model."
+            ) from error
+        raise _explain_import(reference, error) from error
+    except (Exception, SystemExit) as error:
+        raise _explain_import(reference, error) from error
+
+
+def _import_file(reference: Reference) -> ModuleType:
+    path = Path(reference.target).expanduser()
+    if not path.is_file():
+        raise LoadError(f"there is no file {reference.target}", _nearest_files(path))
+    path = path.resolve()
+    root, dotted = _find_package(path)
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    try:
+        if "." in dotted:
+            return importlib.import_module(dotted)
+        return _run_file(path, dotted)
+    except (Exception, SystemExit) as error:
+        raise _explain_import(reference, error) from error
+
+
+def _run_file(path: Path, name: str) -> ModuleType:
+    """The file as a module of its own name, or of a prefixed one where that name is taken by something else."""
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    name = name if known is None and importlib.util.find_spec(name) is None else f"archaudit_user_{name}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path.name} is not a Python file")
+    python_module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = python_module  # dataclasses and pickling look a class's module up by name
+    try:
+        spec.loader.exec_module(python_module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return python_module
+
+
+def _find_package(path: Path) -> tuple[Path, str]:
+    """The folder to import from and the dotted name: a file in a package is imported as part of it, so that relative imports work."""
+    parts, folder = [path.stem], path.parent
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(parts) if all(part.isidentifier() for part in parts) else path.stem
+
+
+def _nearest_files(path: Path) -> str:
+    folder = path.parent
+    names = [entry.name for entry in folder.iterdir() if entry.suffix == ".py"] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(str(folder / name) for name in near)}?"
+    return "Paths are relative to the current folder." if folder.is_dir() else f"There is no folder {folder} either."
+
+
+def _explain_import(reference: Reference, error: BaseException) -> LoadError:
+    """What an import met, with the user's own line that met it."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    if "torchvision::nms does not exist" in text:
+        from archaudit.load.torchvision_models import MISMATCH_HINT
+
+        return LoadError(f"{reference.text}: torch and torchvision do not match: {text}", MISMATCH_HINT)
+    if isinstance(error, SyntaxError) and error.filename:
+        return LoadError(
+            f"{reference.text} does not import: {text}", f"  {Path(error.filename).name}:{error.lineno}: {(error.text or '').strip()}"
+        )
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and not frame.filename.startswith("<")
+    ]
+    own = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
+    line = f"  {Path(own[-1].filename).name}:{own[-1].lineno}: {own[-1].line}" if own else None
+    return LoadError(f"{reference.text} does not import: {text}", line)

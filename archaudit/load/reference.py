@@ -1,0 +1,108 @@
+"""References: what a user types for a model, taken apart without running anything.
+
+Arguments are Python literals, read with `ast` and never evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from archaudit.errors import LoadError
+from archaudit.schema import Record
+
+Kind = Literal["name", "saved", "file", "module", "library"]
+
+# Libraries whose models go by name: `torchvision:resnet50`.
+LIBRARIES = ("torchvision", "timm", "transformers")
+
+_FORMS = "A reference is a name from the config, file.py:Model, package.module:Model, torchvision:NAME or a saved profile.json."
+_NAME = re.compile(r"^[^\W\d][\w.-]*$")
+_ATTRIBUTE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")
+
+
+class Reference(Record, frozen=True, kw_only=True):
+    """A reference in parts. `text` is as typed; `target` the name, file, module or library; `attribute` what to take from it.
+
+    `arguments` are keyword arguments for the class or factory; `base` is the text without them.
+    """
+
+    text: str
+    kind: Kind
+    target: str
+    attribute: str = ""
+    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        """The reference without its arguments: what budgets and claims name a model by."""
+        return self.target if self.kind in ("name", "saved") else f"{self.target}:{self.attribute}"
+
+    def spell(self) -> str:
+        """The reference as text again, with its present target and arguments."""
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.base}({arguments})" if arguments else self.base
+
+
+def parse_reference(text: str) -> Reference:
+    """A reference taken apart. Raises LoadError, saying what forms there are, for a text that is none."""
+    text = text.strip()
+    if not text:
+        raise LoadError("an empty reference names no model", _FORMS)
+    head, arguments = _split_arguments(text)
+    if head.endswith(".json") and ":" not in head.rpartition("/")[2]:
+        if arguments:
+            raise LoadError(f"{text}: a saved profile takes no arguments", _FORMS)
+        return Reference(text=text, kind="saved", target=head)
+    target, colon, attribute = head.rpartition(":")
+    if not colon:
+        if head.endswith(".py"):
+            raise LoadError(f"{text} names a file but no model in it", f"Write {head}:Model, with the class or factory to take.")
+        if not _NAME.match(head):
+            raise LoadError(f"{text!r} is not a reference", _FORMS)
+        return Reference(text=text, kind="name", target=head, arguments=arguments)
+    if target in LIBRARIES:
+        return Reference(text=text, kind="library", target=target, attribute=attribute, arguments=arguments)
+    if not _ATTRIBUTE.match(attribute):
+        raise LoadError(f"{text}: {attribute!r} is not the name of a class, factory or model", _FORMS)
+    is_file = target.endswith(".py") or "/" in target or "\\" in target
+    return Reference(text=text, kind="file" if is_file else "module", target=target, attribute=attribute, arguments=arguments)
+
+
+def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:
+    """`attr(a=1, b="x")` as head and literals; only a closing parenthesis at the end makes arguments."""
+    if not text.endswith(")"):
+        return text, {}
+    for start in [match.start() for match in re.finditer(r"\(", text)]:
+        arguments = _read_call("f" + text[start:])
+        if arguments is not None:
+            return text[:start], _read_literals(text, arguments)
+    raise LoadError(
+        f"{text}: the arguments in parentheses cannot be read", "Write keyword arguments with literal values: Model(width=0.5, depth=3)."
+    )
+
+
+def _read_call(source: str) -> ast.Call | None:
+    try:
+        tree = ast.parse(source, mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    return tree.body if isinstance(tree.body, ast.Call) and isinstance(tree.body.func, ast.Name) else None
+
+
+def _read_literals(text: str, call: ast.Call) -> dict[str, Any]:
+    hint = "Arguments are keywords with literal values: Model(width=0.5, name='tiny', sizes=[1, 2])."
+    if call.args:
+        raise LoadError(f"{text}: arguments need their names", hint)
+    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            raise LoadError(f"{text}: ** is not possible here", hint)
+        try:
+            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+            raise LoadError(f"{text}: the value of {keyword.arg} is not a literal", hint) from error
+    return arguments

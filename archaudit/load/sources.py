@@ -1,0 +1,29 @@
+"""SOURCES: for each kind of reference, the function that makes a recipe of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from archaudit.errors import LoadError
+from archaudit.load.reference import Reference
+from archaudit.schema import InputSpec, Recipe
+
+# Kind of reference, or library, to the file here that loads it: each has one function `load(reference, inputs) -> Recipe`.
+SOURCES: dict[str, str] = {
+    "file": "python_source",
+    "module": "python_source",
+    "torchvision": "torchvision_models",
+}
+
+
+def load_recipe(reference: Reference, inputs: tuple[InputSpec, ...] = (), name: str | None = None) -> Recipe:
+    """The recipe for a parsed reference of any kind but `name` and `saved`, which lead to others.
+
+    `inputs` overrides what the source would run the model on; `name` is what reports call it. Raises LoadError.
+    """
+    key = reference.target if reference.kind == "library" else reference.kind
+    if key not in SOURCES:
+        raise LoadError(f"{reference.text}: there is no source of models called {key!r}", f"Known: {', '.join(sorted(SOURCES))}.")
+    load: Callable[[Reference, tuple[InputSpec, ...], str], Recipe] = import_module(f"archaudit.load.{SOURCES[key]}").load
+    return load(reference, inputs, name or reference.text)

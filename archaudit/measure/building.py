@@ -1,0 +1,99 @@
+"""Building a recipe's model on each rung of the ladder. Each way returns the model and the context to run it in."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from archaudit.errors import LoadError
+from archaudit.measure.copying import copy_to_meta, empty_like_meta, is_on_meta
+from archaudit.schema import Recipe
+
+Built = tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]
+
+
+def build_on_meta(recipe: Recipe) -> Built:
+    """The constructor and forward both run under the meta device."""
+    with torch.device("meta"):
+        model = _build_module(recipe)
+    return (model if is_on_meta(model) else copy_to_meta(model)), _on_meta
+
+
+def build_deferred(recipe: Recipe) -> Built:
+    """The constructor runs on real tensors; parameters turn to meta as they are registered, everything else afterwards."""
+    with _parameters_to_meta():
+        model = _build_module(recipe)
+    return copy_to_meta(model), _on_meta
+
+
+def build_fake(recipe: Recipe) -> Built:
+    """The constructor and forward both run on fake CPU tensors."""
+    from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode:
+        model = _build_module(recipe)
+    if recipe.instance:
+        with FakeCopyMode(mode):
+            model = copy.deepcopy(model)
+    return model, lambda: mode
+
+
+def build_real(recipe: Recipe) -> Built:
+    """Everything for real, on the CPU. A model that existed before is copied, so that it stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # random weights, but the same ones each time
+        model = _build_module(recipe)
+    if recipe.instance:
+        model = copy.deepcopy(model)
+    return model, _seeded
+
+
+def build_copied(inputs: Any) -> Any:
+    """Inputs with every tensor on the meta device."""
+    return copy_to_meta(inputs, "the input")
+
+
+def _build_module(recipe: Recipe) -> nn.Module:
+    model = recipe.build()
+    if not isinstance(model, nn.Module):
+        raise LoadError(f"{recipe.reference} made a {type(model).__name__}, not an nn.Module")
+    return model
+
+
+def _on_meta() -> AbstractContextManager[Any]:
+    return torch.device("meta")
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@contextmanager
+def _parameters_to_meta() -> Iterator[None]:
+    """While open, a parameter becomes an empty meta parameter when a module registers it; one real parameter always the same one."""
+    original = nn.Module.register_parameter
+    copies: dict[int, tuple[weakref.ref[nn.Parameter], nn.Parameter]] = {}
+
+    def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is None or parameter.device.type == "meta":
+            return original(module, name, parameter)
+        known = copies.get(id(parameter))
+        if known is None or known[0]() is not parameter:
+            known = copies[id(parameter)] = weakref.ref(parameter), empty_like_meta(parameter)  # type: ignore[assignment]
+        return original(module, name, known[1])
+
+    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = original  # type: ignore[method-assign]

@@ -1,0 +1,84 @@
+"""A copy of a live model with the same structure and no values: what was measured is never the user's own object.
+
+`copy.deepcopy` walks the model; every tensor that it meets, registered or a plain attribute, is replaced by an empty one on the meta
+device. Ties survive, because deepcopy's memo maps one tensor to one copy. (`.to("meta")` would untie weights, and
+`functional_call` with meta parameters misses plain attributes and corrupts modules registered twice.)
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedTensorMixin
+
+from archaudit.errors import MeasureError
+from archaudit.measure.params import iterate_tensors
+from archaudit.measure.tree import walk_tree
+
+
+def copy_to_meta(value: Any, what: str = "the model") -> Any:
+    """A deep copy of a model, or of inputs, with every tensor on the meta device. Raises MeasureError when it cannot be copied."""
+    with _empty_tensor_copies():
+        try:
+            return copy.deepcopy(value)
+        except Exception as error:
+            raise MeasureError(
+                f"{what} cannot be copied: {type(error).__name__}: {error}",
+                "archaudit measures a copy so that yours stays untouched; pass a reference or a factory instead.",
+            ) from error
+
+
+def is_on_meta(model: nn.Module) -> bool:
+    """Whether every registered tensor is on the meta device."""
+    return all(tensor.device.type == "meta" for module in walk_tree(model).modules for _, tensor, _, _ in iterate_tensors(module))
+
+
+def empty_like_meta(tensor: torch.Tensor) -> torch.Tensor:
+    """An empty meta tensor with the shape, strides and dtype of `tensor`; a Parameter for a Parameter, on or off for grad alike."""
+    if isinstance(tensor, UninitializedTensorMixin):
+        return type(tensor)(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype)  # type: ignore[call-arg]
+    if tensor.layout is torch.strided and not tensor.is_quantized:
+        empty = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+    else:
+        empty = torch.empty(tensor.size(), dtype=tensor.dtype, device="meta")
+    if isinstance(tensor, nn.Parameter):
+        parameter = nn.Parameter(empty, requires_grad=tensor.requires_grad)
+        parameter.__dict__.update(tensor.__dict__)
+        return parameter
+    return empty.requires_grad_(tensor.requires_grad)
+
+
+@contextmanager
+def _empty_tensor_copies() -> Iterator[None]:
+    """While open, deepcopy of a tensor makes an empty meta tensor."""
+
+    def deepcopy_empty(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+        if id(tensor) not in memo:
+            memo[id(tensor)] = empty_like_meta(tensor)
+        return memo[id(tensor)]  # type: ignore[no-any-return]
+
+    # copy.deepcopy looks in its dispatch table by class before it asks for __deepcopy__, so nothing of torch is replaced
+    table: dict[type, Any] = copy._deepcopy_dispatch  # type: ignore[attr-defined]
+    kinds = [torch.Tensor, nn.Parameter, *_subclasses(torch.Tensor)]
+    previous = {kind: table.get(kind) for kind in kinds}
+    try:
+        for kind in kinds:
+            table[kind] = deepcopy_empty
+        yield
+    finally:
+        for kind, function in previous.items():
+            if function is None:
+                table.pop(kind, None)
+            else:
+                table[kind] = function
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    for subclass in type.__subclasses__(kind):
+        yield subclass
+        yield from _subclasses(subclass)

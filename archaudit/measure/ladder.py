@@ -1,0 +1,168 @@
+"""The ladder of ways to build and run a recipe, cheapest and safest first. The rung that worked is told.
+
+1. `meta`: built and run under the meta device: no memory, no arithmetic, any size.
+2. `deferred`: the constructor runs for real, but parameters become meta tensors as they are registered (for constructors that do
+   arithmetic on tensors, which meta cannot); ties survive, since one real parameter becomes one meta parameter.
+3. `fake`: fake CPU tensors, which know a few values that meta tensors do not.
+4. `answered`: meta again, where a boolean that depends on values is answered both ways; complete only if both cost the same.
+5. `real`: real tensors on the CPU, for models that are small enough; then the numbers hold for this input and these weights.
+
+A rung may fail in the constructor or in forward. When two rungs of different kinds (meta and fake) meet the very same error, it is the
+model's own, and the ladder ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from archaudit.errors import ArchauditError, MeasureError
+from archaudit.measure.building import build_copied, build_deferred, build_fake, build_on_meta, build_real
+from archaudit.measure.deep_stack import run_deep
+from archaudit.measure.failures import Attempt, explain_failures
+from archaudit.measure.inputs import make_inputs
+from archaudit.measure.tape import Tape, record_tape
+from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.schema import Recipe
+
+# A real forward holds all weights and the live activations at once. Two GiB of weights are safe on a CI machine of 7 GiB, where
+# building them (random initialisation) takes seconds rather than minutes.
+REAL_PARAM_BYTES_LIMIT = 2 * 2**30
+
+
+@dataclass(slots=True)
+class Run:
+    """A model that was built and ran: with what, how, and what was met on the way. `context` is to be open whenever it runs again."""
+
+    model: nn.Module
+    tree: ModuleTree
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tape: Tape
+    rung: str
+    context: Callable[[], AbstractContextManager[Any]]
+    assumptions: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    complete: bool = True
+
+
+@dataclass(slots=True)
+class _Climb:
+    """What is known so far: failed attempts, and the size of the weights once some rung could build the model."""
+
+    recipe: Recipe
+    attempts: list[Attempt] = field(default_factory=list)
+    param_bytes: int | None = None
+
+
+def climb(recipe: Recipe) -> Run:
+    """Builds and runs `recipe` on the first rung that works. Raises MeasureError with the truest of the errors when none does."""
+    state = _Climb(recipe)
+    for rung, builder in (
+        ("meta", build_on_meta),
+        ("deferred", build_deferred),
+        ("fake", build_fake),
+        ("answered", None),
+        ("real", build_real),
+    ):
+        if rung == "answered":
+            run = _climb_answered(state)
+        elif rung == "real" and not _is_small_enough(state):
+            break
+        else:
+            assert builder is not None
+            run = _attempt(state, rung, builder)
+        if run is not None:
+            run.failures = tuple(attempt.summarise() for attempt in state.attempts)
+            return run
+        if _is_models_own(state.attempts):
+            break
+    raise explain_failures(recipe, state.attempts)
+
+
+def _attempt(
+    state: _Climb,
+    rung: str,
+    builder: Callable[[Recipe], tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]],
+    *,
+    boolean_answer: bool | None = None,
+) -> Run | None:
+    attempt = Attempt(rung)
+    started: list[Tape] = []
+    try:
+        model, context = builder(state.recipe)
+        tree = walk_tree(model)
+        state.param_bytes = max(state.param_bytes or 0, _count_param_bytes(model))
+        attempt.tree, attempt.built = tree, True
+        model.eval()
+        with context():
+            args, kwargs = make_inputs(state.recipe)
+        if rung in ("meta", "deferred", "answered"):
+            args, kwargs = build_copied((args, kwargs))
+        attempt.inputs = (args, kwargs)
+
+        def run() -> Tape:
+            with context():
+                return record_tape(tree, args, kwargs, boolean_answer=boolean_answer, into=started)
+
+        tape = run_deep(run, max(tree.depths, default=0))
+    except ArchauditError as error:
+        if not isinstance(error, MeasureError):
+            raise
+        attempt.error = error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's model may raise anything; it is kept and reported
+        attempt.error = error
+        attempt.locate(started)
+    else:
+        return Run(model, tape.tree, args, kwargs, tape, rung, context, tuple(tape.assumptions))
+    state.attempts.append(attempt)
+    return None
+
+
+def _climb_answered(state: _Climb) -> Run | None:
+    """Both answers to every boolean: worth trying only where the meta run stopped at reading a value."""
+    if not any(attempt.rung in ("meta", "deferred") and attempt.asked_for_a_value() for attempt in state.attempts):
+        return None
+    builder = build_on_meta if any(attempt.rung == "meta" and attempt.built for attempt in state.attempts) else build_deferred
+    yes = _attempt(state, "answered", builder, boolean_answer=True)
+    no = _attempt(state, "answered", builder, boolean_answer=False)
+    if yes is None or no is None or not yes.tape.assumptions:
+        return None
+    if _costs_by_module(yes.tape) == _costs_by_module(no.tape):
+        yes.assumptions = tuple(f"{text}, and both ways cost the same" for text in yes.assumptions)
+        return yes
+    if _is_small_enough(state):
+        return None  # the real rung will tell which branch is taken
+    yes.assumptions = tuple(f"{text}, and the costs differ: the FLOPs are incomplete" for text in yes.assumptions)
+    yes.complete = False
+    return yes
+
+
+def _costs_by_module(tape: Tape) -> list[tuple[int, int]]:
+    costs = [[0, 0] for _ in tape.tree.modules]
+    for entry in tape.entries:
+        costs[entry.module][0] += entry.work.macs
+        costs[entry.module][1] += entry.work.status == "unknown"
+    return [(macs, unknown) for macs, unknown in costs]
+
+
+def _is_small_enough(state: _Climb) -> bool:
+    return (state.param_bytes or 0) <= REAL_PARAM_BYTES_LIMIT
+
+
+def _is_models_own(attempts: list[Attempt]) -> bool:
+    """Whether a meta and a fake run met the very same error."""
+    messages = {attempt.rung: attempt.signature() for attempt in attempts}
+    return (
+        "fake" in messages
+        and messages["fake"] in (messages.get("meta"), messages.get("deferred"))
+        and not any(attempt.asked_for_a_value() for attempt in attempts)
+    )
+
+
+def _count_param_bytes(model: nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters() if not nn.parameter.is_lazy(parameter))

@@ -1,0 +1,96 @@
+"""Parameters and buffers: which module holds which tensor, which are one tensor under several names, and what they cost.
+
+Each unique tensor counts once, at its first owner in `named_modules()` order; every other name of it is `tied_to` that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedTensorMixin
+
+from archaudit.measure.tree import ModuleTree
+from archaudit.schema import TensorRecord
+
+
+@dataclass(slots=True)
+class Holdings:
+    """What one module holds directly: its tensors, and the counts of those that it is the first to own."""
+
+    tensors: list[TensorRecord] = field(default_factory=list)
+    params: int = 0
+    trainable_params: int = 0
+    buffers: int = 0
+    param_bytes: int = 0
+
+
+def read_holdings(tree: ModuleTree, used: Collection[int] | None = None) -> tuple[list[Holdings], tuple[tuple[str, ...], ...]]:
+    """The holdings of each module of the tree, and the groups of names that are one tensor.
+
+    `used` holds the storage keys (`storage_key`) of the tensors that the forward pass read; None when it was not run.
+    """
+    owners: dict[int, str] = {}
+    groups: dict[int, list[str]] = {}
+    holdings = []
+    for module, path in zip(tree.modules, tree.paths, strict=True):
+        held = Holdings()
+        for name, tensor, kind, persistent in iterate_tensors(module):
+            full = f"{path}.{name}" if path else name
+            owner = owners.setdefault(id(tensor), full)
+            groups.setdefault(id(tensor), []).append(full)
+            held.tensors.append(_describe(name, tensor, kind, persistent, tied_to=owner if owner != full else None, used=used))
+            if owner == full:
+                _add_cost(held, tensor, kind)
+        holdings.append(held)
+    return holdings, tuple(tuple(names) for names in groups.values() if len(names) > 1)
+
+
+def iterate_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor, str, bool]]:
+    """The tensors registered on `module` itself: name, tensor, `parameter` or `buffer`, and whether a checkpoint keeps it."""
+    tables = (("parameter", module._parameters), ("buffer", module._buffers))
+    transient = getattr(module, "_non_persistent_buffers_set", set())
+    for kind, table in tables:
+        for name in list(table.keys()):
+            tensor = table[name]
+            if tensor is not None:
+                yield name, tensor, kind, name not in transient
+
+
+def storage_key(tensor: torch.Tensor) -> int:
+    """What two tensors have in common exactly when they share memory; 0 for a tensor without a storage (sparse, say)."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def _describe(
+    name: str, tensor: torch.Tensor, kind: str, persistent: bool, *, tied_to: str | None, used: Collection[int] | None
+) -> TensorRecord:
+    lazy = isinstance(tensor, UninitializedTensorMixin)
+    return TensorRecord(
+        name=name,
+        kind="parameter" if kind == "parameter" else "buffer",
+        persistent=persistent,
+        shape=() if lazy else tuple(int(size) for size in tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        trainable=kind == "parameter" and tensor.requires_grad,
+        tied_to=tied_to,
+        used=None if used is None or lazy else storage_key(tensor) in used,
+    )
+
+
+def _add_cost(held: Holdings, tensor: torch.Tensor, kind: str) -> None:
+    if isinstance(tensor, UninitializedTensorMixin):
+        return  # a lazy parameter that the forward pass never gave a shape has no elements yet
+    count = tensor.numel()
+    if kind == "buffer":
+        held.buffers += count
+        return
+    held.params += count
+    held.param_bytes += count * tensor.element_size()
+    if tensor.requires_grad:
+        held.trainable_params += count

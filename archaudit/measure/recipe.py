@@ -1,0 +1,68 @@
+"""measure_recipe: from a recipe to a Profile."""
+
+from __future__ import annotations
+
+import msgspec
+import torch
+
+from archaudit.measure.assemble import assemble_ledger, assemble_modules
+from archaudit.measure.environment import read_environment
+from archaudit.measure.inputs import describe_inputs
+from archaudit.measure.ladder import Run, climb
+from archaudit.measure.params import read_holdings
+from archaudit.measure.purity import unchanged_globals
+from archaudit.measure.saved import measure_saved_bytes
+from archaudit.measure.witnesses import consult_witnesses
+from archaudit.schema import ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness
+
+
+def measure_recipe(recipe: Recipe, *, witnesses: bool = True) -> Profile:
+    """Builds and runs the recipe's model, without real arithmetic where that is possible, and returns its profile.
+
+    `witnesses` says whether torchinfo and fvcore are asked too. Raises LoadError, InputError or MeasureError when the model cannot be
+    built or run. The process is left as it was.
+    """
+    with unchanged_globals():
+        run = climb(recipe)
+        return describe_run(recipe, run, _ask_witnesses(run) if witnesses else {})
+
+
+def describe_run(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
+    """The profile of a model that ran."""
+    holdings, ties = read_holdings(run.tree, run.tape.used_storages)
+    modules = assemble_modules(run.tape, holdings)
+    if not run.complete:
+        modules = _mark_incomplete(modules)
+    saved_bytes, refusal = measure_saved_bytes(run)
+    assumptions = (*recipe.assumptions, *run.assumptions, *_tell_rung(run), *((refusal,) if refusal else ()))
+    return Profile(
+        name=recipe.name,
+        reference=recipe.reference,
+        inputs=describe_inputs(run.args, run.kwargs),
+        totals=modules[0].total,
+        peaks=Peaks(activation_bytes=run.tape.peak_activation_bytes, saved_bytes=saved_bytes),
+        flops_complete=modules[0].flops_complete,
+        modules=modules,
+        ledger=assemble_ledger(run.tape, assumptions),
+        ties=ties,
+        witnesses=witnesses,
+        flow=run.tape.flow.to_records(run.tree.paths),
+        provenance=Provenance(environment=read_environment(), rung=run.rung, rungs_failed=run.failures, sources=recipe.sources),
+    )
+
+
+def _tell_rung(run: Run) -> tuple[str, ...]:
+    if run.rung == "real":
+        return ("it could not be run without values, so it was run for real: the numbers hold for this input and these random weights",)
+    return ()
+
+
+def _mark_incomplete(modules: tuple[ModuleRecord, ...]) -> tuple[ModuleRecord, ...]:
+    """A model whose branches cost differently has no complete FLOPs anywhere: which branch is taken is not known."""
+    return tuple(msgspec.structs.replace(module, flops_complete=False) for module in modules)
+
+
+def _ask_witnesses(run: Run) -> dict[str, Witness]:
+    names = {id(module): path for module, path in zip(run.tree.modules, run.tree.paths, strict=True)}
+    with run.context(), torch.no_grad():
+        return consult_witnesses(run.model, run.args, run.kwargs, names)

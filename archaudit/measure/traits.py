@@ -1,0 +1,43 @@
+"""What an operator does to memory, read from its schema: makes a view, writes in place, gathers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """`is_view`: every tensor that it returns shares memory with an argument that it does not write. `written`: positions and names of the
+    arguments that it writes in place. `gathers`: it reads only as much of its first argument as it writes out (a table lookup)."""
+
+    name: str
+    is_view: bool
+    written_positions: tuple[int, ...]
+    written_names: tuple[str, ...]
+    gathers: bool
+
+
+# Operators that read single rows or elements of a table: counting the whole table as moved would overstate an embedding
+# lookup by the size of the vocabulary.
+_GATHERING = frozenset(
+    {"aten::embedding", "aten::index", "aten::index_select", "aten::gather", "aten::take", "aten::_embedding_bag", "aten::_unsafe_index"}
+)
+
+
+@cache
+def read_traits(operator: Any) -> Traits:
+    """The traits of an operator; one without a schema (a higher-order operator) neither views nor writes."""
+    schema = getattr(operator, "_schema", None)
+    if schema is None:
+        return Traits(f"higher_order::{operator}", False, (), (), False)
+    positions, names = [], []
+    for number, argument in enumerate(schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            names.append(argument.name)
+            if not argument.kwarg_only:
+                positions.append(number)
+    returned = [result.alias_info for result in schema.returns]
+    is_view = bool(returned) and all(alias is not None and not alias.is_write for alias in returned)
+    return Traits(schema.name, is_view and not names, tuple(positions), tuple(names), schema.name in _GATHERING)

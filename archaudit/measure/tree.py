@@ -1,0 +1,126 @@
+"""The module tree of a model: paths, settings and children, by walking `_modules` directly.
+
+torch's own lookups (`get_submodule`, `named_children`) fail on names with dots or empty names, which a model may well have;
+this walk takes any name, and any depth, since it does not recurse.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from archaudit.schema import Setting
+
+# A longer list is data, not a hyperparameter.
+_LONGEST_SETTING = 64
+_DEEPEST_SETTING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleTree:
+    """Every module of a model once, in `named_modules()` order, root first.
+
+    `parents[i]` is the position of the module under which the i-th was first found (-1 for the root); `positions` maps
+    `id(module)` to its position; `is_leaf[i]` says whether it has no submodules. All sequences have one entry a module.
+    """
+
+    modules: tuple[nn.Module, ...]
+    paths: tuple[str, ...]
+    parents: tuple[int, ...]
+    depths: tuple[int, ...]
+    is_leaf: tuple[bool, ...]
+    positions: dict[int, int]
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+
+def walk_tree(model: nn.Module) -> ModuleTree:
+    """The tree of `model`; a module that stands under several names is listed once, under the first."""
+    modules: list[nn.Module] = []
+    paths: list[str] = []
+    parents: list[int] = []
+    depths: list[int] = []
+    is_leaf: list[bool] = []
+    positions: dict[int, int] = {}
+    taken: set[str] = set()
+    pending: list[tuple[nn.Module, str, int, int]] = [(model, "", -1, 0)]
+    while pending:
+        module, path, parent, depth = pending.pop()
+        if id(module) in positions:
+            continue
+        path = _make_unique(path, taken)
+        position = positions[id(module)] = len(modules)
+        modules.append(module)
+        paths.append(path)
+        parents.append(parent)
+        depths.append(depth)
+        children = list(iterate_children(module))
+        is_leaf.append(not children)
+        for name, child in reversed(children):
+            pending.append((child, f"{path}.{name}" if parent >= 0 or path else name, position, depth + 1))
+    return ModuleTree(tuple(modules), tuple(paths), tuple(parents), tuple(depths), tuple(is_leaf), positions)
+
+
+def iterate_children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The direct submodules by name; empty slots are passed over."""
+    children = module._modules
+    # a ScriptModule's table is a view of C++ objects without `values()` of its own
+    for name in list(children.keys()):
+        child = children[name]
+        if child is not None:
+            yield name, child
+
+
+def _make_unique(path: str, taken: set[str]) -> str:
+    """The path itself, unless a child's hostile name made it equal to another's: `a.b` beside `a` > `b`; then `a.b#2`."""
+    unique, number = path, 2
+    while unique in taken:
+        unique, number = f"{path}#{number}", number + 1
+    taken.add(unique)
+    return unique
+
+
+def read_settings(module: nn.Module) -> dict[str, Setting]:
+    """A module's hyperparameters: its public attributes with plain values, and whether it has a bias.
+
+    Functions (an activation kept as an attribute) stand as their names, dtypes and enums as theirs; tensors, modules and other objects
+    are left out, and so is `training`, a mode rather than a setting.
+    """
+    settings: dict[str, Setting] = {}
+    for name, value in vars(module).items():
+        if not name.startswith("_") and name != "training" and name != "forward":
+            plain = _as_plain(value)
+            if plain is not _LEFT_OUT:
+                settings[name] = plain  # type: ignore[assignment]
+    parameters = vars(module).get("_parameters", {})
+    if "bias" in parameters:
+        settings["bias"] = parameters["bias"] is not None
+    return settings
+
+
+_LEFT_OUT = object()
+
+
+def _as_plain(value: object, depth: int = 0) -> object:
+    if isinstance(value, enum.Enum):
+        return value.name
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < 2**63 else str(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    if isinstance(value, list | tuple) and len(value) <= _LONGEST_SETTING and depth < _DEEPEST_SETTING:
+        items = [_as_plain(item, depth + 1) for item in value]
+        return _LEFT_OUT if any(item is _LEFT_OUT for item in items) else items
+    if callable(value) and not isinstance(value, nn.Module | type) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    return _LEFT_OUT

@@ -1,0 +1,86 @@
+"""Profiles of targets: saved ones are at hand, the others are measured side by side, each in a worker of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from archaudit.config import Config
+from archaudit.errors import WorkerError
+from archaudit.pipeline.targets import Target
+from archaudit.schema import Latency, Profile, Record
+from archaudit.worker import Load, Loaded, Measure, Measured, TimeBlock, Timed, Worker, WorkerOptions, start_workers
+
+T = TypeVar("T")
+
+# Enough passes for a median that does not move by much, few enough for a model of tens of GMACs to be timed in seconds.
+_PASSES, _MODULE_PASSES, _WARMUP = 9, 3, 2
+
+
+class Options(Record, frozen=True, kw_only=True):
+    """What a command was asked besides its references.
+
+    `inputs` are texts as typed; `latency` says on what to time (`off`: not at all); `notify` is told what is being done.
+    """
+
+    config: Config | None = None
+    inputs: tuple[str, ...] = ()
+    baselines: Path | None = None
+    witnesses: bool = True
+    latency: Literal["off", "cpu"] = "off"
+    workers: WorkerOptions = WorkerOptions()
+    notify: Callable[[str], None] = lambda stage: None
+
+
+def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile]:
+    """One profile a target, in order. Raises the first error in that order."""
+    live = [target for target in targets if target.saved is None]
+    if not live:
+        return [target.saved for target in targets if target.saved is not None]
+    preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in live for name in target.preload))))
+    workers_options = msgspec.structs.replace(options.workers, preload=preload)
+    with start_workers([target.name for target in live], workers_options, options.notify) as workers:
+        measured = dict(zip(map(id, live), _measure_all(live, workers, options), strict=True))
+    return [target.saved if target.saved is not None else measured[id(target)] for target in targets]
+
+
+def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: Options) -> list[Profile]:
+    for target, worker in zip(targets, workers, strict=True):
+        assert target.reference is not None
+        worker.send(Load(target.reference.spell(), target.name, target.inputs))
+    for worker in workers:
+        _expect(worker, Loaded)
+    for worker in workers:
+        worker.send(Measure(witnesses=options.witnesses))
+    profiles = [_expect(worker, Measured).profile for worker in workers]
+    if options.latency == "off":
+        return profiles
+    # one side after the other: two at once would time each other
+    return [
+        msgspec.structs.replace(profile, latency=_time(worker, options.latency)) for profile, worker in zip(profiles, workers, strict=True)
+    ]
+
+
+def _time(worker: Worker, device: str) -> Latency:
+    worker.send(TimeBlock(device=device, repeats=_PASSES, warmup=_WARMUP))
+    passes = _expect(worker, Timed)
+    worker.send(TimeBlock(device=device, repeats=_MODULE_PASSES, warmup=1, per_module=True))
+    modules = _expect(worker, Timed)
+    return Latency(
+        device=passes.device,
+        method="wall time of eager forward passes in inference mode; modules timed in separate passes",
+        threads=passes.threads,
+        warmup=_WARMUP,
+        samples_s=passes.samples_s,
+        modules_s=modules.modules_s,
+    )
+
+
+def _expect(worker: Worker, kind: type[T]) -> T:
+    reply = worker.receive()
+    if not isinstance(reply, kind):
+        raise WorkerError(f"the worker answered {type(reply).__name__} where {kind.__name__} was due")
+    return reply

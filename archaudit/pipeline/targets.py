@@ -1,0 +1,94 @@
+"""What a user's reference leads to: a name from a config, the built-in example, a model in code, or a saved profile."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import msgspec
+
+from archaudit.config import Config, load_example_config
+from archaudit.errors import ConfigError, LoadError, SavedFileError
+from archaudit.load.input_text import parse_inputs
+from archaudit.load.reference import LIBRARIES, Reference, parse_reference
+from archaudit.schema import InputSpec, Profile, Record, decode_profile
+
+
+class Target(Record, frozen=True, kw_only=True):
+    """A side, resolved. `name` is what reports call it (as typed), `key` what checks name it by; `config` the one that defined it.
+
+    Exactly one of `reference` and `saved` is set: code to load, or a profile that was read from a file.
+    """
+
+    name: str
+    key: str
+    reference: Reference | None = None
+    inputs: tuple[InputSpec, ...] = ()
+    saved: Profile | None = None
+    config: Config | None = None
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """What its worker will need anyway, worth importing before forking."""
+        needs_torchvision = self.config is not None and self.config.source.startswith("built-in")
+        libraries = {self.reference.target} if self.reference is not None and self.reference.kind == "library" else set()
+        return ("torchvision",) if needs_torchvision or "torchvision" in libraries else ()
+
+
+def resolve(text: str, config: Config | None, inputs: tuple[str, ...] = ()) -> Target:
+    """The target of a reference. `inputs`, when given, replace the inputs that a config or the model's file names.
+
+    Raises LoadError for what is no reference or an unknown name (with the nearest ones), InputError, or SavedFileError.
+    """
+    reference = parse_reference(text)
+    given = parse_inputs(inputs)
+    if reference.kind == "saved":
+        if given:
+            raise LoadError(f"{text} is a saved profile: its input cannot be changed", "Leave --input out, or name the model's code.")
+        return Target(name=text, key=reference.target, saved=read_profile(Path(reference.target)))
+    if reference.kind != "name":
+        return Target(name=text, key=reference.base, reference=reference, inputs=given)
+    for known in (config, load_example_config()):
+        if known is not None and reference.target in known.models:
+            return _resolve_name(reference, known, given)
+    raise _unknown_name(reference, config)
+
+
+def _resolve_name(name: Reference, config: Config, given: tuple[InputSpec, ...]) -> Target:
+    model = config.models[name.target]
+    try:
+        reference = parse_reference(model.reference)
+        inputs = given or parse_inputs(model.inputs)
+    except LoadError as error:
+        raise ConfigError(f"{config.source}: models.{name.target}.reference: {error.message}", error.hint) from error
+    if reference.kind == "name":
+        raise ConfigError(
+            f"{config.source}: models.{name.target}.reference: {model.reference!r} is another name", "Write where the model is."
+        )
+    if reference.kind in ("file", "saved"):
+        reference = msgspec.structs.replace(reference, target=str(config.folder / reference.target))
+    if reference.kind == "saved":
+        return Target(name=name.text, key=name.target, saved=read_profile(Path(reference.target)), config=config)
+    reference = msgspec.structs.replace(reference, arguments={**reference.arguments, **name.arguments})
+    return Target(name=name.text, key=name.target, reference=reference, inputs=inputs, config=config)
+
+
+def _unknown_name(reference: Reference, config: Config | None) -> LoadError:
+    names = [*(config.models if config is not None else ()), *load_example_config().models]
+    near = difflib.get_close_matches(reference.target, [*names, *LIBRARIES], n=3, cutoff=0.5)
+    known = ", ".join(dict.fromkeys(names))
+    hint = (
+        f"Did you mean {' or '.join(near)}?" if near else f"Known names: {known}. Code is named as file.py:Model or package.module:Model."
+    )
+    return LoadError(f"there is no model named {reference.target!r}", hint)
+
+
+def read_profile(path: Path) -> Profile:
+    """A saved profile from a file. Raises SavedFileError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SavedFileError(
+            f"{path} cannot be read: {error.strerror}", "Write it with: archaudit profile REF --format json -o FOLDER."
+        ) from error
+    return decode_profile(data, str(path))

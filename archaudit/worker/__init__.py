@@ -1,0 +1,13 @@
+"""A process of its own for each side: it loads and measures a model, so that neither its globals nor its crashes reach the other.
+
+The parent imports no torch. It starts one process, which imports torch once and forks a worker for each side (where the platform can;
+elsewhere each worker is started alone), and talks to each over a socket: one JSON request, any number of progress notes, one JSON
+reply. `LocalWorker` answers the same requests in this process, for live models and for debugging.
+"""
+
+from __future__ import annotations
+
+from archaudit.worker.client import Worker, WorkerOptions, start_workers
+from archaudit.worker.messages import Failed, Load, Loaded, Measure, Measured, Quit, TimeBlock, Timed
+
+__all__ = ["Failed", "Load", "Loaded", "Measure", "Measured", "Quit", "TimeBlock", "Timed", "Worker", "WorkerOptions", "start_workers"]

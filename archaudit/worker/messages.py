@@ -1,0 +1,125 @@
+"""The protocol between a parent and its workers: JSON messages, each preceded by its length in eight bytes.
+
+Load, then Measure and TimeBlock as often as wanted, then Quit. Each request has one reply of the matching type, or Failed.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import msgspec
+
+from archaudit import errors
+from archaudit.errors import ArchauditError, WorkerError
+from archaudit.schema import InputSpec, Profile
+
+
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """Find the model of `reference` (as typed, not a name nor a saved profile); reports will call it `name`."""
+
+    reference: str
+    name: str
+    inputs: tuple[InputSpec, ...] = ()
+
+
+class Measure(msgspec.Struct, frozen=True, tag="measure"):
+    """Profile the loaded model; `witnesses` says whether torchinfo and fvcore are asked too."""
+
+    witnesses: bool = True
+
+
+class TimeBlock(msgspec.Struct, frozen=True, tag="time"):
+    """Run the loaded model for real on `device`, `repeats` times after `warmup` untimed ones. `per_module` times each module instead of
+    the whole."""
+
+    device: str = "cpu"
+    repeats: int = 5
+    warmup: int = 2
+    threads: int | None = None
+    per_module: bool = False
+
+
+class Quit(msgspec.Struct, frozen=True, tag="quit"):
+    """Nothing more is wanted."""
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """The model was found; it is built only when it is measured."""
+
+    name: str
+
+
+class Measured(msgspec.Struct, frozen=True, tag="measured"):
+    """The profile that was asked for."""
+
+    profile: Profile
+
+
+class Timed(msgspec.Struct, frozen=True, tag="timed"):
+    """Raw times in seconds: of the whole forward pass, or inclusive ones of each module by path."""
+
+    device: str
+    threads: int
+    samples_s: tuple[float, ...] = ()
+    modules_s: dict[str, tuple[float, ...]] = {}
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """What is being done now, for a person."""
+
+    stage: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The request could not be fulfilled: the class of the error by name, its message and hint."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+
+    def to_error(self) -> ArchauditError:
+        """The error to raise in the parent."""
+        kind = getattr(errors, self.kind, None)
+        return (kind if isinstance(kind, type) and issubclass(kind, ArchauditError) else WorkerError)(self.message, self.hint)
+
+
+Request = Load | Measure | TimeBlock | Quit
+Reply = Loaded | Measured | Timed | Progress | Failed
+
+_LENGTH = struct.Struct("!Q")
+_decode_request = msgspec.json.Decoder(Request).decode
+_decode_reply = msgspec.json.Decoder(Reply).decode
+
+
+def send(channel: socket.socket, message: Request | Reply) -> None:
+    """Writes one message."""
+    data = msgspec.json.encode(message)
+    channel.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def receive_request(channel: socket.socket) -> Request | None:
+    """The next request; None when the parent is gone."""
+    data = _receive(channel)
+    return None if data is None else _decode_request(data)
+
+
+def receive_reply(channel: socket.socket) -> Reply | None:
+    """The next reply or progress note; None when the worker is gone. TimeoutError when none comes in time."""
+    data = _receive(channel)
+    return None if data is None else _decode_reply(data)
+
+
+def _receive(channel: socket.socket) -> bytes | None:
+    head = _receive_exactly(channel, _LENGTH.size)
+    return None if head is None else _receive_exactly(channel, _LENGTH.unpack(head)[0])
+
+
+def _receive_exactly(channel: socket.socket, size: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < size:
+        part = channel.recv(min(size - len(parts), 1 << 20))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)

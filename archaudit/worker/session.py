@@ -1,0 +1,62 @@
+"""What a worker does with each request. The only place where the rooms that need torch are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from archaudit.errors import ArchauditError, WorkerError
+from archaudit.schema import Recipe
+from archaudit.worker.messages import Failed, Load, Loaded, Measure, Measured, Progress, Quit, Reply, Request, TimeBlock, Timed
+
+
+class Session:
+    """The state of one side: the recipe once loaded, and its timed model once timed."""
+
+    def __init__(self, notify: Callable[[Progress], None] = lambda progress: None) -> None:
+        self.recipe: Recipe | None = None
+        self.notify = notify
+        self._timer: object | None = None
+
+    def handle(self, request: Request) -> Reply:
+        """The reply to one request; what archaudit can explain becomes Failed, anything else is a defect and passes through."""
+        try:
+            return self._handle(request)
+        except ArchauditError as error:
+            return Failed(type(error).__name__, error.message, error.hint)
+
+    def _handle(self, request: Request) -> Reply:
+        if isinstance(request, Load):
+            return self._load(request)
+        if isinstance(request, Quit):
+            return Loaded("")
+        if self.recipe is None:
+            raise WorkerError("nothing was loaded yet")
+        if isinstance(request, Measure):
+            return self._measure(self.recipe, request)
+        return self._time(self.recipe, request)
+
+    def _load(self, request: Load) -> Reply:
+        from archaudit.load import load_recipe, parse_reference
+
+        self.notify(Progress(f"loading {request.name}"))
+        self.recipe = load_recipe(parse_reference(request.reference), request.inputs, request.name)
+        self._timer = None
+        return Loaded(self.recipe.name)
+
+    def _measure(self, recipe: Recipe, request: Measure) -> Reply:
+        from archaudit.measure.recipe import measure_recipe
+
+        self.notify(Progress(f"measuring {recipe.name}"))
+        return Measured(measure_recipe(recipe, witnesses=request.witnesses))
+
+    def _time(self, recipe: Recipe, request: TimeBlock) -> Reply:
+        from archaudit.measure.latency import TimedModel
+
+        self.notify(Progress(f"timing {recipe.name} on {request.device}"))
+        timer = self._timer
+        if not isinstance(timer, TimedModel) or timer.device != request.device:
+            timer = self._timer = TimedModel(recipe, request.device, request.threads)
+        if request.per_module:
+            modules_s = timer.time_modules(request.repeats, request.warmup)
+            return Timed(timer.device_name, timer.threads, modules_s=modules_s)
+        return Timed(timer.device_name, timer.threads, samples_s=timer.time_passes(request.repeats, request.warmup))
