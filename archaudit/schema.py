@@ -343,8 +343,8 @@ class Contributor(Record, frozen=True, kw_only=True):
 class Verdict(Record, frozen=True, kw_only=True):
     """A check with its answer. `actual` and `deviation` are unrounded, in the metric's unit; None where nothing was measured.
 
-    `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is 3,000,000). For a claim, `finding` is `true` or `false` whatever was
-    expected of it; `outcome` is what the gate makes of that.
+    `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is
+    3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the gate makes of that.
     """
 
     id: str
@@ -385,7 +385,8 @@ class Recipe(Record, frozen=True, kw_only=True):
 
     `build()` returns the module; it may be called again, under another device context, when a way of measuring fails. The inputs are
     `inputs` when given, else what `example_inputs()` returns: a tensor, a tuple of arguments, a dict of keyword arguments, or a
-    pair `(args, kwargs)`. `instance` says that `build()` returns one and the same live model each time, which must stay as it is. `sources` are the files that the model was read from; `assumptions` go to the ledger.
+    pair `(args, kwargs)`. `instance` says that `build()` returns one and the same live model each time, which must stay as it is.
+    `sources` are the files that the model was read from; `assumptions` go to the ledger.
     """
 
     name: str
