@@ -1,3 +1,58 @@
-"""archaudit: the diff and audit tool for PyTorch architectures."""
+"""archaudit: the diff and audit tool for PyTorch architectures.
+
+What changed between two models, what each change cost, whether what was written about it is true, and whether it may be merged.
+Importing this package imports neither torch nor anything else that is slow: the names below are found when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from archaudit.api import Profile, Report, compare, load_profile, profile
+    from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, OutputError, SavedFileError, WorkerError
+
+_HOMES = {
+    "archaudit.api": ("Profile", "Report", "compare", "load_profile", "profile"),
+    "archaudit.errors": (
+        "ArchauditError",
+        "ConfigError",
+        "InputError",
+        "LoadError",
+        "MeasureError",
+        "OutputError",
+        "SavedFileError",
+        "WorkerError",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ArchauditError",
+    "ConfigError",
+    "InputError",
+    "LoadError",
+    "MeasureError",
+    "OutputError",
+    "Profile",
+    "Report",
+    "SavedFileError",
+    "WorkerError",
+    "__version__",
+    "compare",
+    "load_profile",
+    "profile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

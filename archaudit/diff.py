@@ -8,11 +8,10 @@ that costs more only because its input grew (its reason says so).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import TypeAlias
 
 from archaudit.errors import ArchauditError, ConfigError
-from archaudit.metrics import select_modules
+from archaudit.metrics import nearest_paths, select_modules
 from archaudit.schema import Cost, Diff, Group, Match, ModuleDiff, ModuleRecord, Profile, Setting, TensorRecord, sum_costs
 
 EVERYTHING_ELSE = "everything else"
@@ -194,7 +193,7 @@ def _partition(profile: Profile, sections: Sequence[tuple[str, Sequence[str]]]) 
 
 
 def _unmatched(profile: Profile, section: str, pattern: str) -> ConfigError:
-    near = get_close_matches(pattern, [module.path for module in profile.modules if module.path], n=3, cutoff=0.4)
+    near = nearest_paths(profile, pattern)
     return ConfigError(
         f"section {section!r}: no module of {profile.name} matches {pattern!r}",
         f"The nearest are: {', '.join(near)}." if near else f"The paths are those that `archaudit profile` prints for {profile.name}.",

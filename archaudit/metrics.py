@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, sum_costs
@@ -24,9 +25,10 @@ class Metric(Record, frozen=True, kw_only=True):
     of_cost: Callable[[Cost], int] | None = None
     of_profile: Callable[[Profile], int | None] | None = None
     needs_complete_flops: bool = False
+    depends_on_inputs: bool = True
 
 
-def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = False) -> Metric:
+def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = False, depends_on_inputs: bool = True) -> Metric:
     return Metric(
         name=name,
         unit=unit,
@@ -34,6 +36,7 @@ def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = 
         additive=True,
         of_cost=lambda cost: int(getattr(cost, name)),
         needs_complete_flops=needs_complete_flops,
+        depends_on_inputs=depends_on_inputs,
     )
 
 
@@ -44,10 +47,10 @@ def _peak(name: str, label: str, getter: Callable[[Profile], int | None]) -> Met
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        _additive("params", "params", "Parameters"),
-        _additive("trainable_params", "params", "Trainable parameters"),
-        _additive("buffers", "", "Buffer elements"),
-        _additive("param_bytes", "bytes", "Parameter bytes"),
+        _additive("params", "params", "Parameters", depends_on_inputs=False),
+        _additive("trainable_params", "params", "Trainable parameters", depends_on_inputs=False),
+        _additive("buffers", "", "Buffer elements", depends_on_inputs=False),
+        _additive("param_bytes", "bytes", "Parameter bytes", depends_on_inputs=False),
         _additive("flops", "flops", "FLOPs", needs_complete_flops=True),
         _additive("macs", "macs", "MACs", needs_complete_flops=True),
         _additive("activation_bytes", "bytes", "Activation bytes"),
@@ -79,7 +82,7 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
         return Measured(value=None, reason=f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
     incomplete = [module.path for module in modules if not module.flops_complete] if metric.needs_complete_flops else []
     if incomplete:
-        deepest = max(incomplete, key=lambda path: path.count("."))
+        deepest = max(incomplete, key=lambda path: path.count(".") + bool(path))
         return Measured(
             value=None, reason=f"the FLOPs of {deepest or 'the model'} are incomplete: an operator in it is unknown", modules=len(modules)
         )
@@ -96,10 +99,15 @@ def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleReco
     return [module for module in profile.modules if any(expression.match(module.path) for expression in expressions)]
 
 
+def nearest_paths(profile: Profile, pattern: str) -> list[str]:
+    """The paths that a pattern without a match may have meant, the likeliest first."""
+    return get_close_matches(pattern, [module.path for module in profile.modules if module.path], n=3, cutoff=0.4)
+
+
 @lru_cache(maxsize=512)
 def _compile(pattern: str) -> re.Pattern[str]:
-    """A pattern as an expression that matches a path it names and, at a dot, everything below it."""
+    """A pattern as an expression that matches a path it names and, at a dot, everything below it. The root's empty path matches none."""
     parts = []
-    for token in re.split(r"(\*\*|\*|\?)", pattern):
-        parts.append({"**": ".*", "*": "[^.]*", "?": "[^.]"}.get(token, re.escape(token)))
-    return re.compile("".join(parts) + r"(?:\.|$)", re.DOTALL)
+    for token in re.split(r"(\*\*\.|\*\*|\*|\?)", pattern):
+        parts.append({"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}.get(token, re.escape(token)))
+    return re.compile("(?=.)" + "".join(parts) + r"(?:\.|\Z)", re.DOTALL)

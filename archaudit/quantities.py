@@ -7,7 +7,7 @@ K, M, B, G, T are decimal; Ki, Mi, Gi, Ti binary. A limit in a budget is taken a
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from archaudit.schema import Record
 
@@ -116,7 +116,8 @@ def parse(text: str) -> Quantity:
 
 
 def _split_suffix(rest: str, text: str) -> tuple[Decimal, str]:
-    if rest.lower() in _UNITS and rest != "B":  # a lone B is a billion, as in "7B"; a lone b is a byte
+    if rest.lower() in _UNITS and rest != "B" and not (rest[:1] == "M" and rest.lower() == "ms"):
+        # a lone B is a billion, as in "7B", a lone b a byte; milliseconds are never "Ms"
         return Decimal(1), _UNITS[rest.lower()]
     parts = _SUFFIX.match(rest)
     unit = parts["unit"].strip().lower() if parts else ""
@@ -166,7 +167,7 @@ def format_signed(value: float) -> str:
 def format_short(value: float, unit: str = "") -> str:
     """Three significant digits with one letter: `2.52M`; bytes in powers of 1024: `9.60 MiB`. Below a thousand: exact."""
     if unit == "bytes":
-        return _format_steps(value, _BINARY_STEPS, " ", " B")
+        return _format_steps(value, _BINARY_STEPS, " ", " byte" if abs(value) == 1 else " bytes")
     return _format_steps(value, _DECIMAL_STEPS, "", "")
 
 
@@ -175,9 +176,11 @@ def _format_steps(value: float, steps: tuple[tuple[float, str], ...], space: str
     for position, (step, letter) in enumerate(steps):
         # 999,999 rounds to 1000K, which is 1.00M: the larger step begins where rounding reaches it.
         if size >= step * 0.9995 or (position == len(steps) - 1 and size >= step):
-            scaled = value / step
-            decimals = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
-            return f"{scaled:.{decimals}f}{space}{letter}"
+            scaled = Decimal(value) / Decimal(step)
+            decimals = 2 if abs(scaled) < Decimal("9.995") else 1 if abs(scaled) < Decimal("99.95") else 0
+            # half up, as people round: half to even would print 1,005 as 1.00K, which does not stand for it
+            rounded = scaled.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
+            return f"{rounded:f}{space}{letter}"
     return f"{format_exact(value)}{plain}"
 
 
@@ -187,7 +190,7 @@ def format_percent(share: float) -> str:
     if percent in (0, 100, -100):
         return f"{percent:.0f} %"
     size = abs(percent)
-    sign = "-" if percent < 0 else ""
+    sign = "-" if percent < 0 else ""  # the bound is on the size: -<0.1 % is a decrease by less than 0.1 %
     if size < 0.05:
         return f"{sign}<0.1 %"
     if 99.95 <= size < 100:

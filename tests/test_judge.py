@@ -107,7 +107,7 @@ def test_a_missed_minimum_names_what_shrank_also_what_is_gone() -> None:
 def test_numbers_that_would_look_equal_are_shown_exactly() -> None:
     memory = {"after": make_profile({"a": make_cost(activation_bytes=1_801)})}
     reason = judge_one("max", "1.8 KB", memory, metric="activation_bytes").reason
-    assert reason.startswith("1,800 bytes budget exceeded by 1 B (+0.1 %): 1,801 bytes")
+    assert reason.startswith("1,800 bytes budget exceeded by 1 byte (+0.1 %): 1,801 bytes")
     compute = {"after": make_profile({"a": make_cost(macs=2_600_000_001)})}
     reason = judge_one("max", "2.6 GMACs", compute, metric="macs").reason
     assert reason.startswith("2.6 GMACs budget exceeded by 1 (+<0.1 %): 2,600,000,001 MACs")

@@ -7,13 +7,12 @@ check inconclusive: nothing passes that was not measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
 import msgspec
 
 from archaudit.errors import ArchauditError
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding, format_amount
-from archaudit.metrics import METRICS, Metric, measure_scope, select_modules
+from archaudit.metrics import METRICS, Metric, measure_scope, nearest_paths, select_modules
 from archaudit.quantities import parse
 from archaudit.schema import Check, Contributor, Outcome, Profile, Record, Verdict
 
@@ -21,9 +20,6 @@ __all__ = ["COMPARISONS", "Case", "Finding", "conclude", "judge"]
 
 # As many as fit in a sentence; the verdict holds a few more for tables.
 _NAMED, _LISTED = 3, 5
-
-# Metrics that the constructor alone decides; all others follow from the inputs too.
-_WITHOUT_INPUTS = frozenset({"params", "trainable_params", "buffers", "param_bytes"})
 
 
 class _Sides(Record, frozen=True, kw_only=True):
@@ -118,7 +114,7 @@ def _gather(check: Check, sides: _Sides) -> Case:
         return Case(check=check, metric=metric, figure=figure, actual=actual)
     other = _find_other(check, sides)
     other_name = "the baseline" if check.against == "baseline" else other.name
-    if check.against == "baseline" and metric.name not in _WITHOUT_INPUTS and _describe_inputs(other) != _describe_inputs(profile):
+    if check.against == "baseline" and metric.depends_on_inputs and _describe_inputs(other) != _describe_inputs(profile):
         raise ValueError(f"the baseline was measured with input {_describe_inputs(other)}, this is {_describe_inputs(profile)}")
     against_scope = check.scope if check.against_scope is None else check.against_scope
     measured = _measure(other, metric, against_scope, other_name)
@@ -147,7 +143,7 @@ def _find_other(check: Check, sides: _Sides) -> Profile:
 def _measure(profile: Profile, metric: Metric, scope: tuple[str, ...], name: str) -> int:
     for pattern in scope if metric.additive else ():  # each by itself: a pattern that matches nothing may not hide behind one that does
         if not select_modules(profile, (pattern,)):
-            near = get_close_matches(pattern, [module.path for module in profile.modules if module.path], n=3, cutoff=0.4)
+            near = nearest_paths(profile, pattern)
             raise ValueError(f"no module of {name} matches {pattern!r}" + (f"; the nearest are {', '.join(near)}" if near else ""))
     measured = measure_scope(profile, metric, scope)
     if measured.value is None:

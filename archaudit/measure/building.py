@@ -22,7 +22,7 @@ def build_on_meta(recipe: Recipe) -> Built:
     """The constructor and forward both run under the meta device."""
     with torch.device("meta"):
         model = _build_module(recipe)
-    return (model if is_on_meta(model) else copy_to_meta(model)), _on_meta
+    return (copy_to_meta(model) if recipe.instance or not is_on_meta(model) else model), _on_meta
 
 
 def build_deferred(recipe: Recipe) -> Built:

@@ -24,3 +24,8 @@ def read_environment() -> Environment:
         platform=f"{platform.system()} {platform.machine()}",
         packages=packages,
     )
+
+
+def limit_threads(count: int) -> None:
+    """Lets torch use `count` threads: two workers with all of the machine's each would slow each other down tenfold."""
+    torch.set_num_threads(count)

@@ -54,8 +54,12 @@ class FlowRecorder:
         written = self._written.get(storage_key(tensor)) if self._written else None
         if written is None:
             return makers
-        current = {maker for maker in makers if maker >= written.whole} | written.parts
-        return frozenset(current | {written.whole} if written.whole >= 0 else current)
+        # what was made after a write has that write among its own inputs already
+        current = {maker for maker in makers if maker >= written.whole}
+        if not current and written.whole >= 0:
+            current = {written.whole}
+        newest = max(current, default=-1)
+        return frozenset(current | {part for part in written.parts if part > newest})
 
     def mark_made(self, tensor: torch.Tensor, makers: frozenset[int]) -> None:
         """`tensor` is a new object whose contents come from `makers`."""

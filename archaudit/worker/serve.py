@@ -17,9 +17,9 @@ def serve(channel: socket.socket, threads: int | None) -> None:
     sys.stdout.flush()
     os.dup2(2, 1)
     if threads is not None:
-        import torch
+        from archaudit.measure.environment import limit_threads
 
-        torch.set_num_threads(threads)  # two workers with all threads each would slow each other down tenfold
+        limit_threads(threads)
     session = Session(notify=lambda progress: send(channel, progress))
     while True:
         request = receive_request(channel)

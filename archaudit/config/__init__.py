@@ -1,0 +1,20 @@
+"""The configuration: TOML to models, sections, and checks (budgets and claims), with every fault found at once.
+
+Reading a config imports no model and opens no other file: references, inputs and patterns stay text. `reading` finds files and reads
+models and sections, `checks` budgets and claims, both through the typed tables of `tables`.
+"""
+
+from archaudit.config.reading import EXAMPLE_SOURCE, find_config, load_config, load_example_config
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
+
+__all__ = [
+    "BASELINE",
+    "COMPUTED_SECTIONS",
+    "EXAMPLE_SOURCE",
+    "Config",
+    "ModelConfig",
+    "Section",
+    "find_config",
+    "load_config",
+    "load_example_config",
+]

@@ -1,0 +1,146 @@
+"""Config files: found, opened, and read as a whole."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from archaudit.config.checks import Known, read_checks
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
+from archaudit.config.tables import Table, describe, join_key, quote
+from archaudit.errors import ConfigError
+
+CONFIG_FILE = "archaudit.toml"
+PYPROJECT_FILE = "pyproject.toml"
+EXAMPLE_SOURCE = "built-in example"  # what messages call the example's config, which is no file of the user's
+
+_TABLES = ("baselines", "models", "budgets", "sections", "claims")
+_MODEL_NAME = re.compile(r"[A-Za-z_][\w-]*")  # nothing that would make it another kind of reference: no `:`, `@`, `(`, `.`, `/`
+
+
+def find_config(start: Path) -> Path | None:
+    """The config file nearest to the folder `start`, upwards: in each folder `archaudit.toml`, else a pyproject with [tool.archaudit]."""
+    folder = start.absolute()
+    for candidate in (folder, *folder.parents):
+        if _is_file(candidate / CONFIG_FILE):
+            return candidate / CONFIG_FILE
+        if _has_our_table(candidate / PYPROJECT_FILE):
+            return candidate / PYPROJECT_FILE
+    return None
+
+
+def load_config(path: Path) -> Config:
+    """Reads a config file; of one called `pyproject.toml`, the table [tool.archaudit].
+
+    Raises ConfigError with one line for each fault: the file, the key, and what is wrong.
+    """
+    source = _show_path(path)
+    try:
+        content = _parse_toml(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}", f"Give the path of a TOML file: --config {CONFIG_FILE}") from error
+    except ValueError as error:
+        raise ConfigError(f"{source}: is not TOML: {error}") from error
+    if path.name != PYPROJECT_FILE:
+        return _read_config(Table(content, "", [], _TABLES), source, path.absolute().parent)
+    ours = _take_our_table(content)
+    if not isinstance(ours, dict):
+        raise ConfigError(f"{source}: has no table [tool.archaudit]")
+    return _read_config(Table(ours, "tool.archaudit", [], _TABLES), source, path.absolute().parent)
+
+
+def load_example_config() -> Config:
+    """The config of the built-in example. Its baselines are in the folder `baselines` of the current folder."""
+    content = _parse_toml(resources.files("archaudit.examples.segmentation").joinpath("audit.toml").read_bytes())
+    return _read_config(Table(content, "", [], _TABLES), EXAMPLE_SOURCE, Path.cwd())
+
+
+def _parse_toml(content: bytes) -> dict[str, Any]:
+    """A TOML file's content; ValueError, whatever is wrong with it."""
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("its values are nested too deeply") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be searched
+        return False
+
+
+def _has_our_table(path: Path) -> bool:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    if b"archaudit" not in content:
+        return False
+    try:
+        return _take_our_table(_parse_toml(content)) is not None
+    except ValueError:
+        return b"[tool.archaudit" in content  # broken, but meant for us: loading it says what is wrong
+
+
+def _take_our_table(content: dict[str, Any]) -> Any:
+    tool = content.get("tool")
+    return tool.get("archaudit") if isinstance(tool, dict) else None
+
+
+def _show_path(path: Path) -> str:
+    """A path as messages name it: from the current folder where it lies below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _read_config(top: Table, source: str, folder: Path) -> Config:
+    baselines = top.read_text("baselines") or "baselines"
+    models = _read_models(top)
+    sections = _read_sections(top)
+    checks = read_checks(top, Known(models=tuple(models), sections=tuple(section.name for section in sections)))
+    if top.faults:
+        raise ConfigError("\n".join(f"{source}: {fault}" for fault in top.faults))
+    return Config(source=source, folder=folder, baselines=folder / baselines, models=models, sections=sections, checks=checks)
+
+
+def _read_models(top: Table) -> dict[str, ModelConfig]:
+    key = join_key(top.key, "models")
+    tables = top.values.get("models", {})
+    if not isinstance(tables, dict):
+        top.fault("models", f"expected a table for each model, [{key}.NAME], not {describe(tables)}")
+        return {}
+    models = {}
+    for name, values in tables.items():
+        models[name] = ModelConfig(name=name, reference="")
+        if not _MODEL_NAME.fullmatch(name) or name == BASELINE:
+            top.fault("models", f"{quote(name)} cannot name a model; letters, digits, _ and - can, but not {BASELINE!r}")
+        if not isinstance(values, dict):
+            top.fault("models", f"expected a table [{join_key(key, name)}] with a reference, not {describe(values)}")
+            continue
+        table = Table(values, join_key(key, name), top.faults, ("reference", "input"))
+        models[name] = ModelConfig(name=name, reference=table.read_text("reference", required=True), inputs=table.read_texts("input"))
+    return models
+
+
+def _read_sections(top: Table) -> tuple[Section, ...]:
+    sections: dict[str, Section] = {}
+    for key, values in top.list_tables("sections"):
+        table = Table(values, key, top.faults, ("name", "before", "after"))
+        section = Section(
+            name=table.read_text("name", required=True),
+            before=table.read_texts("before", may_be_empty=True),
+            after=table.read_texts("after", may_be_empty=True),
+        )
+        if section.name in sections:
+            table.fault("name", f"{quote(section.name)} is the name of another section too")
+        if section.name.casefold() in COMPUTED_SECTIONS:
+            table.fault("name", f"{quote(section.name)} is in every breakdown already; choose another name")
+        if not values.get("before") and not values.get("after"):
+            table.fault("before", "is missing; a section has modules before, after, or both")
+        if section.name:
+            sections.setdefault(section.name, section)
+    return tuple(sections.values())

@@ -1,0 +1,43 @@
+"""What a config file comes to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from archaudit.schema import Check
+
+BASELINE = "baseline"  # what `against` calls a model's own saved profile; no model may be named so
+COMPUTED_SECTIONS = ("everything else", "total")  # rows that every breakdown has; no section may be named so
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that has a name; `inputs` are descriptions as the user writes them (`1x3x64x64`), none for the reference's own."""
+
+    name: str
+    reference: str
+    inputs: tuple[str, ...] = ()
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A named part of the breakdown: patterns over the paths before, and over the paths after; one side may have none."""
+
+    name: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a config file says. `source` is the file as messages name it; its relative references start at `folder`.
+
+    `checks` are the budgets, then the claims, each in the file's order, with unique ids. A limit on an increase or a decrease against the
+    baseline has the origin `baseline`, every other limit the origin `budget`.
+    """
+
+    source: str
+    folder: Path
+    baselines: Path
+    models: dict[str, ModelConfig] = {}
+    sections: tuple[Section, ...] = ()
+    checks: tuple[Check, ...] = ()

@@ -1,0 +1,24 @@
+"""Measuring a live model in tests: the whole way from a module to its profile, without workers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from archaudit.measure.recipe import measure_recipe
+from archaudit.schema import ModuleRecord, Profile, Recipe
+
+
+def measure(build: Callable[[], nn.Module], *args: Any, witnesses: bool = False, **kwargs: Any) -> Profile:
+    """The profile of what `build` makes, run on `args` and `kwargs` (tensors, or functions that make them where it runs)."""
+
+    def make() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return tuple(arg() if callable(arg) else arg for arg in args), kwargs
+
+    recipe = Recipe(name="toy", reference="toy", build=build, example_inputs=make)
+    return measure_recipe(recipe, witnesses=witnesses)
+
+
+def module(profile: Profile, path: str) -> ModuleRecord:
+    """The record of one module."""
+    return next(record for record in profile.modules if record.path == path)

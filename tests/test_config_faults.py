@@ -1,0 +1,197 @@
+"""Faults in config files: each with its key, told once, and all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from archaudit.config import load_config
+from archaudit.errors import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "archaudit.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read_faults(folder: Path, text: str) -> list[str]:
+    """The lines of the error that `text` as a config raises, without the file."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(folder, text))
+    lines = caught.value.message.splitlines()
+    assert [line for line in lines if not line.startswith(f"{folder / 'archaudit.toml'}: ")] == []
+    return [line.removeprefix(f"{folder / 'archaudit.toml'}: ") for line in lines]
+
+
+BUDGET = '[[budgets]]\nmetric = "params"\n'
+CLAIM = '[[claims]]\nmetric = "params"\n'
+MODELS = '[models.before]\nreference = "b.py:B"\n[models.after]\nreference = "a.py:A"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("budget = 1", "budget: is not a known key; did you mean 'budgets'?"),
+        ("'a b' = 1", "'a b': is not a known key; known: baselines, models, budgets, sections, claims"),
+        ("baselines = 3", "baselines: expected text, not a number"),
+        ("baselines = ' '", "baselines: expected text, not empty text"),
+        ("[budgets]\nmax = 1", "budgets: expected tables, each under [[budgets]], not a table"),
+        ("claims = [1]", "claims: expected tables, each under [[claims]], not a list"),
+        ("models = true", "models: expected a table for each model, [models.NAME], not true"),
+        ("models.a = 'x'", "models: expected a table [models.a] with a reference, not 'x'"),
+        ("[models.a]", "models.a.reference: is missing"),
+        ("[models.a]\nreference = 1979-05-27", "models.a.reference: expected text, not a date or time"),
+        ("[models.a]\nreference = 'a:b'\ninputs = ''", "models.a.inputs: is not a known key; did you mean 'input'?"),
+        ("[models.a]\nreference = 'a:b'\ninput = [1, 3]", "models.a.input: expected text or a list of texts, not a list"),
+        ("[models.'a:b']\nreference = 'a:b'", "models: 'a:b' cannot name a model; letters, digits, _ and - can, but not 'baseline'"),
+        (
+            "[models.baseline]\nreference = 'a:b'",
+            "models: 'baseline' cannot name a model; letters, digits, _ and - can, but not 'baseline'",
+        ),
+        ("[[sections]]\nname = 'A'", "sections[0].before: is missing; a section has modules before, after, or both"),
+        ("[[sections]]\nbefore = 'a'", "sections[0].name: is missing"),
+        ("[[sections]]\nname = 'Total'\nafter = 'a'", "sections[0].name: 'Total' is in every breakdown already; choose another name"),
+        ("[[sections]]\nname = 'A'\nafter = 'a'\n" * 2, "sections[1].name: 'A' is the name of another section too"),
+        ("[[budgets]]\nmax = 1", "budgets[0].metric: is missing"),
+        ("[[budgets]]\nmetric = 'parms'\nmax = 1", "budgets[0].metric: 'parms' is not known; did you mean 'params'?"),
+        ("[[budgets]]\nmetric = 'MACs'\nmax = 1", "budgets[0].metric: 'MACs' is not known; did you mean 'macs'?"),
+        (BUDGET, "budgets[0].max: is missing; a budget sets one of max, min, max_increase, max_decrease"),
+        (BUDGET + "max = 'three'", "budgets[0].max: 'three' is not a number; write for example 3M, 25K, 2.6 GMACs, 884,736 or 1.5%"),
+        (BUDGET + "max = true", "budgets[0].max: expected a number such as 3M, not true"),
+        (BUDGET + "max = nan", "budgets[0].max: expected a number such as 3M, not nan"),
+        (BUDGET + "max = 0x" + "f" * 5000, "budgets[0].max: is too large a number"),
+        (BUDGET + "max = []", "budgets[0].max: expected a number such as 3M, not a list"),
+        (BUDGET + "max = '-3M'", "budgets[0].max: '-3M' is negative"),
+        (BUDGET + "max = '<3M'", "budgets[0].max: '<3M' should be a bare number; a limit is taken at its value"),
+        (BUDGET + "max = '2.6 GMACs'", "budgets[0].max: '2.6 GMACs' does not fit the metric params; it fits macs"),
+        ("[[budgets]]\nmetric = 'flops'\nmax = '1 GMACs'", "budgets[0].max: '1 GMACs' does not fit the metric flops; it fits macs"),
+        (BUDGET + "max = '3 ms'", "budgets[0].max: '3 ms' does not fit the metric params; it fits no metric"),
+        (BUDGET + "max = '1%'", "budgets[0].max: '1%' is a share; % is for max_increase and max_decrease"),
+        (BUDGET + "max_increase = '1x'", "budgets[0].max_increase: '1x' does not fit the metric params; it fits no metric"),
+        (BUDGET + "max = 1\nscope = []", "budgets[0].scope: is an empty list; leave it out instead"),
+        (BUDGET + "max = 1\nscope = 5", "budgets[0].scope: expected text or a list of texts, not a number"),
+        (BUDGET + "max = 1\nmodel = 'after'", "budgets[0].model: 'after' is not in [models]; none is defined"),
+        (MODELS + BUDGET + "max = 1\nmodel = ['aftr']", "budgets[0].model: 'aftr' is not in [models]; did you mean 'after'?"),
+        (BUDGET + "max = 1\nagainst = 'baseline'", "budgets[0].against: is for max_increase and max_decrease only"),
+        (
+            MODELS + BUDGET + "max_increase = 1\nagainst = 'befor'",
+            "budgets[0].against: 'befor' is neither 'baseline' nor in [models]; did you mean 'before'?",
+        ),
+        (
+            "[[budgets]]\nmetric = 'saved_bytes'\nmax = '1 GiB'\nscope = 'head'",
+            "budgets[0].scope: saved_bytes is known for the whole model only; leave the scope out",
+        ),
+        ((BUDGET + "max = 1\nid = 'a'\n") * 2, "budgets[1].id: 'a' is the id of budgets[0] too"),
+        (CLAIM, "claims[0].figure: is missing"),
+        (CLAIM + "figure = 'many'", "claims[0].figure: 'many' is not a number; write for example 3M, 25K, 2.6 GMACs, 884,736 or 1.5%"),
+        (
+            CLAIM + "figure = '3 GiB'",
+            "claims[0].figure: '3 GiB' does not fit the metric params; it fits param_bytes or activation_bytes or ",
+        ),
+        (CLAIM + "figure = '42x'", "claims[0].figure: '42x' needs comparison = 'ratio'"),
+        (CLAIM + "figure = '63 %'", "claims[0].figure: '63 %' needs comparison = 'percent'"),
+        (CLAIM + "figure = '42'\ncomparison = 'ration'", "claims[0].comparison: 'ration' is not known; did you mean 'ratio'?"),
+        (
+            MODELS + CLAIM + "figure = '42'\ncomparison = 'ratio'\nagainst = 'before'",
+            "claims[0].figure: '42' is no ratio; write for example 42x",
+        ),
+        (
+            MODELS + CLAIM + "figure = '>42x'\ncomparison = 'ratio'\nagainst = 'before'",
+            "claims[0].figure: '>42x' is a bound, which is on the number itself; leave comparison = 'ratio' out",
+        ),
+        (
+            CLAIM + "figure = '63%'\ncomparison = 'percent'",
+            "claims[0].against: is missing; comparison = 'percent' needs a model to compare with",
+        ),
+        (
+            MODELS + CLAIM + "figure = 3\nagainst = 'before'",
+            "claims[0].against: is for comparison = 'ratio', 'percent' or 'difference' only",
+        ),
+        (CLAIM + "figure = 3\nsection = 'Head'", "claims[0].section: 'Head' is not known; none is defined"),
+        (CLAIM + "figure = 3\nexpect = false", "claims[0].expect: expected text, not false"),
+        (CLAIM + "figure = 3\nexpect = 'no'", "claims[0].expect: 'no' is not known; known: true, false"),
+        (CLAIM + "figure = 3\nexpect = 'false'", "claims[0].why: is missing; a claim expected to be false says why it is"),
+        (CLAIM + "figure = 3\nwhy = 'so'", "claims[0].why: is for expect = 'false' only"),
+    ],
+)
+def test_a_fault_names_its_key_and_is_told_once(tmp_path: Path, text: str, fault: str) -> None:
+    lines = read_faults(tmp_path, text)
+    assert len(lines) == 1
+    assert lines[0].startswith(fault)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    text = "color = 1\n" + MODELS + BUDGET + "max = 'three'\nscop = ''\n" + BUDGET + "max = '1%'\nmodel = 'c'\n" + CLAIM
+    assert [line.split(": ")[0] for line in read_faults(tmp_path, text)] == [
+        "color",
+        "budgets[0].scop",
+        "budgets[0].max",
+        "budgets[1].max",
+        "budgets[1].model",
+        "claims[0].figure",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe", b"a = 1\na = 2", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000])
+def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "archaudit.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert caught.value.message.startswith(f"{path}: is not TOML: ")
+    assert "\n" not in caught.value.message
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "other.toml")
+    assert caught.value.message == "other.toml: cannot be read: No such file or directory"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_hostile_text_stays_on_one_short_line(tmp_path: Path) -> None:
+    long = "x" * 5000
+    lines = read_faults(tmp_path, f'"a\\nb" = 1\n[[budgets]]\nmetric = "{long}"\nmax = "1\\u001b[31m"\n')
+    assert len(lines) == 3
+    assert all(len(line) < 400 and line.isprintable() for line in lines)
+
+
+VALUES: st.SearchStrategy[str] = st.sampled_from(
+    ["1", "-1", "1e400", "0x" + "f" * 5000, "true", "''", "'a'", "'3M'", "[]", "['a']", "[[]]", "{}", "{a = 1}", "1979-05-27"]
+)
+KEYS = st.sampled_from(
+    [
+        "baselines",
+        "models",
+        "sections",
+        "claims",
+        "budgets",
+        "metric",
+        "max",
+        "max_increase",
+        "scope",
+        "model",
+        "figure",
+        "id",
+        "name",
+        "why",
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["", "[[budgets]]", "[[claims]]", "[[sections]]", "[models.a]"]), KEYS, VALUES), max_size=6))
+def test_no_toml_raises_anything_but_a_config_error(tmp_path: Path, lines: list[tuple[str, str, str]]) -> None:
+    path = write(tmp_path, "\n".join(f"{table}\n{key} = {value}" for table, key, value in lines))
+    message = ""
+    try:
+        load_config(path)
+    except ConfigError as error:
+        message = error.message
+    assert [line for line in message.splitlines() if not line.startswith(f"{path}: ")] == []
