@@ -53,6 +53,9 @@ def parse_reference(text: str) -> Reference:
     if not text:
         raise LoadError("an empty reference names no model", _FORMS)
     head, arguments = _split_arguments(text)
+    library, colon, rest = head.partition(":")
+    if colon and library in LIBRARIES:
+        return Reference(text=text, kind="library", target=library, attribute=rest, arguments=arguments)
     if head.endswith(".json") and ":" not in head.rpartition("/")[2]:
         if arguments:
             raise LoadError(f"{text}: a saved profile takes no arguments", _FORMS)
@@ -64,8 +67,6 @@ def parse_reference(text: str) -> Reference:
         if not _NAME.match(head):
             raise LoadError(f"{text!r} is not a reference", _FORMS)
         return Reference(text=text, kind="name", target=head, arguments=arguments)
-    if target in LIBRARIES:
-        return Reference(text=text, kind="library", target=target, attribute=attribute, arguments=arguments)
     if not _ATTRIBUTE.match(attribute):
         raise LoadError(f"{text}: {attribute!r} is not the name of a class, factory or model", _FORMS)
     is_file = target.endswith(".py") or "/" in target or "\\" in target
@@ -97,7 +98,7 @@ def _read_literals(text: str, call: ast.Call) -> dict[str, Any]:
     hint = "Arguments are keywords with literal values: Model(width=0.5, name='tiny', sizes=[1, 2])."
     if call.args:
         raise LoadError(f"{text}: arguments need their names", hint)
-    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+    arguments: dict[str, Any] = {}
     for keyword in call.keywords:
         if keyword.arg is None:
             raise LoadError(f"{text}: ** is not possible here", hint)

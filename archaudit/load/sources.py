@@ -14,6 +14,8 @@ SOURCES: dict[str, str] = {
     "file": "python_source",
     "module": "python_source",
     "torchvision": "torchvision_models",
+    "timm": "timm_models",
+    "transformers": "transformers_models",
 }
 
 

@@ -34,6 +34,9 @@ from archaudit.schema import Recipe
 REAL_PARAM_BYTES_LIMIT = 2 * 2**30
 
 
+Builder = Callable[[Recipe], tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]]
+
+
 @dataclass(slots=True)
 class Run:
     """A model that was built and ran: with what, how, and what was met on the way. `context` is to be open whenever it runs again."""
@@ -59,23 +62,25 @@ class _Climb:
     param_bytes: int | None = None
 
 
+# Each rung and how it builds; the answered one builds as the rung did that came as far as running.
+RUNGS: dict[str, Builder | None] = {
+    "meta": build_on_meta,
+    "deferred": build_deferred,
+    "fake": build_fake,
+    "answered": None,
+    "real": build_real,
+}
+
+
 def climb(recipe: Recipe) -> Run:
     """Builds and runs `recipe` on the first rung that works. Raises MeasureError with the truest of the errors when none does."""
     state = _Climb(recipe)
-    for rung, builder in (
-        ("meta", build_on_meta),
-        ("deferred", build_deferred),
-        ("fake", build_fake),
-        ("answered", None),
-        ("real", build_real),
-    ):
-        if rung == "answered":
-            run = _climb_answered(state)
-        elif rung == "real" and not _is_small_enough(state):
+    for rung, builder in RUNGS.items():
+        if rung == "deferred" and state.attempts[0].built and state.attempts[0].asked_for_a_value():
+            continue  # another way of building has no values either
+        if rung == "real" and not _is_small_enough(state):
             break
-        else:
-            assert builder is not None
-            run = _attempt(state, rung, builder)
+        run = _attempt(state, rung, builder) if builder is not None else _climb_answered(state)
         if run is not None:
             run.failures = tuple(attempt.summarise() for attempt in state.attempts)
             return run
@@ -87,7 +92,7 @@ def climb(recipe: Recipe) -> Run:
 def _attempt(
     state: _Climb,
     rung: str,
-    builder: Callable[[Recipe], tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]],
+    builder: Builder,
     *,
     boolean_answer: bool | None = None,
 ) -> Run | None:

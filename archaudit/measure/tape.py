@@ -237,6 +237,7 @@ def _arrives_whole(operator: Any) -> bool:
         key = torch._C.DispatchKey.CompositeImplicitAutograd
         known = _whole[operator] = (
             isinstance(operator, torch._ops.OpOverload)
+            and torch._C._dispatch_has_kernel(operator.name())
             and torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), key)
             and not read_traits(operator).is_view
         )

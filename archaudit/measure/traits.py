@@ -9,8 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """`is_view`: every tensor that it returns shares memory with an argument that it does not write. `written`: positions and names of the
-    arguments that it writes in place. `gathers`: it reads only as much of its first argument as it writes out (a table lookup)."""
+    """`is_view`: every tensor that it returns shares memory with an argument that it does not write, or it returns none.
+
+    `written_positions` and `written_names` are the arguments that it writes in place. `gathers`: it reads only as much of its first
+    argument as it writes out (a table lookup).
+    """
 
     name: str
     is_view: bool
@@ -39,5 +42,7 @@ def read_traits(operator: Any) -> Traits:
             if not argument.kwarg_only:
                 positions.append(number)
     returned = [result.alias_info for result in schema.returns]
-    is_view = bool(returned) and all(alias is not None and not alias.is_write for alias in returned)
+    # an operator that asks for a device or a size touches no memory either
+    asks = schema.name.startswith(("prim::", "aten::sym_"))
+    is_view = asks or (bool(returned) and all(alias is not None and not alias.is_write for alias in returned))
     return Traits(schema.name, is_view and not names, tuple(positions), tuple(names), schema.name in _GATHERING)

@@ -1,0 +1,134 @@
+"""Models from the user's own files, and everything that can be wrong with them."""
+
+import pytest
+import torch
+from torch import nn
+
+from archaudit.errors import LoadError
+from archaudit.load import load_recipe, parse_reference
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width, depth=1):
+        super().__init__()
+        self.layers = nn.Sequential(*[nn.Linear(width, width) for _ in range(depth)])
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def small(width=4):
+    return Net(width)
+
+
+ready = Net(2)
+number = 7
+
+
+class NoModel:
+    pass
+
+
+def example_inputs():
+    return torch.zeros(1, 4)
+"""
+
+
+@pytest.fixture
+def net(tmp_path):
+    path = tmp_path / "net_file.py"
+    path.write_text(NET)
+    return path
+
+
+def load(text):
+    return load_recipe(parse_reference(text))
+
+
+def test_a_class_a_factory_and_an_instance(net):
+    assert isinstance(load(f"{net}:Net(width=3, depth=2)").build(), nn.Module)
+    assert len(load(f"{net}:Net(width=3, depth=2)").build().layers) == 2
+    assert load(f"{net}:small").build().layers[0].in_features == 4
+    ready = load(f"{net}:ready")
+    assert ready.instance
+    assert ready.build() is ready.build()
+
+
+def test_the_files_own_example_inputs_are_used_and_told(net):
+    recipe = load(f"{net}:small")
+    assert recipe.example_inputs is not None
+    assert recipe.example_inputs().shape == torch.Size([1, 4])
+    assert recipe.assumptions == ("the input is what example_inputs() of net_file.py returns",)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message", "hint"),
+    [
+        ("Nett", "has no 'Nett'", "Did you mean Net"),
+        ("number", "is a int, no model", "Net"),
+        ("NoModel", "no nn.Module", "Net"),
+        ("Net", "wants arguments: width", "width=..."),
+        ("Net(width=1, wdith=2)", "has no argument 'wdith'", "It takes: width, depth"),
+        ("ready(a=1)", "takes no arguments", None),
+    ],
+)
+def test_what_is_no_model_is_told_with_what_is(net, attribute, message, hint):
+    with pytest.raises(LoadError) as caught:
+        load(f"{net}:{attribute}")
+    assert message in caught.value.message
+    if hint:
+        assert hint in (caught.value.hint or "")
+
+
+def test_a_file_that_is_not_there_names_the_nearest(net):
+    with pytest.raises(LoadError, match="there is no file") as caught:
+        load(f"{net.parent}/net_fil.py:Net")
+    assert "net_file.py" in (caught.value.hint or "")
+
+
+def test_a_file_that_does_not_import_shows_its_line(tmp_path):
+    for name, text, expected in (
+        ("raises", "x = 1\nraise KeyError('nope')\n", "raises.py:2"),
+        ("syntax", "def broken(:\n", "syntax.py:1"),
+        ("exits", "import sys\nsys.exit(3)\n", "SystemExit"),
+        ("missing", "import no_such_module_anywhere\n", "no_such_module_anywhere"),
+    ):
+        (tmp_path / f"{name}.py").write_text(text)
+        with pytest.raises(LoadError, match="does not import") as caught:
+            load(f"{tmp_path}/{name}.py:Net")
+        assert expected in str(caught.value)
+
+
+def test_two_files_of_one_name_are_two_models(tmp_path):
+    for folder, width in (("one", 2), ("two", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_name.py").write_text(f"from torch import nn\ndef make():\n    return nn.Linear({width}, 1)\n")
+    widths = [load(f"{tmp_path}/{folder}/same_name.py:make").build().in_features for folder in ("one", "two")]
+    assert widths == [2, 3]
+
+
+def test_relative_imports_in_a_package_work(tmp_path):
+    package = tmp_path / "own_package" / "models"
+    package.mkdir(parents=True)
+    (tmp_path / "own_package" / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text("from torch import nn\nclass Part(nn.Linear):\n    pass\n")
+    (package / "net.py").write_text("from .parts import Part\ndef make():\n    return Part(5, 1)\n")
+    assert load(f"{package}/net.py:make").build().in_features == 5
+
+
+def test_a_file_named_like_a_module_does_not_replace_it(tmp_path):
+    (tmp_path / "random.py").write_text("from torch import nn\ndef make():\n    return nn.Linear(1, 1)\n")
+    load(f"{tmp_path}/random.py:make").build()
+    import random
+
+    assert hasattr(random, "getstate")
+
+
+def test_a_module_that_is_not_there_is_told():
+    with pytest.raises(LoadError, match="no module 'no_such_package'"):
+        load("no_such_package.models:Net")

@@ -1,0 +1,46 @@
+"""The protocol: every message survives the wire, and a closed wire is an answer too."""
+
+import socket
+
+import pytest
+
+from archaudit import errors
+from archaudit.errors import ArchauditError
+from archaudit.schema import InputSpec
+from archaudit.worker.messages import Failed, Load, Loaded, Measure, Progress, Quit, TimeBlock, Timed, receive_reply, receive_request, send
+
+
+@pytest.fixture
+def channels():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.parametrize(
+    "request_", [Load("a.py:Net", "a", (InputSpec(shape=(1, 3), name="x"),)), Measure(witnesses=False), TimeBlock(repeats=3), Quit()]
+)
+def test_requests_arrive_as_they_were_sent(channels, request_):
+    send(channels[0], request_)
+    assert receive_request(channels[1]) == request_
+
+
+@pytest.mark.parametrize(
+    "reply", [Loaded("a"), Timed("CPU", 2, (0.1, 0.2), {"a.b": (0.1,)}), Progress("ü" * 3000), Failed("LoadError", "no", "try")]
+)
+def test_replies_arrive_as_they_were_sent(channels, reply):
+    send(channels[0], reply)
+    assert receive_reply(channels[1]) == reply
+
+
+def test_a_closed_wire_reads_as_none(channels):
+    channels[0].close()
+    assert receive_reply(channels[1]) is None
+
+
+@pytest.mark.parametrize("kind", [name for name in vars(errors) if name.endswith("Error")])
+def test_an_error_crosses_the_wire_with_its_class(kind):
+    error = Failed(kind, "what", "hint").to_error()
+    assert isinstance(error, ArchauditError)
+    assert type(error).__name__ == kind
+    assert (error.message, error.hint) == ("what", "hint")
