@@ -17,15 +17,17 @@ from torch import nn
 from torch.nn.parameter import UninitializedTensorMixin
 
 from archaudit.errors import MeasureError
+from archaudit.measure.deep_stack import run_deep
 from archaudit.measure.params import iterate_tensors
 from archaudit.measure.tree import walk_tree
 
 
 def copy_to_meta(value: Any, what: str = "the model") -> Any:
     """A deep copy of a model, or of inputs, with every tensor on the meta device. Raises MeasureError when it cannot be copied."""
+    depth = max(walk_tree(value).depths) if isinstance(value, nn.Module) else 0
     with _empty_tensor_copies():
         try:
-            return copy.deepcopy(value)
+            return run_deep(lambda: copy.deepcopy(value), depth)
         except Exception as error:
             raise MeasureError(
                 f"{what} cannot be copied: {type(error).__name__}: {error}",

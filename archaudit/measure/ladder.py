@@ -13,6 +13,7 @@ model's own, and the ladder ends there.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from archaudit.measure.building import build_copied, build_deferred, build_fake,
 from archaudit.measure.deep_stack import run_deep
 from archaudit.measure.failures import Attempt, explain_failures
 from archaudit.measure.inputs import make_inputs
+from archaudit.measure.params import read_holdings
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tree import ModuleTree, walk_tree
 from archaudit.schema import Recipe
@@ -101,22 +103,24 @@ def _attempt(
     try:
         model, context = builder(state.recipe)
         tree = walk_tree(model)
-        state.param_bytes = max(state.param_bytes or 0, _count_param_bytes(model))
+        state.param_bytes = max(state.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
-        model.eval()
         with context():
             args, kwargs = make_inputs(state.recipe)
         if rung in ("meta", "deferred", "answered"):
             args, kwargs = build_copied((args, kwargs))
+        elif state.recipe.instance:
+            args, kwargs = copy.deepcopy((args, kwargs))
         attempt.inputs = (args, kwargs)
 
         def run() -> Tape:
+            model.eval()
             with context():
                 return record_tape(tree, args, kwargs, boolean_answer=boolean_answer, into=started)
 
-        tape = run_deep(run, max(tree.depths, default=0))
+        tape = run_deep(run, max(tree.depths))
     except ArchauditError as error:
-        if not isinstance(error, MeasureError):
+        if state.recipe.instance or not isinstance(error, MeasureError):
             raise
         attempt.error = error
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's model may raise anything; it is kept and reported
@@ -169,5 +173,6 @@ def _is_models_own(attempts: list[Attempt]) -> bool:
     )
 
 
-def _count_param_bytes(model: nn.Module) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters() if not nn.parameter.is_lazy(parameter))
+def _count_param_bytes(tree: ModuleTree) -> int:
+    holdings, _ = read_holdings(tree)
+    return sum(held.param_bytes for held in holdings)

@@ -6,8 +6,9 @@ seen, since nothing is guessed from module types. Costs are accumulated per modu
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -269,10 +270,14 @@ def record_tape(
 
 @contextmanager
 def plain_paths() -> Iterator[None]:
-    """Switches torch's fused inference paths off (they run a whole encoder layer as one operator that hides its parts)."""
+    """Switches off what hides operators: torch's fused inference paths (a whole encoder layer as one operator), and compilation.
+
+    Whoever compiles has imported torch._dynamo; where it is not imported there is nothing to switch off, and importing it is slow.
+    """
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)

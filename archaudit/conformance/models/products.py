@@ -1,0 +1,151 @@
+"""Products that run as operators of their own, which counters tend to have no formula for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from archaudit.conformance.case import Case
+from archaudit.conformance.models.assembly import Model, floats, linear, param
+
+
+def _mixture(model: Any, x: torch.Tensor) -> Any:
+    ends = torch.tensor([4, 10, 16], dtype=torch.int32, device=x.device)
+    return torch._grouped_mm(x.to(torch.bfloat16), model.experts, offs=ends)
+
+
+def _deform(model: Any, x: torch.Tensor) -> Any:
+    from torchvision.ops import deform_conv2d
+
+    return deform_conv2d(x, model.offset(x), model.weight, padding=1)
+
+
+CASES = (
+    Case(
+        name="mv",
+        shows="A matrix times a vector.",
+        build=lambda: Model(lambda m, x: torch.mv(m.weight, x), weight=param(8, 16)),
+        args=floats(16),
+        params=8 * 16,
+        macs=8 * 16,
+        tags=("operator",),
+    ),
+    Case(
+        name="dot",
+        shows="A vector times a vector.",
+        build=lambda: Model(lambda m, x: torch.dot(m.weight, x), weight=param(16)),
+        args=floats(16),
+        params=16,
+        macs=16,
+        tags=("operator",),
+    ),
+    Case(
+        name="addmv",
+        shows="A matrix times a vector, plus a vector.",
+        build=lambda: Model(lambda m, x: torch.addmv(m.bias, m.weight, x), weight=param(8, 16), bias=param(8)),
+        args=floats(16),
+        params=8 * 16 + 8,
+        macs=8 * 16,
+        by_convention=(8 * 16 + 8,),
+        tags=("operator", "bias"),
+    ),
+    Case(
+        name="addmm",
+        shows="A matrix product with its bias added inside the operator.",
+        build=lambda: Model(lambda m, x: torch.addmm(m.bias, x, m.weight), weight=param(16, 8), bias=param(8)),
+        args=floats(10, 16),
+        params=16 * 8 + 8,
+        macs=10 * 16 * 8,
+        by_convention=(10 * 16 * 8 + 10 * 8,),
+        tags=("operator", "bias"),
+    ),
+    Case(
+        name="baddbmm",
+        shows="A batch of products added to a batch of matrices.",
+        build=lambda: Model(lambda m, x: torch.baddbmm(m.bias, x, m.weight), weight=param(3, 16, 8), bias=param(3, 10, 8)),
+        args=floats(3, 10, 16),
+        params=3 * 16 * 8 + 3 * 10 * 8,
+        macs=3 * 10 * 16 * 8,
+        by_convention=(3 * 10 * 16 * 8 + 3 * 10 * 8,),
+        tags=("operator", "bias"),
+    ),
+    Case(
+        name="addbmm",
+        shows="A batch of products summed into one matrix.",
+        build=lambda: Model(lambda m, x: torch.addbmm(m.bias, x, m.weight), weight=param(3, 16, 8), bias=param(10, 8)),
+        args=floats(3, 10, 16),
+        params=3 * 16 * 8 + 10 * 8,
+        macs=3 * 10 * 16 * 8,
+        by_convention=(3 * 10 * 16 * 8 + 10 * 8,),
+        tags=("operator", "bias"),
+    ),
+    Case(
+        name="outer_is_no_contraction",
+        shows="An outer product multiplies and sums nothing: no multiply-accumulates.",
+        build=lambda: Model(lambda m, x: torch.outer(x, m.weight), weight=param(8)),
+        args=floats(16),
+        params=8,
+        macs=0,
+        tags=("operator", "zero"),
+    ),
+    Case(
+        name="bilinear",
+        shows="nn.Bilinear contracts each row of two inputs with a cube of weights.",
+        build=lambda: Model(lambda m, x, y: m.pair(x, y), pair=nn.Bilinear(6, 5, 4, bias=False)),
+        args=lambda: (torch.randn(3, 6), torch.randn(3, 5)),
+        params=4 * 6 * 5,
+        macs=3 * 4 * (6 * 5 + 5),  # for each row and output: x' W, then that by y
+        by_convention=(3 * 4 * 6 * 5,),  # each weight once a row, as one sum of triple products
+        tags=("operator",),
+    ),
+    Case(
+        name="int8_matmul",
+        shows="An integer matrix product, as quantised layers run it.",
+        build=lambda: Model(lambda m, x: torch._int_mm(x, m.weight), weight=torch.ones(32, 24, dtype=torch.int8)),
+        args=lambda: (torch.ones(20, 32, dtype=torch.int8),),
+        params=0,  # the weight is a buffer
+        macs=20 * 32 * 24,
+        tags=("operator", "quantised"),
+    ),
+    Case(
+        name="grouped_mm",
+        shows="The grouped product of mixture-of-experts layers: each row meets one expert.",
+        build=lambda: Model(_mixture, experts=param(3, 32, 16, dtype=torch.bfloat16)),
+        args=floats(16, 32),
+        params=3 * 32 * 16,
+        macs=16 * 32 * 16,  # all 16 rows, whatever the split
+        tags=("operator", "moe"),
+    ),
+    Case(
+        name="cdist",
+        shows="Euclidean distances of many points are run as one matrix product: counted as that, or unknown.",
+        build=lambda: Model(lambda m, x: torch.cdist(x, m.centres), centres=param(48, 8)),
+        args=floats(32, 8),
+        params=48 * 8,
+        macs=32 * 48 * 8,  # the inner products in |x|^2 + |y|^2 - 2 x.y
+        by_convention=(32 * 48 * (8 + 2),),  # as torch runs it: each row extended by its squared length and by 1
+        may_be_incomplete=True,
+        tags=("operator",),
+    ),
+    Case(
+        name="deform_conv2d",
+        shows="torchvision's deformable convolution costs what the plain one of its shape does.",
+        build=lambda: Model(_deform, offset=nn.Conv2d(3, 18, 3, padding=1, bias=False), weight=param(6, 3, 3, 3)),
+        args=lambda: (torch.randn(1, 3, 8, 8),),
+        params=18 * 3 * 9 + 6 * 3 * 9,
+        macs=64 * 18 * 3 * 9 + 64 * 6 * 3 * 9,  # 64 positions each; sampling is not a contraction
+        modules={"": (6 * 3 * 9, 64 * (18 + 6) * 3 * 9), "offset": (18 * 3 * 9, 64 * 18 * 3 * 9)},
+        tags=("operator", "torchvision"),
+    ),
+    Case(
+        name="chained_vmap",
+        shows="A layer mapped over a dimension by torch.func.vmap costs each slice.",
+        build=lambda: Model(lambda m, x: torch.func.vmap(m.layer)(x), layer=linear(16, 8)),
+        args=floats(5, 3, 16),
+        params=16 * 8,
+        macs=5 * 3 * 16 * 8,
+        tags=("transform",),
+    ),
+)

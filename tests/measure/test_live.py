@@ -1,0 +1,79 @@
+"""Live models: measured on a copy without values, left exactly as they were."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import archaudit
+
+
+class Busy(nn.Module):
+    """Batch norm and dropout in train mode, a buffer, a plain tensor attribute, a hook, ties, frozen weights, a half precision layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.b.weight = self.a.weight
+        self.a.bias.requires_grad_(False)
+        self.register_buffer("seen", torch.zeros(1), persistent=False)
+        self.plain = torch.ones(4)
+        self.a.register_forward_hook(lambda module, args, output: output * 1)
+
+    def forward(self, x, scale=1.0):
+        self.seen += 1
+        x = self.drop(self.norm(self.conv(x))).mean((2, 3)) * self.plain * scale
+        return {"out": self.b(self.a(x))}
+
+
+def test_a_live_model_is_left_as_it_was():
+    model = Busy().train()
+    x = torch.rand(2, 3, 8, 8)
+    state = copy.deepcopy(model.state_dict())
+    attributes = {name: set(vars(module)) for name, module in model.named_modules()}
+    draw = torch.get_rng_state()
+    profile = archaudit.profile(model, (x,), {"scale": 2.0}, witnesses=True)
+    assert profile.totals.params == 3 * 4 * 9 + 4 + 8 + 16 + 4 + 4
+    assert profile.totals.trainable_params == profile.totals.params - 4
+    assert profile.totals.macs == 2 * 8 * 8 * 4 * 27 + 2 * 2 * 16
+    assert profile.ties == (("a.weight", "b.weight"),)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert model.seen.item() == 0
+    assert all(module.training for module in model.modules())
+    assert attributes == {name: set(vars(module)) for name, module in model.named_modules()}
+    assert torch.equal(torch.get_rng_state(), draw)
+    assert all(parameter.grad is None and parameter.device.type == "cpu" for parameter in model.parameters())
+    assert type(model.plain) is torch.Tensor
+    assert model.plain.device.type == "cpu"
+
+
+def test_a_live_model_without_parameters_keeps_its_mode():
+    model = nn.Dropout(0.5).train()
+    archaudit.profile(model, torch.zeros(2))
+    assert model.training
+
+
+def test_a_model_that_cannot_be_copied_is_told():
+    class Stubborn(nn.Module):
+        def __deepcopy__(self, memo):
+            raise TypeError("not me")
+
+    with pytest.raises(archaudit.MeasureError, match="cannot be copied: TypeError: not me"):
+        archaudit.profile(Stubborn(), torch.zeros(1))
+
+
+def test_deep_models_are_copied_too():
+    model = nn.Linear(2, 2, bias=False)
+    for _ in range(300):
+        model = nn.Sequential(model)
+    assert archaudit.profile(model, torch.zeros(1, 2)).totals.macs == 4
+
+
+def test_two_live_models_are_compared():
+    report = archaudit.compare(nn.Linear(2, 2), nn.Linear(2, 4), torch.zeros(1, 2))
+    assert report.delta.params == 6
+    assert report.outcome == "inconclusive"  # nothing was asked
