@@ -1,6 +1,7 @@
-"""Numbers with units as people write them: "3M", "2.6 GMACs", "~21K", "63 %", "42x". Parsed to intervals, and printed.
+"""Numbers with units as people write them: "3M", "2.6 GMACs", "~21K", "63 %", "42x", "2-3M". Parsed to intervals, and printed.
 
-A printed figure stands for every number that rounds to it: `2.52M` is [2.515M, 2.525M), `884,736` is itself, `~21K` is 21K ± 10 %.
+A printed figure stands for every number that rounds to it: `2.52M` is [2.515M, 2.525M), `884,736` is itself, `~21K` is 21K ± 10 %. A range
+is taken at its ends: `2-3M` is [2M, 3M], and `~2-3M` that with each end moved out by 10 % of itself.
 K, M, B, G, T are decimal; Ki, Mi, Gi, Ti binary. A limit in a budget is taken at its value: `3M` is 3,000,000.
 """
 
@@ -17,8 +18,11 @@ APPROXIMATE_SHARE = Decimal("0.10")
 _MULTIPLIERS = {
     "": Decimal(1),
     "K": Decimal(10) ** 3,
+    "THOUSAND": Decimal(10) ** 3,
     "M": Decimal(10) ** 6,
+    "MILLION": Decimal(10) ** 6,
     "B": Decimal(10) ** 9,
+    "BILLION": Decimal(10) ** 9,
     "G": Decimal(10) ** 9,
     "T": Decimal(10) ** 12,
     "KI": Decimal(2) ** 10,
@@ -37,8 +41,11 @@ _UNITS = {
     "flops": "flops",
     "mac": "macs",
     "macs": "macs",
+    "madd": "macs",
     "madds": "macs",
     "mult-adds": "macs",
+    "multiply-adds": "macs",
+    "multiply-accumulates": "macs",
     "b": "bytes",
     "byte": "bytes",
     "bytes": "bytes",
@@ -53,16 +60,31 @@ _UNITS = {
     "s": "s",
 }
 
+_RELATIONS = {
+    "≤": "<=",
+    "≥": ">=",
+    "under": "<",
+    "below": "<",
+    "less than": "<",
+    "fewer than": "<",
+    "at most": "<=",
+    "up to": "<=",
+    "above": ">",
+    "more than": ">",
+    "at least": ">=",
+}
+_DIGITS = r"\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _NUMBER = re.compile(
-    r"""^\s*
-    (?P<relation>(?:<=|>=|≤|≥|<|>))?\s*
-    (?P<about>~|≈|about\s|around\s|approximately\s|roughly\s)?\s*
+    rf"""^\s*
+    (?P<relation><=|>=|≤|≥|<|>|(?:under|below|less\ than|fewer\ than|at\ most|up\ to|above|more\ than|at\ least)\s)?\s*
+    (?P<about>~|≈|(?:about|around|approximately|roughly|nearly|almost|ca\.)\s)?\s*
     (?P<sign>[-+−])?
-    (?P<digits>\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
+    (?P<digits>{_DIGITS})
+    (?P<span>\s*(?P<step>[KMGT]i|[KMBGT])?\s?(?:-|–|—|\sto\s)\s?(?P<upper>{_DIGITS}))?
     \s*(?P<rest>[^\d]*?)\s*$""",
     re.VERBOSE | re.IGNORECASE,
 )
-_SUFFIX = re.compile(r"^(?P<multiplier>[KMGT]i|[KMBGT])?\s*(?P<unit>.*)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"^(?P<multiplier>million|billion|thousand|[KMGT]i|[KMBGT])?\s*(?P<unit>.*)$", re.IGNORECASE)
 
 # No figure in a report needs more; a longer one is noise, and parsing it would only cost time.
 _LONGEST = 60
@@ -72,7 +94,8 @@ class Quantity(Record, frozen=True, kw_only=True):
     """A figure as written, and the numbers it may stand for.
 
     `value` is its nominal value; any number in [`low`, `high`) prints as it (`high` itself too when `closed`). `relation` is `<`, `<=`,
-    `>`, `>=` or empty; `unit` is `params`, `flops`, `macs`, `bytes`, `%`, `x`, `ms`, `us`, `s` or empty.
+    `>`, `>=` or empty; `unit` is `params`, `flops`, `macs`, `bytes`, `%`, `x`, `ms`, `us`, `s` or empty. `scale` is what its last digits were
+    multiplied by; `is_range` says that there were two, `value` lying in the middle; `is_signed` that it was written with a sign.
     """
 
     text: str
@@ -83,26 +106,38 @@ class Quantity(Record, frozen=True, kw_only=True):
     unit: str = ""
     relation: str = ""
     approximate: bool = False
+    scale: float = 1
+    is_range: bool = False
+    is_signed: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it stands for one number only."""
+        return self.low == self.high
 
     def contains(self, number: float) -> bool:
         """Whether `number` would be written like this figure."""
         return self.low <= number < self.high or (self.closed and number == self.high)
 
 
-def parse(text: str) -> Quantity:
-    """A figure such as `<3M`, `2.6 GMACs`, `~21K`, `884,736`, `63 %` or `42x`.
+def parse(text: str, tolerance: float | None = None) -> Quantity:
+    """A figure such as `<3M`, `2.6 GMACs`, `~21K`, `884,736`, `63 %`, `42x` or `2-3M`.
 
-    Raises ValueError, saying what was expected, for anything else.
+    `tolerance` is the share that "about" widens it by, a tenth if None. Raises ValueError, saying what was expected, for anything else.
     """
     found = _NUMBER.match(text) if len(text) <= _LONGEST else None
     if found is None:
         raise ValueError(f"{_shorten(text)!r} is not a number; write for example 3M, 25K, 2.6 GMACs, 884,736 or 1.5%")
     multiplier, unit = _split_suffix(found["rest"], text)
-    digits = Decimal(found["digits"].replace(",", "").replace("_", ""))
-    sign = -1 if found["sign"] in ("-", "−") else 1
-    value = sign * digits * multiplier
-    low, high, closed = _interval(value, digits, multiplier, about=bool(found["about"]), whole_is_exact=unit not in ("%", "x"))
-    relation = {"≤": "<=", "≥": ">="}.get(found["relation"] or "", found["relation"] or "")
+    share = (APPROXIMATE_SHARE if tolerance is None else Decimal(str(tolerance))) if found["about"] else None
+    if found["span"]:
+        value, low, high = _read_range(found, multiplier, share, text)
+        closed = True
+    else:
+        digits = _read_digits(found["digits"])
+        value = (-1 if found["sign"] in ("-", "−") else 1) * digits * multiplier
+        low, high, closed = _interval(value, digits, multiplier, share, whole_is_exact=unit not in ("%", "x"))
+    relation = (found["relation"] or "").strip().lower()
     return Quantity(
         text=text.strip(),
         value=_as_number(value),
@@ -110,9 +145,26 @@ def parse(text: str) -> Quantity:
         high=_as_number(high),
         closed=closed,
         unit=unit,
-        relation=relation,
+        relation=_RELATIONS.get(relation, relation),
         approximate=bool(found["about"]),
+        scale=_as_number(multiplier),
+        is_range=bool(found["span"]),
+        is_signed=bool(found["sign"]),
     )
+
+
+def _read_digits(text: str) -> Decimal:
+    return Decimal(text.replace(",", "").replace("_", ""))
+
+
+def _read_range(found: re.Match[str], multiplier: Decimal, share: Decimal | None, text: str) -> tuple[Decimal, Decimal, Decimal]:
+    """The middle and the ends of `2-3M`; the first end has the last one's multiplier unless it brings its own."""
+    own = _MULTIPLIERS[found["step"].upper()] if found["step"] else multiplier
+    low, high = _read_digits(found["digits"]) * own, _read_digits(found["upper"]) * multiplier
+    if low >= high or found["sign"] or found["relation"]:
+        raise ValueError(f"{_shorten(text)!r} is not a number: a range is written as 2-3M, the smaller end first")
+    margin = share or Decimal(0)
+    return (low + high) / 2, low * (1 - margin), high * (1 + margin)
 
 
 def _split_suffix(rest: str, text: str) -> tuple[Decimal, str]:
@@ -128,9 +180,11 @@ def _split_suffix(rest: str, text: str) -> tuple[Decimal, str]:
     return _MULTIPLIERS[(parts["multiplier"] or "").upper()], _UNITS[unit]
 
 
-def _interval(value: Decimal, digits: Decimal, multiplier: Decimal, *, about: bool, whole_is_exact: bool) -> tuple[Decimal, Decimal, bool]:
-    if about:
-        margin = abs(value) * APPROXIMATE_SHARE
+def _interval(
+    value: Decimal, digits: Decimal, multiplier: Decimal, share: Decimal | None, *, whole_is_exact: bool
+) -> tuple[Decimal, Decimal, bool]:
+    if share is not None:
+        margin = abs(value) * share
         return value - margin, value + margin, True
     exponent = digits.as_tuple().exponent
     decimals = -exponent if isinstance(exponent, int) else 0

@@ -314,8 +314,9 @@ class Check(Record, frozen=True, kw_only=True):
     `model` names the model it is about (as in the config; empty: the after side), `scope` the patterns over its paths. `against` is what it
     is compared with, for comparisons that need two numbers: `baseline` (the model's own saved profile) or another model's name, there over
     `against_scope` (None: the same scope). `comparison` is a key of `judge.COMPARISONS`, `expected` the figure as written.
-    `expect_outcome` is `failed` for a claim known to be false, with the reason in `why`; `group` names the section it stands beside,
-    `source` where it was written.
+    `expect_outcome` is `failed` for a claim known to be false, `inconclusive` for one known to hold under another reading only, with the
+    reason in `why`; `group` names the section it stands beside, `document` and `source` where it was written, `near` a text that stands on
+    the same line. `tolerance` is the share that "about" widens its figure by (None: the usual one); `exempt` says why a number is not judged.
     """
 
     id: str
@@ -331,6 +332,10 @@ class Check(Record, frozen=True, kw_only=True):
     group: str | None = None
     expect_outcome: Outcome = "passed"
     why: str | None = None
+    document: str | None = None
+    near: str | None = None
+    tolerance: float | None = None
+    exempt: str | None = None
 
 
 class Contributor(Record, frozen=True, kw_only=True):
@@ -345,6 +350,8 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is
     3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the gate makes of that.
+    `reading` names the other convention under which a claim would be true (its finding is then `other reading`). `measured` is what was
+    found where that is no number (a shape, a setting's text). `hints` explain a false figure from what was measured; `reason` ends with them.
     """
 
     id: str
@@ -359,11 +366,15 @@ class Verdict(Record, frozen=True, kw_only=True):
     deviation: float | None = None
     outcome: Outcome
     reason: str
-    finding: Literal["true", "false", "unbound"] | None = None
+    finding: Literal["true", "false", "other reading", "unbound", "exempt"] | None = None
     source: str | None = None
     group: str | None = None
     why: str | None = None
     contributors: tuple[Contributor, ...] = ()
+    document: str | None = None
+    reading: str | None = None
+    measured: str | None = None
+    hints: tuple[str, ...] = ()
 
 
 class Report(Record, frozen=True, kw_only=True):

@@ -13,16 +13,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import click
-
 from archaudit.errors import OutputError
 
 
 def print_text(text: str) -> None:
     """Prints a report as it is, with one newline at the end."""
-    stream = click.get_text_stream("stdout", errors="replace")
-    stream.write(text.rstrip("\n") + "\n")
-    stream.flush()
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.rstrip("\n").encode(encoding, "replace").decode(encoding) + "\n")  # a terminal may know fewer characters
+    sys.stdout.flush()
 
 
 def terminal_width() -> int:

@@ -26,7 +26,7 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     found = _find_attribute(python_module, reference)
     example_inputs = getattr(python_module, "example_inputs", None)
     source = getattr(python_module, "__file__", None)
-    assumptions = ()
+    assumptions: tuple[str, ...] = ()
     if not inputs and callable(example_inputs):
         assumptions = (f"the input is what example_inputs() of {Path(source or reference.target).name} returns",)
     return Recipe(

@@ -82,17 +82,18 @@ def _seeded() -> Iterator[None]:
 def _parameters_to_meta() -> Iterator[None]:
     """While open, a parameter becomes an empty meta parameter when a module registers it; one real parameter always the same one."""
     original = nn.Module.register_parameter
-    copies: dict[int, tuple[weakref.ref[nn.Parameter], nn.Parameter]] = {}
+    copies: dict[int, tuple[weakref.ref[nn.Parameter], torch.Tensor]] = {}
 
-    def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    def register_on_meta(module: nn.Module, name: str, parameter: Any) -> None:
         if parameter is None or parameter.device.type == "meta":
-            return original(module, name, parameter)
+            original(module, name, parameter)
+            return
         known = copies.get(id(parameter))
         if known is None or known[0]() is not parameter:
-            known = copies[id(parameter)] = weakref.ref(parameter), empty_like_meta(parameter)  # type: ignore[assignment]
-        return original(module, name, known[1])
+            known = copies[id(parameter)] = (weakref.ref(parameter), empty_like_meta(parameter))
+        original(module, name, known[1])  # type: ignore[arg-type]
 
-    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign]
+    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

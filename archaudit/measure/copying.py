@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from archaudit.errors import MeasureError
 from archaudit.measure.deep_stack import run_deep
@@ -42,8 +42,10 @@ def is_on_meta(model: nn.Module) -> bool:
 
 def empty_like_meta(tensor: torch.Tensor) -> torch.Tensor:
     """An empty meta tensor with the shape, strides and dtype of `tensor`; a Parameter for a Parameter, on or off for grad alike."""
-    if isinstance(tensor, UninitializedTensorMixin):
-        return type(tensor)(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype)  # type: ignore[call-arg]
+    if is_lazy(tensor):
+        kind: Any = type(tensor)
+        lazy: torch.Tensor = kind(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype)
+        return lazy
     if tensor.layout is torch.strided and not tensor.is_quantized:
         empty = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
     else:
@@ -81,6 +83,7 @@ def _empty_tensor_copies() -> Iterator[None]:
 
 
 def _subclasses(kind: type) -> Iterator[type]:
+    subclass: type
     for subclass in type.__subclasses__(kind):
         yield subclass
         yield from _subclasses(subclass)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from archaudit.measure.tree import ModuleTree
 from archaudit.schema import TensorRecord
@@ -51,7 +51,7 @@ def read_holdings(tree: ModuleTree, used: Collection[int] | None = None) -> tupl
 def iterate_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor, str, bool]]:
     """The tensors registered on `module` itself: name, tensor, `parameter` or `buffer`, and whether a checkpoint keeps it."""
     tables = (("parameter", module._parameters), ("buffer", module._buffers))
-    transient = getattr(module, "_non_persistent_buffers_set", set())
+    transient: Collection[str] = getattr(module, "_non_persistent_buffers_set", ())
     for kind, table in tables:
         for name in list(table.keys()):
             tensor = table[name]
@@ -70,7 +70,7 @@ def storage_key(tensor: torch.Tensor) -> int:
 def _describe(
     name: str, tensor: torch.Tensor, kind: str, persistent: bool, *, tied_to: str | None, used: Collection[int] | None
 ) -> TensorRecord:
-    lazy = isinstance(tensor, UninitializedTensorMixin)
+    lazy = is_lazy(tensor)
     return TensorRecord(
         name=name,
         kind="parameter" if kind == "parameter" else "buffer",
@@ -84,7 +84,7 @@ def _describe(
 
 
 def _add_cost(held: Holdings, tensor: torch.Tensor, kind: str) -> None:
-    if isinstance(tensor, UninitializedTensorMixin):
+    if is_lazy(tensor):
         return  # a lazy parameter that the forward pass never gave a shape has no elements yet
     count = tensor.numel()
     if kind == "buffer":

@@ -7,6 +7,7 @@ import torch
 
 from archaudit.measure.assemble import assemble_ledger, assemble_modules
 from archaudit.measure.environment import read_environment
+from archaudit.measure.formulas import load_plugins
 from archaudit.measure.inputs import describe_inputs
 from archaudit.measure.ladder import Run, climb
 from archaudit.measure.params import read_holdings
@@ -22,6 +23,7 @@ def measure_recipe(recipe: Recipe, *, witnesses: bool = True) -> Profile:
     `witnesses` says whether torchinfo and fvcore are asked too. Raises LoadError, InputError or MeasureError when the model cannot be
     built or run. The process is left as it was.
     """
+    load_plugins()
     with unchanged_globals():
         run = climb(recipe)
         return describe_run(recipe, run, _ask_witnesses(run) if witnesses else {})
@@ -65,4 +67,4 @@ def _mark_incomplete(modules: tuple[ModuleRecord, ...]) -> tuple[ModuleRecord, .
 def _ask_witnesses(run: Run) -> dict[str, Witness]:
     names = {id(module): path for module, path in zip(run.tree.modules, run.tree.paths, strict=True)}
     with run.context(), torch.no_grad():
-        return consult_witnesses(run.model, run.args, run.kwargs, names)
+        return consult_witnesses(run.model, run.args, run.kwargs, names, boolean_answer=True if run.rung == "answered" else None)

@@ -121,7 +121,8 @@ class TapeRecorder:
     def _make_alias(self, tensor: torch.Tensor) -> torch.Tensor:
         self.paused = True
         try:
-            return torch.ops.aten.alias.default(tensor)
+            alias: torch.Tensor = torch.ops.aten.alias.default(tensor)
+            return alias
         finally:
             self.paused = False
 
@@ -206,7 +207,7 @@ class TapeMode(TorchDispatchMode):
         return False  # wrapping the mode for torch._dynamo would import it, which takes most of a second
 
     def __init__(self, recorder: TapeRecorder, boolean_answer: bool | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.boolean_answer = boolean_answer
 

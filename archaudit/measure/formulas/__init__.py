@@ -1,0 +1,41 @@
+"""What operators cost: formulas over shapes, the operators declared zero, and everything else unknown. Nothing is silently zero.
+
+A new operator's formula is one function here, in the file of its kind:
+
+    @formula("aten::mm")
+    def count_mm(left, right, *, out):
+        return ((left.shape[0], left.shape[1], right.shape[1]),)
+
+Other packages register theirs through `register_formula`, or the entry points that `load_plugins` reads.
+"""
+
+from __future__ import annotations
+
+from archaudit.measure.formulas import attention, contraction, convolution, higher_order, quantized, recurrent, sparse
+from archaudit.measure.formulas.counting import count_operator, explain, status_of
+from archaudit.measure.formulas.plugins import load_plugins
+from archaudit.measure.formulas.registry import (
+    NoFormulaAppliesError,
+    Status,
+    Work,
+    formula,
+    formula_names,
+    register_formula,
+)
+
+# Importing these files is what registers their formulas.
+FORMULA_FILES = (attention, contraction, convolution, higher_order, quantized, recurrent, sparse)
+
+__all__ = [
+    "FORMULA_FILES",
+    "NoFormulaAppliesError",
+    "Status",
+    "Work",
+    "count_operator",
+    "explain",
+    "formula",
+    "formula_names",
+    "load_plugins",
+    "register_formula",
+    "status_of",
+]

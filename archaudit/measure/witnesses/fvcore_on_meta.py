@@ -1,0 +1,76 @@
+"""Lets torch.jit trace a model on the meta device, which it cannot do by itself; needed by fvcore, which counts over such a trace.
+
+Two things stand in the way. Kernels of the meta device are Python functions; while a trace runs, the sizes that they read are
+traced 0-d tensors instead of ints, and they raise ("cond must be a bool"). And `aten::convolution` is not written into a trace: on
+the CPU its kernel calls `aten::_convolution`, which is, but on meta no kernel ever does. The mode here takes the tracing state
+away while a kernel runs, and calls `_convolution` where `convolution` arrives. All of it is torch's private ground, so every
+function is looked for first, and one that is missing is a reason to go without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archaudit.measure.witnesses.isolation import LeftOut
+from archaudit.measure.witnesses.shape_memory import ShapeMemory
+
+_NEEDED = (
+    "_get_tracing_state",
+    "_set_tracing_state",
+    "_dispatch_key_parse",
+    "_dispatch_tls_is_dispatch_key_excluded",
+    "_dispatch_tls_set_dispatch_key_excluded",
+)
+
+
+class SuspendTracing(TorchDispatchMode):
+    """Runs every kernel with the trace suspended, and records each convolution as fvcore knows it.
+
+    Raises LeftOut, on construction, when this torch lacks what that takes.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # wrapping the mode for torch._dynamo would import it, which takes most of a second
+
+    def __init__(self, memory: ShapeMemory) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._memory = memory
+        functions = {name: getattr(torch._C, name, None) for name in _NEEDED}
+        missing = [name for name, function in functions.items() if function is None]
+        if missing:
+            raise LeftOut(f"torch {torch.__version__} cannot trace on the meta device: no torch._C.{missing[0]}")
+        self._get_state: Any = functions["_get_tracing_state"]
+        self._set_state: Any = functions["_set_tracing_state"]
+        self._is_excluded: Any = functions["_dispatch_tls_is_dispatch_key_excluded"]
+        self._set_excluded: Any = functions["_dispatch_tls_set_dispatch_key_excluded"]
+        self._tracer: Any = torch._C._dispatch_key_parse("Tracer")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        state = self._get_state()
+        if state is None:  # inside an operator that is already in the trace
+            return self._memory.run(func, args, kwargs)
+        # The dispatcher came past the tracer to get here, and keeps it excluded: it must be let in to write, and also to be switched.
+        excluded = self._is_excluded(self._tracer)
+        self._set_excluded(self._tracer, False)
+        try:
+            if func is torch.ops.aten.convolution.default:
+                # the four flags choose between kernels of cuDNN; shapes do not depend on them
+                with self:  # below the trace, it comes here once more, and may be remembered
+                    return torch.ops.aten._convolution.default(
+                        *args, **kwargs, benchmark=False, deterministic=False, cudnn_enabled=False, allow_tf32=False
+                    )
+            return self._run_untraced(state, func, args, kwargs)
+        finally:
+            self._set_excluded(self._tracer, excluded)
+
+    def _run_untraced(self, state: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._set_state(None)
+        try:
+            return self._memory.run(func, args, kwargs)
+        finally:
+            self._set_state(state)

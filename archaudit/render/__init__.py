@@ -1,0 +1,78 @@
+"""Reports and profiles in every format. What each format needs is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from archaudit.schema import Outcome, Profile, Report, Verdict, encode
+
+__all__ = ["EXTENSIONS", "FORMATS", "PROFILE_FORMATS", "render_profile_text", "render_text", "render_verdicts_text"]
+
+# As wide as all columns of an ordinary model need.
+DEFAULT_WIDTH = 120
+
+
+def render_text(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """A report as text, no line wider than `width` (but for widths under 40)."""
+    from archaudit.render.terminal import paint_report
+
+    return paint_report(report, width, color)
+
+
+def render_profile_text(profile: Profile, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """A profile as text, no line wider than `width` (but for widths under 40)."""
+    from archaudit.render.terminal import paint_profile
+
+    return paint_profile(profile, width, color)
+
+
+def render_verdicts_text(verdicts: Sequence[Verdict], outcome: Outcome, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """Checks that were judged without a comparison, as text; the last line is the verdict."""
+    from archaudit.render.terminal import paint_verdicts
+
+    return paint_verdicts(verdicts, outcome, width, color)
+
+
+def _write_json(record: Report | Profile) -> str:
+    return encode(record).decode()
+
+
+def _write_markdown(report: Report) -> str:
+    from archaudit.render.templating import render_report
+
+    return render_report("report.md.j2", report)
+
+
+def _write_profile_markdown(profile: Profile) -> str:
+    from archaudit.render.templating import render_profile
+
+    return render_profile("profile.md.j2", profile)
+
+
+def _write_html(report: Report) -> str:
+    from archaudit.render.templating import render_report
+
+    return render_report("report.html.j2", report)
+
+
+def _write_profile_html(profile: Profile) -> str:
+    from archaudit.render.templating import render_profile
+
+    return render_profile("profile.html.j2", profile)
+
+
+# The same record gives the same text, in every format.
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "text": render_text,
+    "json": _write_json,
+    "markdown": _write_markdown,
+    "html": _write_html,
+}
+PROFILE_FORMATS: dict[str, Callable[[Profile], str]] = {
+    "text": render_profile_text,
+    "json": _write_json,
+    "markdown": _write_profile_markdown,
+    "html": _write_profile_html,
+}
+# What the name of a file in each format ends with.
+EXTENSIONS: dict[str, str] = {"text": ".txt", "json": ".json", "markdown": ".md", "html": ".html"}

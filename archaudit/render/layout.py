@@ -1,0 +1,152 @@
+"""Tables and paragraphs of plain text within a width: which columns fit, what is shortened, where lines break.
+
+Widths are counted in terminal cells. Texts come without invisible characters (`formatting.make_visible`), so a character takes one
+cell, two when it is wide, and none when it combines with the one before.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from archaudit.render.formatting import ELLIPSIS
+
+GAP = 2
+
+
+class TextColumn(NamedTuple):
+    """A column with all its cells. Neighbours of one `group` stand under its name.
+
+    `rank` says how soon it goes when there is no room: 0 never, the highest first. A column with `least` may be narrowed to that,
+    its texts shortened in the middle; without, it is shown whole.
+    """
+
+    heading: str
+    cells: tuple[str, ...]
+    rank: int = 0
+    right: bool = False
+    least: int = 0
+    group: str = ""
+
+    @property
+    def width(self) -> int:
+        # Alone under its group's name, it has to have room for it.
+        return max(map(measure_text, (self.heading or self.group, *self.cells)))
+
+    @property
+    def narrowest(self) -> int:
+        return max(measure_text(self.heading), min(self.least, self.width)) if self.least else self.width
+
+
+def measure_text(text: str) -> int:
+    """How many cells a text takes."""
+    return len(text) if text.isascii() else sum(map(_measure_character, text))
+
+
+def _measure_character(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def fits(columns: Sequence[TextColumn], width: int) -> bool:
+    """Whether the columns, as narrow as they may be, stand side by side."""
+    return sum(column.narrowest for column in columns) + GAP * (len(columns) - 1) <= width
+
+
+def choose_columns(columns: Sequence[TextColumn], width: int) -> list[TextColumn]:
+    """The columns that there is room for: the least important go first, those of rank 0 stay."""
+    kept = list(columns)
+    while not fits(kept, width) and (rank := max(column.rank for column in kept)) > 0:
+        kept = [column for column in kept if column.rank != rank]
+    return kept
+
+
+def lay_out(columns: Sequence[TextColumn], width: int) -> tuple[list[str], list[str]]:
+    """The lines of the headings and those of the rows. Columns are narrowed to fit where they may be."""
+    widths = _share_out(columns, width)
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    headings = [_join(columns, widths, [column.heading for column in columns])]
+    if any(column.group for column in columns):
+        headings.insert(0, _name_groups(columns, widths))
+    return headings, [_join(columns, widths, row) for row in rows]
+
+
+def _join(columns: Sequence[TextColumn], widths: Sequence[int], cells: Sequence[str]) -> str:
+    padded = [_pad(cell, size, column.right) for cell, size, column in zip(cells, widths, columns, strict=True)]
+    return (" " * GAP).join(padded)
+
+
+def _name_groups(columns: Sequence[TextColumn], widths: Sequence[int]) -> str:
+    """`params ────────────  FLOPs ──────────` above the columns that belong together."""
+    parts = []
+    for name, members in groupby(zip(columns, widths, strict=True), key=lambda member: member[0].group):
+        sizes = [size for _, size in members]
+        span = sum(sizes) + GAP * (len(sizes) - 1)
+        label = shorten(name, span)
+        rule = "─" * (span - measure_text(label) - 1)
+        parts.append(f"{label} {rule}".ljust(span)[:span] if name else " " * span)
+    return (" " * GAP).join(parts)
+
+
+def _share_out(columns: Sequence[TextColumn], width: int) -> list[int]:
+    """What does not fit is taken from the columns that may be narrowed, the widest first."""
+    widths = [column.width for column in columns]
+    excess = sum(widths) + GAP * (len(columns) - 1) - width
+    while excess > 0:
+        room = [(size, position) for position, size in enumerate(widths) if size > columns[position].narrowest]
+        if not room:
+            break
+        _, widest = max(room)
+        widths[widest] -= 1
+        excess -= 1
+    return widths
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    text = shorten(text, width)
+    space = " " * (width - measure_text(text))
+    return space + text if right else text + space
+
+
+def shorten(text: str, width: int) -> str:
+    """The text within a width: its beginning and its end around an ellipsis."""
+    if measure_text(text) <= width:
+        return text
+    if width <= 1:
+        return ELLIPSIS[:width]
+    head = _take(text, (width - 1) // 2)
+    tail = _take(text[::-1], width - 1 - measure_text(head))[::-1]
+    return head + ELLIPSIS + tail
+
+
+def _take(text: Iterable[str], width: int) -> str:
+    taken: list[str] = []
+    for character in text:
+        width -= _measure_character(character)
+        if width < 0:
+            break
+        taken.append(character)
+    return "".join(taken)
+
+
+def wrap(text: str, width: int, hanging: str = "") -> Iterator[str]:
+    """The text in lines of at most `width`, indented as its first, and by `hanging` from the second on; a word too long is broken."""
+    line = text[: len(text) - len(text.lstrip())]
+    indent = line + hanging
+    for word in text.split():
+        while word:
+            joined = f"{line} {word}" if line.strip() else line + word
+            if measure_text(joined) <= width:
+                line, word = joined, ""
+            elif line.strip():
+                yield line
+                line = indent
+            else:
+                piece = _take(word, max(1, width - measure_text(line))) or word[0]
+                yield line + piece
+                line, word = indent, word[len(piece) :]
+    if line.strip():
+        yield line

@@ -1,0 +1,195 @@
+"""The terminal report line by line: a loop over the rows of the view, each line with the name of its style."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from archaudit.render.layout import TextColumn, choose_columns, lay_out, shorten, wrap
+from archaudit.render.tables import lay_checks, lay_claims, lay_layers, lay_metrics, lay_sections, lay_totals
+from archaudit.render.view import ProfileView, ReportView
+from archaudit.render.view.records import (
+    CheckRow,
+    ClaimRow,
+    Conclusion,
+    FactRow,
+    Footing,
+    GapRow,
+    Headline,
+    LayerTable,
+    MetricRow,
+    SectionRow,
+    WitnessRow,
+)
+
+# Longer lines of prose are hard to follow, however wide the terminal.
+_WIDEST_TEXT = 120
+
+
+class Line(NamedTuple):
+    """One line, without its end, and how it is coloured."""
+
+    text: str = ""
+    style: str = ""
+
+
+def write_report(view: ReportView, width: int) -> Iterator[Line]:
+    """All lines of a report; the last is the verdict."""
+    yield from _write_headline(view.headline, width)
+    yield from _write_metrics(view.metrics, width)
+    yield from _write_sections(view.sections, width)
+    yield from _write_layers(view.layers, width)
+    yield from _write_checks(view.checks, width)
+    yield from _write_claims(view.claims, width)
+    yield from _write_footing(view.footing, width)
+    yield Line()
+    yield from _write_conclusion(view.headline.conclusion, width)
+
+
+def write_profile(view: ProfileView, width: int) -> Iterator[Line]:
+    """All lines of a profile."""
+    yield Line(shorten(view.title, width), "heading")
+    if view.reference:
+        yield from _write_text(view.reference, width, "dim")
+    if view.inputs:
+        yield from _write_text(f"input {', '.join(view.inputs)}", width, "dim")
+    yield from _write_table("Totals", lay_totals(view.totals), [""] * len(view.totals), width)
+    yield from _write_layers(view.layers, width)
+    yield from _write_footing(view.footing, width)
+
+
+def write_verdicts(checks: Sequence[CheckRow], claims: Sequence[ClaimRow], conclusion: Conclusion, width: int) -> Iterator[Line]:
+    """All lines on checks without a comparison; the last is the verdict."""
+    yield from _write_checks(checks, width)
+    yield from _write_claims(claims, width)
+    yield Line()
+    yield from _write_conclusion(conclusion, width)
+
+
+def _write_conclusion(conclusion: Conclusion, width: int) -> Iterator[Line]:
+    yield from _write_text(f"{conclusion.symbol} {conclusion.verdict}: {conclusion.why}", width, conclusion.outcome)
+
+
+def _write_headline(headline: Headline, width: int) -> Iterator[Line]:
+    yield Line(shorten(headline.title, width), "heading")
+    for reference in headline.references:
+        yield from _write_text(reference, width, "dim")
+    if headline.inputs:
+        yield from _write_text(f"input {', '.join(headline.inputs)}", width, "dim")
+    yield Line()
+    yield from _write_text(headline.sentence, width)
+
+
+def _write_metrics(rows: Sequence[MetricRow], width: int) -> Iterator[Line]:
+    yield from _write_table("Summary (FLOPs = 2 × MACs)", lay_metrics(rows, width), [""] * len(rows), width)
+    for note in dict.fromkeys(row.note for row in rows if row.note.startswith("incomplete")):
+        yield from _write_text(f"≥ {note}", width, "inconclusive")
+
+
+def _write_sections(rows: Sequence[SectionRow], width: int) -> Iterator[Line]:
+    if not rows:
+        return
+    head, lines = _lay_table("Sections", lay_sections(rows), width)
+    yield from head
+    for line, row in zip(lines, rows, strict=True):
+        yield Line(line, "total" if row.is_total else "")
+        for remark in row.remarks:
+            text = f"  {remark.symbol} document: {remark.figure} {remark.about}; measured {remark.measured}"
+            yield Line(shorten(text, width), remark.finding)
+
+
+def _write_layers(table: LayerTable, width: int) -> Iterator[Line]:
+    head, lines = _lay_table(f"Layers: {table.summary}", lay_layers(table, width), width)
+    yield from head
+    for line, row in zip(lines, table.brief, strict=True):
+        if isinstance(row, GapRow):
+            yield Line(line, "dim")
+            continue
+        yield Line(line, row.kind)
+        if row.note:
+            yield Line(shorten(f"    {row.note}", min(width, _WIDEST_TEXT)), "dim")
+    yield from _write_text(table.caption, width, "dim")
+
+
+def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
+    if not rows:
+        return
+    yield from _write_table("Budgets and baselines", lay_checks(rows), [row.outcome for row in rows], width)
+    for row in rows:
+        if row.outcome != "passed":
+            yield from _write_text(f"{row.symbol} {row.id}: {row.reason}", width, row.outcome, "  ")
+
+
+def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
+    if not rows:
+        return
+    yield from _write_table("Claims", lay_claims(rows), [row.finding for row in rows], width)
+    for row in rows:
+        if row.finding != "true" or row.outcome != "passed":
+            yield from _write_text(f"{row.symbol} {row.figure} ({row.source}): {row.reason}", width, row.finding, "  ")
+
+
+def _write_footing(footing: Footing, width: int) -> Iterator[Line]:
+    yield from _write_titled(
+        "Latency",
+        (f"{_of(row.side)}{row.median} ({row.quartiles}), {row.samples}, {row.device}, {row.method}" for row in footing.latency),
+        width,
+    )
+    if footing.witnesses:
+        yield from _write_titled("Witnesses", (line for row in footing.witnesses for line in _describe_witness(row)), width)
+    yield from _write_titled("Ledger", (_of(row.side) + row.line for row in footing.ledger), width)
+    for row in footing.ledger:
+        for operator in row.unknown:
+            yield from _write_text(f"? {_of(row.side)}unknown operator {operator}", width, "inconclusive")
+    yield from _write_titled("Tied parameters", _list_facts(footing.ties), width)
+    yield from _write_titled("Assumptions", _list_facts(footing.assumptions), width)
+    yield from _write_titled("Measured with", (f"{_of(row.side)}{row.kind}: {row.text}" for row in footing.provenance), width)
+    yield from _write_titled("Method", footing.method, width, hanging="")
+
+
+def _describe_witness(row: WitnessRow) -> Iterator[str]:
+    name = f"{_of(row.side)}{row.name}"
+    if row.absent:
+        yield f"{name}: {row.absent}"
+        return
+    yield f"{name}: {row.params} params ({row.params_note}), {row.macs.short} MACs ({row.summary})"
+    for difference in row.differences:
+        where = f" ({difference.where})" if difference.where else ""
+        yield f"  {difference.macs.short} {difference.label}{where}"
+
+
+def _list_facts(rows: Sequence[FactRow]) -> Iterator[str]:
+    return (_of(row.side) + row.text for row in rows)
+
+
+def _of(side: str) -> str:
+    return f"{side}: " if side else ""
+
+
+def _write_titled(title: str, texts: Iterable[str], width: int, hanging: str = "  ") -> Iterator[Line]:
+    """A heading and its paragraphs; nothing at all without any."""
+    listed = list(texts)
+    if not listed:
+        return
+    yield Line()
+    yield Line(title, "heading")
+    for text in listed:
+        yield from _write_text(text, width, hanging=hanging)
+
+
+def _write_text(text: str, width: int, style: str = "", hanging: str = "") -> Iterator[Line]:
+    yield from (Line(line, style) for line in wrap(text, min(width, _WIDEST_TEXT), hanging))
+
+
+def _write_table(title: str, columns: Sequence[TextColumn], styles: Sequence[str], width: int) -> Iterator[Line]:
+    """A heading and the columns that fit; `styles` has one for each row."""
+    head, lines = _lay_table(title, columns, width)
+    yield from head
+    yield from (Line(line, style) for line, style in zip(lines, styles, strict=True))
+
+
+def _lay_table(title: str, columns: Sequence[TextColumn], width: int) -> tuple[list[Line], list[str]]:
+    """The lines above a table's rows, and its rows."""
+    headings, rows = lay_out(choose_columns(columns, width), width)
+    head = [Line(), Line(shorten(title, width), "heading"), *(Line(shorten(heading, width), "dim") for heading in headings)]
+    return head, [shorten(row, width) for row in rows]

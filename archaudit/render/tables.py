@@ -1,0 +1,137 @@
+"""The tables of the terminal report as columns of text: which there are, in what order, and which go first when room is short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archaudit.render.layout import TextColumn, choose_columns, fits
+from archaudit.render.view.records import (
+    CheckRow,
+    ClaimRow,
+    Figure,
+    GapRow,
+    LayerRow,
+    LayerTable,
+    MetricRow,
+    SectionRow,
+    Sides,
+    TotalRow,
+    Trend,
+)
+
+_LEAST_PATH = 23
+_LEAST_TYPE = 12
+
+
+def lay_metrics(rows: Sequence[MetricRow], width: int) -> list[TextColumn]:
+    """The whole models' numbers: exact where there is room for it."""
+    trends = [row.trend for row in rows]
+    label = TextColumn("", tuple(row.label for row in rows), least=16)
+    tail = (_percent(trends, 2), _ratio(trends))
+    exact = [label, *_three(trends, exact=True), *tail]
+    return exact if fits(exact, width) else [label, *_three(trends, exact=False, rank=1), *tail]
+
+
+def lay_totals(rows: Sequence[TotalRow]) -> list[TextColumn]:
+    """One model's numbers."""
+    return [
+        TextColumn("", tuple(row.label for row in rows), least=16),
+        TextColumn("", tuple(row.value.short for row in rows), right=True),
+        TextColumn("exact", tuple(row.value.exact for row in rows), rank=1, right=True),
+        TextColumn("", tuple(row.note for row in rows), rank=2),
+    ]
+
+
+def lay_sections(rows: Sequence[SectionRow]) -> list[TextColumn]:
+    """The breakdown: parameters exact, FLOPs short."""
+    params = [row.params for row in rows]
+    flops = [row.flops.sides for row in rows]
+    return [
+        TextColumn("section", tuple(row.name for row in rows), least=16),
+        _column("before", [trend.sides.before for trend in params], exact=True, group="params"),
+        _column("after", [trend.sides.after for trend in params], exact=True, group="params"),
+        _column("delta", [trend.sides.delta for trend in params], exact=True, rank=3, group="params"),
+        _percent(params, 2)._replace(group="params"),
+        _ratio(params)._replace(group="params"),
+        _column("before", [sides.before for sides in flops], exact=False, rank=1, group="FLOPs"),
+        _column("after", [sides.after for sides in flops], exact=False, rank=1, group="FLOPs"),
+    ]
+
+
+def lay_checks(rows: Sequence[CheckRow]) -> list[TextColumn]:
+    """Budgets and baselines; the reasons come below."""
+    return [
+        TextColumn("", tuple(f"{row.symbol} {row.outcome}" for row in rows)),
+        TextColumn("check", tuple(row.id for row in rows), least=12),
+        TextColumn("of", tuple(row.what for row in rows), rank=2, least=16),
+        TextColumn("limit", tuple(row.expected for row in rows), rank=1, least=12),
+        TextColumn("measured", tuple(row.actual for row in rows), right=True),
+    ]
+
+
+def lay_claims(rows: Sequence[ClaimRow]) -> list[TextColumn]:
+    """What documents say."""
+    return [
+        TextColumn("", tuple(f"{row.symbol} {row.finding}" for row in rows)),
+        TextColumn("document says", tuple(row.figure for row in rows), least=13),
+        TextColumn("measured", tuple(row.measured for row in rows), right=True),
+        TextColumn("of", tuple(row.what for row in rows), least=26),
+        TextColumn("", tuple(row.expected for row in rows), rank=1),
+        TextColumn("source", tuple(row.source for row in rows), rank=2, least=12),
+    ]
+
+
+def lay_layers(table: LayerTable, width: int) -> list[TextColumn]:
+    """Every module that changed: parameters exact if they fit beside everything that may not be left out, else short."""
+    rows = table.brief
+    paths = tuple(row.label if isinstance(row, GapRow) else _mark(row) for row in rows)
+    types = tuple(row.inside if isinstance(row, GapRow) else row.type for row in rows)
+    shapes = tuple("" if isinstance(row, GapRow) else row.shape_short for row in rows)
+    for exact in (True, False):
+        columns = [
+            TextColumn("module", paths, least=_LEAST_PATH),
+            TextColumn("type", types, rank=3, least=_LEAST_TYPE),
+            TextColumn("output", shapes, rank=4, least=_LEAST_TYPE),
+            *_cost_columns(table, "params", "params", exact, 0),
+            *_cost_columns(table, "flops", "FLOPs", False, 2),
+            *_cost_columns(table, "latency", "ms", False, 1),
+        ]
+        if fits(choose_columns(columns, width), width):
+            break
+    return columns
+
+
+def _mark(row: LayerRow) -> str:
+    return f"{row.mark} {row.path}" if row.mark else row.path
+
+
+def _cost_columns(table: LayerTable, key: str, label: str, exact: bool, rank: int) -> list[TextColumn]:
+    """The columns of one group under its label. What is before and after goes when room is short, the delta stays."""
+    headings = next((group.columns for group in table.groups if group.key == key), ())
+    columns: list[TextColumn] = []
+    for heading, position in zip(headings, table.columns_of(key), strict=True):
+        figures = [row.figures[position] for row in table.brief]
+        stays = heading == "delta" or len(headings) == 1
+        columns.append(_column(heading, figures, exact=exact, rank=0 if stays else rank, group=label))
+    return columns
+
+
+def _three(trends: Sequence[Trend], *, exact: bool, rank: int = 0) -> list[TextColumn]:
+    sides: list[Sides] = [trend.sides for trend in trends]
+    return [
+        _column("before", [each.before for each in sides], exact=exact),
+        _column("after", [each.after for each in sides], exact=exact),
+        _column("delta", [each.delta for each in sides], exact=exact, rank=rank),
+    ]
+
+
+def _percent(trends: Sequence[Trend], rank: int) -> TextColumn:
+    return TextColumn("change", tuple(trend.percent for trend in trends), rank=rank, right=True)
+
+
+def _ratio(trends: Sequence[Trend]) -> TextColumn:
+    return TextColumn("ratio", tuple(trend.ratio for trend in trends), right=True)
+
+
+def _column(heading: str, figures: Sequence[Figure], *, exact: bool, rank: int = 0, group: str = "") -> TextColumn:
+    return TextColumn(heading, tuple(figure.exact if exact else figure.short for figure in figures), rank=rank, right=True, group=group)

@@ -1,0 +1,39 @@
+"""A Report or a Profile as rows of text, made once: every decision about what is shown, and in which words, is taken here."""
+
+from __future__ import annotations
+
+from archaudit.render.formatting import make_visible
+from archaudit.render.view.checks import view_checks, view_claims, view_conclusion
+from archaudit.render.view.footing import view_footing
+from archaudit.render.view.layers import view_layers, view_profile_layers
+from archaudit.render.view.records import ProfileView, ReportView
+from archaudit.render.view.sections import view_sections
+from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
+from archaudit.schema import Profile, Report
+
+__all__ = ["ProfileView", "ReportView", "view_checks", "view_claims", "view_conclusion", "view_profile", "view_report"]
+
+
+def view_report(report: Report) -> ReportView:
+    """All rows of a report."""
+    return ReportView(
+        headline=view_headline(report),
+        metrics=view_metrics(report),
+        sections=view_sections(report),
+        checks=view_checks(report.checks),
+        claims=view_claims(report.checks),
+        layers=view_layers(report),
+        footing=view_footing((("before", report.before), ("after", report.after))),
+    )
+
+
+def view_profile(profile: Profile) -> ProfileView:
+    """All rows of a profile."""
+    return ProfileView(
+        title=name_profile(profile),
+        reference="" if profile.reference == profile.name else make_visible(profile.reference),
+        inputs=describe_inputs(profile),
+        totals=view_totals(profile),
+        layers=view_profile_layers(profile),
+        footing=view_footing((("", profile),)),
+    )

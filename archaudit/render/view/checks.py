@@ -1,0 +1,142 @@
+"""Verdicts as rows: budgets and baselines in one table, the claims of documents in another, and claims beside their section."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from archaudit.metrics import METRICS
+from archaudit.quantities import format_exact, format_short, format_signed, parse
+from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path
+from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
+from archaudit.schema import Outcome, Verdict
+
+_MOST_CONTRIBUTORS = 3
+_SUFFIXES = {"bytes": " bytes", "%": " %", "x": "x", "ms": " ms"}
+
+
+def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
+    """What came of all checks together; that nothing was asked is neither good nor bad, and said."""
+    if not checks:
+        why = "nothing was asked: there are no budgets, baselines or claims"
+        return Conclusion(outcome=outcome, symbol=NOTHING, verdict="NO CHECKS", why=why)
+    outcomes = Counter(check.outcome for check in checks)
+    parts = [f"{outcomes[each]:,} {each}" for each in ("failed", "inconclusive", "passed") if outcomes[each]]
+    why = f"{count(len(checks), 'check')}, {', '.join(parts)}"
+    if known := sum(check.finding == "false" and check.outcome == "passed" for check in checks):
+        why += f" ({count(known, 'claim')} known to be false)"
+    return Conclusion(outcome=outcome, symbol=SYMBOLS[outcome], verdict=outcome.upper(), why=why)
+
+
+def view_checks(checks: Iterable[Verdict]) -> tuple[CheckRow, ...]:
+    """Budgets and comparisons with baselines, in the order of the config."""
+    return tuple(_view_check(check) for check in checks if check.origin != "claim")
+
+
+def _view_check(check: Verdict) -> CheckRow:
+    unit = _find_unit(check)
+    return CheckRow(
+        outcome=check.outcome,
+        symbol=SYMBOLS[check.outcome],
+        id=make_visible(check.id) or NOTHING,
+        origin=check.origin,
+        what=_describe_subject(check),
+        expected=_describe_expected(check, unit),
+        actual=_format_value(check.actual, unit),
+        deviation=NOTHING if check.deviation is None else format_signed(_tidy(check.deviation)) + _SUFFIXES.get(unit, ""),
+        reason=make_visible(check.reason),
+        growth=_describe_growth(check),
+    )
+
+
+def view_claims(checks: Iterable[Verdict]) -> tuple[ClaimRow, ...]:
+    """What documents say, in the order of the config."""
+    return tuple(_view_claim(check) for check in checks if check.origin == "claim")
+
+
+def _view_claim(check: Verdict) -> ClaimRow:
+    finding = check.finding or "unbound"
+    why = check.why if check.why and check.why not in check.reason else ""
+    reasons = [make_visible(text) for text in (check.reason, why) if text]
+    return ClaimRow(
+        figure=make_visible(check.expected) or NOTHING,
+        what=_describe_subject(check),
+        measured=_format_value(check.actual, _find_unit(check)),
+        finding=finding,
+        symbol=SYMBOLS[finding],
+        expected=_describe_expectation(check, finding),
+        outcome=check.outcome,
+        source=make_visible(check.source or "") or NOTHING,
+        reason="; ".join(reasons),
+    )
+
+
+def _describe_expectation(check: Verdict, finding: str) -> str:
+    """What the gate makes of a finding, where the two do not say the same."""
+    if finding == "false" and check.outcome == "passed":
+        return "known to be false"
+    if finding == "true" and check.outcome == "failed":
+        return "was expected to be false"
+    return ""
+
+
+def make_remark(check: Verdict) -> Remark:
+    """A claim in few words, to stand beside its section."""
+    finding = check.finding or "unbound"
+    return Remark(
+        figure=make_visible(check.expected) or NOTHING,
+        about=_describe_subject(check),
+        finding=finding,
+        symbol=SYMBOLS[finding],
+        measured=_format_value(check.actual, _find_unit(check)),
+    )
+
+
+def _describe_subject(check: Verdict) -> str:
+    """`params of decoder.0, before`."""
+    scope = f" of {make_visible(check.scope)}" if check.scope else ""
+    model = f", {make_visible(check.model)}" if check.model else ""
+    return f"{make_visible(check.metric)}{scope}{model}"
+
+
+def _describe_expected(check: Verdict, unit: str) -> str:
+    """The limit as it was written, and what it came to where that is not the same text."""
+    comparison = make_visible(check.comparison).replace("_", " ")
+    written = make_visible(check.expected)
+    if check.limit is None or _format_value(check.limit, unit) == written or format_exact(_tidy(check.limit)) == written:
+        return f"{comparison} {written}"
+    return f"{comparison} {written} = {_format_value(check.limit, unit)}"
+
+
+def _find_unit(check: Verdict) -> str:
+    """What the verdict's numbers are in: percent and ratios have their own, everything else the metric's."""
+    if check.comparison in ("percent", "ratio"):
+        return "%" if check.comparison == "percent" else "x"
+    metric = METRICS.get(check.metric)
+    return metric.unit if metric else _unit_as_written(check.expected)
+
+
+def _unit_as_written(figure: str) -> str:
+    try:
+        return parse(figure).unit
+    except ValueError:
+        return ""
+
+
+def _format_value(value: float | None, unit: str) -> str:
+    if value is None:
+        return NOTHING
+    exact = format_exact(_tidy(value)) + _SUFFIXES.get(unit, "")
+    return f"{exact} ({format_short(value, unit)})" if unit == "bytes" and abs(value) >= 1024 else exact
+
+
+def _tidy(value: float) -> float:
+    """Six significant digits of a number that is not whole: the rest of a quotient is noise. A whole number keeps all of its own."""
+    return value if float(value).is_integer() else float(f"{value:.6g}")
+
+
+def _describe_growth(check: Verdict) -> str:
+    grown = [f"{name_path(each.path)} {format_signed(each.delta)}" for each in check.contributors]
+    if len(grown) > _MOST_CONTRIBUTORS:
+        return ", ".join(grown[:_MOST_CONTRIBUTORS]) + f" and {len(grown) - _MOST_CONTRIBUTORS:,} more"
+    return ", ".join(grown)

@@ -1,0 +1,101 @@
+"""Numbers to figures: short and exact, with `≥` where FLOPs are incomplete and no delta where none can be said."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from archaudit.quantities import format_change, format_exact, format_ratio, format_short, format_signed
+from archaudit.render.formatting import NOTHING, format_milliseconds
+from archaudit.render.view.records import Figure, Sides, Trend
+
+INCOMPLETE = "incomplete"
+AT_LEAST = "≥ "
+
+NO_FIGURE = Figure()
+_ABSENT = Figure(short=NOTHING, exact=NOTHING)
+_ZERO = Figure(short="0", exact="0")
+_CANNOT_SAY = Figure(short="?", exact="?")
+
+
+# Most numbers of a report stand in it several times: before and after, ours and the witnesses'.
+@lru_cache(maxsize=65536)
+def make_figure(value: float | None, unit: str = "", *, complete: bool = True) -> Figure:
+    """A number; `-` where there is none, `≥ 1.2G` where it is only the counted part."""
+    if value is None:
+        return _ABSENT
+    if complete:
+        return _ZERO if value == 0 and unit != "bytes" else Figure(short=format_short(value, unit), exact=format_exact(value))
+    return Figure(short=AT_LEAST + format_short(value, unit), exact=AT_LEAST + format_exact(value))
+
+
+def make_delta(value: float, unit: str = "") -> Figure:
+    """A signed number."""
+    if value == 0:
+        return _ZERO
+    short = format_short(value, unit)
+    return Figure(short=short if short.startswith("-") else f"+{short}", exact=format_signed(value))
+
+
+def make_sides(before: float | None, after: float | None, unit: str = "", *, complete: tuple[bool, bool] = (True, True)) -> Sides:
+    """Before, after and their difference. A side that is absent counts as nothing in the delta; of incomplete numbers there is no delta."""
+    delta = make_delta((after or 0) - (before or 0), unit) if all(complete) else _CANNOT_SAY
+    return Sides(before=make_figure(before, unit, complete=complete[0]), after=make_figure(after, unit, complete=complete[1]), delta=delta)
+
+
+def make_trend(before: float | None, after: float | None, unit: str = "", *, complete: tuple[bool, bool] = (True, True)) -> Trend:
+    """Before, after, and what is said of the change: nothing where a side was not measured or is incomplete."""
+    sides = make_sides(before, after, unit, complete=complete)
+    if before is None or after is None:
+        return Trend(sides=Sides(before=sides.before, after=sides.after, delta=_ABSENT), percent=NOTHING, ratio=NOTHING, direction="")
+    if not all(complete):
+        return Trend(sides=sides, percent=INCOMPLETE, ratio=INCOMPLETE, direction="")
+    largest = max(abs(before), abs(after)) or 1
+    return Trend(
+        sides=sides,
+        percent=format_change(before, after),
+        ratio=format_ratio(before, after),
+        direction="same" if before == after else "fewer" if after < before else "more",
+        share_before=_share(before, largest),
+        share_after=_share(after, largest),
+    )
+
+
+def scale_trend(trend: Trend, before: float, after: float, largest: float) -> Trend:
+    """The same trend with its bars measured against `largest`, so that the bars of several rows can be compared."""
+    return Trend(
+        sides=trend.sides,
+        percent=trend.percent,
+        ratio=trend.ratio,
+        direction=trend.direction,
+        share_before=_share(before, largest or 1),
+        share_after=_share(after, largest or 1),
+    )
+
+
+def make_duration(seconds: float | None) -> Figure:
+    """A time in milliseconds."""
+    return _ABSENT if seconds is None else Figure(short=format_milliseconds(seconds), exact=f"{seconds * 1e3:,.6f}")
+
+
+def make_duration_trend(before: float | None, after: float | None, *, comparable: bool) -> Trend:
+    """Two times and their change; no change where they were not taken alike."""
+    sides = Sides(before=make_duration(before), after=make_duration(after), delta=_ABSENT)
+    if before is None or after is None or not comparable:
+        return Trend(sides=sides, percent=NOTHING, ratio=NOTHING, direction="")
+    largest = max(before, after) or 1
+    change = after - before
+    sign = "+" if change > 0 else ""
+    delta = Figure(short=sign + format_milliseconds(change), exact=f"{change * 1e3:+,.6f}")
+    return Trend(
+        sides=Sides(before=sides.before, after=sides.after, delta=delta),
+        percent=format_change(before, after),
+        ratio=format_ratio(before, after).replace("fewer", "faster").replace("more", "slower"),
+        direction="same" if before == after else "fewer" if after < before else "more",
+        share_before=_share(before, largest),
+        share_after=_share(after, largest),
+    )
+
+
+def _share(value: float, largest: float) -> float:
+    """A bar's length, 0 to 100; what is not nothing stays visible."""
+    return 0.0 if value == 0 else round(max(0.5, 100 * abs(value) / largest), 1)

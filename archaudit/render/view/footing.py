@@ -1,0 +1,79 @@
+"""What the numbers rest on: ledger, timing, ties, assumptions, versions, and the method in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from archaudit.render.formatting import count, join_names, make_visible, name_path
+from archaudit.render.view.latency import NOT_MEASURED, view_latency
+from archaudit.render.view.records import FactRow, Footing, LedgerRow
+from archaudit.render.view.witnesses import view_witnesses
+from archaudit.schema import OpRecord, Profile
+
+_MOST_MODULES = 4
+
+# The convention, in the words of the project's own definition.
+_METHOD = (
+    "FLOPs = 2 × MACs. MACs are the multiply-accumulates of dense contractions in one forward pass with the given inputs in eval mode: "
+    "convolutions (transposed: per input position), linear/matmul/bmm/einsum, QK^T and AV of attention (no discount for causal masks or "
+    "padding), RNN gate products. Bias, norms, activations, softmax, pooling, resizing, embedding and other elementwise work are declared "
+    "zero; the bytes they move are counted.",
+    "Vision papers, torchinfo and fvcore say FLOPs for what is called MACs here.",
+    "Parameters are counted once for each tensor, at its first owner; bytes are in powers of 1024, all other figures in powers of 1000.",
+    "Delta is after minus before, the ratio the larger by the smaller. An operator without a formula makes FLOPs incomplete (≥): a check "
+    "on them is inconclusive, never passed.",
+)
+_NO_LATENCY = f"Latency: {NOT_MEASURED}."
+
+
+def view_footing(sides: Sequence[tuple[str, Profile]]) -> Footing:
+    """Everything below the tables; `sides` are the profiles with what to call them (a single profile has an empty name)."""
+    witnesses, witness_note = view_witnesses(sides)
+    latency, latency_note = view_latency(sides)
+    return Footing(
+        witnesses=witnesses,
+        witness_note=witness_note,
+        ledger=tuple(_view_ledger(side, profile) for side, profile in sides),
+        latency=latency,
+        latency_note=latency_note,
+        ties=tuple(_view_tie(side, tie) for side, profile in sides for tie in profile.ties),
+        assumptions=tuple(
+            FactRow(side=side, kind="assumption", text=make_visible(text)) for side, profile in sides for text in profile.ledger.assumptions
+        ),
+        provenance=tuple(row for side, profile in sides for row in _view_provenance(side, profile)),
+        method=_METHOD if latency else (*_METHOD, _NO_LATENCY),
+    )
+
+
+def _view_ledger(side: str, profile: Profile) -> LedgerRow:
+    ledger = profile.ledger
+    total = ledger.counted + ledger.zero + ledger.unknown
+    line = f"{count(total, 'operator')}: {ledger.counted:,} counted, {ledger.zero:,} declared zero, {ledger.unknown:,} unknown"
+    unknown = [operator for operator in ledger.operators if operator.status == "unknown"]
+    return LedgerRow(side=side, line=line, complete=profile.flops_complete, unknown=tuple(_describe_operator(each) for each in unknown))
+
+
+def _describe_operator(operator: OpRecord) -> str:
+    modules = join_names([name_path(path) for path in operator.modules], _MOST_MODULES)
+    return f"{make_visible(operator.name)}, {count(operator.count, 'time')}, in {modules}"
+
+
+def _view_tie(side: str, tie: Sequence[str]) -> FactRow:
+    return FactRow(side=side, kind="tie", text=" ≡ ".join(make_visible(name) for name in tie))
+
+
+def _view_provenance(side: str, profile: Profile) -> Iterator[FactRow]:
+    if profile.provenance is None:
+        return
+    environment = profile.provenance.environment
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(environment.packages.items()))
+    texts = {
+        "versions": f"archaudit {environment.archaudit}, python {environment.python}, torch {environment.torch}, {environment.platform}",
+        "packages": packages,
+        "run on": profile.provenance.rung,
+        "tried before": "; ".join(profile.provenance.rungs_failed),
+        "sources": ", ".join(profile.provenance.sources),
+    }
+    for kind, text in texts.items():
+        if text:
+            yield FactRow(side=side, kind=kind, text=make_visible(text))

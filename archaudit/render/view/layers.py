@@ -1,0 +1,150 @@
+"""The layer table: every module of both sides in one row each, aligned, with the witnesses' counts beside ours.
+
+A row's figures include everything below the module, as a reader of a tree expects and as the witnesses count; what a container costs
+itself is said in its note, so nothing is lost between the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from archaudit.quantities import format_exact, format_short
+from archaudit.render.formatting import ARROW, NOTHING, format_outputs, format_setting, make_visible, name_path
+from archaudit.render.view.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
+from archaudit.render.view.folding import Item, fold_rows, gap_rows
+from archaudit.render.view.records import LayerRow, LayerTable
+from archaudit.schema import Cost, ModuleDiff, Profile, Report
+
+_CAPTION = (
+    "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete. "
+    "Marks: + added, - removed, ~ changed, Δ the same module at another cost. Of equal cost: the same params and FLOPs."
+)
+_PROFILE_CAPTION = "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete."
+_MOST_SETTINGS = 6
+_LONGEST_DIGEST = 400
+_NOTHING = Cost()
+_MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
+
+
+def view_layers(report: Report) -> LayerTable:
+    """The table of a report."""
+    before = {module.path: module for module in report.before.modules}
+    after = {module.path: module for module in report.after.modules}
+    columns = make_columns((report.before, report.after))
+    parents = (_find_containers(before), _find_containers(after))
+    items = []
+    for diff in report.modules:
+        pair = (
+            None if diff.before_path is None else before[diff.before_path],
+            None if diff.after_path is None else after[diff.after_path],
+        )
+        is_container = diff.before_path in parents[0] or diff.after_path in parents[1]
+        items.append(_view_module(diff, pair, columns, is_container))
+    brief = gap_rows(items, lambda pairs: sum_columns(columns, pairs))
+    changed = sum(item.row.kind in ("added", "removed", "changed") for item in items)
+    return LayerTable(
+        caption=_CAPTION,
+        sides=BOTH,
+        groups=tuple(column.group for column in columns),
+        folds=fold_rows(items, compared=True),
+        brief=brief,
+        digest=changed > 0 and len(brief) <= _LONGEST_DIGEST,
+        summary=f"{len(items):,} modules, {changed:,} of them changed" if changed else f"{len(items):,} modules, none changed",
+    )
+
+
+def view_profile_layers(profile: Profile) -> LayerTable:
+    """The table of a single profile."""
+    columns = make_columns((profile,))
+    containers = _find_containers(module.path for module in profile.modules)
+    items = []
+    for module in profile.modules:
+        pair = (module, None)
+        note = "; ".join(_describe_own(pair)) if module.path in containers else ""
+        row = LayerRow(**_describe_module(pair), mark="", kind="", changes="", note=note, reason="", figures=fill_columns(columns, pair))
+        items.append(Item(row=row, pair=pair, quiet=False, unchanged=True))
+    return LayerTable(
+        caption=_PROFILE_CAPTION,
+        sides=ALONE,
+        groups=tuple(column.group for column in columns),
+        folds=fold_rows(items, compared=False),
+        brief=tuple(item.row for item in items),
+        digest=False,
+        summary=f"{len(items):,} modules",
+    )
+
+
+def _find_containers(paths: Iterable[str]) -> frozenset[str]:
+    return frozenset(path.rpartition(".")[0] for path in paths if path)
+
+
+def _view_module(diff: ModuleDiff, pair: Pair, columns: Sequence[Column], is_container: bool) -> Item:
+    kind = _classify(diff)
+    changes = {"": "", "cost": "cost only"}.get(kind, ", ".join(diff.changes))
+    row = LayerRow(
+        **_describe_module(pair),
+        mark=_MARKS[kind],
+        kind=kind,
+        changes=make_visible(changes),
+        note="; ".join([*_describe_path(diff), *_describe_settings(diff), *(_describe_own(pair) if is_container else ())]),
+        reason=_describe_reason(diff, kind),
+        figures=fill_columns(columns, pair),
+    )
+    quiet = kind in ("", "cost") and diff.total_delta.params == 0 and diff.total_delta.flops == 0
+    return Item(row=row, pair=pair, quiet=quiet, unchanged=not kind and diff.total_delta == _NOTHING)
+
+
+def _classify(diff: ModuleDiff) -> str:
+    if "added" in diff.changes or "removed" in diff.changes:
+        return "added" if diff.before_path is None else "removed"
+    if diff.changes != ("same",):
+        return "changed"
+    return "" if diff.own_delta == _NOTHING else "cost"
+
+
+def _describe_module(pair: Pair) -> dict[str, str]:
+    """What a row says of the module itself; of two, both where they differ, and the after side's name."""
+    modules = [module for module in pair if module is not None]
+    shapes = tuple(dict.fromkeys(format_outputs(module.calls) for module in modules))
+    types = tuple(dict.fromkeys(make_visible(module.type) or NOTHING for module in modules))
+    return {
+        "path": name_path(modules[-1].path),
+        "type": f" {ARROW} ".join(types),
+        "shape": f" {ARROW} ".join(shapes),
+        "shape_short": shapes[-1],
+    }
+
+
+def _describe_path(diff: ModuleDiff) -> tuple[str, ...]:
+    if diff.before_path is None or diff.after_path is None or diff.before_path == diff.after_path:
+        return ()
+    return (f"was {name_path(diff.before_path)}",)
+
+
+def _describe_settings(diff: ModuleDiff) -> tuple[str, ...]:
+    """`out_channels 256 → 128`, one for each setting that differs."""
+    texts = [
+        f"{make_visible(name)} {format_setting(before)} {ARROW} {format_setting(after)}"
+        for name, (before, after) in list(diff.settings_changed.items())[:_MOST_SETTINGS]
+    ]
+    left = len(diff.settings_changed) - len(texts)
+    return (*texts, f"{left:,} more settings") if left > 0 else tuple(texts)
+
+
+def _describe_own(pair: Pair) -> tuple[str, ...]:
+    """What a container costs itself, beyond its children: parameters that it holds and operators that it runs."""
+    parts = []
+    for noun, show in (("params", format_exact), ("flops", format_short)):
+        values = [show(getattr(module.own, noun)) for module in pair if module is not None]
+        if any(value != "0" for value in values):
+            parts.append(f"{f' {ARROW} '.join(dict.fromkeys(values))} {'FLOPs' if noun == 'flops' else noun}")
+    return (f"itself: {', '.join(parts)}",) if parts else ()
+
+
+def _describe_reason(diff: ModuleDiff, kind: str) -> str:
+    """Why two modules are taken for one, where that is not plain; and why a module costs otherwise though it is the same."""
+    if diff.before_path is None or diff.after_path is None:
+        return ""
+    told = kind == "cost" or diff.confidence < 1 or diff.before_path != diff.after_path
+    sure = f" (confidence {diff.confidence:.2f})" if diff.confidence < 1 else ""
+    return make_visible(diff.reason) + sure if told else ""

@@ -1,0 +1,302 @@
+"""The rows of text that a report or a profile comes to. Immutable, in reading order; a renderer loops over them and decides nothing.
+
+A `Figure` is a number as text: `exact` has every digit, `short` three of them; a renderer shows one of the two, by the room that it has.
+"""
+
+from __future__ import annotations
+
+from archaudit.schema import Record
+
+
+class Figure(Record, frozen=True, kw_only=True):
+    """A number as text, short and exact, with its unit named by its row or column. Both empty where there is none."""
+
+    short: str = ""
+    exact: str = ""
+
+
+class Sides(Record, frozen=True, kw_only=True):
+    """A number before and after, and after minus before."""
+
+    before: Figure
+    after: Figure
+    delta: Figure
+
+
+class Trend(Record, frozen=True, kw_only=True):
+    """A number before and after with all that is said of its change. `direction` is `fewer`, `more`, `same` or empty (cannot be said).
+
+    `share_before` and `share_after` are the lengths of the two bars, 0 to 100.
+    """
+
+    sides: Sides
+    percent: str
+    ratio: str
+    direction: str
+    share_before: float = 0.0
+    share_after: float = 0.0
+
+
+class Conclusion(Record, frozen=True, kw_only=True):
+    """What came of the checks: the record's word, its symbol, the word as a headline, and the counts."""
+
+    outcome: str
+    symbol: str
+    verdict: str
+    why: str
+
+
+class Headline(Record, frozen=True, kw_only=True):
+    """What a report is about, what came of it, and what changed in one sentence."""
+
+    title: str
+    before: str
+    after: str
+    references: tuple[str, ...]
+    inputs: tuple[str, ...]
+    conclusion: Conclusion
+    sentence: str
+
+
+class MetricRow(Record, frozen=True, kw_only=True):
+    """One metric of the whole models; `label` names its unit, `key` is its name in METRICS. `leading` ones are shown large."""
+
+    key: str
+    label: str
+    trend: Trend
+    note: str = ""
+    leading: bool = False
+
+
+class Remark(Record, frozen=True, kw_only=True):
+    """What a document says of a section: the figure, what it is of, what was found, and what was measured."""
+
+    figure: str
+    about: str
+    finding: str
+    symbol: str
+    measured: str
+
+
+class SectionRow(Record, frozen=True, kw_only=True):
+    """A section of the breakdown, or its total."""
+
+    name: str
+    paths: str
+    params: Trend
+    flops: Trend
+    remarks: tuple[Remark, ...] = ()
+    is_total: bool = False
+
+
+class ColumnGroup(Record, frozen=True, kw_only=True):
+    """Neighbouring number columns of a layer table under one heading; `columns` are their own headings, `exact` which form to show."""
+
+    key: str
+    label: str
+    columns: tuple[str, ...]
+    exact: bool = False
+
+
+class LayerRow(Record, frozen=True, kw_only=True):
+    """One module, or one before and one after that are the same one. `figures` stand in the order of the table's columns.
+
+    `mark` is `+` added, `-` removed, `~` changed, `Δ` unchanged itself while its cost changed, or empty; `kind` is that mark as a word.
+    `note` says what has no column: another path before, settings that changed, what a container costs itself. `reason` says why two
+    modules are taken for one, or why the same module costs otherwise, where that is not plain.
+    """
+
+    path: str
+    type: str
+    mark: str
+    kind: str
+    changes: str
+    shape: str
+    shape_short: str
+    note: str
+    reason: str
+    figures: tuple[Figure, ...]
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether this stands for several rows."""
+        return False
+
+
+class GapRow(Record, frozen=True, kw_only=True):
+    """Neighbouring rows whose params and FLOPs did not change, folded into one; its figures are the sums of their own costs."""
+
+    label: str
+    inside: str
+    figures: tuple[Figure, ...]
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether this stands for several rows."""
+        return True
+
+
+class Fold(Record, frozen=True, kw_only=True):
+    """A subtree of the layer table under a heading that opens; `opened` when something in it changed."""
+
+    name: str
+    summary: str
+    opened: bool
+    rows: tuple[LayerRow, ...]
+
+
+class LayerTable(Record, frozen=True, kw_only=True):
+    """Every module in order, once by subtree (`folds`) and once with what did not change folded away (`brief`).
+
+    `digest` says that the brief rows are worth a table of their own beside the full one: that they are few, and fewer.
+    """
+
+    caption: str
+    sides: tuple[str, ...]
+    groups: tuple[ColumnGroup, ...]
+    folds: tuple[Fold, ...]
+    brief: tuple[LayerRow | GapRow, ...]
+    summary: str
+    digest: bool
+
+    @property
+    def shown_exact(self) -> tuple[bool, ...]:
+        """For each of a row's figures, whether its column shows the exact form."""
+        return tuple(group.exact for group in self.groups for _ in group.columns)
+
+    def columns_of(self, key: str) -> tuple[int, ...]:
+        """The positions, among a row's figures, of the columns of one group; none where the table has no such group."""
+        position = 0
+        for group in self.groups:
+            if group.key == key:
+                return tuple(range(position, position + len(group.columns)))
+            position += len(group.columns)
+        return ()
+
+
+class CheckRow(Record, frozen=True, kw_only=True):
+    """A budget or a comparison with a baseline, and its verdict. `growth` lists the modules that grew."""
+
+    outcome: str
+    symbol: str
+    id: str
+    origin: str
+    what: str
+    expected: str
+    actual: str
+    deviation: str
+    reason: str
+    growth: str
+
+
+class ClaimRow(Record, frozen=True, kw_only=True):
+    """A figure that a document states, and what was found. `finding` is true, false or unbound; `outcome` what the gate makes of it."""
+
+    figure: str
+    what: str
+    measured: str
+    finding: str
+    symbol: str
+    expected: str
+    outcome: str
+    source: str
+    reason: str
+
+
+class Difference(Record, frozen=True, kw_only=True):
+    """One reason why a witness's MACs differ from ours, and how many of them it accounts for."""
+
+    label: str
+    macs: Figure
+    where: str
+    explained: bool = True
+
+
+class WitnessRow(Record, frozen=True, kw_only=True):
+    """What a second counter says of one side as a whole, and why it differs. `absent` says why it has nothing to say."""
+
+    side: str
+    name: str
+    params: str = ""
+    params_note: str = ""
+    macs: Figure = Figure()
+    difference: Figure = Figure()
+    summary: str = ""
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    absent: str = ""
+
+
+class LedgerRow(Record, frozen=True, kw_only=True):
+    """What became of every operator of one side's forward pass. `unknown` lists those in no table."""
+
+    side: str
+    line: str
+    complete: bool
+    unknown: tuple[str, ...] = ()
+
+
+class LatencyRow(Record, frozen=True, kw_only=True):
+    """How one side was timed, and the median with its quartiles in milliseconds."""
+
+    side: str
+    median: str
+    quartiles: str
+    samples: str
+    device: str
+    method: str
+
+
+class FactRow(Record, frozen=True, kw_only=True):
+    """Something to know about one side: an assumption, a tie, a version. `kind` names the list that it belongs to."""
+
+    side: str
+    kind: str
+    text: str
+
+
+class Footing(Record, frozen=True, kw_only=True):
+    """What the numbers rest on: witnesses, ledger, timing, facts about the sides, and the method in sentences."""
+
+    witnesses: tuple[WitnessRow, ...]
+    witness_note: str
+    ledger: tuple[LedgerRow, ...]
+    latency: tuple[LatencyRow, ...]
+    latency_note: str
+    ties: tuple[FactRow, ...]
+    assumptions: tuple[FactRow, ...]
+    provenance: tuple[FactRow, ...]
+    method: tuple[str, ...]
+
+
+class ReportView(Record, frozen=True, kw_only=True):
+    """A Report as text, in reading order."""
+
+    headline: Headline
+    metrics: tuple[MetricRow, ...]
+    sections: tuple[SectionRow, ...]
+    checks: tuple[CheckRow, ...]
+    claims: tuple[ClaimRow, ...]
+    layers: LayerTable
+    footing: Footing
+
+
+class TotalRow(Record, frozen=True, kw_only=True):
+    """One metric of one model; `label` names its unit."""
+
+    key: str
+    label: str
+    value: Figure
+    note: str = ""
+    leading: bool = False
+
+
+class ProfileView(Record, frozen=True, kw_only=True):
+    """A Profile as text, in reading order."""
+
+    title: str
+    reference: str
+    inputs: tuple[str, ...]
+    totals: tuple[TotalRow, ...]
+    layers: LayerTable
+    footing: Footing

@@ -1,0 +1,58 @@
+"""The breakdown: sections of the model before and after, with what documents say beside, and a total that they add up to."""
+
+from __future__ import annotations
+
+from archaudit.render.formatting import ARROW, NOTHING, join_names, make_visible, name_path
+from archaudit.render.view.checks import make_remark
+from archaudit.render.view.figures import make_trend, scale_trend
+from archaudit.render.view.records import SectionRow
+from archaudit.schema import Group, Profile, Report
+
+TOTAL = "Total"
+_MOST_PATHS = 4
+
+
+def view_sections(report: Report) -> tuple[SectionRow, ...]:
+    """A row for each group, then the total; none where the report has no groups."""
+    if not report.groups:
+        return ()
+    incomplete = _find_incomplete(report.before), _find_incomplete(report.after)
+    largest = max(max(group.before.params, group.after.params) for group in report.groups)
+    return (*(_view_group(report, group, incomplete, largest) for group in report.groups), _view_total(report))
+
+
+def _find_incomplete(profile: Profile) -> frozenset[str]:
+    return frozenset(module.path for module in profile.modules if not module.flops_complete)
+
+
+def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], frozenset[str]], largest: int) -> SectionRow:
+    # A module counts as incomplete with everything below it, and a section may hold only a part of that: `≥` then says less than is
+    # known, never more.
+    complete = incomplete[0].isdisjoint(group.before_paths), incomplete[1].isdisjoint(group.after_paths)
+    trend = make_trend(group.before.params, group.after.params)
+    return SectionRow(
+        name=make_visible(group.name) or NOTHING,
+        paths=_describe_paths(group),
+        params=scale_trend(trend, group.before.params, group.after.params, largest),
+        flops=make_trend(group.before.flops, group.after.flops, complete=complete),
+        remarks=tuple(make_remark(check) for check in report.checks if check.origin == "claim" and check.group == group.name),
+    )
+
+
+def _describe_paths(group: Group) -> str:
+    before = join_names([name_path(path) for path in group.before_paths], _MOST_PATHS) or NOTHING
+    after = join_names([name_path(path) for path in group.after_paths], _MOST_PATHS) or NOTHING
+    return before if group.before_paths == group.after_paths else f"{before} {ARROW} {after}"
+
+
+def _view_total(report: Report) -> SectionRow:
+    before, after = report.before, report.after
+    whole = (check for check in report.checks if check.origin == "claim" and check.group is None and not check.scope)
+    return SectionRow(
+        name=TOTAL,
+        paths="",
+        params=make_trend(before.totals.params, after.totals.params),
+        flops=make_trend(before.totals.flops, after.totals.flops, complete=(before.flops_complete, after.flops_complete)),
+        remarks=tuple(make_remark(check) for check in whole),
+        is_total=True,
+    )

@@ -1,0 +1,147 @@
+"""The first screen: what is compared, what came of it, the whole models' numbers, and one sentence that explains the change."""
+
+from __future__ import annotations
+
+from archaudit.metrics import METRICS, Metric, measure_scope
+from archaudit.quantities import format_pair, format_percent, format_ratio
+from archaudit.render.formatting import ARROW, format_shape, make_visible
+from archaudit.render.view.checks import view_conclusion
+from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend
+from archaudit.render.view.latency import are_comparable, find_median
+from archaudit.render.view.records import Headline, MetricRow, TotalRow
+from archaudit.schema import Group, Profile, Report
+
+_LEADING = ("params", "flops", "peak_activation_bytes", "latency")
+# Shown in this order, then the others as METRICS has them.
+_ORDER = ("params", "flops", "macs", "peak_activation_bytes", "latency")
+_NOTES = {
+    "flops": "2 × MACs",
+    "macs": "multiply-accumulates",
+    "activation_bytes": "all tensors that operators allocate",
+    "peak_activation_bytes": "most bytes alive at once, forward without grad",
+    "saved_bytes": "kept for the backward pass",
+}
+INCOMPLETE_NOTE = "incomplete: an operator has no formula, so this is the counted part"
+
+
+def view_headline(report: Report) -> Headline:
+    """Title, references, inputs and outcome."""
+    before, after = name_profile(report.before), name_profile(report.after)
+    references = [
+        f"{side} is {make_visible(profile.reference)}"
+        for side, profile in (("before", report.before), ("after", report.after))
+        if profile.reference not in ("", profile.name)
+    ]
+    inputs = describe_inputs(report.before)
+    inputs_after = describe_inputs(report.after)
+    if inputs != inputs_after:
+        inputs = (*(f"before: {text}" for text in inputs), *(f"after: {text}" for text in inputs_after))
+    return Headline(
+        title=f"{before} {ARROW} {after}",
+        before=before,
+        after=after,
+        references=tuple(references),
+        inputs=inputs,
+        conclusion=view_conclusion(report.checks, report.outcome),
+        sentence=_explain_change(report),
+    )
+
+
+def name_profile(profile: Profile) -> str:
+    """A profile's name as it is shown."""
+    return make_visible(profile.name) or "(unnamed)"
+
+
+def describe_inputs(profile: Profile) -> tuple[str, ...]:
+    """`1×3×512×512 float32`, or `ids 1×128 int64` for one passed by name."""
+    texts = (f"{format_shape(each.shape)} {make_visible(each.dtype)}" for each in profile.inputs)
+    # A positional input is named by its place, which its place here says as well.
+    return tuple(
+        text if each.name.isdecimal() else f"{make_visible(each.name)} {text}" for each, text in zip(profile.inputs, texts, strict=True)
+    )
+
+
+def _explain_change(report: Report) -> str:
+    """`2.71x fewer parameters (6.83M → 2.52M) and 10.3x fewer FLOPs (52.7G → 5.10G); 71.1 % of the parameters' change is in ASPP.`"""
+    parts = [_describe_change(report.before.totals.params, report.after.totals.params, "parameters")]
+    if report.flops_complete:
+        parts.append(_describe_change(report.before.totals.flops, report.after.totals.flops, "FLOPs"))
+    else:
+        parts.append("FLOPs that are incomplete and cannot be compared")
+    return f"{' and '.join(parts)}{_find_largest(report)}."
+
+
+def _describe_change(before: int, after: int, noun: str) -> str:
+    if before == after:
+        return f"The same number of {noun}" if noun == "parameters" else f"the same number of {noun}"
+    first, second = format_pair(before, after)
+    ratio = format_ratio(before, after)
+    return f"{ratio} {noun} ({first} {ARROW} {second})" if ratio[0] in "<0123456789" else f"{noun} {first} {ARROW} {second}"
+
+
+def _find_largest(report: Report) -> str:
+    """Which section most of the parameters' change is in; nothing to say when it is spread or cancels out."""
+    change = report.delta.params
+    if change == 0 or not report.groups:
+        return ""
+
+    def share(group: Group) -> float:
+        return group.delta.params / change
+
+    largest = max(report.groups, key=share)
+    return (
+        f"; {format_percent(share(largest))} of the parameters' change is in {make_visible(largest.name)}" if share(largest) >= 0.5 else ""
+    )
+
+
+def view_metrics(report: Report) -> tuple[MetricRow, ...]:
+    """Every metric of the whole models, the latency last and only where one was measured."""
+    complete = (report.before.flops_complete, report.after.flops_complete)
+    rows = [_view_metric(report, metric, complete if metric.needs_complete_flops else (True, True)) for metric in METRICS.values()]
+    if report.before.latency or report.after.latency:
+        trend = make_duration_trend(
+            find_median(report.before.latency), find_median(report.after.latency), comparable=are_comparable(report.before, report.after)
+        )
+        rows.append(MetricRow(key="latency", label="Latency, median ms", trend=trend, leading=True))
+    return tuple(sorted(rows, key=lambda row: _ORDER.index(row.key) if row.key in _ORDER else len(_ORDER)))
+
+
+def _view_metric(report: Report, metric: Metric, complete: tuple[bool, bool]) -> MetricRow:
+    trend = make_trend(_read(report.before, metric), _read(report.after, metric), metric.unit, complete=complete)
+    return MetricRow(
+        key=metric.name,
+        label=_label(metric),
+        trend=trend,
+        note=_NOTES.get(metric.name, "") if all(complete) else INCOMPLETE_NOTE,
+        leading=metric.name in _LEADING,
+    )
+
+
+def _label(metric: Metric) -> str:
+    """The label with its unit, where it does not say so itself."""
+    return f"{metric.label}, bytes" if metric.unit == "bytes" and "ytes" not in metric.label else metric.label
+
+
+def _read(profile: Profile, metric: Metric) -> int | None:
+    """The whole model's number, also where FLOPs are incomplete: the counted part."""
+    return metric.of_cost(profile.totals) if metric.of_cost is not None else measure_scope(profile, metric).value
+
+
+def view_totals(profile: Profile) -> tuple[TotalRow, ...]:
+    """Every metric of one model."""
+    rows = []
+    for metric in METRICS.values():
+        complete = profile.flops_complete or not metric.needs_complete_flops
+        rows.append(
+            TotalRow(
+                key=metric.name,
+                label=_label(metric),
+                value=make_figure(_read(profile, metric), metric.unit, complete=complete),
+                note=_NOTES.get(metric.name, "") if complete else INCOMPLETE_NOTE,
+                leading=metric.name in _LEADING,
+            )
+        )
+    if profile.latency:
+        trend = make_duration_trend(find_median(profile.latency), None, comparable=False)
+        rows.append(TotalRow(key="latency", label="Latency, median ms", value=trend.sides.before, leading=True))
+    return tuple(sorted(rows, key=lambda row: _ORDER.index(row.key) if row.key in _ORDER else len(_ORDER)))

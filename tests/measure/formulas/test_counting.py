@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from archaudit.errors import ConfigError
+from archaudit.measure.formulas import FORMULA_FILES, Work, count_operator, explain, formula, formula_names, register_formula
+from archaudit.measure.formulas import registry as formula_registry
+
+rand = torch.rand
+
+
+@pytest.fixture
+def operator():
+    """An operator of another library, and the formulas restored afterwards."""
+    library = torch.library.Library("archaudit_test", "DEF")
+    library.define("fused(Tensor x, Tensor weight, int repeats=1) -> Tensor")
+    before = dict(formula_registry._FORMULAS)
+    yield torch.ops.archaudit_test.fused.default
+    formula_registry._FORMULAS.clear()
+    formula_registry._FORMULAS.update(before)
+    library._destroy()
+
+
+def price(operator, **kwargs):
+    return count_operator(operator, (rand(3, 4), rand(4, 5)), kwargs, rand(3, 5))
+
+
+def test_an_operator_without_formula_is_unknown_and_says_so(operator):
+    work = price(operator)
+    assert (work.status, work.macs) == ("unknown", 0)
+    assert explain(work) == "unknown: no formula for this operator; a plugin can register one"
+
+
+def test_a_registered_formula_counts_at_once(operator):
+    assert price(operator).status == "unknown"
+
+    @formula("archaudit_test::fused")
+    def count_fused(x, weight, repeats=1, *, out):
+        return ((x.shape, out.shape[-1], repeats),)
+
+    assert price(operator).macs == 3 * 4 * 5
+    assert explain(price(operator, repeats=2)) == "3*4 * 5 * 2 = 120"
+
+
+def test_a_formula_of_one_overload_goes_first(operator):
+    register_formula("archaudit_test::fused", lambda *_, **__: 1)
+    register_formula("archaudit_test::fused.default", lambda *_, **__: 2)
+    assert price(operator).macs == 2
+
+
+@pytest.mark.parametrize(("answer", "macs"), [(7, 7), (((2, 3),), 6), ([[2, (3, 4)], [5]], 29)])
+def test_formulas_may_answer_in_plain_forms(operator, answer, macs):
+    register_formula("archaudit_test::fused", lambda *_, **__: answer)
+    assert price(operator) == Work("counted", price(operator).products)
+    assert price(operator).macs == macs
+
+
+@pytest.mark.parametrize("answer", [None, -1, 1.5, True, "12", (3, 4), ((2, -3),), ((2, (3, 0.5)),)])
+def test_answers_that_are_no_products_make_the_work_unknown(operator, answer):
+    register_formula("archaudit_test::fused", lambda *_, **__: answer)
+    assert price(operator).status == "unknown"
+    assert price(operator).note.startswith("its formula")
+
+
+def test_a_formula_that_fails_makes_the_work_unknown(operator):
+    register_formula("archaudit_test::fused", lambda x, weight, **_: ((x.shape[7],),))
+    assert price(operator).note.startswith("its formula failed: IndexError")
+
+
+def test_a_formula_that_adds_nothing_up_is_zero(operator):
+    register_formula("archaudit_test::fused", lambda *_, **__: ())
+    assert price(operator) == Work("zero", note="multiplies nothing")
+
+
+@pytest.mark.parametrize("name", ["fused", "::fused", "archaudit_test::", ""])
+def test_a_malformed_operator_name_is_a_config_error(name):
+    with pytest.raises(ConfigError, match="cannot register"):
+        register_formula(name, lambda **_: 1)
+
+
+def test_explanations():
+    assert explain(Work("counted", (((1, 32, 32), 256, (64, 9)),))) == "1*32*32 * 256 * 64*9 = 150,994,944"
+    assert explain(Work("counted", ((2, 3), (4, 5)))) == "2 * 3 + 4 * 5 = 26"
+    assert explain(Work("counted", (((), 7),))) == "7 = 7"
+    assert explain(Work("zero", note="norm")) == "0 (norm)"
+    assert explain(Work("unknown", note="why")) == "unknown: why"
+
+
+def test_terms_are_flat():
+    work = Work("counted", (((1, 2), 3, ()), (4,)))
+    assert work.terms == ((1, 2, 3), (4,))
+    assert work.macs == 6 + 4
+
+
+def test_numbers_do_not_overflow():
+    assert Work("counted", ((2**40, 2**40),)).macs == 2**80
+
+
+def test_sizes_known_only_at_run_time_are_unknown():
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    environment = ShapeEnv()
+    with FakeTensorMode(shape_env=environment):
+        rows = environment.create_unbacked_symint()
+        torch._check(rows >= 0)
+        left, right = torch.empty(rows, 4), torch.empty(4, 5)
+        work = count_operator(torch.ops.aten.mm.default, (left, right), {}, left)
+    assert (work.status, work.note) == ("unknown", "a size depends on the data")
+
+
+def test_higher_order_operators_are_counted_or_unknown_never_zero(count):
+    from torch._higher_order_ops.out_dtype import out_dtype
+
+    mm, add = torch.ops.aten.mm.default, torch.ops.aten.add.Tensor
+    left, right = torch.ones(3, 4, dtype=torch.int8), torch.ones(4, 5, dtype=torch.int8)
+    assert count_operator(out_dtype, (mm, torch.int32, left, right), {}, torch.ones(3, 5)).macs == 3 * 4 * 5
+    assert count_operator(out_dtype, (add, torch.int32, left, left), {}, left).status == "unknown"
+    conditional = count_operator(torch.ops.higher_order.cond, (True, None, None, ()), {}, None)
+    assert (conditional.status, conditional.note) == ("unknown", "a higher-order operator: what it runs inside is not seen")
+
+
+def test_every_formula_states_its_source_and_what_it_leaves_out():
+    for name in formula_names():
+        function = formula_registry.find_formula(name, "default")
+        if function.__module__ in {file.__name__ for file in FORMULA_FILES}:
+            assert "Source:" in function.__doc__, name
+            assert "Leaves out:" in function.__doc__, name
+
+
+def test_importing_the_formulas_is_light():
+    script = (
+        "import sys, torch; before = set(sys.modules); import archaudit.measure.formulas;"
+        "heavy = {'torchvision', 'torch._dynamo', 'sympy', 'torchinfo', 'fvcore', 'numpy'};"
+        "print(sorted(heavy & (set(sys.modules) - before)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"

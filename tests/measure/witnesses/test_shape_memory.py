@@ -1,0 +1,69 @@
+"""An answer that is remembered is the answer that would have been computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from archaudit.measure.witnesses.shape_memory import RecallShapes, ShapeMemory
+
+
+def describe(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype, value.device
+    return [describe(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+OPERATORS: list[Callable[[torch.Tensor], Any]] = [
+    torch.relu,
+    lambda tensor: tensor.relu_(),
+    functional.hardswish,
+    lambda tensor: tensor + 1,
+    lambda tensor: tensor.to(torch.int64) + 1.5,
+    lambda tensor: tensor.permute(0, 2, 3, 1).contiguous().clone(),
+    lambda tensor: tensor.permute(0, 2, 3, 1) * 2,
+    lambda tensor: functional.max_pool2d(tensor, 2, return_indices=True),
+    lambda tensor: functional.conv2d(tensor, tensor.new_empty(5, 3, 3, 3), padding=1),
+    lambda tensor: functional.batch_norm(tensor, tensor.new_empty(3), tensor.new_empty(3)),
+    lambda tensor: tensor.split(2, dim=2),
+    lambda tensor: tensor.sort(),
+    lambda tensor: tensor.transpose_(1, 2),
+    lambda tensor: tensor.unsqueeze_(0),
+    lambda tensor: torch.complex(tensor, tensor).conj() * 2,
+    lambda tensor: torch.zeros(3) + tensor.shape[0],
+    lambda tensor: (tensor > 0, tensor == tensor, tensor.bool().any()),
+]
+
+
+@pytest.mark.parametrize("number", range(len(OPERATORS)))
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 3, 6, 4)])
+def test_the_second_answer_is_the_first(number: int, shape: tuple[int, ...]) -> None:
+    operator = OPERATORS[number]
+    with torch.no_grad():
+        expected = describe(operator(torch.empty(shape, device="meta")))
+        with RecallShapes(ShapeMemory()):
+            answers = [describe(operator(torch.empty(shape, device="meta"))) for _ in range(3)]
+    assert answers == [expected] * 3
+
+
+def test_shapes_and_scalars_are_told_apart() -> None:
+    with torch.no_grad(), RecallShapes(ShapeMemory()):
+        assert [(torch.empty(size, device="meta", dtype=torch.int64) + 1).shape for size in (2, 3)] == [(2,), (3,)]
+        numbers = (1, 1.0, True)
+        sums = [torch.empty(2, device="meta", dtype=torch.uint8) + number for number in numbers]
+    assert [total.dtype for total in sums] == [torch.uint8, torch.float32, torch.uint8]
+
+
+def test_in_place_operators_return_their_argument() -> None:
+    tensor = torch.empty(2, device="meta")
+    with torch.no_grad(), RecallShapes(ShapeMemory()):
+        assert all(tensor.add_(1) is tensor for _ in range(3))
+
+
+def test_real_tensors_are_computed() -> None:
+    with torch.no_grad(), RecallShapes(ShapeMemory()):
+        assert [(torch.ones(1) * number + torch.ones(1)).item() for number in (1, 2)] == [2.0, 3.0]

@@ -1,0 +1,80 @@
+"""Tables and paragraphs keep within their width, and lose the least important first."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from render.synthetic import make_incomplete_report, make_large_report, make_segmentation_report
+
+from archaudit.render import render_profile_text, render_text
+from archaudit.render.formatting import make_visible, shorten_middle
+from archaudit.render.layout import TextColumn, choose_columns, lay_out, measure_text, shorten, wrap
+
+TEXTS = st.text(max_size=60).map(make_visible)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+@pytest.mark.parametrize("make", [make_segmentation_report, make_incomplete_report, lambda: make_large_report(300)])
+def test_no_line_is_wider_than_asked(make: object, width: int) -> None:
+    assert callable(make)
+    report = make()
+    for text in (render_text(report, width), render_profile_text(report.before, width)):
+        assert max(map(measure_text, text.split("\n"))) <= width
+
+
+def test_eighty_columns_keep_module_params_and_flops() -> None:
+    lines = render_text(make_segmentation_report(), 80).split("\n")
+    row = next(line for line in lines if line.startswith("~ classifier"))
+    assert row.split()[1:] == ["classifier", "5,397", "2,709", "-2,688", "176M", "88.1M", "-88.1M"]
+
+
+def test_a_wide_terminal_shows_type_and_shape_too() -> None:
+    lines = render_text(make_segmentation_report(), 120).split("\n")
+    row = next(line for line in lines if line.startswith("~ classifier"))
+    assert row.split()[2:4] == ["Conv2d", "1×21×128×128"]
+
+
+def test_unchanged_subtrees_are_one_line() -> None:
+    text = render_text(make_segmentation_report(), 100)
+    assert "… 37 modules unchanged" in text
+    assert "backbone.3" not in text
+
+
+def test_long_paths_keep_both_ends() -> None:
+    assert shorten_middle("encoder.layers.11.attention.query", 17) == "encoder.…on.query"
+    assert shorten("名前の長いモジュール", 9) == "名前…ール"
+
+
+def test_the_least_important_column_goes_first() -> None:
+    columns = [TextColumn(name, ("x" * 10,), rank=rank) for name, rank in (("kept", 0), ("first", 2), ("second", 1))]
+    assert [column.heading for column in choose_columns(columns, 30)] == ["kept", "second"][:2]
+    assert [column.heading for column in choose_columns(columns, 15)] == ["kept"]
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5), st.integers(min_value=20, max_value=100))
+def test_a_table_with_columns_that_shrink_fits(rows: list[tuple[str, str]], width: int) -> None:
+    columns = [TextColumn("a", tuple(row[0] for row in rows), least=4), TextColumn("b", tuple(row[1] for row in rows), least=4, right=True)]
+    headings, lines = lay_out(columns, width)
+    assert {measure_text(line) for line in (*headings, *lines)} == {measure_text(lines[0])}
+    assert measure_text(lines[0]) <= width
+
+
+@given(TEXTS, st.integers(min_value=1, max_value=30))
+def test_shortened_text_fits(text: str, width: int) -> None:
+    assert measure_text(shorten(text, width)) <= width
+
+
+@given(st.text(max_size=200).map(make_visible), st.integers(min_value=10, max_value=40))
+def test_wrapped_text_fits_and_keeps_every_word(text: str, width: int) -> None:
+    lines = list(wrap(text, width, "  "))
+    assert all(measure_text(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@given(st.text())
+def test_what_cannot_be_seen_is_written_out(text: str) -> None:
+    visible = make_visible(text)
+    assert visible.isprintable() or any(not character.isprintable() and character not in "\n\t\r" for character in visible)
+    assert not {"\n", "\r", "\t", "\x1b", "\u202e", "\u200b", "\u2028"} & set(visible)
+    assert visible.encode()

@@ -1,0 +1,139 @@
+"""What the rows say: decisions that every format shares."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+from render.synthetic import (
+    make_cost,
+    make_module,
+    make_profile,
+    make_report,
+    make_segmentation_profiles,
+    make_segmentation_report,
+    make_verdict,
+)
+
+from archaudit.render.view import view_profile, view_report
+from archaudit.render.view.folding import fold_rows
+from archaudit.render.view.records import GapRow
+from archaudit.schema import Latency, Report
+
+
+def test_importing_the_room_is_cheap() -> None:
+    code = "import sys, archaudit.render; print(*sorted({'jinja2', 'rich', 'torch', 'archaudit.render.view'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_plain_text_needs_neither_rich_nor_templates(report: Report) -> None:
+    code = "import sys, archaudit.render.terminal; print(*sorted({'jinja2', 'rich', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_a_model_against_itself_is_the_same_throughout() -> None:
+    before, _ = make_segmentation_profiles()
+    view = view_report(make_report(before, before, outcome="inconclusive"))
+    assert {row.trend.percent for row in view.metrics} == {"same"}
+    assert [type(row) for row in view.layers.brief] == [GapRow]
+    assert view.headline.conclusion.verdict == "NO CHECKS"
+    assert view.headline.sentence == "The same number of parameters and the same number of FLOPs."
+
+
+def test_incomplete_flops_have_no_delta_and_say_so(incomplete_report: Report) -> None:
+    view = view_report(incomplete_report)
+    flops = next(row for row in view.metrics if row.key == "flops")
+    assert flops.trend.sides.after.short.startswith("≥ ")
+    assert (flops.trend.sides.delta.exact, flops.trend.percent, flops.trend.ratio) == ("?", "incomplete", "incomplete")
+    assert "incomplete" in flops.note
+    section = view.sections[0]
+    assert section.flops.sides.after.exact.startswith("≥ ")
+    assert not section.flops.sides.before.exact.startswith("≥ ")
+
+
+def test_an_unknown_operator_is_named_with_its_place(incomplete_report: Report) -> None:
+    ledger = view_report(incomplete_report).footing.ledger
+    assert ledger[1].line == "228 operators: 60 counted, 166 declared zero, 2 unknown"
+    assert ledger[1].unknown == ("mylib::fold, 2 times, in decoder_stage1.pointwise",)
+
+
+def test_a_claim_stands_beside_its_section(report: Report) -> None:
+    sections = {row.name: row for row in view_report(report).sections}
+    assert [(remark.figure, remark.finding, remark.measured) for remark in sections["Decoder stage 1"].remarks] == [
+        ("884,736", "false", "700,416"),
+        ("~21K", "true", "22,176"),
+    ]
+    assert [remark.figure for remark in sections["Total"].remarks] == ["42%", "6x"]
+
+
+def test_a_claim_says_what_the_gate_makes_of_it(report: Report) -> None:
+    claims = {row.figure: row for row in view_report(report).claims}
+    assert claims["884,736"].expected == "known to be false"
+    assert claims["884,736"].reason.endswith("304 input channels, not 384.")
+    surprise = make_verdict(origin="claim", finding="true", outcome="failed", expected="5")
+    (row,) = view_report(msgspec.structs.replace(report, checks=(surprise,))).claims
+    assert row.expected == "was expected to be false"
+
+
+def test_quotients_lose_their_noise_and_counts_keep_all(report: Report) -> None:
+    claims = {row.figure: row.measured for row in view_report(report).claims}
+    assert claims["42%"] == "42.3123 %"
+    assert claims["884,736"] == "700,416"
+
+
+def test_settings_of_a_changed_layer_are_in_its_note(report: Report) -> None:
+    rows = {row.path: row for row in view_report(report).layers.brief if not isinstance(row, GapRow)}
+    assert rows["aspp.dropout"].note == "p 0.3 → 0.1"
+    assert rows["decoder"].kind == "removed"
+
+
+def test_folded_rows_add_up(report: Report) -> None:
+    table = view_report(report).layers
+    (gap,) = (row for row in table.brief if isinstance(row, GapRow))
+    before, after, delta = (gap.figures[position].exact for position in table.columns_of("params"))
+    assert (before, after, delta) == ("927,000", "927,000", "0")
+    assert gap.inside == "backbone"
+
+
+def test_each_module_is_in_one_fold(report: Report) -> None:
+    paths = [row.path for fold in view_report(report).layers.folds for row in fold.rows]
+    assert len(paths) == len(set(paths)) == len(report.modules)
+
+
+def test_a_chain_of_three_thousand_modules_is_folded_without_recursion() -> None:
+    paths = [".".join(["a"] * depth) for depth in range(1_500)]
+    modules = tuple(msgspec.structs.replace(make_module("", "Chain"), path=path) for path in paths)
+    profile = msgspec.structs.replace(make_profile("chain", [make_module("", "Chain")]), modules=modules)
+    folds = view_profile(profile).layers.folds
+    assert len(folds) <= 6
+    assert sum(len(fold.rows) for fold in folds) == 1_500
+
+
+def test_no_rows_make_no_folds() -> None:
+    assert fold_rows([], compared=True) == ()
+
+
+def test_times_of_different_devices_are_not_compared(report: Report) -> None:
+    def time_on(device: str) -> Latency:
+        return Latency(device=device, method="loop", samples_s=(0.02, 0.03))
+
+    def show(before: str, after: str) -> str:
+        sides = {"before": msgspec.structs.replace(report.before, latency=time_on(before))}
+        sides["after"] = msgspec.structs.replace(report.after, latency=time_on(after))
+        rows = view_report(msgspec.structs.replace(report, **sides)).metrics
+        return next(row.trend.percent for row in rows if row.key == "latency")
+
+    assert show("cpu", "cuda") == "-"
+    assert show("cpu", "cpu") == "same"
+
+
+def test_without_times_there_is_no_latency_column() -> None:
+    view = view_report(make_segmentation_report())
+    assert view.layers.columns_of("latency") == ()
+    assert "Latency: not measured." in view.footing.method
+
+
+def test_what_a_container_costs_itself_is_said() -> None:
+    profile = make_profile("m", [make_module("", "Net", make_cost(5, 10)), make_module("a", "Linear", make_cost(1, 1))])
+    assert view_profile(profile).layers.brief[0].note == "itself: 5 params, 20 FLOPs"  # type: ignore[union-attr]
