@@ -14,9 +14,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from archaudit.api import Profile, Report, compare, load_profile, profile
     from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, OutputError, SavedFileError, WorkerError
+    from archaudit.measure.formulas import register_formula
 
 _HOMES = {
     "archaudit.api": ("Profile", "Report", "compare", "load_profile", "profile"),
+    "archaudit.measure.formulas": ("register_formula",),
     "archaudit.errors": (
         "ArchauditError",
         "ConfigError",
@@ -45,6 +47,7 @@ __all__ = [
     "compare",
     "load_profile",
     "profile",
+    "register_formula",
 ]
 
 

@@ -15,11 +15,9 @@ import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import lru_cache
-from statistics import median
 from typing import NamedTuple
 
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
-
 
 Patterns = tuple[str, ...]
 
@@ -217,6 +215,8 @@ def _compare_with_dense(profile: Profile, patterns: Patterns, name: str) -> floa
 
 
 def _read_latency(profile: Profile, patterns: Patterns, name: str) -> float:
+    from statistics import median  # which brings random and fractions: not for every command
+
     if profile.latency is None:
         raise ValueError(f"the latency of {profile.name} was not measured")
     paths = [module.path for module in select_named(profile, patterns)]

@@ -94,8 +94,8 @@ class Quantity(Record, frozen=True, kw_only=True):
     """A figure as written, and the numbers it may stand for.
 
     `value` is its nominal value; any number in [`low`, `high`) prints as it (`high` itself too when `closed`). `relation` is `<`, `<=`,
-    `>`, `>=` or empty; `unit` is `params`, `flops`, `macs`, `bytes`, `%`, `x`, `ms`, `us`, `s` or empty. `scale` is what its last digits were
-    multiplied by; `is_range` says that there were two, `value` lying in the middle; `is_signed` that it was written with a sign.
+    `>`, `>=` or empty; `unit` is `params`, `flops`, `macs`, `bytes`, `%`, `x`, `ms`, `us`, `s` or empty. `scale` is what its last
+    digits were multiplied by; `is_range` says that it has two ends, `value` in the middle; `is_signed` that it was written with a sign.
     """
 
     text: str

@@ -184,6 +184,30 @@ class Ledger(Record, frozen=True, kw_only=True):
     assumptions: tuple[str, ...] = ()
 
 
+class OperatorRun(Record, frozen=True, kw_only=True):
+    """One run of an operator: tensor shapes in and out (kept where it is not declared zero), its formula with the sizes substituted."""
+
+    operator: str
+    module: str
+    status: OperatorStatus
+    inputs: tuple[Shape, ...] = ()
+    outputs: tuple[Shape, ...] = ()
+    formula: str = ""
+    macs: int = 0
+    note: str | None = None
+
+
+class Explanation(Record, frozen=True, kw_only=True):
+    """How the MACs of one module, with everything below it, come about: the operators that ran, in order."""
+
+    name: str
+    path: str
+    type: str
+    macs: int
+    flops_complete: bool
+    operators: tuple[OperatorRun, ...]
+
+
 class WitnessRow(Record, frozen=True, kw_only=True):
     """What a witness says of one module (inclusive of its children); None where it says nothing. `flops` = 2 x `macs`."""
 

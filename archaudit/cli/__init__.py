@@ -21,6 +21,7 @@ COMMANDS = {
     "profile": ("profile_command", "One model, layer by layer: parameters, FLOPs, memory."),
     "check": ("check_command", "Judge every budget of the config, against baselines where they ask for it."),
     "baseline": ("baseline_command", "Write or update the saved profiles that budgets compare with."),
+    "conformance": ("conformance_command", "Prove the counts on small models with hand-worked answers, against other counters."),
 }
 
 EXIT_FAILED, EXIT_UNJUDGED = 1, 2

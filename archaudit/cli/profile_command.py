@@ -9,15 +9,18 @@ import click
 
 from archaudit.cli.asking import asked_options, format_option, latency_option, measuring_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
-from archaudit.schema import strip_provenance
+from archaudit.schema import encode, strip_provenance
 
 
 @click.command(short_help="Profile one model.")
 @click.argument("reference")
 @format_option
 @latency_option
+@click.option(
+    "--explain", "path", metavar="PATH", help="Instead: how the MACs of one module come about, operator by operator ('' is the whole)."
+)
 @measuring_options
-def command(reference: str, format_name: str, folder: Path | None, **asked: Any) -> int:
+def command(reference: str, format_name: str, folder: Path | None, path: str | None, **asked: Any) -> int:
     """The parameters, FLOPs and memory of REFERENCE, layer by layer.
 
     REFERENCE is a name from the config (or before, after of the built-in example), file.py:Model, package.module:Model, torchvision:NAME,
@@ -26,6 +29,8 @@ def command(reference: str, format_name: str, folder: Path | None, **asked: Any)
     from archaudit.pipeline import profile
     from archaudit.render import EXTENSIONS, PROFILE_FORMATS, render_profile_text
 
+    if path is not None:
+        return _explain(reference, path, format_name, asked)
     with asked_options(**asked) as options:
         measured = profile(reference, options)
     if folder is not None:
@@ -36,4 +41,16 @@ def command(reference: str, format_name: str, folder: Path | None, **asked: Any)
         print_text(render_profile_text(measured, terminal_width(), wants_color()))
     else:
         print_text(PROFILE_FORMATS[format_name](measured))
+    return 0
+
+
+def _explain(reference: str, path: str, format_name: str, asked: dict[str, Any]) -> int:
+    from archaudit.pipeline import explain
+    from archaudit.render.explanation import render_explanation
+
+    if format_name not in ("text", "json"):
+        raise click.UsageError(f"--explain prints text or json, not {format_name}.")
+    with asked_options(**asked) as options:
+        explanation = explain(reference, path, options)
+    print_text(encode(explanation).decode() if format_name == "json" else render_explanation(explanation))
     return 0

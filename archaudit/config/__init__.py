@@ -1,10 +1,10 @@
 """The configuration: TOML to models, sections, and checks (budgets and claims), with every fault found at once.
 
 Reading a config imports no model and opens no other file: references, inputs and patterns stay text. `reading` finds files and reads
-models and sections, `checks` budgets and claims, both through the typed tables of `tables`.
+models and sections, `checks` budgets, `claims` claims, all through the typed tables of `tables`.
 """
 
-from archaudit.config.reading import EXAMPLE_SOURCE, find_config, load_config, load_example_config
+from archaudit.config.reading import EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "ModelConfig",
     "Section",
     "find_config",
+    "load_claims",
     "load_config",
     "load_example_config",
+    "read_claims",
 ]

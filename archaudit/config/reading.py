@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from archaudit.config.checks import Known, read_checks
+from archaudit.config.checks import read_checks, read_claims_alone
+from archaudit.config.naming import Known
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
 from archaudit.config.tables import Table, describe, join_key, quote
 from archaudit.errors import ConfigError
+from archaudit.schema import Check
 
 CONFIG_FILE = "archaudit.toml"
 PYPROJECT_FILE = "pyproject.toml"
 EXAMPLE_SOURCE = "built-in example"  # what messages call the example's config, which is no file of the user's
 
-_TABLES = ("baselines", "models", "budgets", "sections", "claims")
+_TABLES = ("baselines", "formulas", "models", "budgets", "sections", "claims")
 _MODEL_NAME = re.compile(r"[A-Za-z_][\w-]*")  # nothing that would make it another kind of reference: no `:`, `@`, `(`, `.`, `/`
 
 
@@ -38,12 +41,7 @@ def load_config(path: Path) -> Config:
     Raises ConfigError with one line for each fault: the file, the key, and what is wrong.
     """
     source = _show_path(path)
-    try:
-        content = _parse_toml(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror}", f"Give the path of a TOML file: --config {CONFIG_FILE}") from error
-    except ValueError as error:
-        raise ConfigError(f"{source}: is not TOML: {error}") from error
+    content = _read_toml(path, f"Give the path of a TOML file: --config {CONFIG_FILE}")
     if path.name != PYPROJECT_FILE:
         return _read_config(Table(content, "", [], _TABLES), source, path.absolute().parent)
     ours = _take_our_table(content)
@@ -56,6 +54,35 @@ def load_example_config() -> Config:
     """The config of the built-in example. Its baselines are in the folder `baselines` of the current folder."""
     content = _parse_toml(resources.files("archaudit.examples.segmentation").joinpath("audit.toml").read_bytes())
     return _read_config(Table(content, "", [], _TABLES), EXAMPLE_SOURCE, Path.cwd())
+
+
+def load_claims(path: Path, models: Iterable[str]) -> tuple[Check, ...]:
+    """The claims of a file that holds nothing else, about models that go by the names `models`. Raises ConfigError."""
+    content = _read_toml(path, "A file of claims holds [[claims]] tables.")
+    return _read_claim_tables(Table(content, "", [], ("claims",)), models, _show_path(path))
+
+
+def read_claims(tables: Sequence[Mapping[str, Any]], models: Iterable[str], source: str) -> tuple[Check, ...]:
+    """The claims in tables that came from elsewhere, `source` being what messages call it. Raises ConfigError."""
+    return _read_claim_tables(Table({"claims": [dict(table) for table in tables]}, "", [], ("claims",)), models, source)
+
+
+def _read_claim_tables(top: Table, models: Iterable[str], source: str) -> tuple[Check, ...]:
+    checks = read_claims_alone(top, Known(models=tuple(models), sections=()))
+    if top.faults:
+        raise ConfigError("\n".join(f"{source}: {fault}" for fault in top.faults))
+    return checks
+
+
+def _read_toml(path: Path, hint: str) -> dict[str, Any]:
+    """A TOML file's content. Raises ConfigError, with the hint where there is no such file."""
+    source = _show_path(path)
+    try:
+        return _parse_toml(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}", hint) from error
+    except ValueError as error:
+        raise ConfigError(f"{source}: is not TOML: {error}") from error
 
 
 def _parse_toml(content: bytes) -> dict[str, Any]:
@@ -99,12 +126,15 @@ def _show_path(path: Path) -> str:
 
 def _read_config(top: Table, source: str, folder: Path) -> Config:
     baselines = top.read_text("baselines") or "baselines"
+    formulas = tuple(str(folder / text) if text.endswith(".py") else text for text in top.read_texts("formulas"))
     models = _read_models(top)
     sections = _read_sections(top)
     checks = read_checks(top, Known(models=tuple(models), sections=tuple(section.name for section in sections)))
     if top.faults:
         raise ConfigError("\n".join(f"{source}: {fault}" for fault in top.faults))
-    return Config(source=source, folder=folder, baselines=folder / baselines, models=models, sections=sections, checks=checks)
+    return Config(
+        source=source, folder=folder, baselines=folder / baselines, formulas=formulas, models=models, sections=sections, checks=checks
+    )
 
 
 def _read_models(top: Table) -> dict[str, ModelConfig]:

@@ -64,7 +64,7 @@ class Table:
     def read_scope(self, name: str, metric: Metric | None) -> tuple[str, ...]:
         """Patterns over module paths; the whole model if missing."""
         scope = self.read_texts(name, may_be_blank=True) or ("",)
-        if any(scope) and metric is not None and not metric.additive:
+        if any(scope) and metric is not None and metric.of_profile is not None:
             self.fault(name, f"{metric.name} is known for the whole model only; leave the scope out")
         return scope
 

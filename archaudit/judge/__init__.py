@@ -1,7 +1,8 @@
 """Checks and what was measured, to verdicts: passed, failed, or inconclusive.
 
 A budget, a comparison with a baseline and a claim in a document are one kind of check. A ValueError on the way, with its reason, makes a
-check inconclusive: nothing passes that was not measured.
+check inconclusive: nothing passes that was not measured. COMPARISONS judge numbers, READERS what need not be one. A false claim is tried
+under the CONVENTIONS, and explained.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from archaudit.errors import ArchauditError
+from archaudit.judge.claims import conclude_claim, explain
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding, format_amount
-from archaudit.metrics import METRICS, Metric, measure_scope, nearest_paths, select_modules
+from archaudit.judge.conventions import CONVENTIONS, Side, find_reading
+from archaudit.judge.readers import READERS, Subject
+from archaudit.metrics import Metric, find_metric, is_fact, measure_scope, nearest_paths, select_modules
 from archaudit.quantities import parse
 from archaudit.schema import Check, Contributor, Outcome, Profile, Record, Verdict
 
-__all__ = ["COMPARISONS", "Case", "Finding", "conclude", "judge"]
+__all__ = ["COMPARISONS", "CONVENTIONS", "READERS", "Case", "Finding", "conclude", "judge"]
 
 # As many as fit in a sentence; the verdict holds a few more for tables.
 _NAMED, _LISTED = 3, 5
@@ -42,7 +46,8 @@ def judge(
     where a check names nothing else (in a comparison: after to the before side's profile).
     """
     sides = _Sides(profiles=profiles, baselines=baselines, reference=reference or {})
-    return tuple(_judge_check(check, sides) for check in checks)
+    asked = tuple(checks)
+    return explain(asked, [_judge_check(check, sides) for check in asked], profiles)
 
 
 def conclude(verdicts: Iterable[Verdict]) -> Outcome:
@@ -54,7 +59,36 @@ def conclude(verdicts: Iterable[Verdict]) -> Outcome:
 
 
 def _judge_check(check: Check, sides: _Sides) -> Verdict:
-    verdict = Verdict(
+    verdict = _start_verdict(check)
+    if check.exempt is not None:
+        return msgspec.structs.replace(verdict, outcome="passed", finding="exempt", reason=f"exempt: {check.exempt}")
+    reading = None
+    blamed: tuple[tuple[Contributor, ...], str] = ((), "")
+    try:
+        if _is_read_as_text(check):
+            finding = _read_fact(check, sides)
+        else:
+            case, compared = _gather(check, sides)
+            finding = COMPARISONS[check.comparison](case)
+            blamed = ((), "") if finding.holds else _blame(case, sides, finding.growth)
+            reading = find_reading(case, compared) if check.origin == "claim" and not finding.holds else None
+    except ValueError as error:
+        return msgspec.structs.replace(verdict, reason=str(error))
+    verdict = msgspec.structs.replace(
+        verdict,
+        limit=finding.limit,
+        actual=finding.actual,
+        measured=finding.measured,
+        deviation=finding.actual - finding.limit if finding.actual is not None and finding.limit is not None else None,
+        outcome="passed" if finding.holds else "failed",
+        reason=finding.reason + blamed[1],
+        contributors=blamed[0],
+    )
+    return conclude_claim(check, verdict, reading) if check.origin == "claim" else verdict
+
+
+def _start_verdict(check: Check) -> Verdict:
+    return Verdict(
         id=check.id,
         origin=check.origin,
         model=check.model,
@@ -68,57 +102,57 @@ def _judge_check(check: Check, sides: _Sides) -> Verdict:
         source=check.source,
         group=check.group,
         why=check.why,
+        document=check.document,
     )
-    try:
-        case = _gather(check, sides)
-        finding = COMPARISONS[check.comparison](case)
-    except ValueError as error:
-        return msgspec.structs.replace(verdict, reason=str(error))
-    contributors, blame = ((), "") if finding.holds else _blame(case, sides, finding.growth)
-    verdict = msgspec.structs.replace(
-        verdict,
-        limit=finding.limit,
-        actual=finding.actual,
-        deviation=finding.actual - finding.limit,
-        outcome="passed" if finding.holds else "failed",
-        reason=finding.reason + blame,
-        contributors=contributors,
-    )
-    return _conclude_claim(check, verdict) if check.origin == "claim" else verdict
-
-
-def _conclude_claim(check: Check, verdict: Verdict) -> Verdict:
-    """What the gate makes of a claim: false is as it should be where the claim is marked so, and then true is not."""
-    true = verdict.outcome == "passed"
-    if check.expect_outcome != "failed":
-        reason = f"{'true' if true else 'false'}: {verdict.reason}"
-    elif true:
-        reason = f"marked as false but is now true: remove `expect`. {verdict.reason[:1].upper()}{verdict.reason[1:]}"
-    else:
-        reason = f"false, as expected: {verdict.reason}" + (f"; {check.why}" if check.why else "")
-    outcome: Outcome = "passed" if true == (check.expect_outcome != "failed") else "failed"
-    return msgspec.structs.replace(verdict, outcome=outcome, finding="true" if true else "false", reason=reason)
 
 
 # --- what a check is about ------------------------------------------------------------------------------------------
 
 
-def _gather(check: Check, sides: _Sides) -> Case:
-    metric = METRICS.get(check.metric)
+def _is_read_as_text(check: Check) -> bool:
+    """Whether the check is about a fact; a setting is a number where its figure is one."""
+    if not is_fact(check.metric) or find_metric(check.metric) is None:
+        return is_fact(check.metric)
+    try:
+        parse(check.expected)
+    except ValueError:
+        return check.comparison == "equals"
+    return False
+
+
+def _read_fact(check: Check, sides: _Sides) -> Finding:
+    if check.comparison != "equals":
+        raise ValueError(f"{check.metric} is no number: it can only be compared with equals, not {check.comparison}")
+    kind, _, argument = check.metric.partition(":")
+    other = _find_other(check, sides) if check.against is not None else None
+    subject = Subject(
+        profile=_find_profile(check.model, sides),
+        scope=check.scope,
+        other=other,
+        other_scope=check.scope if check.against_scope is None else check.against_scope,
+    )
+    return READERS[kind](subject, argument, check.expected)
+
+
+def _gather(check: Check, sides: _Sides) -> tuple[Case, tuple[Side, Side | None]]:
+    """The case, and the two sides that its numbers are from."""
+    metric = find_metric(check.metric)
     if metric is None or check.comparison not in COMPARISONS:
         raise ValueError(f"there is no metric {check.metric!r}" if metric is None else f"there is no comparison {check.comparison!r}")
-    figure = parse(check.expected)
+    figure = parse(check.expected, check.tolerance)
     profile = _find_profile(check.model, sides)
     actual = _measure(profile, metric, check.scope, profile.name)
+    side = Side(actual, profile, check.scope)
     if check.against is None:
-        return Case(check=check, metric=metric, figure=figure, actual=actual)
+        return Case(check=check, metric=metric, figure=figure, actual=actual), (side, None)
     other = _find_other(check, sides)
     other_name = "the baseline" if check.against == "baseline" else other.name
     if check.against == "baseline" and metric.depends_on_inputs and _describe_inputs(other) != _describe_inputs(profile):
         raise ValueError(f"the baseline was measured with input {_describe_inputs(other)}, this is {_describe_inputs(profile)}")
     against_scope = check.scope if check.against_scope is None else check.against_scope
     measured = _measure(other, metric, against_scope, other_name)
-    return Case(check=check, metric=metric, figure=figure, actual=actual, other=measured, other_name=other_name)
+    case = Case(check=check, metric=metric, figure=figure, actual=actual, other=measured, other_name=other_name)
+    return case, (side, Side(measured, other, against_scope))
 
 
 def _find_profile(name: str, sides: _Sides) -> Profile:
@@ -140,11 +174,15 @@ def _find_other(check: Check, sides: _Sides) -> Profile:
     return baseline
 
 
-def _measure(profile: Profile, metric: Metric, scope: tuple[str, ...], name: str) -> int:
-    for pattern in scope if metric.additive else ():  # each by itself: a pattern that matches nothing may not hide behind one that does
+def _measure(profile: Profile, metric: Metric, scope: tuple[str, ...], name: str) -> float:
+    for pattern in (
+        scope if metric.additive or metric.of_scope else ()
+    ):  # each by itself: a pattern that matches nothing may not hide behind one that does
         if not select_modules(profile, (pattern,)):
             near = nearest_paths(profile, pattern)
             raise ValueError(f"no module of {name} matches {pattern!r}" + (f"; the nearest are {', '.join(near)}" if near else ""))
+    if metric.of_scope is not None:
+        return metric.of_scope(profile, scope)
     measured = measure_scope(profile, metric, scope)
     if measured.value is None:
         raise ValueError(measured.reason if name == profile.name else f"{name}: {measured.reason}")

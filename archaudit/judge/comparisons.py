@@ -12,7 +12,7 @@ from archaudit.metrics import Metric
 from archaudit.quantities import Quantity, format_change, format_exact, format_pair, format_percent, format_short
 from archaudit.schema import Check, Record
 
-_NOUNS = {"flops": " FLOPs", "macs": " MACs"}
+_NOUNS = {"flops": " FLOPs", "macs": " MACs", "x": "x", "ms": " ms"}
 
 
 class Case(Record, frozen=True, kw_only=True):
@@ -21,19 +21,23 @@ class Case(Record, frozen=True, kw_only=True):
     check: Check
     metric: Metric
     figure: Quantity
-    actual: int
-    other: int | None = None
+    actual: float
+    other: float | None = None
     other_name: str = ""
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    """What a comparison found. `growth` is 1 where growing makes it fail, -1 where shrinking does, 0 where neither is to blame."""
+    """What a comparison found. `growth` is 1 where growing makes it fail, -1 where shrinking does, 0 where neither is to blame.
+
+    `actual` and `limit` are None, and `measured` is text, where what was found is no number.
+    """
 
     holds: bool
-    actual: float
-    limit: float
+    actual: float | None = None
+    limit: float | None = None
     reason: str
     growth: int = 0
+    measured: str | None = None
 
 
 def _max(case: Case) -> Finding:
@@ -73,17 +77,24 @@ def _ratio(case: Case) -> Finding:
 
 
 def _percent(case: Case) -> Finding:
+    """A reduction, "63 % fewer"; where the figure has a sign, "-63 %", the change."""
     other = _other(case)
     if other == 0:
         raise ValueError(f"there is no percentage: {case.other_name} has 0 {case.metric.name}")
-    percent = 100 * (other - case.actual) / other
+    percent = _direct(case, 100 * (other - case.actual) / other)
     return _compare_figure(case, percent, f"{_round(percent)} % ({other:,} → {case.actual:,})", unit="%")
 
 
 def _difference(case: Case) -> Finding:
-    difference = _other(case) - case.actual
-    text = f"{_exact(difference, case.metric)} ({_other(case):,} − {case.actual:,})"
-    return _compare_figure(case, difference, text, unit=case.metric.unit)
+    """What is saved, "3M fewer"; where the figure has a sign, "-3M", the change."""
+    other = _other(case)
+    difference = _direct(case, other - case.actual)
+    terms = f"{case.actual:,} − {other:,}" if case.figure.is_signed else f"{other:,} − {case.actual:,}"
+    return _compare_figure(case, difference, f"{_exact(difference, case.metric)} ({terms})", unit=case.metric.unit)
+
+
+def _direct(case: Case, reduction: float) -> float:
+    return -reduction if case.figure.is_signed else reduction
 
 
 COMPARISONS: dict[str, Callable[[Case], Finding]] = {
@@ -103,7 +114,7 @@ COMPARISONS: dict[str, Callable[[Case], Finding]] = {
 _RELATIONS = {"max": "<=", "below": "<", "min": ">=", "above": ">"}
 
 
-def _other(case: Case) -> int:
+def _other(case: Case) -> float:
     if case.other is None:
         raise ValueError(f"{case.check.comparison} compares with something: name a model or `baseline` in `against`")
     return case.other
@@ -143,9 +154,9 @@ def _compare_change(case: Case, growth: int) -> Finding:
     other = _other(case)
     # In fractions: a limit of exactly 1 % is met by exactly 1 %.
     figure = Fraction(str(case.figure.value))
-    allowed = other * figure / 100 if case.figure.unit == "%" else figure
-    limit = other + growth * allowed
-    over = growth * (case.actual - limit)
+    allowed = Fraction(other) * figure / 100 if case.figure.unit == "%" else figure
+    limit = Fraction(other) + growth * allowed
+    over = growth * (Fraction(case.actual) - limit)
     actual, before = _pair(case.actual, other, case.metric)
     reason = f"{actual}, the same as {case.other_name}"
     if case.actual != other:
@@ -177,7 +188,7 @@ def _plain(number: Fraction) -> float:
 
 
 def _exact(value: float, metric: Metric) -> str:
-    return format_exact(value) + (" bytes" if metric.unit == "bytes" else _NOUNS.get(metric.unit, ""))
+    return _round(value) + (" bytes" if metric.unit == "bytes" else _NOUNS.get(metric.unit, ""))
 
 
 def format_amount(value: float | Fraction, metric: Metric) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from archaudit.load.formulas import import_formulas
 from archaudit.load.input_text import parse_inputs
 from archaudit.load.reference import Reference, parse_reference
 from archaudit.load.sources import SOURCES, load_recipe
 
-__all__ = ["SOURCES", "Reference", "load_recipe", "parse_inputs", "parse_reference"]
+__all__ = ["SOURCES", "Reference", "import_formulas", "load_recipe", "parse_inputs", "parse_reference"]

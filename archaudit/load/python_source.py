@@ -22,7 +22,7 @@ from archaudit.schema import InputSpec, Recipe
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
     """The recipe for a class, factory or instance in a Python file or module. Its own `example_inputs()`, if any, is the default input."""
-    python_module = _import_file(reference) if reference.kind == "file" else _import_module(reference)
+    python_module = import_source(reference)
     found = _find_attribute(python_module, reference)
     example_inputs = getattr(python_module, "example_inputs", None)
     source = getattr(python_module, "__file__", None)
@@ -39,6 +39,11 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
         sources=(source,) if source else (),
         assumptions=assumptions,
     )
+
+
+def import_source(reference: Reference) -> ModuleType:
+    """The module that a reference's target is, imported. Raises LoadError."""
+    return _import_file(reference) if reference.kind == "file" else _import_module(reference)
 
 
 def _make_builder(found: Any, reference: Reference) -> Any:

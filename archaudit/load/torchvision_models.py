@@ -17,6 +17,14 @@ MISMATCH_HINT = "Install builds that belong together: pip install --upgrade torc
 # What the library's own tests feed each kind of model, where the weights entry does not say: 16 frames for video.
 _FRAMES = 16
 
+# The arguments by which vision transformers and MaxViT are told the one image size that they take. Without one, vision transformers
+# take 224, also those whose best weights were trained at another size.
+_SIZE_ARGUMENTS = ("image_size", "input_size")
+_TRANSFORMER_SIZE = 224
+
+# These initialise themselves at length unless they are told not to, and warn that this may change unless they are told anything.
+_ASK_HOW_TO_INITIALISE = ("googlenet", "inception_v3")
+
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
     """The recipe for a model of torchvision, on its published input size unless `inputs` says otherwise."""
@@ -74,12 +82,15 @@ def _without_weights(builder: Callable[..., Any], reference: Reference) -> dict[
             raise LoadError(
                 f"{reference.text}: {reference.attribute} has no argument {unknown[0]!r}", f"It takes: {', '.join(parameters)}."
             )
+    if reference.attribute.removeprefix("quantized_") in _ASK_HOW_TO_INITIALISE:
+        switches["init_weights"] = True  # as the library does today
     return {**switches, **wanted}
 
 
 def _published_inputs(models: Any, reference: Reference, family: str) -> tuple[tuple[InputSpec, ...], str]:
     """The size that the library's published figures were measured at: crop size, frames for video, a pair of images for flow."""
-    size = reference.arguments.get("image_size") or _read_crop_size(models, reference.attribute, family)
+    told = [reference.arguments[name] for name in _SIZE_ARGUMENTS if reference.arguments.get(name)]
+    size = told[0] if told else _read_crop_size(models, reference.attribute, family)
     height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
     if family == "video":
         shape: tuple[int, ...] = (1, 3, _FRAMES, height, width)
@@ -93,6 +104,8 @@ def _published_inputs(models: Any, reference: Reference, family: str) -> tuple[t
 
 
 def _read_crop_size(models: Any, name: str, family: str) -> Any:
+    if family == "vision_transformer":
+        return _TRANSFORMER_SIZE
     if family == "segmentation":
         return 520
     if family == "optical_flow":

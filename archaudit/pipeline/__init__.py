@@ -12,9 +12,9 @@ from archaudit.diff import diff
 from archaudit.errors import ConfigError
 from archaudit.judge import conclude, judge
 from archaudit.pipeline.checks import Judgement, list_applying, list_baselined, list_budgets, list_configs, list_sections, read_baselines
-from archaudit.pipeline.measuring import Options, measure_targets
+from archaudit.pipeline.measuring import Options, explain_target, measure_targets
 from archaudit.pipeline.targets import Target, read_profile, resolve
-from archaudit.schema import Profile, Report
+from archaudit.schema import Explanation, Profile, Report
 
 __all__ = [
     "Judgement",
@@ -23,6 +23,7 @@ __all__ = [
     "check",
     "compare",
     "compare_profiles",
+    "explain",
     "list_baselined",
     "profile",
     "profile_all",
@@ -34,6 +35,11 @@ __all__ = [
 def profile(reference: str, options: Options) -> Profile:
     """The profile of one reference. Raises an ArchauditError for what cannot be found, built or run."""
     return measure_targets([resolve(reference, options.config, options.inputs)], options)[0]
+
+
+def explain(reference: str, path: str, options: Options) -> Explanation:
+    """How the MACs of the module at `path` come about, operator by operator."""
+    return explain_target(resolve(reference, options.config, options.inputs), path, options)
 
 
 def profile_all(references: Sequence[str], options: Options) -> dict[str, Profile]:

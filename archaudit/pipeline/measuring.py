@@ -9,10 +9,10 @@ from typing import Literal, TypeVar
 import msgspec
 
 from archaudit.config import Config
-from archaudit.errors import WorkerError
+from archaudit.errors import MeasureError, WorkerError
 from archaudit.pipeline.targets import Target
-from archaudit.schema import Latency, Profile, Record
-from archaudit.worker import Load, Loaded, Measure, Measured, TimeBlock, Timed, Worker, WorkerOptions, start_workers
+from archaudit.schema import Explanation, Latency, Profile, Record
+from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, TimeBlock, Timed, Worker, WorkerOptions, start_workers
 
 T = TypeVar("T")
 
@@ -47,10 +47,29 @@ def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile
     return [target.saved if target.saved is not None else measured[id(target)] for target in targets]
 
 
+def load_request(target: Target, options: Options) -> Load:
+    """What to tell a worker so that it finds the model of `target`."""
+    assert target.reference is not None
+    configs = [config for config in (options.config, target.config) if config is not None]
+    formulas = dict.fromkeys(source for config in configs for source in config.formulas)
+    return Load(target.reference.spell(), target.name, target.inputs, tuple(formulas))
+
+
+def explain_target(target: Target, path: str, options: Options) -> Explanation:
+    """How the MACs of one module of a target come about. Raises MeasureError for a saved profile, which does not say."""
+    if target.reference is None:
+        raise MeasureError(f"{target.name} is a saved profile: how its numbers came about is not in it", "Name the model's code.")
+    preload = tuple(dict.fromkeys((*options.workers.preload, *target.preload)))
+    with start_workers([target.name], msgspec.structs.replace(options.workers, preload=preload), options.notify) as (worker,):
+        worker.send(load_request(target, options))
+        _expect(worker, Loaded)
+        worker.send(Explain(path))
+        return _expect(worker, Explained).explanation
+
+
 def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: Options) -> list[Profile]:
     for target, worker in zip(targets, workers, strict=True):
-        assert target.reference is not None
-        worker.send(Load(target.reference.spell(), target.name, target.inputs))
+        worker.send(load_request(target, options))
     for worker in workers:
         _expect(worker, Loaded)
     for worker in workers:

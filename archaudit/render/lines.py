@@ -130,11 +130,7 @@ def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
 
 
 def _write_footing(footing: Footing, width: int) -> Iterator[Line]:
-    yield from _write_titled(
-        "Latency",
-        (f"{_of(row.side)}{row.median} ({row.quartiles}), {row.samples}, {row.device}, {row.method}" for row in footing.latency),
-        width,
-    )
+    yield from _write_titled("Latency", (_of(row.side) + row.line for row in footing.latency), width)
     if footing.witnesses:
         yield from _write_titled("Witnesses", (line for row in footing.witnesses for line in _describe_witness(row)), width)
     yield from _write_titled("Ledger", (_of(row.side) + row.line for row in footing.ledger), width)

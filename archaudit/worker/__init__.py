@@ -8,6 +8,20 @@ reply. `LocalWorker` answers the same requests in this process, for live models 
 from __future__ import annotations
 
 from archaudit.worker.client import Worker, WorkerOptions, start_workers
-from archaudit.worker.messages import Failed, Load, Loaded, Measure, Measured, Quit, TimeBlock, Timed
+from archaudit.worker.messages import Explain, Explained, Failed, Load, Loaded, Measure, Measured, Quit, TimeBlock, Timed
 
-__all__ = ["Failed", "Load", "Loaded", "Measure", "Measured", "Quit", "TimeBlock", "Timed", "Worker", "WorkerOptions", "start_workers"]
+__all__ = [
+    "Explain",
+    "Explained",
+    "Failed",
+    "Load",
+    "Loaded",
+    "Measure",
+    "Measured",
+    "Quit",
+    "TimeBlock",
+    "Timed",
+    "Worker",
+    "WorkerOptions",
+    "start_workers",
+]

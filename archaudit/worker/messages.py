@@ -1,6 +1,6 @@
 """The protocol between a parent and its workers: JSON messages, each preceded by its length in eight bytes.
 
-Load, then Measure and TimeBlock as often as wanted, then Quit. Each request has one reply of the matching type, or Failed.
+Load, then Measure, Explain and TimeBlock as often as wanted, then Quit. Each request has one reply of the matching type, or Failed.
 """
 
 from __future__ import annotations
@@ -12,21 +12,30 @@ import msgspec
 
 from archaudit import errors
 from archaudit.errors import ArchauditError, WorkerError
-from archaudit.schema import InputSpec, Profile
+from archaudit.schema import Explanation, InputSpec, Profile
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
-    """Find the model of `reference` (as typed, not a name nor a saved profile); reports will call it `name`."""
+    """Find the model of `reference` (as typed, not a name nor a saved profile); reports will call it `name`.
+
+    `formulas` are files or modules of the user's that register formulas for operators of their own."""
 
     reference: str
     name: str
     inputs: tuple[InputSpec, ...] = ()
+    formulas: tuple[str, ...] = ()
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
     """Profile the loaded model; `witnesses` says whether torchinfo and fvcore are asked too."""
 
     witnesses: bool = True
+
+
+class Explain(msgspec.Struct, frozen=True, tag="explain"):
+    """Tell how the MACs of the module at `path` come about."""
+
+    path: str
 
 
 class TimeBlock(msgspec.Struct, frozen=True, tag="time"):
@@ -54,6 +63,12 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     """The profile that was asked for."""
 
     profile: Profile
+
+
+class Explained(msgspec.Struct, frozen=True, tag="explained"):
+    """The explanation that was asked for."""
+
+    explanation: Explanation
 
 
 class Timed(msgspec.Struct, frozen=True, tag="timed"):
@@ -84,8 +99,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
         return (kind if isinstance(kind, type) and issubclass(kind, ArchauditError) else WorkerError)(self.message, self.hint)
 
 
-Request = Load | Measure | TimeBlock | Quit
-Reply = Loaded | Measured | Timed | Progress | Failed
+Request = Load | Measure | Explain | TimeBlock | Quit
+Reply = Loaded | Measured | Explained | Timed | Progress | Failed
 
 _LENGTH = struct.Struct("!Q")
 _decode_request = msgspec.json.Decoder(Request).decode

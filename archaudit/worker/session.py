@@ -6,7 +6,21 @@ from collections.abc import Callable
 
 from archaudit.errors import ArchauditError, WorkerError
 from archaudit.schema import Recipe
-from archaudit.worker.messages import Failed, Load, Loaded, Measure, Measured, Progress, Quit, Reply, Request, TimeBlock, Timed
+from archaudit.worker.messages import (
+    Explain,
+    Explained,
+    Failed,
+    Load,
+    Loaded,
+    Measure,
+    Measured,
+    Progress,
+    Quit,
+    Reply,
+    Request,
+    TimeBlock,
+    Timed,
+)
 
 
 class Session:
@@ -33,15 +47,24 @@ class Session:
             raise WorkerError("nothing was loaded yet")
         if isinstance(request, Measure):
             return self._measure(self.recipe, request)
+        if isinstance(request, Explain):
+            return self._explain(self.recipe, request)
         return self._time(self.recipe, request)
 
     def _load(self, request: Load) -> Reply:
-        from archaudit.load import load_recipe, parse_reference
+        from archaudit.load import import_formulas, load_recipe, parse_reference
 
         self.notify(Progress(f"loading {request.name}"))
+        import_formulas(request.formulas)
         self.recipe = load_recipe(parse_reference(request.reference), request.inputs, request.name)
         self._timer = None
         return Loaded(self.recipe.name)
+
+    def _explain(self, recipe: Recipe, request: Explain) -> Reply:
+        from archaudit.measure.explaining import explain_recipe
+
+        self.notify(Progress(f"explaining {recipe.name}"))
+        return Explained(explain_recipe(recipe, request.path))
 
     def _measure(self, recipe: Recipe, request: Measure) -> Reply:
         from archaudit.measure.recipe import measure_recipe

@@ -144,9 +144,15 @@ def _classify_guessed(gap: _Gap) -> str:
         return "attention not seen"
     if gap.theirs == 0:
         return "operators called as functions, or layers not called as modules, not seen"
-    if any(len(shape) > 2 for call in module.calls for shape in call.inputs[:1]) and "Conv" not in kind:
+    if gap.macs < 0 and gap.theirs == _count_by_batch(module):
         return "layers on more than two dimensions counted by batch only"
     return ""
+
+
+def _count_by_batch(module: ModuleRecord) -> int:
+    """Every parameter once for each sample, whatever lies between the batch and the features."""
+    elements = sum(math.prod(tensor.shape) for tensor in module.tensors if tensor.kind == "parameter")
+    return elements * sum(shape[0] for call in module.calls for shape in call.outputs[:1] if shape)
 
 
 def _count_bias_additions(module: ModuleRecord) -> int:

@@ -49,6 +49,8 @@ def make_trend(before: float | None, after: float | None, unit: str = "", *, com
         return Trend(sides=Sides(before=sides.before, after=sides.after, delta=_ABSENT), percent=NOTHING, ratio=NOTHING, direction="")
     if not all(complete):
         return Trend(sides=sides, percent=INCOMPLETE, ratio=INCOMPLETE, direction="")
+    if before != after and sides.before.short == sides.after.short:  # what differs must not look equal
+        sides = Sides(before=_only_exact(sides.before), after=_only_exact(sides.after), delta=sides.delta)
     largest = max(abs(before), abs(after)) or 1
     return Trend(
         sides=sides,
@@ -58,6 +60,10 @@ def make_trend(before: float | None, after: float | None, unit: str = "", *, com
         share_before=_share(before, largest),
         share_after=_share(after, largest),
     )
+
+
+def _only_exact(figure: Figure) -> Figure:
+    return Figure(short=figure.exact, exact=figure.exact)
 
 
 def scale_trend(trend: Trend, before: float, after: float, largest: float) -> Trend:
@@ -74,7 +80,7 @@ def scale_trend(trend: Trend, before: float, after: float, largest: float) -> Tr
 
 def make_duration(seconds: float | None) -> Figure:
     """A time in milliseconds."""
-    return _ABSENT if seconds is None else Figure(short=format_milliseconds(seconds), exact=f"{seconds * 1e3:,.6f}")
+    return _ABSENT if seconds is None else Figure(short=format_milliseconds(seconds), exact=f"{seconds * 1e3:,.3f}")
 
 
 def make_duration_trend(before: float | None, after: float | None, *, comparable: bool) -> Trend:
@@ -84,16 +90,27 @@ def make_duration_trend(before: float | None, after: float | None, *, comparable
         return Trend(sides=sides, percent=NOTHING, ratio=NOTHING, direction="")
     largest = max(before, after) or 1
     change = after - before
+    if change == 0:
+        return Trend(sides=Sides(before=sides.before, after=sides.after, delta=_ZERO), percent="same", ratio="same", direction="same")
     sign = "+" if change > 0 else ""
-    delta = Figure(short=sign + format_milliseconds(change), exact=f"{change * 1e3:+,.6f}")
+    delta = Figure(short=sign + format_milliseconds(change), exact=f"{change * 1e3:+,.3f}")
     return Trend(
         sides=Sides(before=sides.before, after=sides.after, delta=delta),
         percent=format_change(before, after),
         ratio=format_ratio(before, after).replace("fewer", "faster").replace("more", "slower"),
-        direction="same" if before == after else "fewer" if after < before else "more",
+        direction="fewer" if after < before else "more",
         share_before=_share(before, largest),
         share_after=_share(after, largest),
     )
+
+
+def summarise_trend(trend: Trend) -> str:
+    """`-63.2 % (-4.31M, 2.71x fewer)`; why nothing can be said where nothing can."""
+    if not trend.direction:
+        return "cannot be compared" + (": incomplete" if trend.percent == INCOMPLETE else "")
+    if trend.percent == trend.ratio:
+        return trend.percent if trend.direction == "same" else f"{trend.percent} ({trend.sides.delta.short})"
+    return f"{trend.percent} ({trend.sides.delta.short}, {trend.ratio})"
 
 
 def _share(value: float, largest: float) -> float:

@@ -21,7 +21,7 @@ _SMALLEST_FOLD = 8
 _DEEPEST_SPLIT = 4
 _TOP_SPLIT = 40
 
-# A page on which more than this has changed opens with everything folded.
+# A page of more changed rows than this, or of more rows that are not compared, opens with everything folded.
 _MOST_OPENED = 300
 
 
@@ -65,7 +65,7 @@ def fold_rows(items: Sequence[Item], *, compared: bool) -> tuple[Fold, ...]:
     members: dict[int, list[Item]] = {}
     for item, head in zip(items, heads, strict=True):
         members.setdefault(head, []).append(item)
-    may_open = sum(_is_changed(item) for item in items) <= _MOST_OPENED
+    may_open = sum(_is_changed(item) or not compared for item in items) <= _MOST_OPENED
     return tuple(_make_fold(part, compared, may_open) for part in members.values())
 
 
@@ -114,7 +114,12 @@ def _make_fold(items: Sequence[Item], compared: bool, may_open: bool) -> Fold:
         parts.append(f"{changed:,} changed" if changed else "unchanged")
     same = before == after or not compared
     parts.append(f"{format_exact(before)} params" if same else f"{format_exact(before)} {ARROW} {format_exact(after)} params")
-    return Fold(name=items[0].row.path, summary=", ".join(parts), opened=bool(changed) and may_open, rows=tuple(item.row for item in items))
+    return Fold(
+        name=items[0].row.path,
+        summary=", ".join(parts),
+        opened=may_open and (bool(changed) or not compared),
+        rows=tuple(item.row for item in items),
+    )
 
 
 def _is_changed(item: Item) -> bool:

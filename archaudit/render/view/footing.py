@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from archaudit.render.formatting import count, join_names, make_visible, name_path
 from archaudit.render.view.latency import NOT_MEASURED, view_latency
@@ -36,13 +36,21 @@ def view_footing(sides: Sequence[tuple[str, Profile]]) -> Footing:
         ledger=tuple(_view_ledger(side, profile) for side, profile in sides),
         latency=latency,
         latency_note=latency_note,
-        ties=tuple(_view_tie(side, tie) for side, profile in sides for tie in profile.ties),
-        assumptions=tuple(
+        ties=_merge_sides(_view_tie(side, tie) for side, profile in sides for tie in profile.ties),
+        assumptions=_merge_sides(
             FactRow(side=side, kind="assumption", text=make_visible(text)) for side, profile in sides for text in profile.ledger.assumptions
         ),
-        provenance=tuple(row for side, profile in sides for row in _view_provenance(side, profile)),
+        provenance=_merge_sides(row for side, profile in sides for row in _view_provenance(side, profile)),
         method=_METHOD if latency else (*_METHOD, _NO_LATENCY),
     )
+
+
+def _merge_sides(rows: Iterable[FactRow]) -> tuple[FactRow, ...]:
+    """What holds for both sides, said once."""
+    sides: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        sides.setdefault((row.kind, row.text), []).append(row.side)
+    return tuple(FactRow(side=" and ".join(dict.fromkeys(names)), kind=kind, text=text) for (kind, text), names in sides.items())
 
 
 def _view_ledger(side: str, profile: Profile) -> LedgerRow:

@@ -42,15 +42,18 @@ def view_latency(sides: Sequence[tuple[str, Profile]]) -> tuple[tuple[LatencyRow
 
 def _view_side(side: str, latency: Latency | None) -> LatencyRow:
     if latency is None or not latency.samples_s:
-        return LatencyRow(side=side, median=NOT_MEASURED, quartiles=NOTHING, samples=NOTHING, device=NOTHING, method=NOTHING)
+        return LatencyRow(
+            side=side, median=NOT_MEASURED, quartiles=NOTHING, samples=NOTHING, device=NOTHING, method=NOTHING, line=NOT_MEASURED
+        )
     samples = latency.samples_s
     low, _, high = quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else (samples[0],) * 3
     threads = f", {count(latency.threads, 'thread')}" if latency.threads is not None else ""
-    return LatencyRow(
-        side=side,
-        median=f"{format_milliseconds(median(samples))} ms",
-        quartiles=f"{format_milliseconds(low)} to {format_milliseconds(high)} ms",
-        samples=f"{count(len(samples), 'sample')} after {count(latency.warmup, 'warm-up')}",
-        device=make_visible(latency.device) + threads,
-        method=make_visible(latency.method),
-    )
+    texts = {
+        "median": f"{format_milliseconds(median(samples))} ms",
+        "quartiles": f"{format_milliseconds(low)} to {format_milliseconds(high)} ms",
+        "samples": f"{count(len(samples), 'sample')} after {count(latency.warmup, 'warm-up')}",
+        "device": make_visible(latency.device) + threads,
+        "method": make_visible(latency.method),
+    }
+    line = f"{texts['median']} ({texts['quartiles']}), {texts['samples']}, {texts['device']}, {texts['method']}"
+    return LatencyRow(side=side, line=line, **texts)

@@ -59,11 +59,15 @@ class Headline(Record, frozen=True, kw_only=True):
 
 
 class MetricRow(Record, frozen=True, kw_only=True):
-    """One metric of the whole models; `label` names its unit, `key` is its name in METRICS. `leading` ones are shown large."""
+    """One metric of the whole models; `label` names its unit, `key` is its name in METRICS. `leading` ones are shown large.
+
+    `summary` says of the change, in few words, what the columns say.
+    """
 
     key: str
     label: str
     trend: Trend
+    summary: str
     note: str = ""
     leading: bool = False
 
@@ -237,7 +241,7 @@ class LedgerRow(Record, frozen=True, kw_only=True):
 
 
 class LatencyRow(Record, frozen=True, kw_only=True):
-    """How one side was timed, and the median with its quartiles in milliseconds."""
+    """How one side was timed, and the median with its quartiles in milliseconds; `line` is all of it in one."""
 
     side: str
     median: str
@@ -245,6 +249,7 @@ class LatencyRow(Record, frozen=True, kw_only=True):
     samples: str
     device: str
     method: str
+    line: str
 
 
 class FactRow(Record, frozen=True, kw_only=True):

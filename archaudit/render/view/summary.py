@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from archaudit.metrics import METRICS, Metric, measure_scope
 from archaudit.quantities import format_pair, format_percent, format_ratio
-from archaudit.render.formatting import ARROW, format_shape, make_visible
+from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
-from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend
+from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
 from archaudit.render.view.latency import are_comparable, find_median
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
 from archaudit.schema import Group, Profile, Report
@@ -14,6 +14,8 @@ from archaudit.schema import Group, Profile, Report
 _LEADING = ("params", "flops", "peak_activation_bytes", "latency")
 # Shown in this order, then the others as METRICS has them.
 _ORDER = ("params", "flops", "macs", "peak_activation_bytes", "latency")
+# A name is a heading; the reference says the rest.
+_LONGEST_NAME = 80
 _NOTES = {
     "flops": "2 × MACs",
     "macs": "multiply-accumulates",
@@ -49,7 +51,7 @@ def view_headline(report: Report) -> Headline:
 
 def name_profile(profile: Profile) -> str:
     """A profile's name as it is shown."""
-    return make_visible(profile.name) or "(unnamed)"
+    return shorten_middle(make_visible(profile.name), _LONGEST_NAME) or "(unnamed)"
 
 
 def describe_inputs(profile: Profile) -> tuple[str, ...]:
@@ -63,12 +65,11 @@ def describe_inputs(profile: Profile) -> tuple[str, ...]:
 
 def _explain_change(report: Report) -> str:
     """`2.71x fewer parameters (6.83M → 2.52M) and 10.3x fewer FLOPs (52.7G → 5.10G); 71.1 % of the parameters' change is in ASPP.`"""
-    parts = [_describe_change(report.before.totals.params, report.after.totals.params, "parameters")]
+    params = _describe_change(report.before.totals.params, report.after.totals.params, "parameters")
     if report.flops_complete:
-        parts.append(_describe_change(report.before.totals.flops, report.after.totals.flops, "FLOPs"))
-    else:
-        parts.append("FLOPs that are incomplete and cannot be compared")
-    return f"{' and '.join(parts)}{_find_largest(report)}."
+        params += f" and {_describe_change(report.before.totals.flops, report.after.totals.flops, 'FLOPs')}"
+    text = f"{params}{_find_largest(report)}."
+    return text if report.flops_complete else f"{text} The FLOPs are incomplete and cannot be compared."
 
 
 def _describe_change(before: int, after: int, noun: str) -> str:
@@ -102,18 +103,20 @@ def view_metrics(report: Report) -> tuple[MetricRow, ...]:
         trend = make_duration_trend(
             find_median(report.before.latency), find_median(report.after.latency), comparable=are_comparable(report.before, report.after)
         )
-        rows.append(MetricRow(key="latency", label="Latency, median ms", trend=trend, leading=True))
+        rows.append(MetricRow(key="latency", label="Latency, median ms", trend=trend, summary=summarise_trend(trend), leading=True))
     return tuple(sorted(rows, key=lambda row: _ORDER.index(row.key) if row.key in _ORDER else len(_ORDER)))
 
 
 def _view_metric(report: Report, metric: Metric, complete: tuple[bool, bool]) -> MetricRow:
-    trend = make_trend(_read(report.before, metric), _read(report.after, metric), metric.unit, complete=complete)
+    before, after = _read(report.before, metric), _read(report.after, metric)
+    trend = make_trend(before, after, metric.unit, complete=complete)
     return MetricRow(
         key=metric.name,
         label=_label(metric),
         trend=trend,
+        summary=summarise_trend(trend),
         note=_NOTES.get(metric.name, "") if all(complete) else INCOMPLETE_NOTE,
-        leading=metric.name in _LEADING,
+        leading=metric.name in _LEADING and (before, after) != (None, None),
     )
 
 
@@ -132,13 +135,14 @@ def view_totals(profile: Profile) -> tuple[TotalRow, ...]:
     rows = []
     for metric in METRICS.values():
         complete = profile.flops_complete or not metric.needs_complete_flops
+        value = _read(profile, metric)
         rows.append(
             TotalRow(
                 key=metric.name,
                 label=_label(metric),
-                value=make_figure(_read(profile, metric), metric.unit, complete=complete),
+                value=make_figure(value, metric.unit, complete=complete),
                 note=_NOTES.get(metric.name, "") if complete else INCOMPLETE_NOTE,
-                leading=metric.name in _LEADING,
+                leading=metric.name in _LEADING and value is not None,
             )
         )
     if profile.latency:

@@ -1,0 +1,109 @@
+"""The matching as it grows: which module is whose partner, how sure that is, and how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from archaudit.align.fingerprints import Fingerprints
+from archaudit.align.side import NOWHERE, Side
+from archaudit.align.similarity import Similarity
+
+
+class Found(NamedTuple):
+    """How a pair was found, for the reason that is told, and how sure it is."""
+
+    way: str
+    confidence: float
+
+
+class Matching:
+    """Pairs of modules of two sides, `left` and `right`: before and after, in the order that `align` chose.
+
+    `partners[0]` maps left modules to right ones, `partners[1]` the other way. A pair once made stays.
+    """
+
+    def __init__(self, left: Side, right: Side, prints: Fingerprints) -> None:
+        self.left, self.right = left, right
+        self.sides = left, right
+        self.partners: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.found: dict[int, Found] = {}
+        self.similarity = Similarity(left, right, prints)
+        self._forbidden: set[tuple[int, int]] = set()
+        self._alone: tuple[set[int], set[int]] = (set(), set())
+        self._special: tuple[set[int], set[int]] = (set(), set())
+
+    # --- what the user says
+
+    def forbid(self, one: int, other: int) -> None:
+        """These two are not to be matched."""
+        self._forbidden.add((one, other))
+        self._mark_special(one, other)
+
+    def leave_alone(self, side: int, module: int) -> None:
+        """This module is to have no partner."""
+        self._alone[side].add(module)
+        self._special[side].update((module, *self.sides[side].list_ancestors(module)))
+
+    def pin(self, one: int, other: int) -> None:
+        """These two are a pair, whatever they look like."""
+        self._mark_special(one, other)
+        self.match(one, other, Found("pinned", 1.0))
+
+    def _mark_special(self, one: int, other: int) -> None:
+        for side, module in enumerate((one, other)):
+            self._special[side].update((module, *self.sides[side].list_ancestors(module)))
+
+    # --- what is asked
+
+    def is_free(self, side: int, module: int) -> bool:
+        """Whether a module may still be matched."""
+        return module not in self.partners[side] and module not in self._alone[side]
+
+    def may_match(self, one: int, other: int) -> bool:
+        """Whether this pair may be made."""
+        return self.is_free(0, one) and self.is_free(1, other) and (one, other) not in self._forbidden
+
+    def list_free(self, side: int, modules: Iterable[int]) -> list[int]:
+        """Those that may still be matched, in the order given."""
+        return [module for module in modules if self.is_free(side, module)]
+
+    def are_partners(self, one: int, other: int) -> bool:
+        """Whether these two are matched; above a root there is nothing, on both sides."""
+        if one == NOWHERE or other == NOWHERE:
+            return one == other
+        return self.partners[0].get(one) == other
+
+    # --- what is found
+
+    def match(self, one: int, other: int, found: Found) -> bool:
+        """Makes a pair, if it may be made."""
+        if not self.may_match(one, other):
+            return False
+        self.partners[0][one] = other
+        self.partners[1][other] = one
+        self.found[one] = found
+        return True
+
+    def match_subtrees(self, one: int, other: int, found: Found) -> list[tuple[int, int]]:
+        """Pairs all of two equal subtrees. Returns the pairs whose children have yet to be matched: those that pins are about."""
+        open_pairs: list[tuple[int, int]] = []
+        waiting = [(one, other)]
+        while waiting:
+            left, right = waiting.pop()
+            if not self.match(left, right, found):
+                continue
+            if left in self._special[0] or right in self._special[1]:
+                open_pairs.append((left, right))
+                continue
+            waiting.extend(zip(self.left.children[left], self.right.children[right], strict=True))
+        return open_pairs
+
+    def rematch(self, one: int, other: int, found: Found) -> None:
+        """Gives `one` another partner that is free; the old one has none then."""
+        del self.partners[1][self.partners[0].pop(one)]
+        self.match(one, other, found)
+
+    def are_equal(self, one: int, other: int) -> bool:
+        """Whether two subtrees are equal but for names."""
+        return self.left.equal[one] == self.right.equal[other]

@@ -1,0 +1,215 @@
+"""Claims to checks: what a document says, and what of a model it is about.
+
+A claim has a `figure` as the document writes it and a `metric`: one of METRICS, of a family (`modules:Conv2d`, `setting:p`, `children`,
+`layers`, `stride`, `dense_ratio`, `latency`), or a fact (`shape`, `shape:in`, `shape:cat:2`, `setting:padding_mode`, `presence`,
+`presence:Conv2d`). A number that is not to be judged has `exempt`, the reason, instead.
+"""
+
+from __future__ import annotations
+
+import re
+
+from archaudit.config.naming import Draft, Known, derive_id, expect_model, read_against
+from archaudit.config.tables import Table, quote, suggest
+from archaudit.metrics import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
+from archaudit.quantities import Quantity
+from archaudit.schema import Check, Outcome
+
+_ABOUT_THE_DOCUMENT = ("id", "figure", "document", "source", "near", "section")
+CLAIM_KEYS = (
+    *_ABOUT_THE_DOCUMENT,
+    "model",
+    "metric",
+    "scope",
+    "comparison",
+    "against",
+    "against_scope",
+    "tolerance",
+    "expect",
+    "why",
+    "exempt",
+)
+
+# What a claim's comparison is written in; "" is the metric's own unit. A count is exact and a ratio or percentage rounded, so the unit
+# may not be left out.
+_COMPARISON_UNITS = {"equals": "", "difference": "", "ratio": "x", "percent": "%"}
+_RELATIONS = {"<": "below", "<=": "max", ">": "above", ">=": "min"}
+_EXPECTATIONS: dict[str, Outcome] = {"true": "passed", "false": "failed", "other reading": "inconclusive"}
+_PRESENCES = ("present", "absent", "new", "gone")
+_SIZE = r"(?:\d+|[^\W\d]\w*(?:\s*(?://?|\*)\s*\d+)?)"
+_SHAPE = re.compile(rf"[\[(]?\s*{_SIZE}(?:\s*[,x×]\s*{_SIZE})*,?\s*[\])]?")
+_LONGEST_TEXT = 200  # of a shape or a setting's text
+
+
+def read_claim(table: Table, known: Known, given_id: str) -> Draft:
+    """The check that a claim comes to."""
+    if "exempt" in table.values:
+        return _read_exemption(table, known, given_id)
+    name = _read_metric_name(table)
+    metric = find_metric(name)
+    model = table.read_text("model")
+    expect_model(table, "model", model, known)
+    comparison = table.read_text("comparison", choices=_COMPARISON_UNITS) or "equals"
+    text, figure = _read_claimed_figure(table, comparison, name)
+    against, against_scope = _read_counterpart(table, known, comparison, name)
+    expect_outcome, why = _read_expectation(table)
+    source = table.read_text("source")
+    check = Check(
+        id=given_id or derive_id(source or model or name, text.replace(",", "")),
+        origin="claim",
+        model=model,
+        metric=name,
+        scope=table.read_scope("scope", metric),
+        comparison=_RELATIONS[figure.relation] if figure and figure.relation and comparison == "equals" else comparison,
+        expected=text,
+        against=against or None,
+        against_scope=against_scope,
+        source=source or None,
+        group=table.read_text("section", choices=known.sections) or None,
+        expect_outcome=expect_outcome,
+        why=why or None,
+        document=table.read_text("document") or None,
+        near=table.read_text("near") or None,
+        tolerance=_read_tolerance(table),
+    )
+    return Draft(check, id_is_given=bool(given_id))
+
+
+def _read_exemption(table: Table, known: Known, given_id: str) -> Draft:
+    """A number of the document that is not to be judged, and why."""
+    for name in table.values:
+        if name in CLAIM_KEYS and name not in (*_ABOUT_THE_DOCUMENT, "exempt"):
+            table.fault(name, "is for numbers that are judged; this one is exempt")
+    text = _read_text_figure(table)
+    source = table.read_text("source")
+    check = Check(
+        id=given_id or derive_id(source or "exempt", text.replace(",", "")),
+        origin="claim",
+        metric="",
+        comparison="equals",
+        expected=text,
+        source=source or None,
+        group=table.read_text("section", choices=known.sections) or None,
+        document=table.read_text("document") or None,
+        near=table.read_text("near") or None,
+        exempt=table.read_text("exempt"),
+    )
+    return Draft(check, id_is_given=bool(given_id))
+
+
+def _read_metric_name(table: Table) -> str:
+    name = table.read_text("metric", required=True)
+    if not name or find_metric(name) is not None or is_fact(name):
+        return name
+    head = name.partition(":")[0]
+    if head in FAMILIES or head in FACTS:
+        needs = "needs what it is about" if ":" not in name.rstrip(":") else "has nothing after it"
+        table.fault("metric", f"{quote(name)}: {head} {needs}; write for example setting:out_channels, modules:Conv2d, children")
+    else:
+        table.fault("metric", f"{quote(name)} is not known{suggest(name, (*METRICS, *dict.fromkeys((*FAMILIES, *FACTS))))}")
+    return ""
+
+
+# --- the figure -------------------------------------------------------------------------------------------------------
+
+
+def _read_claimed_figure(table: Table, comparison: str, name: str) -> tuple[str, Quantity | None]:
+    """The figure as text, and as a number where it is one."""
+    if "figure" not in table.values:
+        table.fault("figure", "is missing")
+        return "", None
+    metric = find_metric(name)
+    if name and metric is None:
+        return _read_fact_figure(table, name), None
+    if is_fact(name) and not _is_number(table.values["figure"]):
+        return _read_text_figure(table), None
+    figure = table.read_figure("figure")
+    if figure is None:
+        return "", None
+    unit = _COMPARISON_UNITS[comparison]
+    shown = quote(figure.text)
+    if unit and figure.unit != unit:
+        table.fault("figure", f"{shown} is no {comparison}; write for example {'42x' if unit == 'x' else '63%'}")
+    elif not unit and figure.unit in ("x", "%") and not (metric and metric.unit == figure.unit):
+        table.fault("figure", f"{shown} needs comparison = {'ratio' if figure.unit == 'x' else 'percent'!r}")
+    elif not unit and metric is not None and not _is_time(figure, metric):
+        table.expect_unit("figure", figure, metric)
+    return figure.text, figure
+
+
+def _is_time(figure: Quantity, metric: Metric) -> bool:
+    return metric.unit == "ms" and figure.unit in ("s", "ms", "us")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a setting's figure is a number: what begins with a letter or bracket, or is a size such as 3x3, is text."""
+    return not isinstance(value, (bool, list)) and not (isinstance(value, str) and re.match(r"\s*(?:[\[(]|[^\W\d]|\d+\s*[x×]\s*\d)", value))
+
+
+def _read_fact_figure(table: Table, name: str) -> str:
+    text = _read_text_figure(table)
+    if name.startswith("presence") and text and text not in _PRESENCES:
+        table.fault("figure", f"{quote(text)} is not known{suggest(text, _PRESENCES)}")
+    if name.startswith("shape") and text and not _SHAPE.fullmatch(text):
+        table.fault("figure", f"{quote(text)} is not a shape; write for example [B, 128, H/8, W/8]")
+    return text
+
+
+def _read_text_figure(table: Table) -> str:
+    """A figure that may be no number: text, a number, true or false, or a list of them, as text."""
+    value = table.values.get("figure")
+    if value is None:
+        table.fault("figure", "is missing")
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value) and len(str(value)) <= _LONGEST_TEXT:
+        return "[" + ", ".join(map(str, value)) + "]"
+    if isinstance(value, (int, float)):
+        figure = table.read_figure("figure")
+        return figure.text if figure else ""
+    text = table.read_text("figure").strip()
+    if len(text) > _LONGEST_TEXT:
+        table.fault("figure", f"{quote(text)} is too long")
+        return ""
+    return text
+
+
+# --- what it is compared with, and what is expected of it ---------------------------------------------------------------
+
+
+def _read_counterpart(table: Table, known: Known, comparison: str, name: str) -> tuple[str, tuple[str, ...] | None]:
+    """What a claim is compared with: `against` and `against_scope`."""
+    against = read_against(table, known)
+    scope = table.read_scope("against_scope", find_metric(name)) if "against_scope" in table.values else None
+    compares = name.startswith("presence") and table.values.get("figure") in _PRESENCES[2:]
+    if (comparison != "equals" or compares) and "against" not in table.values:
+        what = f"comparison = {comparison!r}" if not compares else f"figure = {table.values['figure']!r}"
+        table.fault("against", f"is missing; {what} needs a model to compare with")
+    if comparison == "equals" and not compares:
+        for key in ("against", "against_scope"):
+            if key in table.values:
+                table.fault(key, "is for comparison = 'ratio', 'percent' or 'difference' only")
+    return against, scope
+
+
+def _read_expectation(table: Table) -> tuple[Outcome, str]:
+    """`expect` and `why`: a claim known to be false, or true under another reading only, says why."""
+    expect = table.read_text("expect", choices=_EXPECTATIONS) or "true"
+    why = table.read_text("why")
+    if expect != "true" and "why" not in table.values:
+        table.fault("why", f"is missing; a claim expected to be {expect.replace('other', 'true under another')} says why it is")
+    if why and expect == "true":
+        table.fault("why", "is for expect = 'false' or 'other reading' only")
+    return _EXPECTATIONS[expect], why
+
+
+def _read_tolerance(table: Table) -> float | None:
+    """The share that "about" widens the figure by: `5%`."""
+    figure = table.read_figure("tolerance")
+    if figure is None:
+        return None
+    if figure.unit != "%" or figure.relation or figure.approximate or not 0 <= figure.value < 100:
+        table.fault("tolerance", f"{quote(figure.text)} is no share; write for example 5%")
+        return None
+    return figure.value / 100

@@ -1,0 +1,70 @@
+"""What checks are called, and the names that they may refer to."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from archaudit.config.records import BASELINE
+from archaudit.config.tables import Table, quote, suggest
+from archaudit.schema import Check
+
+
+class Known(NamedTuple):
+    """Names that checks may refer to. Those of faulty tables are among them, so that one fault is not told twice."""
+
+    models: tuple[str, ...]
+    sections: tuple[str, ...]
+
+
+class Draft(NamedTuple):
+    """A check, and whether its id was given and stands, or was derived and may still change."""
+
+    check: Check
+    id_is_given: bool
+
+
+def expect_model(table: Table, name: str, model: str, known: Known) -> None:
+    """Notes a fault if `model` is no name in [models]."""
+    if model and model not in known.models:
+        table.fault(name, f"{quote(model)} is not in [models]{suggest(model, known.models)}")
+
+
+def read_against(table: Table, known: Known) -> str:
+    """What a check is compared with: a model, the baseline, or nothing."""
+    against = table.read_text("against")
+    if against and against != BASELINE and against not in known.models:
+        table.fault("against", f"{quote(against)} is neither {BASELINE!r} nor in [models]{suggest(against, (BASELINE, *known.models))}")
+    return against
+
+
+def read_id(table: Table, keys_by_id: dict[str, str]) -> str:
+    """The id that was given, noting a fault if another table has it too; `keys_by_id` are those given so far."""
+    given = table.read_text("id")
+    if given in keys_by_id:
+        table.fault("id", f"{quote(given)} is the id of {keys_by_id[given]} too")
+    elif given:
+        keys_by_id[given] = table.key
+    return given
+
+
+def derive_id(*parts: str) -> str:
+    """A readable id: `after-classifier-params-max`, `section-6-884736`."""
+    words = [re.sub(r"[^\w.]+", "-", part.casefold()).strip("-") for part in parts]
+    return "-".join(word for word in words if word)
+
+
+def tell_apart(drafts: list[Draft]) -> tuple[Check, ...]:
+    """The checks, a derived id that was taken already ending in a number: `section-6-21k-2`. Given ids stay as they are."""
+    taken = {draft.check.id for draft in drafts if draft.id_is_given}
+    checks = []
+    for check, id_is_given in drafts:
+        number, name = 1, check.id
+        while not id_is_given and name in taken:
+            number += 1
+            name = f"{check.id}-{number}"
+        taken.add(name)
+        checks.append(check if name == check.id else msgspec.structs.replace(check, id=name))
+    return tuple(checks)
