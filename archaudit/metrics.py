@@ -12,11 +12,12 @@ nested matches never count twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
+from archaudit import kinds
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
 
 Patterns = tuple[str, ...]
@@ -51,6 +52,19 @@ def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = 
     )
 
 
+def _kind(name: str, label: str, counter: Callable[[Profile, Collection[ModuleRecord]], int | None]) -> Metric:
+    def read(profile: Profile, patterns: Patterns) -> float:
+        modules = select_modules(profile, patterns)
+        if not modules:
+            raise ValueError(f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
+        value = counter(profile, modules)
+        if value is None:
+            raise ValueError(f"{name} cannot be told from what {profile.name} shows")
+        return value
+
+    return Metric(name=name, unit="params", label=label, additive=False, of_scope=read, depends_on_inputs=name == "unused_params")
+
+
 def _peak(name: str, label: str, getter: Callable[[Profile], int | None]) -> Metric:
     return Metric(name=name, unit="bytes", label=label, additive=False, of_profile=getter)
 
@@ -66,6 +80,13 @@ METRICS: dict[str, Metric] = {
         _additive("macs", "macs", "MACs", needs_complete_flops=True),
         _additive("activation_bytes", "bytes", "Activation bytes"),
         _additive("moved_bytes", "bytes", "Bytes moved"),
+        _kind("embedding_params", "Embedding parameters", kinds.count_embeddings),
+        _kind("non_embedding_params", "Non-embedding parameters", kinds.count_non_embeddings),
+        _kind("unused_params", "Never executed parameters", kinds.count_unused),
+        _kind("active_params", "Active parameters per token", kinds.count_active),
+        _kind("adapter_params", "Adapter parameters", kinds.count_adapters),
+        _kind("base_params", "Parameters without adapters", kinds.count_base),
+        _kind("logical_params", "Parameters with packed ones unpacked", kinds.count_logical),
         _peak("peak_activation_bytes", "Peak live activations", lambda profile: profile.peaks.activation_bytes),
         _peak("saved_bytes", "Saved for backward", lambda profile: profile.peaks.saved_bytes),
     )
@@ -88,6 +109,11 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
             return Measured(value=None, reason=f"{metric.name} is not additive: it is known for the whole model only")
         value = metric.of_profile(profile)
         return Measured(value=value, reason="" if value is not None else f"{metric.name} was not measured")
+    if metric.of_scope is not None:
+        try:
+            return Measured(value=int(metric.of_scope(profile, patterns)))
+        except ValueError as error:
+            return Measured(value=None, reason=str(error))
     modules = select_modules(profile, patterns)
     if not modules:
         return Measured(value=None, reason=f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")

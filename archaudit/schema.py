@@ -115,7 +115,7 @@ class InputSpec(Record, frozen=True, kw_only=True):
 class TensorRecord(Record, frozen=True, kw_only=True):
     """A parameter or buffer held directly by a module.
 
-    `tied_to` names the first owner when this is another name of a tensor that was counted there. `used` says whether an operator
+    `logical_elements` is how many weights a packed tensor stands for (None for an ordinary one: its own elements). `tied_to` names the first owner when this is another name of a tensor that was counted there. `used` says whether an operator
     of the forward pass read it (None where that was not observed). `init` is the last operator that initialised it.
     """
 
@@ -128,6 +128,7 @@ class TensorRecord(Record, frozen=True, kw_only=True):
     tied_to: str | None = None
     init: str | None = None
     used: bool | None = None
+    logical_elements: int | None = None
 
 
 class Call(Record, frozen=True, kw_only=True):
@@ -288,16 +289,35 @@ class Profile(Record, frozen=True, kw_only=True):
 
 
 class Match(Record, frozen=True, kw_only=True):
-    """A module before and the module after that it became; one side is None for a module that was removed or added."""
+    """A module before and the module after that it became; one side is None for a module that was removed or added.
+
+    `changes` are the kinds of change that the tree as a whole tells (renamed, moved, wrapped, split, reordered, repeated and the like);
+    matches of one split or merge share a `change_id`. `stretch` counts the matched layers that ran before it of those that lie on every
+    path from input to output: what was taken out of a stretch was replaced by what was put into it.
+    """
 
     before_path: str | None
     after_path: str | None
     confidence: float
     reason: str
+    changes: tuple[str, ...] = ()
+    change_id: int | None = None
+    stretch: int = 0
+
+
+class Cause(Record, frozen=True, kw_only=True):
+    """One cause of a layer's change in parameters, and its share: `inputs 304→160`, -309,000. Shares sum to the change exactly."""
+
+    text: str
+    delta: int
 
 
 class ModuleDiff(Record, frozen=True, kw_only=True):
-    """What happened to one matched module. Rows are one-to-one: every module of each side stands in exactly one."""
+    """What happened to one matched module. Rows are one-to-one: every module of each side stands in exactly one.
+
+    `causes` share out the change in parameters over what was changed about a layer; those of a split or merge stand in the row that has
+    both sides, and cover all rows of that `change_id`.
+    """
 
     before_path: str | None
     after_path: str | None
@@ -308,6 +328,7 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
     settings_changed: dict[str, tuple[Setting, Setting]] = {}
     own_delta: Cost
     total_delta: Cost
+    causes: tuple[Cause, ...] = ()
 
 
 class Group(Record, frozen=True, kw_only=True):
@@ -385,9 +406,9 @@ class Verdict(Record, frozen=True, kw_only=True):
     scope: str
     comparison: str
     expected: str
-    limit: float | None = None
-    actual: float | None = None
-    deviation: float | None = None
+    limit: int | float | None = None
+    actual: int | float | None = None
+    deviation: int | float | None = None
     outcome: Outcome
     reason: str
     finding: Literal["true", "false", "other reading", "unbound", "exempt"] | None = None
@@ -434,14 +455,14 @@ class Recipe(Record, frozen=True, kw_only=True):
     assumptions: tuple[str, ...] = ()
 
 
-def strip_provenance(profile: Profile) -> Profile:
+def strip_provenance(profile: Profile, *, witnesses: bool = False) -> Profile:
     """The profile as it is committed: without what varies by machine and version.
 
-    Operator lists go since another torch names operators otherwise (the ledger keeps its three counts); witnesses go since they
-    follow their own versions.
+    Operator lists go since another torch names operators otherwise (the ledger keeps its three counts). Witnesses follow their own
+    versions: a baseline goes without, a report keeps them (`witnesses`).
     """
     ledger = msgspec.structs.replace(profile.ledger, operators=())
-    return msgspec.structs.replace(profile, ledger=ledger, witnesses={}, provenance=None)
+    return msgspec.structs.replace(profile, ledger=ledger, witnesses=profile.witnesses if witnesses else {}, provenance=None)
 
 
 def encode(record: Record) -> bytes:

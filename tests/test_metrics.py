@@ -109,5 +109,6 @@ def test_a_peak_is_known_for_the_whole_model_only() -> None:
 def test_every_metric_can_be_asked_of_a_profile() -> None:
     for name, metric in METRICS.items():
         assert metric.name == name
-        assert metric.additive == (metric.of_cost is not None) == (metric.of_profile is None)
+        assert metric.additive == (metric.of_cost is not None)
+        assert sum(getter is not None for getter in (metric.of_cost, metric.of_profile, metric.of_scope)) == 1
         assert measure_scope(make_profile(), metric).value is not None or not metric.additive

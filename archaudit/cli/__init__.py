@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": ("compare_command", "What changed between two models, what it cost, and whether budgets and claims hold."),
     "profile": ("profile_command", "One model, layer by layer: parameters, FLOPs, memory."),
     "check": ("check_command", "Judge every budget of the config, against baselines where they ask for it."),
+    "claims": ("claims_command", "Is what a document says true? Judge its numbers, draft what they are about, put them right."),
     "baseline": ("baseline_command", "Write or update the saved profiles that budgets compare with."),
     "conformance": ("conformance_command", "Prove the counts on small models with hand-worked answers, against other counters."),
 }

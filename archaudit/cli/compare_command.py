@@ -44,5 +44,7 @@ def _render_files(report: Report, stem: str) -> dict[str, str]:
 
     from archaudit.render import EXTENSIONS, FORMATS
 
-    committed = msgspec.structs.replace(report, before=strip_provenance(report.before), after=strip_provenance(report.after))
+    committed = msgspec.structs.replace(
+        report, before=strip_provenance(report.before, witnesses=True), after=strip_provenance(report.after, witnesses=True)
+    )
     return {f"{stem}{EXTENSIONS[name]}": FORMATS[name](committed) for name in ("markdown", "html", "json")}

@@ -35,7 +35,7 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
         measured = profile(reference, options)
     if folder is not None:
         stem = name_file(reference)
-        committed = strip_provenance(measured)
+        committed = strip_provenance(measured, witnesses=True)
         write_files(folder, {f"{stem}{EXTENSIONS[name]}": PROFILE_FORMATS[name](committed) for name in ("markdown", "html", "json")})
     if format_name == "text":
         print_text(render_profile_text(measured, terminal_width(), wants_color()))

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archaudit.measure.packed import count_packed
 from archaudit.measure.tree import ModuleTree
 from archaudit.schema import TensorRecord
 
@@ -41,7 +43,9 @@ def read_holdings(tree: ModuleTree, used: Collection[int] | None = None) -> tupl
             full = f"{path}.{name}" if path else name
             owner = owners.setdefault(id(tensor), full)
             groups.setdefault(id(tensor), []).append(full)
-            held.tensors.append(_describe(name, tensor, kind, persistent, tied_to=owner if owner != full else None, used=used))
+            record = _describe(name, tensor, kind, persistent, tied_to=owner if owner != full else None, used=used)
+            packed = None if is_lazy(tensor) else count_packed(tensor, name, module)
+            held.tensors.append(msgspec.structs.replace(record, logical_elements=packed) if packed is not None else record)
             if owner == full:
                 _add_cost(held, tensor, kind)
         holdings.append(held)

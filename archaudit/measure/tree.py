@@ -79,7 +79,8 @@ def iterate_children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _make_unique(path: str, taken: set[str]) -> str:
     """The path itself, unless a child's hostile name made it equal to another's: `a.b` beside `a` > `b`; then `a.b#2`."""
-    unique, number = path, 2
+    unique, number = path.encode("utf-8", "backslashreplace").decode(), 2  # a lone surrogate could not be written to any file
+    path = unique
     while unique in taken:
         unique, number = f"{path}#{number}", number + 1
     taken.add(unique)
@@ -110,7 +111,9 @@ _LEFT_OUT = object()
 def _as_plain(value: object, depth: int = 0) -> object:
     if isinstance(value, enum.Enum):
         return value.name
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return int(value) if abs(value) < 2**63 else str(value)

@@ -12,7 +12,8 @@ from archaudit.schema import Explanation, OperatorRun
 def render_explanation(explanation: Explanation) -> str:
     """Lines of plain text: what was counted, in order, then unknown operators, then what is zero by convention."""
     title = f"{make_visible(explanation.path) or '(root)'} ({make_visible(explanation.type)}) of {make_visible(explanation.name)}"
-    total = f"{'' if explanation.flops_complete else 'at least '}{format_exact(explanation.macs)} MACs = {format_exact(2 * explanation.macs)} FLOPs"
+    least = "" if explanation.flops_complete else "at least "
+    total = f"{least}{format_exact(explanation.macs)} MACs = {format_exact(2 * explanation.macs)} FLOPs"
     lines = [f"{title}: {total}", ""]
     counted = [run for run in explanation.operators if run.status == "counted"]
     for run in counted:

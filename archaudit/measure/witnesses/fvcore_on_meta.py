@@ -25,6 +25,10 @@ _NEEDED = (
     "_dispatch_tls_set_dispatch_key_excluded",
 )
 
+# What _convolution takes beyond convolution: flags that choose between kernels of cuDNN.
+_FLAGS = {"benchmark": False, "deterministic": False, "cudnn_enabled": False, "allow_tf32": False}
+_CONVOLUTION_ARGUMENTS = 9
+
 
 class SuspendTracing(TorchDispatchMode):
     """Runs every kernel with the trace suspended, and records each convolution as fvcore knows it.
@@ -51,6 +55,12 @@ class SuspendTracing(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
+        if func is torch.ops.aten._convolution.default:
+            # it is in the trace by now; its own kernel has no meta device in older torch (2.11), while that of convolution has
+            func, args = torch.ops.aten.convolution.default, args[:_CONVOLUTION_ARGUMENTS]
+            kwargs = {name: value for name, value in kwargs.items() if name not in _FLAGS}
+            state = self._get_state()
+            return self._memory.run(func, args, kwargs) if state is None else self._run_untraced(state, func, args, kwargs)
         state = self._get_state()
         if state is None:  # inside an operator that is already in the trace
             return self._memory.run(func, args, kwargs)
@@ -61,9 +71,7 @@ class SuspendTracing(TorchDispatchMode):
             if func is torch.ops.aten.convolution.default:
                 # the four flags choose between kernels of cuDNN; shapes do not depend on them
                 with self:  # below the trace, it comes here once more, and may be remembered
-                    return torch.ops.aten._convolution.default(
-                        *args, **kwargs, benchmark=False, deterministic=False, cudnn_enabled=False, allow_tf32=False
-                    )
+                    return torch.ops.aten._convolution.default(*args, **kwargs, **_FLAGS)
             return self._run_untraced(state, func, args, kwargs)
         finally:
             self._set_excluded(self._tracer, excluded)
