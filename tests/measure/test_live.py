@@ -77,3 +77,48 @@ def test_two_live_models_are_compared():
     report = archaudit.compare(nn.Linear(2, 2), nn.Linear(2, 4), torch.zeros(1, 2))
     assert report.delta.params == 6
     assert report.outcome == "inconclusive"  # nothing was asked
+
+
+def test_a_distributed_wrapper_is_taken_off_and_told(tmp_path):
+    import torch.distributed as dist
+
+    if not dist.is_available():
+        pytest.skip("this torch has no torch.distributed")
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(nn.Linear(2, 3))
+        profile = archaudit.profile(wrapped, torch.zeros(1, 2))
+    finally:
+        dist.destroy_process_group()
+    assert profile.totals.params == 9
+    assert profile.modules[0].type == "Linear"
+    assert "the wrapper DistributedDataParallel was taken off" in profile.ledger.assumptions
+
+
+def test_a_model_whose_forward_raises_is_left_as_it_was():
+    class Raises(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2)
+
+        def forward(self, x):
+            self.norm(x)
+            raise RuntimeError("after the norm")
+
+    model = Raises().train()
+    with pytest.raises(archaudit.MeasureError, match="after the norm"):
+        archaudit.profile(model, torch.rand(4, 2))
+    assert model.norm.num_batches_tracked.item() == 0
+    assert torch.equal(model.norm.running_mean, torch.zeros(2))
+    assert model.training
+    assert model.norm.training
+    assert "forward" not in vars(model.norm)
+
+
+@pytest.mark.slow
+def test_20000_modules():
+    model = nn.Sequential(*[nn.Linear(2, 2, bias=False) for _ in range(20_000)])
+    profile = archaudit.profile(model, torch.zeros(1, 2))
+    assert len(profile.modules) == 20_001
+    assert profile.totals.params == 80_000
+    assert profile.totals.macs == 80_000
