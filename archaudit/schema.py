@@ -115,8 +115,10 @@ class InputSpec(Record, frozen=True, kw_only=True):
 class TensorRecord(Record, frozen=True, kw_only=True):
     """A parameter or buffer held directly by a module.
 
-    `logical_elements` is how many weights a packed tensor stands for (None for an ordinary one: its own elements). `tied_to` names the first owner when this is another name of a tensor that was counted there. `used` says whether an operator
-    of the forward pass read it (None where that was not observed). `init` is the last operator that initialised it.
+    `logical_elements` is how many weights a packed tensor stands for (None for an ordinary one: its own elements). `tied_to` names the
+    first owner when this is another name of a tensor that was counted there. `used` says whether an operator of the forward pass read it
+    (None where that was not observed). `init` is what initialised it last, where that is not the default of a layer of torch:
+    `kaiming_normal_(mode='fan_out') = normal_(mean=0, std=0.0417)`.
     """
 
     name: str
@@ -141,7 +143,11 @@ class Call(Record, frozen=True, kw_only=True):
 
 
 class ModuleRecord(Record, frozen=True, kw_only=True):
-    """One module: its own direct cost, and the total of itself and all its descendants. Children follow from the paths."""
+    """One module: its own direct cost, and the total of itself and all its descendants. Children follow from the paths.
+
+    `defined_in` is the library that brings its class (`torch`, `torchvision`), empty for a class of the user's own, None where that was not
+    noted. `aliases` are other paths under which the same module stands.
+    """
 
     path: str
     type: str
@@ -151,11 +157,17 @@ class ModuleRecord(Record, frozen=True, kw_only=True):
     flops_complete: bool = True
     tensors: tuple[TensorRecord, ...] = ()
     calls: tuple[Call, ...] = ()
+    defined_in: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 class FlowNode(Record, frozen=True, kw_only=True):
     """A node of the forward graph: `op` is `input`, `call` (a module without children, `module` its path) or an operator's name
-    (run by `module` itself, between the calls of its children). `inputs` are ids of earlier nodes."""
+    (run by `module` itself, between the calls of its children). `inputs` are ids of earlier nodes.
+
+    `symbolic` is the shape in terms of the input: B, H, W and T are its batch, height, width and length, any other size is fixed;
+    None where that was not found out.
+    """
 
     id: int
     op: str
@@ -163,6 +175,7 @@ class FlowNode(Record, frozen=True, kw_only=True):
     inputs: tuple[int, ...] = ()
     shape: Shape | None = None
     dtype: str | None = None
+    symbolic: tuple[str, ...] | None = None
 
 
 class OpRecord(Record, frozen=True, kw_only=True):
@@ -361,7 +374,8 @@ class Check(Record, frozen=True, kw_only=True):
     `against_scope` (None: the same scope). `comparison` is a key of `judge.COMPARISONS`, `expected` the figure as written.
     `expect_outcome` is `failed` for a claim known to be false, `inconclusive` for one known to hold under another reading only, with the
     reason in `why`; `group` names the section it stands beside, `document` and `source` where it was written, `near` a text that stands on
-    the same line. `tolerance` is the share that "about" widens its figure by (None: the usual one); `exempt` says why a number is not judged.
+    the same line, `written` the figure as it is there where its unit stands elsewhere (in a table's heading). `tolerance` is the share
+    that "about" widens its figure by (None: the usual one); `exempt` says why it is not judged.
     """
 
     id: str
@@ -379,6 +393,7 @@ class Check(Record, frozen=True, kw_only=True):
     why: str | None = None
     document: str | None = None
     near: str | None = None
+    written: str | None = None
     tolerance: float | None = None
     exempt: str | None = None
 
@@ -396,7 +411,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is
     3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the gate makes of that.
     `reading` names the other convention under which a claim would be true (its finding is then `other reading`). `measured` is what was
-    found where that is no number (a shape, a setting's text). `hints` explain a false figure from what was measured; `reason` ends with them.
+    found where that is no number (a shape, a setting's text). `hints` explain a false figure by what was measured; `reason` has them too.
     """
 
     id: str
@@ -422,8 +437,119 @@ class Verdict(Record, frozen=True, kw_only=True):
     hints: tuple[str, ...] = ()
 
 
+class FlowPart(Record, frozen=True, kw_only=True):
+    """A node of the forward graph as it is compared, on either side: a module with all that runs inside it, an operator between modules
+    (`cat()`, the second `cat()#2`), an input or an output. One side is None for what is new or gone. Shapes are those of what it gives
+    last, in terms of the input where that is known; those that share a `change_id` are what one module was split into, or merged from."""
+
+    kind: Literal["module", "operator", "input", "output"]
+    before: str | None
+    after: str | None
+    before_shape: tuple[str, ...] | None = None
+    after_shape: tuple[str, ...] | None = None
+    change_id: int | None = None
+
+
+class FlowEdgeDiff(Record, frozen=True, kw_only=True):
+    """One edge of the forward graph, from the part that makes a tensor to the part that reads it, by their names on each side."""
+
+    before: tuple[str, str] | None
+    after: tuple[str, str] | None
+    change: Literal["same", "resized", "added", "removed"]
+    before_shape: tuple[str, ...] | None = None
+    after_shape: tuple[str, ...] | None = None
+
+
+class FlowDiff(Record, frozen=True, kw_only=True):
+    """Both forward graphs as one: parts and edges of either, in the order in which after runs them (what is gone, last).
+
+    `symbolic` says whether shapes are in terms of the input (B, H, W, T); `sentences` tell the changes in words.
+    """
+
+    parts: tuple[FlowPart, ...] = ()
+    edges: tuple[FlowEdgeDiff, ...] = ()
+    symbolic: bool = False
+    sentences: tuple[str, ...] = ()
+
+
+class InitialisationChange(Record, frozen=True, kw_only=True):
+    """A parameter that the constructor initialises otherwise, or initialises now that it is there; None stands for its type's default.
+
+    A path is None where the side has no such parameter.
+    """
+
+    before_path: str | None
+    after_path: str | None
+    before: str | None = None
+    after: str | None = None
+
+
+class ClassUse(Record, frozen=True, kw_only=True):
+    """A class of modules on one side: its name, the library that brings it (empty: the user's own), and the modules that are of it."""
+
+    name: str
+    defined_in: str | None
+    paths: tuple[str, ...]
+
+
+class Deviation(Record, frozen=True, kw_only=True):
+    """How far the outputs of two matched modules lie apart at most."""
+
+    before_path: str
+    after_path: str
+    max_difference: float
+
+
+class Equivalence(Record, frozen=True, kw_only=True):
+    """Whether two models compute the same with the same weights, tried on random inputs.
+
+    `not comparable` means that it could not be tried, for the `reason` given. `max_difference` is the largest between any two values of the
+    outputs, `tolerance` what was allowed, `dtype` what was computed in; `bitwise` says whether all values were equal to the last bit.
+    `first_difference` is the first module in the order of execution whose output differs.
+    """
+
+    outcome: Literal["equivalent", "different", "not comparable"]
+    reason: str
+    max_difference: float | None = None
+    tolerance: float | None = None
+    bitwise: bool | None = None
+    dtype: str | None = None
+    first_difference: Deviation | None = None
+
+
+class ReshapedKey(Record, frozen=True, kw_only=True):
+    """A key of a checkpoint whose tensor has another shape after."""
+
+    before: str
+    after: str
+    before_shape: Shape
+    after_shape: Shape
+
+
+class CheckpointMap(Record, frozen=True, kw_only=True):
+    """What becomes of each key of a checkpoint of before when it is loaded into after. Only what a state_dict keeps.
+
+    `same` keys load as they are, `renamed` ones under another name (before to after). `reshaped` have other shapes. `missing` are keys of
+    after that nothing fills, `unused` keys of before that fill nothing. `tied` are keys of after that are another name of a tensor which
+    some key fills (after to before): they take the same values. `conflicts` are groups of keys of before, separate there, that go
+    into one tensor.
+    """
+
+    format_version: int = FORMAT_VERSION
+    same: tuple[str, ...] = ()
+    renamed: dict[str, str] = {}
+    tied: dict[str, str] = {}
+    reshaped: tuple[ReshapedKey, ...] = ()
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
+
+
 class Report(Record, frozen=True, kw_only=True):
-    """All that a renderer may know: both profiles, the diff and the verdicts."""
+    """All that a renderer may know: both profiles, the diff and the verdicts.
+
+    `equivalence` is None where no proof was asked for.
+    """
 
     format_version: int = FORMAT_VERSION
     before: Profile
@@ -434,6 +560,12 @@ class Report(Record, frozen=True, kw_only=True):
     groups: tuple[Group, ...] = ()
     checks: tuple[Verdict, ...] = ()
     outcome: Outcome
+    flow: FlowDiff | None = None
+    initialisation: tuple[InitialisationChange, ...] = ()
+    classes_added: tuple[ClassUse, ...] = ()
+    classes_removed: tuple[ClassUse, ...] = ()
+    checkpoint: CheckpointMap | None = None
+    equivalence: Equivalence | None = None
 
 
 class Recipe(Record, frozen=True, kw_only=True):

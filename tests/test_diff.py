@@ -25,7 +25,7 @@ DENSE = make_module(
 )
 NORM = make_module(make_cost(4, buffers=5), "BatchNorm2d")
 DEPTHWISE = make_module(make_cost(36, 3600), "Conv2d", settings={"groups": 4}, tensors=(make_tensor("weight", (4, 1, 3, 3)),))
-POINTWISE = make_module(make_cost(8, 800), "Conv2d")
+POINTWISE = make_module(make_cost(8, 800), "Conv2d", tensors=(make_tensor("weight", (2, 4, 1, 1)),))
 BEFORE = make_profile({"backbone": 100, "decoder": 0, "decoder.0": DENSE, "decoder.1": NORM, "head": 6}, name="before")
 AFTER = make_profile({"backbone": 100, "stage": 0, "stage.dw": DEPTHWISE, "stage.pw": POINTWISE, "stage.bn": NORM, "head": 3}, name="after")
 
@@ -36,13 +36,10 @@ def test_rows_carry_what_was_taken_out_and_put_in_and_sum_to_the_delta() -> None
     assert {path: (row.changes, row.own_delta.params, row.total_delta.params) for path, row in rows.items()} == {
         "": (("same",), 0, -31),
         "backbone": (("same",), 0, 0),
-        "decoder": (("removed",), 0, -76),
-        "decoder.0": (("removed",), -72, -72),
-        "decoder.1": (("removed",), -4, -4),
-        "stage": (("added",), 0, 48),
-        "stage.dw": (("added",), 36, 36),
-        "stage.pw": (("added",), 8, 8),
-        "stage.bn": (("added",), 4, 4),
+        "stage": (("renamed",), 0, -28),
+        "stage.dw": (("settings", "resized", "renamed", "split"), -36, -36),
+        "stage.pw": (("added", "split"), 8, 8),
+        "stage.bn": (("renamed",), 0, 0),
         "head": (("same",), -3, -3),
     }
     assert (result.delta.params, result.delta.macs, result.delta.flops, result.delta.buffers) == (-31, -2800, -5600, 0)
@@ -152,8 +149,18 @@ def test_a_section_of_the_whole_model_leaves_nothing_else() -> None:
     assert [(group.name, group.before_paths, group.after_paths) for group in groups] == [("all", ("",), ("",))]
 
 
-def test_without_sections_there_are_no_groups() -> None:
-    assert compare(BEFORE, AFTER).groups == ()
+def test_without_sections_the_groups_are_found() -> None:
+    groups = compare(BEFORE, AFTER).groups
+    assert [(group.name, group.before_paths, group.after_paths, group.delta.params) for group in groups] == [
+        ("backbone", ("backbone",), ("backbone",), 0),
+        ("decoder → stage", ("decoder",), ("stage",), -28),
+        ("head", ("head",), ("head",), -3),
+        ("everything else", (), (), 0),
+    ]
+
+
+def test_a_model_without_parts_has_no_groups() -> None:
+    assert compare(make_profile({}), make_profile({})).groups == ()
 
 
 def test_a_module_that_two_sections_claim_is_an_error_naming_them() -> None:
@@ -191,7 +198,12 @@ def test_matches_that_do_not_cover_each_module_once_are_refused(matches: list[tu
 
 # --- properties
 
-MIRRORED = {"added": "removed", "removed": "added", "tied": "untied", "untied": "tied", "frozen": "unfrozen", "unfrozen": "frozen"}
+MIRRORED = {"added": "removed", "removed": "added", "tied": "untied", "untied": "tied", "frozen": "unfrozen", "unfrozen": "frozen"} | {
+    "wrapped": "unwrapped",
+    "unwrapped": "wrapped",
+    "split": "merged",
+    "merged": "split",
+}
 
 
 @given(draw_profiles())

@@ -11,19 +11,23 @@ from collections import Counter
 from collections.abc import Iterable
 
 from archaudit.align.assignment import assign
-from archaudit.align.families import compare_names
+from archaudit.align.families import compare_containers, compare_names
 from archaudit.align.matching import Found, Matching
 from archaudit.align.sequence import align_sequences, keep_rising
 from archaudit.align.side import Side
-from archaudit.align.wrapping import find_inside, match_wrapped
+from archaudit.align.wrapping import find_equal_inside, find_inside, match_wrapped
 
 # Below this, two siblings in one place are taken for two things: with type, settings, shapes and name each somewhat alike, they reach
 # it; a convolution and a norm, or two containers with nothing in common but being one, do not.
 SIBLING_THRESHOLD = 0.5
+# Containers of unrelated types hold much the same kinds of layers; that alone makes none the successor of the other.
+_UNRELATED = 0.6
 # Out of order there is one thing less that speaks for a pair.
 CROSSING_THRESHOLD = 0.75
-# What a sibling's likeness is made of: what it is, what it is called, whether its neighbours are matched to each other.
-_CONTENT, _NAME, _INDEX, _PLACE = 0.65, 0.2, 0.05, 0.1
+# What a sibling's likeness is made of: what it is, and whether its neighbours are matched to each other.
+_CONTENT, _PLACE = 0.85, 0.15
+# A name in common takes away this share of the doubt; another name says nothing, since renaming is common. An index says little.
+_NAME, _INDEX = 0.3, 0.08
 # A path is what people keep when they put a better layer in a place, but another type may as well be another thing under a reused
 # name: as likely as not.
 ANOTHER_TYPE_CONFIDENCE = 0.5
@@ -97,8 +101,14 @@ class _Siblings:
             other = by_name.get(left.names[one])
             if other is None or left.records[one].type != right.records[other].type:
                 continue
-            if not equal or self.matching.are_equal(one, other):
+            if self.matching.are_equal(one, other):
                 self._take(one, other, "place", 1.0)
+            elif not equal:
+                inside = find_equal_inside(self.matching, one, other)
+                if inside is not None:
+                    self._take(*inside, "wrapped", _EQUAL_CONFIDENCE)
+                else:
+                    self._take(one, other, "place", 1.0)
 
     def _match_unique(self) -> None:
         """Equal subtrees that occur once on each side, as far as they can be known again."""
@@ -141,7 +151,7 @@ class _Siblings:
 
         keys = [[side.equal[child] for child in free] for side, free in zip(self.matching.sides, (free_left, free_right), strict=True)]
         for row, column in align_sequences(keys[0], keys[1], gain):
-            score = scores[row, column] if (row, column) in scores else 1.0
+            score = scores.get((row, column), 1.0)
             one, other = free_left[row], free_right[column]
             inside = None if score >= _EQUAL_CONFIDENCE else find_inside(self.matching, one, other)
             if inside is not None:
@@ -159,15 +169,19 @@ class _Siblings:
         return min(max(score, SIBLING_THRESHOLD), _EQUAL_CONFIDENCE)
 
     def _score(self, one: int, other: int, gaps: tuple[dict[int, int], dict[int, int]]) -> float:
+        placed = float(gaps[0][one] == gaps[1][other])
+        return self._add_name(one, other, _CONTENT * self._compare(one, other) + _PLACE * placed)
+
+    def _compare(self, one: int, other: int) -> float:
         left, right = self.matching.left, self.matching.right
         content = self.matching.similarity.compare(one, other)
-        names = left.names[one], right.names[other]
-        likeness = compare_names(*names)
-        weight = _INDEX if likeness is None or (names[0].isdecimal() and names[1].isdecimal()) else _NAME
-        parts = [(_CONTENT, content), (_PLACE, float(gaps[0][one] == gaps[1][other]))]
-        if likeness is not None:
-            parts.append((weight, likeness))
-        return sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
+        both = left.children[one] and right.children[other]
+        return content * _UNRELATED if both and not compare_containers(left.records[one].type, right.records[other].type) else content
+
+    def _add_name(self, one: int, other: int, likeness: float) -> float:
+        names = self.matching.left.names[one], self.matching.right.names[other]
+        alike = compare_names(*names) or 0.0
+        return likeness + (1 - likeness) * alike * (_INDEX if names[0].isdecimal() else _NAME)
 
     def _number_gaps(self) -> tuple[dict[int, int], dict[int, int]]:
         """Between which matched siblings each free one stands; siblings that changed places are no bounds."""
@@ -181,16 +195,13 @@ class _Siblings:
     def _match_crossing(self) -> None:
         free_left, free_right = self._list_free()
         left, right = self.matching.left, self.matching.right
-        free_left = [one for one in free_left if left.weighty[one]]
-        free_right = [other for other in free_right if right.weighty[other]]
-        nowhere = dict.fromkeys(free_left, 0), dict.fromkeys(free_right, 1)
 
         def gain(row: int, column: int) -> float:
             one, other = free_left[row], free_right[column]
-            if left.records[one].type != right.records[other].type or not self.matching.may_match(one, other):
+            known_again = left.weighty[one] and right.weighty[other] and left.records[one].type == right.records[other].type
+            if not self.matching.may_match(one, other) or not (known_again or self.matching.are_equal(one, other)):
                 return 0.0
-            # without the part for the place, which a pair that changed places cannot have
-            return self._score(one, other, nowhere) / (1 - _PLACE) - CROSSING_THRESHOLD
+            return self._add_name(one, other, self._compare(one, other)) - CROSSING_THRESHOLD
 
         for row, column in assign(len(free_left), len(free_right), gain):
             self._take(free_left[row], free_right[column], "crossing", CROSSING_THRESHOLD)

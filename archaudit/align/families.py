@@ -6,9 +6,39 @@ import re
 from functools import lru_cache
 
 _ACTIVATIONS = frozenset(
-    "relu relu6 leakyrelu prelu rrelu elu selu celu gelu silu swish mish hardswish hardsigmoid hardtanh sigmoid tanh softplus softsign "
-    "softmax softmax2d logsoftmax logsigmoid glu quickgelu newgelu gelutanh gluactivation threshold hardshrink softshrink "
-    "tanhshrink".split()
+    (
+        "relu",
+        "relu6",
+        "leakyrelu",
+        "prelu",
+        "rrelu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "swish",
+        "mish",
+        "hardswish",
+        "hardsigmoid",
+        "hardtanh",
+        "sigmoid",
+        "tanh",
+        "softplus",
+        "softsign",
+        "softmax",
+        "softmax2d",
+        "logsoftmax",
+        "logsigmoid",
+        "glu",
+        "quickgelu",
+        "newgelu",
+        "gelutanh",
+        "threshold",
+        "hardshrink",
+        "softshrink",
+        "tanhshrink",
+    )
 )
 # In this order: `BatchNorm` before anything else that a type's name may hold as well.
 _FRAGMENTS = (

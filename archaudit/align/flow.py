@@ -92,7 +92,7 @@ def number_stretches(side: Side, cuts: list[int]) -> list[int]:
     return stretches
 
 
-def list_stretches(side: Side, modules: list[int], stretches: list[int]) -> dict[int, list[int]]:
+def list_stretches(modules: list[int], stretches: list[int]) -> dict[int, list[int]]:
     """The given modules by stretch, in the order given."""
     found: defaultdict[int, list[int]] = defaultdict(list)
     for module in modules:

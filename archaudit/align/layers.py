@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from archaudit.align.families import find_family
@@ -26,6 +27,11 @@ class Layer(NamedTuple):
         """Each output is made of one position."""
         return self.groups == 1 and all(size == 1 for size in self.kernel)
 
+    @property
+    def role(self) -> str:
+        """What it does, whatever its sizes."""
+        return "depthwise" if self.is_depthwise else "pointwise" if self.is_pointwise else "dense" if self.groups == 1 else "grouped"
+
 
 def read_layer(record: ModuleRecord) -> Layer | None:
     """The layer that a module is, from its weight's shape; None for anything else."""
@@ -49,7 +55,7 @@ def is_separated(whole: Layer, first: Layer, second: Layer) -> bool:
 
 def is_factored(whole: Layer, parts: list[Layer]) -> bool:
     """Whether layers one after the other, of the same outer sizes, took the place of one (low rank, 3x1 and 1x3)."""
-    chained = all(one.outputs == other.inputs for one, other in zip(parts, parts[1:], strict=False))
+    chained = all(one.outputs == other.inputs for one, other in pairwise(parts))
     same_ends = parts[0].inputs == whole.inputs and parts[-1].outputs == whole.outputs
     alike = all(len(part.kernel) == len(whole.kernel) and part.groups == whole.groups for part in parts)
     smaller = sum(_count_weights(part) for part in parts) < _count_weights(whole)

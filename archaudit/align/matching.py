@@ -74,6 +74,14 @@ class Matching:
             return one == other
         return self.partners[0].get(one) == other
 
+    def rise(self, side: int, module: int) -> int:
+        """The nearest module above that has a partner; NOWHERE above a root."""
+        parents = self.sides[side].parents
+        module = parents[module]
+        while module != NOWHERE and module not in self.partners[side]:
+            module = parents[module]
+        return module
+
     # --- what is found
 
     def match(self, one: int, other: int, found: Found) -> bool:
@@ -99,10 +107,11 @@ class Matching:
             waiting.extend(zip(self.left.children[left], self.right.children[right], strict=True))
         return open_pairs
 
-    def rematch(self, one: int, other: int, found: Found) -> None:
-        """Gives `one` another partner that is free; the old one has none then."""
-        del self.partners[1][self.partners[0].pop(one)]
-        self.match(one, other, found)
+    def unmatch(self, side: int, module: int) -> None:
+        """Undoes a pair, for a better one."""
+        other = self.partners[side].pop(module)
+        del self.partners[1 - side][other]
+        del self.found[module if side == 0 else other]
 
     def are_equal(self, one: int, other: int) -> bool:
         """Whether two subtrees are equal but for names."""

@@ -1,7 +1,8 @@
 """The order of the rows: that of the before side, with each added module where the after side has it.
 
 Under one parent, an added module follows the sibling that stands before it on the after side; where modules were removed at that very
-place, they come first, as in any diff. A parent always precedes its children.
+place, they come first, as in any diff. A parent precedes its children, also one that was put around modules which stay where the before
+side has them.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ def order_matches(before: Profile, after: Profile, matches: Iterable[Match]) -> 
     children = _children(before, row_before)
     after_children = _children(after, row_after)
     kept = set(row_before.values()) & set(row_after.values())
+    above = {row: parent for parent, rows in after_children.items() for row in rows}
     merged = {
-        parent: _merge_siblings(children.get(parent, []), after_children.get(parent, []), kept)
+        parent: _merge_siblings(children.get(parent, []), after_children.get(parent, []), kept, above)
         for parent in children.keys() | after_children.keys()
     }
     ordered = []
@@ -53,10 +55,10 @@ def _parent_row(path: str, rows: dict[str, int]) -> int:
     return _TOP
 
 
-def _merge_siblings(before: list[int], after: list[int], kept: set[int]) -> list[int]:
+def _merge_siblings(before: list[int], after: list[int], kept: set[int], above: dict[int, int]) -> list[int]:
     """The children of one row: those of the before side, and those that only the after side has, put among them.
 
-    A child that both sides have goes where the before side has it, under whatever parent that is.
+    A child that both sides have goes where the before side has it, under whatever parent that is; `above` tells the after side's.
     """
     stays = set(before)
     additions: defaultdict[int, list[int]] = defaultdict(list)
@@ -73,5 +75,16 @@ def _merge_siblings(before: list[int], after: list[int], kept: set[int]) -> list
         if row in both:
             merged += pending
             pending = additions[row]
+        elif pending and _find_added(row, kept, above) in pending:
+            merged += pending
+            pending = []
         merged.append(row)
     return merged + pending
+
+
+def _find_added(row: int, kept: set[int], above: dict[int, int]) -> int:
+    """The topmost added module that a row stands in on the after side; _TOP for none."""
+    found = _TOP
+    while (row := above.get(row, _TOP)) != _TOP and row not in kept:
+        found = row
+    return found

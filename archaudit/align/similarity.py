@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from archaudit.align.families import compare_containers, compare_layers
 from archaudit.align.fingerprints import Fingerprints
+from archaudit.align.layers import read_layer
+from archaudit.align.sequence import align_sequences
 from archaudit.align.side import Side
 from archaudit.schema import ModuleRecord
 
@@ -17,12 +19,18 @@ from archaudit.schema import ModuleRecord
 _TYPE, _SETTINGS, _TENSORS = 0.5, 0.2, 0.3
 # Of a container: `Sequential` says little, what is inside says what it is.
 _ITSELF, _INSIDE = 0.3, 0.7
+# A depthwise, a pointwise and a dense convolution are of one type and do three different things.
+_OTHER_ROLE = 0.5
 # Only equal subtrees are wholly alike.
 _MOST = 0.98
 # Settings that repeat what the tensors' shapes say.
-_SIZES = frozenset({"in_channels", "out_channels", "in_features", "out_features", "num_features", "normalized_shape", "num_channels"})
+_SIZES = frozenset(
+    {"in_channels", "out_channels", "in_features", "out_features", "num_features", "normalized_shape", "num_channels", "groups"}
+)
 # Same skeletons are compared child by child down to this depth; below it, equal or not decides.
 _DEEPEST = 5
+# Larger subtrees that are differently built are compared by counting, since aligning them takes quadratic time.
+_LARGEST_ALIGNED = 40
 # The leaves of a larger subtree are not listed for comparison with a differently built one: at that size its children say enough.
 _LARGEST_LISTED = 600
 
@@ -59,7 +67,7 @@ class Similarity:
                 return _ITSELF * itself + _INSIDE * 0.5
             inside = sum(self.compare(*pair, depth + 1) for pair in zip(*below, strict=True)) / len(below[0])
         else:
-            inside = self._compare_leaves(one, other)
+            inside = self._align_leaves(one, other)
         return _ITSELF * itself + _INSIDE * inside
 
     def compare_own(self, one: int, other: int, *, leaves: bool) -> float:
@@ -69,8 +77,21 @@ class Similarity:
             self._owns[key] = _compare_records(self._prints.example(key[0]), self._prints.example(key[1]), leaves)
         return self._owns[key]
 
-    def _compare_leaves(self, one: int, other: int) -> float:
-        """The share of layers in common: half by type, half by being equal."""
+    def _align_leaves(self, one: int, other: int) -> float:
+        """How much of two differently built subtrees is alike, layer by layer in order of execution."""
+        left, right = self._left, self._right
+        if max(left.sizes[one], right.sizes[other]) > _LARGEST_ALIGNED:
+            return self._count_leaves(one, other)
+        leaves = list(_find_leaves(left, one)), list(_find_leaves(right, other))
+        keys = [left.equal[leaf] for leaf in leaves[0]], [right.equal[leaf] for leaf in leaves[1]]
+
+        def gain(row: int, column: int) -> float:
+            return self.compare(leaves[0][row], leaves[1][column])
+
+        return 2 * sum(gain(*pair) for pair in align_sequences(*keys, gain)) / (len(leaves[0]) + len(leaves[1]))
+
+    def _count_leaves(self, one: int, other: int) -> float:
+        """The same for large ones, more cheaply: the share of layers in common, half by type, half by being equal."""
         types = _overlap(self._list_leaves(self._left, 0, one, False), self._list_leaves(self._right, 1, other, False))
         equals = _overlap(self._list_leaves(self._left, 0, one, True), self._list_leaves(self._right, 1, other, True))
         return (types + equals) / 2
@@ -92,7 +113,7 @@ def _find_leaves(side: Side, module: int) -> Iterable[int]:
         module = waiting.pop()
         if not side.children[module]:
             yield module
-        waiting.extend(side.children[module])
+        waiting.extend(reversed(side.running[module]))
 
 
 def _overlap(one: Counter[int], other: Counter[int]) -> float:
@@ -102,11 +123,20 @@ def _overlap(one: Counter[int], other: Counter[int]) -> float:
 
 def _compare_records(one: ModuleRecord, other: ModuleRecord, leaves: bool) -> float:
     types = (compare_layers if leaves else compare_containers)(one.type, other.type)
+    layers = read_layer(one), read_layer(other)
+    if layers[0] is not None and layers[1] is not None and layers[0].role != layers[1].role:
+        types *= _OTHER_ROLE
     parts = [(_TYPE, types)]
     if types:
         parts += [(weight, part) for weight, part in ((_SETTINGS, _compare_settings(one, other)),) if part is not None]
     shapes = _compare_tensors(one, other)
-    parts += [(_TENSORS, shapes)] if shapes is not None else []
+    if shapes is None:
+        return _average(parts)
+    # Sizes count once more on top: what else two convolutions have in common, any two convolutions have.
+    return _average([*parts, (_TENSORS, shapes)]) * (1 + shapes) / 2
+
+
+def _average(parts: list[tuple[float, float]]) -> float:
     return sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
 
 

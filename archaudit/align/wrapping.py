@@ -28,6 +28,17 @@ def find_inside(matching: Matching, one: int, other: int) -> tuple[int, int] | N
     return None if best is None else best[1:]
 
 
+def find_equal_inside(matching: Matching, one: int, other: int) -> tuple[int, int] | None:
+    """The same where the inner one did not change: a Sequential around a Sequential, under its name."""
+    for child in matching.right.children[other]:
+        if matching.are_equal(one, child) and matching.may_match(one, child):
+            return one, child
+    for child in matching.left.children[one]:
+        if matching.are_equal(child, other) and matching.may_match(child, other):
+            return child, other
+    return None
+
+
 def _compare_inside(matching: Matching, one: int, other: int) -> float:
     if not matching.may_match(one, other) or matching.left.records[one].type != matching.right.records[other].type:
         return 0.0

@@ -5,12 +5,13 @@ models and sections, `checks` budgets, `claims` claims, all through the typed ta
 """
 
 from archaudit.config.reading import EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
-from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
 
 __all__ = [
     "BASELINE",
     "COMPUTED_SECTIONS",
     "EXAMPLE_SOURCE",
+    "AlignPin",
     "Config",
     "ModelConfig",
     "Section",

@@ -2,7 +2,7 @@
 
 A claim has a `figure` as the document writes it and a `metric`: one of METRICS, of a family (`modules:Conv2d`, `setting:p`, `children`,
 `layers`, `stride`, `dense_ratio`, `latency`), or a fact (`shape`, `shape:in`, `shape:cat:2`, `setting:padding_mode`, `presence`,
-`presence:Conv2d`). A number that is not to be judged has `exempt`, the reason, instead.
+`presence:Conv2d`). `unit` is that of a figure whose unit stands elsewhere, as in the heading of a table. A number that is not to be judged has `exempt`, the reason, instead.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ CLAIM_KEYS = (
     "comparison",
     "against",
     "against_scope",
+    "unit",
     "tolerance",
     "expect",
     "why",
@@ -70,6 +71,7 @@ def read_claim(table: Table, known: Known, given_id: str) -> Draft:
         why=why or None,
         document=table.read_text("document") or None,
         near=table.read_text("near") or None,
+        written=str(table.values["figure"]) if "unit" in table.values and figure else None,
         tolerance=_read_tolerance(table),
     )
     return Draft(check, id_is_given=bool(given_id))
@@ -123,7 +125,7 @@ def _read_claimed_figure(table: Table, comparison: str, name: str) -> tuple[str,
         return _read_fact_figure(table, name), None
     if is_fact(name) and not _is_number(table.values["figure"]):
         return _read_text_figure(table), None
-    figure = table.read_figure("figure")
+    figure = _read_with_unit(table)
     if figure is None:
         return "", None
     unit = _COMPARISON_UNITS[comparison]
@@ -135,6 +137,15 @@ def _read_claimed_figure(table: Table, comparison: str, name: str) -> tuple[str,
     elif not unit and metric is not None and not _is_time(figure, metric):
         table.expect_unit("figure", figure, metric)
     return figure.text, figure
+
+
+def _read_with_unit(table: Table) -> Quantity | None:
+    """The figure, with the unit that stands elsewhere in the document: `26.3` under a heading `GMACs`."""
+    unit = table.read_text("unit")
+    if not unit:
+        return table.read_figure("figure")
+    whole = f"{table.values['figure']} {unit}"
+    return Table({"figure": whole}, table.key, table.faults, ("figure",)).read_figure("figure")
 
 
 def _is_time(figure: Quantity, metric: Metric) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from archaudit.config.checks import read_checks, read_claims_alone
 from archaudit.config.naming import Known
+from archaudit.config.pins import read_pins
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
 from archaudit.config.tables import Table, describe, join_key, quote
 from archaudit.errors import ConfigError
@@ -20,7 +21,7 @@ CONFIG_FILE = "archaudit.toml"
 PYPROJECT_FILE = "pyproject.toml"
 EXAMPLE_SOURCE = "built-in example"  # what messages call the example's config, which is no file of the user's
 
-_TABLES = ("baselines", "formulas", "models", "budgets", "sections", "claims")
+_TABLES = ("baselines", "formulas", "models", "budgets", "sections", "align", "claims")
 _MODEL_NAME = re.compile(r"[A-Za-z_][\w-]*")  # nothing that would make it another kind of reference: no `:`, `@`, `(`, `.`, `/`
 
 
@@ -129,11 +130,19 @@ def _read_config(top: Table, source: str, folder: Path) -> Config:
     formulas = tuple(str(folder / text) if text.endswith(".py") else text for text in top.read_texts("formulas"))
     models = _read_models(top)
     sections = _read_sections(top)
+    pins = read_pins(top)
     checks = read_checks(top, Known(models=tuple(models), sections=tuple(section.name for section in sections)))
     if top.faults:
         raise ConfigError("\n".join(f"{source}: {fault}" for fault in top.faults))
     return Config(
-        source=source, folder=folder, baselines=folder / baselines, formulas=formulas, models=models, sections=sections, checks=checks
+        source=source,
+        folder=folder,
+        baselines=folder / baselines,
+        formulas=formulas,
+        models=models,
+        sections=sections,
+        pins=pins,
+        checks=checks,
     )
 
 

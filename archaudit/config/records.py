@@ -28,6 +28,18 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
 
 
+class AlignPin(msgspec.Struct, frozen=True, kw_only=True):
+    """The module `before` became the module `after`; with `forbid` it did not. A missing side: the other's module has no counterpart.
+
+    `key` is where it was written, as messages name it: `align[0]`.
+    """
+
+    key: str
+    before: str | None = None
+    after: str | None = None
+    forbid: bool = False
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All that a config file says. `formulas` are files or modules that register formulas for custom operators. `source` is the file as messages name it; its relative references start at `folder`.
 
@@ -41,4 +53,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     formulas: tuple[str, ...] = ()
     models: dict[str, ModelConfig] = {}
     sections: tuple[Section, ...] = ()
+    pins: tuple[AlignPin, ...] = ()
     checks: tuple[Check, ...] = ()

@@ -54,6 +54,8 @@ def explain(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapp
         if verdict.finding == "false" and check.model in profiles and verdict.actual is not None:
             hints = solve(check, parse(check.expected, check.tolerance), profiles[check.model])
             hints += derive(check, verdict, documents[check.document])
-        reason = "; ".join((verdict.reason, *hints))
+        reason = verdict.reason
+        for hint in hints:  # behind a sentence, or behind a part of one
+            reason += f" {hint[:1].upper()}{hint[1:]}." if reason.endswith(".") else f"; {hint}"
         explained.append(msgspec.structs.replace(verdict, hints=tuple(hints), reason=reason) if hints else verdict)
     return tuple(explained)

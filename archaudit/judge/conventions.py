@@ -29,17 +29,21 @@ class Side(NamedTuple):
 
 
 class Convention(NamedTuple):
-    """Another way of counting the metrics named: from a side to its number then; None where it says nothing else than ours."""
+    """Another way of counting the metrics named: from a side to its number then; None where it says nothing else than ours.
+
+    `is_part` says that it leaves something out. A bound is not tried so: a part of a model is below any bound that the model just misses.
+    """
 
     name: str
     metrics: tuple[str, ...]
     recount: Callable[[Side, Case], float | None]
+    is_part: bool = False
 
 
 def find_reading(case: Case, sides: tuple[Side, Side | None]) -> tuple[str, Finding] | None:
     """The first convention under which the case holds, and what it finds; None where it is false under every one."""
     for convention in CONVENTIONS:
-        if case.metric.name not in convention.metrics:
+        if case.metric.name not in convention.metrics or (convention.is_part and case.figure.relation):
             continue
         actual = convention.recount(sides[0], case)
         other = convention.recount(sides[1], case) if sides[1] is not None else None
@@ -138,8 +142,8 @@ CONVENTIONS = (
         ("param_bytes", "activation_bytes", "moved_bytes", "peak_activation_bytes", "saved_bytes"),
         _count_in_other_steps,
     ),
-    Convention("weights of convolutions and linear layers only, without norms and biases", _PARAMS, _count_dense_weights),
-    Convention("trainable parameters only", _PARAMS, _count_trainable),
-    Convention("without the parameters that the forward pass does not use", _PARAMS, _count_used),
-    Convention("after fusing norms into convolutions", _PARAMS, _count_fused),
+    Convention("weights of convolutions and linear layers only, without norms and biases", _PARAMS, _count_dense_weights, True),
+    Convention("trainable parameters only", _PARAMS, _count_trainable, True),
+    Convention("without the parameters that the forward pass does not use", _PARAMS, _count_used, True),
+    Convention("after fusing norms into convolutions", _PARAMS, _count_fused, True),
 )

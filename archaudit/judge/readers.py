@@ -50,6 +50,11 @@ def _read_shape(subject: Subject, argument: str, figure: str) -> Finding:
 
 
 def _read_setting(subject: Subject, argument: str, figure: str) -> Finding:
+    """Whether the modules have that setting; a list may give those of several modules in order, as in dilation rates [1, 6, 12]."""
+    modules = [module for module in select_named(subject.profile, subject.scope) if argument in module.settings]
+    if len(modules) > 1 and figure.startswith("[") and figure.count(",") == len(modules) - 1:
+        values: Setting = [_collapse(module.settings[argument]) for module in modules]
+        return _tell(_spells(figure, values), figure, _spell(values))
     value = read_setting(subject.profile, subject.scope, argument)
     return _tell(_spells(figure, value), figure, _spell(value))
 
@@ -90,6 +95,11 @@ def _is_there(profile: Profile, scope: tuple[str, ...], type_name: str) -> bool:
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def _collapse(value: Setting) -> Setting:
+    """6 for a dilation of [6, 6]."""
+    return value[0] if isinstance(value, list) and value and all(each == value[0] for each in value) else value
 
 
 def _spell(value: Setting) -> str:

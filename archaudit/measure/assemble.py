@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from torch import nn
+
+from archaudit.measure.aliases import list_aliases
 from archaudit.measure.params import Holdings
 from archaudit.measure.tape import Tape
 from archaudit.measure.tree import ModuleTree, read_settings
 from archaudit.schema import Call, Cost, Ledger, ModuleRecord, OperatorStatus, OpRecord
+
+# Libraries whose classes are known by name wherever they are used.
+_LIBRARIES = frozenset(("torch", "torchvision", "torchaudio", "timm", "transformers", "diffusers", "peft"))
 
 
 def assemble_modules(tape: Tape, holdings: list[Holdings]) -> tuple[ModuleRecord, ...]:
@@ -17,6 +23,7 @@ def assemble_modules(tape: Tape, holdings: list[Holdings]) -> tuple[ModuleRecord
     totals = _sum_up(tree, own)
     incomplete = _find_incomplete(tape)
     calls = _describe_calls(tape)
+    aliases = list_aliases(tree)
     records = tuple(
         ModuleRecord(
             path=tree.paths[position],
@@ -27,12 +34,20 @@ def assemble_modules(tape: Tape, holdings: list[Holdings]) -> tuple[ModuleRecord
             flops_complete=position not in incomplete,
             tensors=tuple(holdings[position].tensors),
             calls=tuple(calls[position]),
+            defined_in=_find_library(module),
+            aliases=aliases.get(position, ()),
         )
         for position, module in enumerate(tree.modules)
     )
     assert sum(record.own.params for record in records) == records[0].total.params, "own parameters must add up to the total"
     assert sum(record.own.macs for record in records) == records[0].total.macs, "own MACs must add up to the total"
     return records
+
+
+def _find_library(module: nn.Module) -> str:
+    """The library that brings the module's class; empty for any other, since a user's own file is imported under any name."""
+    package = type(module).__module__.partition(".")[0]
+    return package if package in _LIBRARIES else ""
 
 
 def _own_costs(tape: Tape, holdings: list[Holdings]) -> list[Cost]:

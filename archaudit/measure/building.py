@@ -13,6 +13,7 @@ from torch import nn
 
 from archaudit.errors import LoadError
 from archaudit.measure.copying import copy_to_meta, empty_like_meta, is_on_meta
+from archaudit.measure.initialisation import InitialisationTape, record_initialisation
 from archaudit.schema import Recipe
 
 Built = tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]
@@ -21,14 +22,16 @@ Built = tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]
 def build_on_meta(recipe: Recipe) -> Built:
     """The constructor and forward both run under the meta device."""
     with torch.device("meta"):
-        model = _build_module(recipe)
+        model = _build_labelled(recipe)
     return (copy_to_meta(model) if recipe.instance or not is_on_meta(model) else model), _on_meta
 
 
 def build_deferred(recipe: Recipe) -> Built:
     """The constructor runs on real tensors; parameters turn to meta as they are registered, everything else afterwards."""
-    with _parameters_to_meta():
-        model = _build_module(recipe)
+    with record_initialisation() as tape:
+        with _parameters_to_meta(tape):
+            model = _build_module(recipe)
+        tape.label(model)
     return copy_to_meta(model), _on_meta
 
 
@@ -38,7 +41,7 @@ def build_fake(recipe: Recipe) -> Built:
 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with mode:
-        model = _build_module(recipe)
+        model = _build_labelled(recipe)
     if recipe.instance:
         with FakeCopyMode(mode):
             model = copy.deepcopy(model)
@@ -67,6 +70,16 @@ def _build_module(recipe: Recipe) -> nn.Module:
     return model
 
 
+def _build_labelled(recipe: Recipe) -> nn.Module:
+    """The model, its parameters labelled with what initialised them, unless it was there before."""
+    if recipe.instance:
+        return _build_module(recipe)
+    with record_initialisation() as tape:
+        model = _build_module(recipe)
+    tape.label(model)
+    return model
+
+
 def _on_meta() -> AbstractContextManager[Any]:
     return torch.device("meta")
 
@@ -79,7 +92,7 @@ def _seeded() -> Iterator[None]:
 
 
 @contextmanager
-def _parameters_to_meta() -> Iterator[None]:
+def _parameters_to_meta(tape: InitialisationTape) -> Iterator[None]:
     """While open, a parameter becomes an empty meta parameter when a module registers it; one real parameter always the same one."""
     original = nn.Module.register_parameter
     copies: dict[int, tuple[weakref.ref[nn.Parameter], torch.Tensor]] = {}
@@ -91,6 +104,7 @@ def _parameters_to_meta() -> Iterator[None]:
         known = copies.get(id(parameter))
         if known is None or known[0]() is not parameter:
             known = copies[id(parameter)] = (weakref.ref(parameter), empty_like_meta(parameter))
+            tape.carry_over(parameter, known[1])
         original(module, name, known[1])  # type: ignore[arg-type]
 
     nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign, assignment]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from archaudit.measure.inputs import make_inputs
 from archaudit.measure.params import read_holdings
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.measure.witnesses.shape_memory import RecallShapes, ShapeMemory
 from archaudit.schema import Recipe
 
 # A real forward holds all weights and the live activations at once. Two GiB of weights are safe on a CI machine of 7 GiB, where
@@ -41,7 +42,10 @@ Builder = Callable[[Recipe], tuple[nn.Module, Callable[[], AbstractContextManage
 
 @dataclass(slots=True)
 class Run:
-    """A model that was built and ran: with what, how, and what was met on the way. `context` is to be open whenever it runs again."""
+    """A model that was built and ran: with what, how, and what was met on the way.
+
+    `context` is to be open whenever it runs again; `memory` knows what the meta device answered.
+    """
 
     model: nn.Module
     tree: ModuleTree
@@ -50,6 +54,7 @@ class Run:
     tape: Tape
     rung: str
     context: Callable[[], AbstractContextManager[Any]]
+    memory: ShapeMemory
     assumptions: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     complete: bool = True
@@ -57,9 +62,10 @@ class Run:
 
 @dataclass(slots=True)
 class _Climb:
-    """What is known so far: failed attempts, and the size of the weights once some rung could build the model."""
+    """What is known so far: failed attempts, the size of the weights once some rung could build the model, and meta's answers."""
 
     recipe: Recipe
+    memory: ShapeMemory = field(default_factory=ShapeMemory)
     attempts: list[Attempt] = field(default_factory=list)
     param_bytes: int | None = None
 
@@ -101,7 +107,9 @@ def _attempt(
     attempt = Attempt(rung)
     started: list[Tape] = []
     try:
-        model, context = builder(state.recipe)
+        # a constructor initialises hundreds of tensors, which the meta device takes longer over than over empty ones
+        with RecallShapes(state.memory) if rung == "meta" else nullcontext():
+            model, context = builder(state.recipe)
         tree = walk_tree(model)
         state.param_bytes = max(state.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
@@ -116,7 +124,7 @@ def _attempt(
         def run() -> Tape:
             model.eval()
             with context():
-                return record_tape(tree, args, kwargs, boolean_answer=boolean_answer, into=started)
+                return record_tape(tree, args, kwargs, boolean_answer=boolean_answer, run_operator=state.memory.run, into=started)
 
         tape = run_deep(run, max(tree.depths))
     except ArchauditError as error:
@@ -127,7 +135,7 @@ def _attempt(
         attempt.error = error
         attempt.locate(started)
     else:
-        return Run(model, tape.tree, args, kwargs, tape, rung, context, tuple(tape.assumptions))
+        return Run(model, tape.tree, args, kwargs, tape, rung, context, state.memory, tuple(tape.assumptions))
     state.attempts.append(attempt)
     return None
 

@@ -17,6 +17,9 @@ from archaudit.measure.packed import count_packed
 from archaudit.measure.tree import ModuleTree
 from archaudit.schema import TensorRecord
 
+# The attribute of a parameter that says what initialised it; written where the model is built.
+INIT_NOTE = "_archaudit_init"
+
 
 @dataclass(slots=True)
 class Holdings:
@@ -83,6 +86,7 @@ def _describe(
         dtype=str(tensor.dtype).removeprefix("torch."),
         trainable=kind == "parameter" and tensor.requires_grad,
         tied_to=tied_to,
+        init=getattr(tensor, INIT_NOTE, None) if kind == "parameter" else None,
         used=None if used is None or lazy else storage_key(tensor) in used,
     )
 

@@ -6,6 +6,7 @@ import msgspec
 import torch
 
 from archaudit.measure.assemble import assemble_ledger, assemble_modules
+from archaudit.measure.collection import collector_at_rest
 from archaudit.measure.environment import read_environment
 from archaudit.measure.formulas import load_plugins
 from archaudit.measure.inputs import describe_inputs
@@ -13,20 +14,22 @@ from archaudit.measure.ladder import Run, climb
 from archaudit.measure.params import read_holdings
 from archaudit.measure.purity import unchanged_globals
 from archaudit.measure.saved import measure_saved_bytes
+from archaudit.measure.symbolic import resolve_shapes
 from archaudit.measure.witnesses import consult_witnesses
 from archaudit.schema import ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness
 
 
-def measure_recipe(recipe: Recipe, *, witnesses: bool = True) -> Profile:
+def measure_recipe(recipe: Recipe, *, witnesses: bool = True, symbolic: bool = False) -> Profile:
     """Builds and runs the recipe's model, without real arithmetic where that is possible, and returns its profile.
 
-    `witnesses` says whether torchinfo and fvcore are asked too. Raises LoadError, InputError or MeasureError when the model cannot be
-    built or run. The process is left as it was.
+    `witnesses` says whether torchinfo and fvcore are asked too, `symbolic` whether shapes are to be told in terms of the input, which takes
+    two further runs. Raises LoadError, InputError or MeasureError when the model cannot be built or run. The process is left as it was.
     """
     load_plugins()
-    with unchanged_globals():
+    with unchanged_globals(), collector_at_rest():
         run = climb(recipe)
-        return describe_run(recipe, run, _ask_witnesses(run) if witnesses else {})
+        profile = describe_run(recipe, run, _ask_witnesses(run) if witnesses else {})
+        return _tell_shapes(profile, run) if symbolic else profile
 
 
 def describe_run(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
@@ -51,6 +54,15 @@ def describe_run(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Pro
         flow=run.tape.flow.to_records(run.tree.paths),
         provenance=Provenance(environment=read_environment(), rung=run.rung, rungs_failed=run.failures, sources=recipe.sources),
     )
+
+
+def _tell_shapes(profile: Profile, run: Run) -> Profile:
+    """The profile with shapes in terms of the input, as far as they are known."""
+    flow, assumption = resolve_shapes(run, profile.flow)
+    ledger = profile.ledger
+    if assumption is not None:
+        ledger = msgspec.structs.replace(ledger, assumptions=(*ledger.assumptions, assumption))
+    return msgspec.structs.replace(profile, flow=flow, ledger=ledger)
 
 
 def _tell_rung(run: Run) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from archaudit.measure.deep_stack import run_deep
 from archaudit.measure.ladder import Run
 from archaudit.measure.params import iterate_tensors, storage_key
 from archaudit.measure.tape import plain_paths
+from archaudit.measure.witnesses.shape_memory import RecallShapes
 
 
 def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
@@ -26,7 +27,13 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
         return tensor
 
     def forward() -> None:
-        with run.context(), plain_paths(), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, _unpack):
+        with (
+            run.context(),
+            plain_paths(),
+            torch.enable_grad(),
+            torch.autograd.graph.saved_tensors_hooks(pack, _unpack),
+            RecallShapes(run.memory),
+        ):
             run.model(*run.args, **run.kwargs)
 
     try:

@@ -7,7 +7,7 @@ seen, since nothing is guessed from module types. Costs are accumulated per modu
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +21,13 @@ from archaudit.measure.formulas import Work, count_operator
 from archaudit.measure.frames import follow_calls
 from archaudit.measure.liveness import LivenessRecorder
 from archaudit.measure.params import storage_key
-from archaudit.measure.tensors import bytes_of, iterate_tensors_in, shape_of
+from archaudit.measure.tensors import bytes_of, list_tensors_in, shape_of
 from archaudit.measure.traits import Traits, read_traits
 from archaudit.measure.tree import ModuleTree
 from archaudit.schema import Shape
+
+# How an operator is run: `(operator, args, kwargs)` to its result. A memory of the meta device's answers may stand in for the kernel.
+RunOperator = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 @dataclass(slots=True)
@@ -81,9 +84,9 @@ class TapeRecorder:
 
     def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Opens a call; a module without children becomes a node of the flow."""
-        tensors = [*iterate_tensors_in(args), *iterate_tensors_in(kwargs)]
+        tensors = list_tensors_in(args, kwargs)
         makers = frozenset().union(*(self.tape.flow.find_makers(tensor) for tensor in tensors)) if tensors else frozenset()
-        call = TapeCall(position, len(self.tape.calls), tuple(shape_of(tensor) for tensor in tensors), makers)
+        call = TapeCall(position, len(self.tape.calls), tuple(map(shape_of, tensors)), makers)
         if self.tape.tree.is_leaf[position]:
             call.node = self.tape.flow.add_node("call", position, makers)
         self.tape.calls.append(call)
@@ -93,8 +96,8 @@ class TapeRecorder:
         """Closes the call. A module that hands its input through gets an alias of it to return, so that what is read from the module and
         what is read from its input stay apart in the flow."""
         call = self._open.pop()
-        tensors = list(iterate_tensors_in(result))
-        call.outputs = tuple(shape_of(tensor) for tensor in tensors)
+        tensors = list_tensors_in(result)
+        call.outputs = tuple(map(shape_of, tensors))
         if call.node is None:
             return result
         for tensor in tensors[:1]:
@@ -116,7 +119,7 @@ class TapeRecorder:
 
     @staticmethod
     def _is_given(result: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        return any(tensor is result for tensor in (*iterate_tensors_in(args), *iterate_tensors_in(kwargs)))
+        return any(tensor is result for tensor in list_tensors_in(args, kwargs))
 
     def _make_alias(self, tensor: torch.Tensor) -> torch.Tensor:
         self.paused = True
@@ -130,7 +133,7 @@ class TapeRecorder:
 
     def record_inputs(self, values: object) -> None:
         """The model's inputs: nodes of the flow, and live for the whole pass."""
-        for tensor in iterate_tensors_in(values):
+        for tensor in list_tensors_in(values):
             node = self.tape.flow.add_node("input", 0)
             self.tape.flow.describe_output(node, tensor)
             self.tape.flow.mark_made(tensor, frozenset({node}))
@@ -140,8 +143,8 @@ class TapeRecorder:
         """Writes one run of an operator: its work, bytes, and place in the flow."""
         traits = read_traits(operator)
         position = self._open[-1].module if self._open else 0
-        inputs = [*iterate_tensors_in(args), *iterate_tensors_in(kwargs)]
-        outputs = list(iterate_tensors_in(result))
+        inputs = list_tensors_in(args, kwargs)
+        outputs = list_tensors_in(result)
         if traits.is_view:
             makers = frozenset().union(*(self.tape.flow.find_makers(tensor) for tensor in inputs))
             for tensor in outputs:
@@ -183,7 +186,7 @@ class TapeRecorder:
             flow.nodes[node].inputs |= {maker for maker in makers if maker < node}
         written = [args[number] for number in traits.written_positions if number < len(args)]
         written += [kwargs[name] for name in traits.written_names if name in kwargs]
-        overwritten = list(iterate_tensors_in(written))
+        overwritten = list_tensors_in(written)
         made = frozenset({node})
         for tensor in outputs:
             if not any(tensor is target for target in overwritten):
@@ -197,7 +200,7 @@ class TapeMode(TorchDispatchMode):
     """Shows every operator to the recorder after running it.
 
     Composite operators that arrive whole (in inference mode) are taken apart first, so that their parts are counted.
-    `boolean_answer`, when given, answers booleans read from meta tensors, which have none.
+    `boolean_answer`, when given, answers booleans read from meta tensors, which have none; `run_operator` runs the others.
     """
 
     supports_higher_order_operators = True
@@ -206,10 +209,11 @@ class TapeMode(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         return False  # wrapping the mode for torch._dynamo would import it, which takes most of a second
 
-    def __init__(self, recorder: TapeRecorder, boolean_answer: bool | None = None) -> None:
+    def __init__(self, recorder: TapeRecorder, boolean_answer: bool | None = None, run_operator: RunOperator | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.boolean_answer = boolean_answer
+        self.run_operator = run_operator or _call_operator
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
@@ -224,9 +228,13 @@ class TapeMode(TorchDispatchMode):
                 taken_apart = func.decompose(*args, **kwargs)
             if taken_apart is not NotImplemented:
                 return taken_apart
-        result = func(*args, **kwargs)
+        result = self.run_operator(func, args, kwargs)
         self.recorder.record_operator(func, args, kwargs, result)
         return result
+
+
+def _call_operator(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return operator(*args, **kwargs)
 
 
 _whole: dict[Any, bool] = {}
@@ -247,12 +255,19 @@ def _arrives_whole(operator: Any) -> bool:
 
 
 def record_tape(
-    tree: ModuleTree, args: tuple[Any, ...], kwargs: dict[str, Any], *, boolean_answer: bool | None = None, into: list[Tape] | None = None
+    tree: ModuleTree,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    boolean_answer: bool | None = None,
+    run_operator: RunOperator | None = None,
+    into: list[Tape] | None = None,
 ) -> Tape:
     """Runs the root of `tree` once on `(args, kwargs)` and returns what happened.
 
     Eval mode is the caller's to set; grad is switched off here, and so are torch's fused fast paths. Whatever the model raises
-    passes through; `into`, when given, receives the tape before the run, so that a failure can be located.
+    passes through; `into`, when given, receives the tape before the run, so that a failure can be located. `boolean_answer` and
+    `run_operator` are as in TapeMode.
     """
     recorder = TapeRecorder(tree)
     if into is not None:
@@ -262,7 +277,7 @@ def record_tape(
         stack.enter_context(torch.no_grad())
         stack.enter_context(follow_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
-        stack.enter_context(TapeMode(recorder, boolean_answer))
+        stack.enter_context(TapeMode(recorder, boolean_answer, run_operator))
         tree.modules[0](*args, **kwargs)
     recorder.liveness.close()
     recorder.tape.peak_activation_bytes = recorder.liveness.peak_bytes

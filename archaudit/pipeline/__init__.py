@@ -11,7 +11,16 @@ from archaudit.align import align
 from archaudit.diff import diff
 from archaudit.errors import ConfigError
 from archaudit.judge import conclude, judge
-from archaudit.pipeline.checks import Judgement, list_applying, list_baselined, list_budgets, list_configs, list_sections, read_baselines
+from archaudit.pipeline.checks import (
+    Judgement,
+    list_applying,
+    list_baselined,
+    list_budgets,
+    list_configs,
+    list_pins,
+    list_sections,
+    read_baselines,
+)
 from archaudit.pipeline.measuring import Options, explain_target, measure_targets
 from archaudit.pipeline.targets import Target, read_profile, resolve
 from archaudit.schema import Explanation, Profile, Report
@@ -60,7 +69,7 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     keys = targets[0].key, targets[1].key
     configs = list_configs(targets, options.config)
     checks = list_applying(configs, keys)
-    difference = diff(before, after, align(before, after), list_sections(configs, targets))
+    difference = diff(before, after, align(before, after, list_pins(configs, targets)), list_sections(configs, targets))
     verdicts = judge(checks, {keys[0]: before, keys[1]: after}, read_baselines(checks, options), {keys[1]: before})
     return Report(
         before=before,

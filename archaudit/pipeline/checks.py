@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from archaudit.align import Pin
 from archaudit.config import BASELINE, Config
 from archaudit.errors import ArchauditError, ConfigError
 from archaudit.pipeline.measuring import Options
@@ -47,6 +48,17 @@ def list_sections(configs: Iterable[Config], targets: Sequence[Target]) -> list[
         for config in configs
         if defining == {config.source} and targets[0].key != targets[1].key
         for section in config.sections
+    ]
+
+
+def list_pins(configs: Iterable[Config], targets: Sequence[Target]) -> list[Pin]:
+    """The pins of the config that defined both models: they name the paths of one pair of architectures, as sections do."""
+    defining = {target.config.source if target.config is not None else None for target in targets}
+    return [
+        Pin(before=pin.before, after=pin.after, forbid=pin.forbid, source=f"{config.source}: {pin.key}")
+        for config in configs
+        if defining == {config.source} and targets[0].key != targets[1].key
+        for pin in config.pins
     ]
 
 

@@ -1,8 +1,8 @@
 """A process of its own for each side: it loads and measures a model, so that neither its globals nor its crashes reach the other.
 
-The parent imports no torch. It starts one process, which imports torch once and forks a worker for each side (where the platform can;
-elsewhere each worker is started alone), and talks to each over a socket: one JSON request, any number of progress notes, one JSON
-reply. `LocalWorker` answers the same requests in this process, for live models and for debugging.
+The parent imports no torch. It starts one process, which imports torch once and forks a worker for each side, and talks to each over a
+socket: one JSON request, any number of progress notes, one JSON reply. `LocalWorker` answers the same requests in this process: for
+debugging, and on platforms that cannot fork.
 """
 
 from __future__ import annotations

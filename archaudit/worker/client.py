@@ -109,12 +109,8 @@ def start_workers(
     sides: Sequence[str], options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None
 ) -> Iterator[list[Worker]]:
     """A worker for each of `sides` (their names are for messages). When the block ends, every process that was started is gone."""
-    if not options.isolated:
+    if not options.isolated or not hasattr(os, "fork"):  # without fork there is no way to share one import of torch
         yield [LocalWorker(notify) for _ in sides]
-        return
-    if not hasattr(os, "fork") and len(sides) > 1:  # no fork: each worker is started alone, and imports torch alone
-        with start_workers(sides[:1], options, notify) as first, start_workers(sides[1:], options, notify) as rest:
-            yield [*first, *rest]
         return
     pairs = [socket.socketpair() for _ in sides]
     status_read, status_write = os.pipe()

@@ -1,0 +1,107 @@
+"""What looks like a number but states none: parts of names, dates, versions, references to lines and sections, list numbering, ids.
+
+Only a short stretch around a figure is looked at, so that the cost does not grow with the line.
+"""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST = 40  # digits: a longer row of them is data, or noise, but no figure
+_NEAR = 32  # characters looked at before and behind
+
+_LABEL_WORDS = (
+    "line|lines|l|section|sections|sect|sec|chapter|page|pages|pp|figure|figures|fig|figs|table|tables|tab|equation|eq|eqs|step|steps|stage|"
+    "phase|part|appendix|note|item|issue|issues|pr|pull|ticket|bug|exercise|example|listing|algorithm|theorem|experiment|run|epoch|day|week|"
+    "option|case|level|version|revision|rev|release|release|python|pytorch|torch|torchvision|timm|cuda|cudnn|onnx|opset|numpy|ubuntu|gcc|"
+    "jetpack|tensorrt|transformers|rfc|iso|ieee|pep|cve|port|seed"
+)
+_MONTHS = (
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+)
+_LABEL_BEFORE = re.compile(
+    rf"""(?:\b(?:{_LABEL_WORDS})\.?[ \u00a0]?(?:\#[ ]?)?        # Section 3, table #4
+          | [§\#№]
+          | \b(?:eqs?|equation|fig|figure|item)\.?[ ]?\()         # Eq. (5
+        (?:[\d.]+\s?(?:[-–—,&]|and|to)\s?)?\Z                   # lines 26-49: the second of a pair
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_MONTH_BEFORE = re.compile(rf"\b(?:{_MONTHS})\.?[ ](?:\d{{1,2}}(?:st|nd|rd|th)?,?[ ])?\Z", re.IGNORECASE)
+_MONTH_BEHIND = re.compile(rf"(?:st|nd|rd|th)?[ ](?:of[ ])?(?:{_MONTHS})\b", re.IGNORECASE)
+_YEAR_BEFORE = re.compile(
+    r"""(?:(?:\b(?:in|since|until|by|of|from|year|copyright|[A-Z]{3,8})|\(c\)|©)[ ']{0,2}   # since 2017, CVPR 2018
+          | ,[ ]
+          | [-–][ ]?)\Z
+      | \b[A-Z][a-z]+,?[ ]\(?\Z                                                           # Smith (2015
+    """,
+    re.VERBOSE,
+)
+_ORDERED_ITEM = re.compile(r"[\s>]*(?:[-*+#]+[ ]+)*\Z")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+_NAMED_UNITS = re.compile(r"(?:ch|chan|channels?|layers?|blocks?|branches|heads?)\b|d[ ]?(?=\)|$)")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?!\d)|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}(?!\d)|\d{1,2}:\d{2}(?::\d{2})?(?!\d)")
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+|\.x|\.\*)|\d+\.x\b")
+_HEX = re.compile(r"(?<![\w])(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{6,64}(?!\w)")
+
+
+def is_no_claim(text: str, match: re.Match[str], place: str) -> bool:
+    """Whether the figure found is something else than a statement of a number."""
+    start = match.start("digits")
+    end = match.end("digits")
+    if end - start > _LONGEST:
+        return True
+    before, behind = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    if _is_in_a_name(before, behind, match):
+        return True
+    if _is_numbering(text, match, place):
+        return True
+    if _LABEL_BEFORE.search(before) and not match["prefix"] and match["suffix"] is None and not re.match(r"[,_]\d", behind):
+        return True
+    return _is_date_or_version(text, match, before, behind)
+
+
+_NAME_BEFORE = re.compile(
+    r"""(?:[^\W\d]|[$@\\{])\Z            # Conv2d, v2, \\1
+      | [^\W\d_]\w*[-/*]\Z                # ResNet-50, H/16, top-5
+      | [^\W\d]\w*(?:\.\w+)*\.\Z           # decoder.0
+      | \.[a-z]{1,5}:\Z                    # model.py:12
+    """,
+    re.VERBOSE,
+)
+_NAME_BEHIND = re.compile(r"[^\W\d]|[(_{\\]|\.[^\W\d]|/[^\W\d]")
+_SIZE_BEFORE, _SIZE_BEHIND = re.compile(r"\d[ ]?[x×]\Z"), re.compile(r"x[ ]?\d")
+
+
+def _is_in_a_name(before: str, behind: str, match: re.Match[str]) -> bool:
+    """Part of an identifier, a path, an expression: `Conv2d`, `ResNet-50`, `H/16`, `decoder.0`, `2D`."""
+    if match["digits"] == "0" and behind[:1] in "xX" and behind[1:2].isalnum():
+        return True
+    if match["suffix"] is None and _NAME_BEHIND.match(behind) and not _NAMED_UNITS.match(behind) and not _SIZE_BEHIND.match(behind):
+        return True
+    return not match["prefix"] and not match["sign"] and _NAME_BEFORE.search(before) is not None and not _SIZE_BEFORE.search(before)
+
+
+def _is_numbering(text: str, match: re.Match[str], place: str) -> bool:
+    """The number of a list's item, or of a heading: `3.` or `2)` or `4.1 ` where the text begins."""
+    start, end = match.start("digits"), match.end("digits")
+    if match["prefix"] or match["suffix"] is not None or not _ORDERED_ITEM.fullmatch(text[max(0, start - 200) : start]):
+        return False
+    if start > 200:
+        return False
+    behind = text[end : end + 2]
+    return bool(re.match(r"[.)](?:\s|\Z)", behind)) or (place == "heading" and (behind[:1] in ("", " ") and len(match["digits"]) < 6))
+
+
+def _is_date_or_version(text: str, match: re.Match[str], before: str, behind: str) -> bool:
+    start, end = match.start("digits"), match.end("digits")
+    around = text[max(0, start - 12) : end + 12]
+    offset = start - max(0, start - 12)
+    for pattern in (_DATE, _VERSION, _HEX):
+        if any(found.start() <= offset < found.end() for found in pattern.finditer(around)):
+            return True
+    if re.search(r"\b[vV]\.?\Z|==\s?\Z", before) or _ORDINAL.match(behind) or _MONTH_BEFORE.search(before) or _MONTH_BEHIND.match(behind):
+        return True
+    digits = match["digits"]
+    is_year = len(digits) == 4 and digits.isdecimal() and 1950 <= int(digits) <= 2099 and match["suffix"] is None
+    return is_year and _YEAR_BEFORE.search(before) is not None

@@ -1,0 +1,93 @@
+"""Putting numbers right: what was measured, in the style of the figure that it replaces.
+
+A figure is rewritten only where it then stands for what was measured: the same prefix, unit and separators, and as many decimals, or more
+where a difference would be lost.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_HALF_UP, Decimal
+
+from archaudit.claims.records import Document, Number
+from archaudit.quantities import parse
+from archaudit.schema import Shape
+
+_DIGITS = re.compile(r"[-+−]?(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
+_MOST_DECIMALS = 4
+
+
+def restyle(figure: str, value: float) -> str | None:
+    """`value` written like `figure`: 700,416 for `884,736`, `31.6x` for `42.0x`. None where no such figure stands for it.
+
+    A bound or a range is not rewritten: what it should be is for a person to say.
+    """
+    quantity = parse(figure)
+    found = _DIGITS.search(figure)
+    if quantity.relation or quantity.is_range or found is None or value < 0:
+        return None
+    digits = found[0].lstrip("-+−")
+    decimals = len(digits.partition(".")[2])
+    separator = "_" if "_" in digits else "," if "," in digits or (len(digits.partition(".")[0]) <= 3 and value >= 1000) else ""
+    scaled = Decimal(str(value)) / Decimal(str(quantity.scale))
+    for places in range(decimals, max(decimals, _MOST_DECIMALS) + 1):
+        rounded = scaled.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+        text = f"{rounded:{separator}f}"
+        written = figure[: found.start()] + found[0][: len(found[0]) - len(digits)] + text + figure[found.end() :]
+        if rounded and parse(written).contains(value):
+            return written
+    return None
+
+
+def restyle_shape(figure: str, shape: Shape, symbols: Mapping[str, int]) -> str | None:
+    """A shape written like `figure`, each wrong size in the same way: `H/8` for `H/4`, `304` for `384`. None where that cannot be."""
+    parts = re.split(r"([\[(,\])]\s*)", figure)
+    positions = [position for position, part in enumerate(parts) if part.strip() and not re.fullmatch(r"[\[(,\])]\s*", part)]
+    if len(positions) != len(shape):
+        return None
+    for position, size in zip(positions, shape, strict=True):
+        name, slash, _ = parts[position].strip().partition("/")
+        if parts[position].strip().isdecimal():
+            parts[position] = str(size)
+        elif slash and name.strip() in symbols:
+            whole = symbols[name.strip()]
+            if size == 0 or whole % size:
+                return None
+            parts[position] = f"{name.strip()}/{whole // size}" if whole != size else name.strip()
+        elif name in symbols and symbols[name] != size:
+            return None
+    return "".join(parts)
+
+
+def rewrite(document: Document, replacements: Iterable[tuple[Number, str]]) -> str:
+    """The document's text with each number replaced; everything else stays as it is, byte for byte."""
+    pieces = re.split(r"(\r\n|\n|\r)", document.text)
+    for number, text in sorted(replacements, key=lambda each: (each[0].line, -each[0].column)):
+        position = 2 * (number.line - 1)
+        line = pieces[position]
+        start = number.column - 1
+        assert line[start : start + len(number.text)] == number.text, "a number stands where it was found"
+        pieces[position] = line[:start] + text + line[start + len(number.text) :]
+    return "".join(pieces)
+
+
+def rewrite_toml(text: str, position: int, figure: str, replacement: str) -> str | None:
+    """A file of claims with the figure of the claim at `position` replaced; None where it is not written as `figure = "..."`."""
+    parts = re.split(r"(?m)^([ \t]*\[\[(?:[\w.]+\.)?claims\]\][^\n]*)$", text)
+    block = 2 * (position + 1)
+    if block >= len(parts):
+        return None
+    line = re.compile(rf"(?m)^([ \t]*figure[ \t]*=[ \t]*)([\"']?){re.escape(figure)}\2(?=[ \t]*(?:#|$))")
+    found = line.search(parts[block].partition("\n[")[0])
+    if found is None:
+        return None
+    parts[block] = parts[block][: found.start()] + found[1] + f'"{replacement}"' + parts[block][found.end() :]
+    return "".join(parts)
+
+
+def show_changes(name: str, before: str, after: str) -> str:
+    """The change of one file as a unified diff."""
+    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}")
+    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)

@@ -1,0 +1,128 @@
+"""Markdown to runs of text: where each line stands (heading, paragraph, table, code block) and which section it is in.
+
+The blocks are found by markdown-it-py; within a block the document's own lines are read, so that every number has its line and column.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from archaudit.claims.binding import find_bindings
+from archaudit.claims.blanking import blank_long_comments, blank_prose
+from archaudit.claims.commentary import PLAIN, keep_commentary
+from archaudit.claims.numbers import find_numbers
+from archaudit.claims.records import Document, Number, Place, Run
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_FENCE = re.compile(r"^[\s>*+\d.-]*(?:`{3,}|~{3,})")
+_HEADING_MARKS = re.compile(r"^\s*#{1,6}\s+|\s+#+\s*$|[*_`]+")
+
+
+class Markdown:
+    """The lines of a document, and what its blocks make of them."""
+
+    def __init__(self, text: str) -> None:
+        # only the line breaks that Markdown knows: a form feed or a Unicode separator is no new line for it
+        self.lines = re.split(r"\r\n|\n|\r", text)
+        self.places: list[Place] = ["text"] * len(self.lines)
+        self.blocks = [0] * len(self.lines)
+        self.kept = [*self.lines]
+        self.headings: list[tuple[int, str]] = []
+        self._mark(_parse_blocks(text))
+
+    def list_runs(self) -> list[Run]:
+        """One run for each line that has a digit left in it."""
+        return [self._make_run(number, text, self.places[number]) for number, text in enumerate(self._blank_prose()) if _has_digit(text)]
+
+    def list_code_runs(self) -> list[Run]:
+        """The code around the comments of code blocks."""
+        return [
+            self._make_run(number, _subtract(self.lines[number], self.kept[number]), "code")
+            for number, place in enumerate(self.places)
+            if place == "comment" and _has_digit(self.lines[number])
+        ]
+
+    def _make_run(self, number: int, text: str, place: Place) -> Run:
+        position = bisect_right([line for line, _ in self.headings], number)
+        section = self.headings[position - 1][1] if position else ""
+        return Run(text=text, whole=self.lines[number], place=place, section=section, line=number + 1, column=1, block=self.blocks[number])
+
+    def list_prose(self) -> list[str]:
+        """The lines with code blanked but comments kept: where bindings are looked for."""
+        return ["" if place in ("code", "comment", "output") else line for place, line in zip(self.places, self.lines, strict=True)]
+
+    def _blank_prose(self) -> list[str]:
+        prose = [text if place not in ("comment", "output") else "" for text, place in zip(self.kept, self.places, strict=True)]
+        blanked = blank_long_comments(prose)
+        return [
+            blank_prose(blanked[number]) if place not in ("comment", "output") else self.kept[number]
+            for number, place in enumerate(self.places)
+        ]
+
+    def _mark(self, tokens: list[Token]) -> None:
+        for block, token in enumerate(tokens):
+            if token.map is None:
+                continue
+            first, last = token.map[0], min(token.map[1], len(self.lines))
+            if token.type == "heading_open":
+                title = _HEADING_MARKS.sub("", self.lines[first]).strip()
+                self.headings.append((first, title))
+                self._place(first, last, "heading", block)
+            elif token.type == "table_open":
+                self._place(first, last, "table", block)
+            elif token.type in ("fence", "code_block"):
+                self._place_code(token, first, last, block)
+            elif token.type in ("inline", "html_block"):
+                for number in range(first, last):
+                    self.blocks[number] = block
+
+    def _place(self, first: int, last: int, place: Place, block: int) -> None:
+        for number in range(first, last):
+            self.places[number], self.blocks[number] = place, block
+
+    def _place_code(self, token: Token, first: int, last: int, block: int) -> None:
+        """A block of code keeps its comments; one of plain text, such as a program's output, all of it."""
+        language = token.info.strip().split()[0].casefold() if token.info.strip() else ""
+        if token.type == "fence":
+            first, last = first + 1, last - bool(_FENCE.match(self.lines[last - 1]) and last - 1 > first)
+        plain = token.type == "fence" and language in PLAIN
+        if not plain:
+            self.kept[first:last] = keep_commentary(self.lines[first:last], language or "python")
+        self._place(first, last, "output" if plain else "comment", block)
+
+
+def _has_digit(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
+def _subtract(line: str, kept: str) -> str:
+    """The line with what was kept of it blanked."""
+    return "".join(" " if left != " " else character for character, left in zip(line, kept, strict=True))
+
+
+def _parse_blocks(text: str) -> list[Token]:
+    """The document's blocks. What stands inside a line is not parsed: a hostile line costs what a plain one does."""
+    from markdown_it import MarkdownIt  # only where a document is read: it takes longer to import than to check a claim
+
+    parser = MarkdownIt("commonmark").enable("table")
+    parser.core.ruler.disable(["inline", "text_join"])
+    return parser.parse(text)
+
+
+def read_document(text: str, name: str) -> Document:
+    """The runs, numbers and bindings of a Markdown document. `name` is what messages call it; ConfigError for a faulty binding."""
+    markdown = Markdown(text)
+    runs = markdown.list_runs()
+    numbers: list[Number] = [number for run in runs for number in find_numbers(run)]
+    return Document(
+        name=name,
+        text=text,
+        runs=tuple(runs),
+        numbers=tuple(numbers),
+        bindings=tuple(find_bindings(markdown.list_prose(), numbers, name)),
+        code_numbers=tuple(number for run in markdown.list_code_runs() for number in find_numbers(run)),
+    )

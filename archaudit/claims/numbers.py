@@ -1,0 +1,128 @@
+"""Numbers in runs of text: figures with their units, ranges, sizes, arrows and shapes; and what looks like one but states nothing.
+
+Everything is done in one pass over a line: figures are found first, each by an expression that cannot go back, then neighbours are joined
+by what stands between them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from archaudit.claims.exclusions import is_no_claim
+from archaudit.claims.records import Number, Run
+
+_FIGURE = re.compile(
+    r"""
+    (?P<prefix>(?:(?:<=|>=|[<>≤≥≈]|(?<!~)~(?!~)|\b(?:about|around|approximately|roughly|nearly|almost|ca\.|under|below|less\ than
+        |fewer\ than|at\ most|up\ to|above|more\ than|at\ least))[ \u00a0]?){1,2}+)?+
+    (?P<sign>(?<![\w)\]])[-+−](?=[\d.]))?+
+    (?P<digits>(?:\d{1,3}(?:[,_]\d{3})++(?![\d]) | \d++)(?:\.\d++)?+(?:[eE][-+]?\d++(?!\w))?+ | \.\d++)
+    (?P<suffix>
+        [ \u00a0]?(?:[KMGT]i|[KkMmGgTtB])?[ \u00a0]?(?:params|parameters|FLOPs?|FLOPS|flops?|MACs?|macs?|M-?Adds|Mult-Adds|mult-adds)\b
+      | [ \u00a0]?(?:million|billion|thousand)\b
+      | [ \u00a0]?(?:[KMGT]i)?[KMGT]?(?:B|bytes?)\b
+      | [ \u00a0]?(?:[µu]s|ms|s)\b(?!')
+      | (?:[KMGT]i|[KkMGTB])\b
+      | [ \u00a0][KMGB](?=[ ]weights)
+      | [ \u00a0]?(?:%|percent\b)
+      | [ \u00a0]?times\b(?=[ ](?:fewer|less|more|smaller|larger|faster|slower|as|lower|higher))
+      | [ \u00a0]?×(?![ ]?\d)
+      | x(?!\w)
+    )?+
+    """,
+    re.VERBOSE,
+)
+_SIZE = r"(?:\d{1,9}|[^\W\d]\w{0,30}(?:\s?(?://?|\*)\s?\d{1,6})?)"
+_SHAPE = re.compile(rf"\[\s?{_SIZE}(?:\s?,\s?{_SIZE}){{1,7}}\s?\]|\(\s?{_SIZE}(?:\s?,\s?{_SIZE}){{2,7}}\s?\)")
+_LONGEST_FIGURE = 60
+_CONTEXT = 48  # characters before and after a number that may say what it is
+_RANGE_GAP = re.compile(r"[ \u00a0]?[-–—][ \u00a0]?")
+_SIZE_GAP = re.compile(r"[ \u00a0]?[x×*][ \u00a0]?")
+_ARROW_GAP = re.compile(r"[^\n.;|]{0,24}?(?:→|-+>|=+>|⇒|➜|\bto\b)[ \u00a0]?(?:only |just )?")
+_NOUN = re.compile(r"[ \u00a0*_)-]{0,3}([^\W\d_][\w-]{0,24}(?: [^\W\d_][\w-]{0,24}){0,2})")
+
+
+def find_numbers(run: Run) -> list[Number]:
+    """The numbers that a run states, from left to right."""
+    shapes = [match for match in _SHAPE.finditer(run.text) if _is_shape(match[0])] if "," in run.text else []
+    text = _blank_spans(run.text, shapes)
+    figures = _join_figures(text, [match for match in _FIGURE.finditer(text) if not is_no_claim(text, match, run.place)])
+    spans: list[tuple[int, int, Literal["number", "range", "size", "shape"]]] = [
+        *((match.start(), match.end(), "shape") for match in shapes),
+        *figures,
+    ]
+    numbers = []
+    for start, end, kind in sorted(spans):
+        noun = _NOUN.match(run.text[end : end + _CONTEXT])
+        number = Number(
+            text=run.text[start:end],
+            kind=kind,
+            run=run,
+            column=run.column + start,
+            noun=noun[1] if noun else "",
+            before_text=run.text[max(0, start - _CONTEXT) : start].strip(),
+        )
+        numbers.append(number)
+    return _find_roles(numbers)
+
+
+def _is_shape(text: str) -> bool:
+    """Sizes in brackets, one of them at least a number; two plain numbers in brackets are just that."""
+    sizes = [size.strip() for size in text[1:-1].split(",")]
+    return any(character.isdigit() for character in text) and (len(sizes) > 2 or not all(size.isdecimal() for size in sizes))
+
+
+def _blank_spans(text: str, matches: list[re.Match[str]]) -> str:
+    parts, position = [], 0
+    for match in matches:
+        parts += [text[position : match.start()], "[" + " " * (len(match[0]) - 2) + "]"]
+        position = match.end()
+    return "".join(parts) + text[position:]
+
+
+def _join_figures(text: str, matches: list[re.Match[str]]) -> list[tuple[int, int, Literal["number", "range", "size", "shape"]]]:
+    """Spans of figures, those that belong together as one: `2-3M`, `3x3`."""
+    spans: list[tuple[int, int, Literal["number", "range", "size", "shape"]]] = []
+    for match in matches:
+        start, end = match.start(), match.start() + len(match[0].rstrip())
+        if spans and end - spans[-1][0] <= _LONGEST_FIGURE and not match["prefix"] and not match["sign"]:
+            first, gap = spans[-1], text[spans[-1][1] : start]
+            before = text[first[0] : first[1]]
+            plain = match["digits"].isdecimal() and re.search(r"\d$", before) is not None
+            if _SIZE_GAP.fullmatch(gap) and plain and first[2] in ("number", "size") and not match["suffix"]:
+                spans[-1] = (first[0], end, "size")
+                continue
+            if _RANGE_GAP.fullmatch(gap) and first[2] == "number" and _is_ascending(before, match[0]):
+                spans[-1] = (first[0], end, "range")
+                continue
+        spans.append((start, end, "number"))
+    return spans
+
+
+def _is_ascending(first: str, second: str) -> bool:
+    """Whether two figures around a dash may be the ends of a range: the second is larger, and only it needs a unit."""
+    low, high = (re.search(r"[\d.,_]+", each) for each in (first, second))
+    if low is None or high is None:
+        return False
+    values = []
+    for each in (low, high):
+        digits = each[0].replace(",", "").replace("_", "").strip(".")
+        if len(digits) > _LONGEST_FIGURE or digits.count(".") > 1 or not digits:
+            return False
+        values.append(float(digits))
+    return values[0] < values[1] or re.search(r"[KMGTB]", first) is not None
+
+
+def _find_roles(numbers: list[Number]) -> list[Number]:
+    """Numbers on the two sides of an arrow are what was before and what is after."""
+    for position in range(1, len(numbers)):
+        first, second = numbers[position - 1], numbers[position]
+        start = first.column - first.run.column + len(first.text)
+        gap = first.run.text[start : second.column - second.run.column]
+        if first.role != "after" and _ARROW_GAP.fullmatch(gap):
+            numbers[position - 1] = msgspec.structs.replace(first, role="before")
+            numbers[position] = msgspec.structs.replace(second, role="after")
+    return numbers

@@ -1,0 +1,135 @@
+"""One matched module: which kinds of change it underwent, all that hold at once, and what they cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from archaudit.diff.causes import explain_change
+from archaudit.schema import Cause, Cost, Match, ModuleDiff, ModuleRecord, Profile, Setting, TensorRecord
+
+# In the order in which a row lists them. What the trees tell (renamed to repeated) comes with the match.
+KINDS = (
+    "removed", "added", "replaced", "settings", "resized", "dtype", "tied", "untied", "frozen", "unfrozen", "renamed", "moved", "wrapped",
+    "unwrapped", "split", "merged", "reordered", "repeated", "rewired",
+)  # fmt: skip
+
+_NOTHING = Cost()
+
+
+def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewired: Collection[str]) -> tuple[ModuleDiff, ...]:
+    """A row for each match; `rewired` are the paths after of those that other modules feed now."""
+    sides = {module.path: module for module in before.modules}, {module.path: module for module in after.modules}
+    shared = _list_shared(matches, sides)
+    rows = []
+    for match in matches:
+        one = None if match.before_path is None else sides[0][match.before_path]
+        other = None if match.after_path is None else sides[1][match.after_path]
+        if one is None or other is None:
+            rows.append(_write_single(match, one, other))
+            continue
+        parts = shared.get(match.change_id, ()) if match.change_id is not None else ([one], [other])
+        causes = explain_change(*parts) if parts and one.own.params | other.own.params else ()
+        rows.append(_write_pair(match, (one, other), match.after_path in rewired, causes))
+    return tuple(rows)
+
+
+def _list_shared(
+    matches: tuple[Match, ...], sides: tuple[dict[str, ModuleRecord], dict[str, ModuleRecord]]
+) -> dict[int, tuple[list[ModuleRecord], list[ModuleRecord]]]:
+    """The modules before and after of each split or merge."""
+    shared: defaultdict[int, tuple[list[ModuleRecord], list[ModuleRecord]]] = defaultdict(lambda: ([], []))
+    for match in matches:
+        if match.change_id is not None:
+            for side, path in enumerate((match.before_path, match.after_path)):
+                if path is not None:
+                    shared[match.change_id][side].append(sides[side][path])
+    return dict(shared)
+
+
+def _write_single(match: Match, before: ModuleRecord | None, after: ModuleRecord | None) -> ModuleDiff:
+    return ModuleDiff(
+        before_path=match.before_path,
+        after_path=match.after_path,
+        changes=sort_kinds({"added" if before is None else "removed", *match.changes}),
+        change_id=match.change_id,
+        confidence=match.confidence,
+        reason=match.reason,
+        own_delta=_subtract(before.own if before else _NOTHING, after.own if after else _NOTHING),
+        total_delta=_subtract(before.total if before else _NOTHING, after.total if after else _NOTHING),
+    )
+
+
+def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], rewired: bool, causes: tuple[Cause, ...]) -> ModuleDiff:
+    before, after = pair
+    own_delta = _subtract(before.own, after.own)
+    settings = _compare_settings(before, after)
+    found = {*match.changes, *_list_kinds(before, after, settings), *(["rewired"] if rewired else [])}
+    reason = match.reason
+    if not found and own_delta != _NOTHING:
+        other_inputs = [call.inputs for call in before.calls] != [call.inputs for call in after.calls]
+        reason += "; called with other shapes, or another number of times" if other_inputs else "; its own operators cost otherwise"
+    return ModuleDiff(
+        before_path=match.before_path,
+        after_path=match.after_path,
+        changes=sort_kinds(found) or ("same",),
+        change_id=match.change_id,
+        confidence=match.confidence,
+        reason=reason,
+        settings_changed=settings,
+        own_delta=own_delta,
+        total_delta=_subtract(before.total, after.total),
+        causes=causes,
+    )
+
+
+def sort_kinds(kinds: Collection[str]) -> tuple[str, ...]:
+    """Kinds of change in the order of KINDS."""
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
+def _subtract(before: Cost, after: Cost) -> Cost:
+    # Most rows of most comparisons are unchanged, and comparing is far cheaper than building a record.
+    return _NOTHING if before == after else after - before
+
+
+def _compare_settings(before: ModuleRecord, after: ModuleRecord) -> dict[str, tuple[Setting, Setting]]:
+    """Settings that differ; one that a side lacks is None there. Of two types, only the settings that both know are comparable."""
+    if before.settings == after.settings and before.type == after.type:
+        return {}
+    if before.type == after.type:
+        names = sorted(before.settings.keys() | after.settings.keys())
+    else:
+        names = sorted(before.settings.keys() & after.settings.keys())
+    pairs = {name: (before.settings.get(name), after.settings.get(name)) for name in names}
+    # Compared as text too, since a NaN is unequal to itself.
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and repr(pair[0]) != repr(pair[1])}
+
+
+def _list_kinds(before: ModuleRecord, after: ModuleRecord, settings: dict[str, tuple[Setting, Setting]]) -> list[str]:
+    """What the two records tell by themselves."""
+    replaced = before.type != after.type
+    if not replaced and before.tensors == after.tensors:
+        return ["settings"] if settings else []
+    held_before = {(tensor.kind, tensor.name): tensor for tensor in before.tensors}
+    held_after = {(tensor.kind, tensor.name): tensor for tensor in after.tensors}
+    kept = [(tensor, held_after[key]) for key, tensor in held_before.items() if key in held_after]
+    # Another type holds other tensors as a matter of course, so there only those of the same name can have been resized.
+    resized = any(one.shape != other.shape for one, other in kept) or (not replaced and held_before.keys() != held_after.keys())
+    ties_before, ties_after = _list_ties(before.tensors), _list_ties(after.tensors)
+    found = {
+        "replaced": replaced,
+        "settings": bool(settings),
+        "resized": resized,
+        "dtype": any(one.dtype != other.dtype for one, other in kept),
+        "tied": bool(ties_after - ties_before),
+        "untied": bool(ties_before - ties_after),
+        "frozen": any(one.trainable and not other.trainable for one, other in kept if one.kind == "parameter"),
+        "unfrozen": any(other.trainable and not one.trainable for one, other in kept if one.kind == "parameter"),
+    }
+    return [kind for kind, present in found.items() if present]
+
+
+def _list_ties(tensors: tuple[TensorRecord, ...]) -> set[tuple[str, str]]:
+    """Which tensors are another's, and whose: a tensor that is now another owner's was untied and tied."""
+    return {(tensor.name, tensor.tied_to) for tensor in tensors if tensor.tied_to is not None}
