@@ -493,11 +493,11 @@ class ClassUse(Record, frozen=True, kw_only=True):
 
 
 class Deviation(Record, frozen=True, kw_only=True):
-    """How far the outputs of two matched modules lie apart at most."""
+    """How far the outputs of two matched modules lie apart at most; None where they differ in shape, or one is not finite."""
 
     before_path: str
     after_path: str
-    max_difference: float
+    max_difference: float | None
 
 
 class Equivalence(Record, frozen=True, kw_only=True):

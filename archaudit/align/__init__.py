@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from archaudit.align.by_place import match_downwards, match_roots
+from archaudit.align.by_place import match_downwards, match_roots, match_same_paths
 from archaudit.align.fingerprints import Fingerprints, describe_own
 from archaudit.align.flow import find_cuts, number_stretches
 from archaudit.align.matching import Found, Matching
 from archaudit.align.moves import match_containers, match_equal_anywhere, match_stretches
 from archaudit.align.order import order_matches
-from archaudit.align.pins import Pin, check_pins
+from archaudit.align.pins import Pin, check_pins, tell_pins
 from archaudit.align.reasons import Explainer
 from archaudit.align.side import Side
 from archaudit.align.splits import find_splits
@@ -48,8 +48,10 @@ def align(before: Profile, after: Profile, pins: Iterable[Pin] = ()) -> tuple[Ma
     match_equal_anywhere(matching)
     match_stretches(matching)
     match_containers(matching)
+    match_same_paths(matching)
     structure = Structure(matching, find_splits(matching))
-    return _number_changes(order_matches(before, after, _write_matches(structure, swapped)))
+    matches = _number_changes(order_matches(before, after, _write_matches(structure, swapped)))
+    return tell_pins(matches, pins) if pins else matches
 
 
 def _sort_key(profile: Profile) -> tuple[int, list[tuple[object, ...]]]:

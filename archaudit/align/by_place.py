@@ -60,14 +60,25 @@ def match_roots(matching: Matching) -> None:
         match_downwards(matching, [pair])
 
 
+def match_same_paths(matching: Matching) -> None:
+    """What nothing else claimed, of one path and type: what moved is found by then, so this is what stayed while all around it changed."""
+    left, right = matching.left, matching.right
+    for one in left.walk:
+        other = right.positions.get(left.paths[one])
+        if other is not None and left.records[one].type == right.records[other].type and matching.may_match(one, other):
+            matching.match(one, other, Found("place", 1.0))
+            match_downwards(matching, [(one, other)])
+
+
 class _Siblings:
     """The children of two matched modules, in the order of execution."""
 
     def __init__(self, matching: Matching, left: list[int], right: list[int]) -> None:
         self.matching = matching
         self.left, self.right = left, right
+        here = set(right)
         self.opened: list[tuple[int, int]] = [
-            (child, matching.partners[0][child]) for child in left if matching.partners[0].get(child) in set(right)
+            (child, matching.partners[0][child]) for child in left if matching.partners[0].get(child) in here
         ]
 
     def match(self) -> list[tuple[int, int]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from archaudit.errors import ConfigError
 from archaudit.metrics import nearest_paths
-from archaudit.schema import Profile
+from archaudit.schema import Match, Profile
 
 
 class Pin(NamedTuple):
@@ -42,3 +45,26 @@ def check_pins(before: Profile, after: Profile, pins: Iterable[Pin]) -> tuple[Pi
     if faults:
         raise ConfigError("\n".join(faults), "A pin names one module of each side by its path, and each module once.")
     return checked
+
+
+def tell_pins(matches: Iterable[Match], pins: Iterable[Pin]) -> tuple[Match, ...]:
+    """The matches, each with what pins say of it among its reasons."""
+    notes: tuple[defaultdict[str, list[str]], defaultdict[str, list[str]]] = (defaultdict(list), defaultdict(list))
+    for pin in pins:
+        for side, path, other in ((0, pin.before, pin.after), (1, pin.after, pin.before)):
+            if path is None:
+                continue
+            if pin.forbid:
+                notes[side][path].append(f"not matched with {other or 'the root'} ({pin.source})")
+            elif other is None:
+                notes[side][path].append(f"left unmatched ({pin.source})")
+            elif side == 0:
+                notes[side][path].append(f"pinned ({pin.source})")
+    return tuple(_add_notes(match, notes) for match in matches)
+
+
+def _add_notes(match: Match, notes: tuple[defaultdict[str, list[str]], defaultdict[str, list[str]]]) -> Match:
+    paths = match.before_path, match.after_path
+    found = [note for side, path in enumerate(paths) if path is not None for note in notes[side].get(path, ())]
+    reasons = [match.reason, *found] if match.reason else found
+    return msgspec.structs.replace(match, reason="; ".join(reasons)) if found else match

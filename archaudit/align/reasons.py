@@ -40,7 +40,7 @@ class Explainer:
     # --- one way of finding a pair each
 
     def _tell_pinned(self, one: int, other: int) -> str:
-        return "pinned"
+        return self._compare(one, other)
 
     def _tell_place(self, one: int, other: int) -> str:
         parents = self.before.parents[one], self.after.parents[other]

@@ -7,6 +7,7 @@ then is searched along its diagonal alone, so that the time stays near linear in
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 Gain = Callable[[int, int], float]
@@ -16,6 +17,8 @@ Pair = tuple[int, int]
 _LARGEST_TABLE = 40_000
 # How far from the diagonal a longer pair of sequences is searched.
 _BAND = 48
+# Long sequences that differ in more places than this are cut at single elements instead: the search takes the square of it in memory.
+_MOST_DIFFERENCES = 400
 
 
 def align_sequences(left: Sequence[Hashable], right: Sequence[Hashable], gain: Gain) -> list[Pair]:
@@ -48,27 +51,58 @@ def _align_middle(span_left: Pair, span_right: Pair, keys: tuple[Sequence[Hashab
 
 
 def _find_anchors(span_left: Pair, span_right: Pair, keys: tuple[Sequence[Hashable], Sequence[Hashable]]) -> list[Pair]:
-    """Equal elements that cannot be mistaken: those that occur once on each side, else those that kept their place."""
-    once: list[Pair] = []
-    places = [_find_single(keys[side], span) for side, span in enumerate((span_left, span_right))]
-    once = sorted((place, places[1][key]) for key, place in places[0].items() if key in places[1])
-    kept = keep_rising([right for _, right in once])
-    anchors = [once[place] for place in kept]
-    if anchors:
-        return anchors
-    length = min(span_left[1] - span_left[0], span_right[1] - span_right[0])
-    steps = ((span_left[0] + step, span_right[0] + step) for step in range(length))
-    return [(left, right) for left, right in steps if keys[0][left] == keys[1][right]]
+    """Equal elements to cut at: as many as there are in order, where the sequences differ in few places; else those that occur just once
+    on each side; else those that kept their place."""
+    lefts, rights = (side[slice(*span)] for side, span in zip(keys, (span_left, span_right), strict=True))
+    common = find_common(lefts, rights)
+    if common is None:
+        places = _find_single(lefts), _find_single(rights)
+        once = [(place, places[1][key]) for key, place in places[0].items() if key in places[1]]
+        common = [once[place] for place in keep_rising([right for _, right in once])]
+    if not common:
+        common = [(place, place) for place in range(min(len(lefts), len(rights))) if lefts[place] == rights[place]]
+    return [(span_left[0] + left, span_right[0] + right) for left, right in common]
 
 
-def _find_single(keys: Sequence[Hashable], span: Pair) -> dict[Hashable, int]:
-    places: dict[Hashable, int] = {}
-    repeated: set[Hashable] = set()
-    for place in range(*span):
-        if keys[place] in places:
-            repeated.add(keys[place])
-        places[keys[place]] = place
-    return {key: place for key, place in places.items() if key not in repeated}
+def _find_single(keys: Sequence[Hashable]) -> dict[Hashable, int]:
+    """The places of elements that occur once, in order."""
+    counts = Counter(keys)
+    return {key: place for place, key in enumerate(keys) if counts[key] == 1}
+
+
+def find_common(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Pair] | None:
+    """A longest common subsequence as pairs of places; None where the sequences differ in too many places to look for it.
+
+    The time is that of reading both, times the number of differences. Source: E. W. Myers, An O(ND) difference algorithm, 1986.
+    """
+    furthest = {1: 0}
+    rounds: list[dict[int, int]] = []
+    for steps in range(min(len(left) + len(right), _MOST_DIFFERENCES) + 1):
+        rounds.append(dict(furthest))
+        for diagonal in range(-steps, steps + 1, 2):
+            down = diagonal == -steps or (diagonal != steps and furthest[diagonal - 1] < furthest[diagonal + 1])
+            row = furthest[diagonal + 1] if down else furthest[diagonal - 1] + 1
+            while row < len(left) and row - diagonal < len(right) and left[row] == right[row - diagonal]:
+                row += 1
+            furthest[diagonal] = row
+            if row >= len(left) and row - diagonal >= len(right):
+                return _trace_common(rounds, len(left), len(right))
+    return None
+
+
+def _trace_common(rounds: list[dict[int, int]], row: int, column: int) -> list[Pair]:
+    pairs: list[Pair] = []
+    for steps in range(len(rounds) - 1, -1, -1):
+        furthest, diagonal = rounds[steps], row - column
+        down = diagonal == -steps or (diagonal != steps and furthest[diagonal - 1] < furthest[diagonal + 1])
+        before = diagonal + 1 if down else diagonal - 1
+        start_row = furthest[before] if steps else 0
+        start_column = start_row - before if steps else 0
+        while row > start_row and column > start_column:
+            row, column = row - 1, column - 1
+            pairs.append((row, column))
+        row, column = start_row, start_column
+    return pairs[::-1]
 
 
 def fill_table(span_left: Pair, span_right: Pair, gain: Gain) -> list[Pair]:

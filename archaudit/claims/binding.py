@@ -65,13 +65,13 @@ def _read_binding(text: str, number: Number, where: str) -> dict[str, Any]:
     if expectation := _EXPECT.search(text):
         table |= {"expect": expectation[1].casefold(), "why": expectation[2].strip()}
         text = text[: expectation.start()]
-    about = _ABOUT.fullmatch(text.strip())
-    if about is None:
-        raise ConfigError(f"{where}: {text[:60]!r} is no binding", _FORM)
-    if re.match(r"[~<>≈]?[\d.]", about["metric"]):
+    if re.match(r"[~<>≈]?\s*[\d.]", text):
         raise ConfigError(
             f"{where}: {text[:60]!r} gives a figure as the evidence of a figure: a document cannot prove itself", "Name a metric. " + _FORM
         )
+    about = _ABOUT.fullmatch(text.strip())
+    if about is None:
+        raise ConfigError(f"{where}: {text[:60]!r} is no binding", _FORM)
     for key in ("metric", "unit", "model", "against"):
         if about[key]:
             table[key] = about[key]

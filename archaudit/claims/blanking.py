@@ -20,12 +20,13 @@ _TARGETS = re.compile(
     """,
     re.VERBOSE,
 )
-_INLINE_CODE = re.compile(r"(`++)([^`]*+)\1(?!`)")
+_QUOTE_MARKS = re.compile(r"^[\s>]*+")  # a quotation's marks, which are no "more than"
+_INLINE_CODE = re.compile(r"(?<!`)(`++)([^`]*+)\1(?!`)")
 
 
 def blank_prose(line: str) -> str:
     """A line of prose with only what states something left in it, as long as it was."""
-    line = _TARGETS.sub(_blank, line)
+    line = _TARGETS.sub(_blank, _QUOTE_MARKS.sub(_blank, line))
     return line if "`" not in line else _INLINE_CODE.sub(_keep_figures, line)
 
 

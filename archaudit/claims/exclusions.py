@@ -56,7 +56,7 @@ def is_no_claim(text: str, match: re.Match[str], place: str) -> bool:
         return True
     if _is_numbering(text, match, place):
         return True
-    if _LABEL_BEFORE.search(before) and not match["prefix"] and match["suffix"] is None and not re.match(r"[,_]\d", behind):
+    if match["suffix"] is None and not match["prefix"] and _LABEL_BEFORE.search(before):
         return True
     return _is_date_or_version(text, match, before, behind)
 

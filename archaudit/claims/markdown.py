@@ -14,10 +14,14 @@ from archaudit.claims.blanking import blank_long_comments, blank_prose
 from archaudit.claims.commentary import PLAIN, keep_commentary
 from archaudit.claims.numbers import find_numbers
 from archaudit.claims.records import Document, Number, Place, Run
+from archaudit.errors import InputError
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
+_MOST_LINES = 100_000
+MOST_NUMBERS = 20_000  # rows of digits; a long paper has some thousands, and each costs a look at what stands around it
+_DIGITS = re.compile(r"\d+")
 _FENCE = re.compile(r"^[\s>*+\d.-]*(?:`{3,}|~{3,})")
 _HEADING_MARKS = re.compile(r"^\s*#{1,6}\s+|\s+#+\s*$|[*_`]+")
 
@@ -47,17 +51,18 @@ class Markdown:
         ]
 
     def _make_run(self, number: int, text: str, place: Place) -> Run:
-        position = bisect_right([line for line, _ in self.headings], number)
+        position = bisect_right(self.headings, number, key=lambda heading: heading[0])
         section = self.headings[position - 1][1] if position else ""
         return Run(text=text, whole=self.lines[number], place=place, section=section, line=number + 1, column=1, block=self.blocks[number])
 
     def list_prose(self) -> list[str]:
-        """The lines with code blanked but comments kept: where bindings are looked for."""
-        return ["" if place in ("code", "comment", "output") else line for place, line in zip(self.places, self.lines, strict=True)]
+        """The lines without code, in which every HTML comment ends where it began: where bindings are looked for."""
+        return blank_long_comments(
+            ["" if place in ("comment", "output") else line for place, line in zip(self.places, self.kept, strict=True)]
+        )
 
     def _blank_prose(self) -> list[str]:
-        prose = [text if place not in ("comment", "output") else "" for text, place in zip(self.kept, self.places, strict=True)]
-        blanked = blank_long_comments(prose)
+        blanked = self.list_prose()
         return [
             blank_prose(blanked[number]) if place not in ("comment", "output") else self.kept[number]
             for number, place in enumerate(self.places)
@@ -113,10 +118,20 @@ def _parse_blocks(text: str) -> list[Token]:
     return parser.parse(text)
 
 
+def _expect_fewer(name: str, number: int, most: int, what: str) -> None:
+    if number > most:
+        raise InputError(f"{name}: has more than {most:,} {what}: that is data, not a document", "Name the part that states claims.")
+
+
 def read_document(text: str, name: str) -> Document:
-    """The runs, numbers and bindings of a Markdown document. `name` is what messages call it; ConfigError for a faulty binding."""
+    """The runs, numbers and bindings of a Markdown document, which messages call `name`.
+
+    Raises ConfigError for a faulty binding, InputError for a document of more numbers than anyone states.
+    """
+    _expect_fewer(name, text.count("\n"), _MOST_LINES, "lines")
     markdown = Markdown(text)
-    runs = markdown.list_runs()
+    runs, code_runs = markdown.list_runs(), markdown.list_code_runs()
+    _expect_fewer(name, sum(len(_DIGITS.findall(run.text)) for run in (*runs, *code_runs)), MOST_NUMBERS, "numbers")
     numbers: list[Number] = [number for run in runs for number in find_numbers(run)]
     return Document(
         name=name,
@@ -124,5 +139,5 @@ def read_document(text: str, name: str) -> Document:
         runs=tuple(runs),
         numbers=tuple(numbers),
         bindings=tuple(find_bindings(markdown.list_prose(), numbers, name)),
-        code_numbers=tuple(number for run in markdown.list_code_runs() for number in find_numbers(run)),
+        code_numbers=tuple(number for run in code_runs for number in find_numbers(run)),
     )

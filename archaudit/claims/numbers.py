@@ -16,7 +16,7 @@ from archaudit.claims.records import Number, Run
 
 _FIGURE = re.compile(
     r"""
-    (?P<prefix>(?:(?:<=|>=|[<>≤≥≈]|(?<!~)~(?!~)|\b(?:about|around|approximately|roughly|nearly|almost|ca\.|under|below|less\ than
+    (?P<prefix>(?:(?:<=|>=|[<≤≥≈]|(?<![-=])>|(?<!~)~(?!~)|\b(?:about|around|approximately|roughly|nearly|almost|ca\.|under|below|less\ than
         |fewer\ than|at\ most|up\ to|above|more\ than|at\ least))[ \u00a0]?){1,2}+)?+
     (?P<sign>(?<![\w)\]])[-+−](?=[\d.]))?+
     (?P<digits>(?:\d{1,3}(?:[,_]\d{3})++(?![\d]) | \d++)(?:\.\d++)?+(?:[eE][-+]?\d++(?!\w))?+ | \.\d++)

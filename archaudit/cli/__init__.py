@@ -19,6 +19,7 @@ from archaudit.errors import ArchauditError
 COMMANDS = {
     "compare": ("compare_command", "What changed between two models, what it cost, and whether budgets and claims hold."),
     "profile": ("profile_command", "One model, layer by layer: parameters, FLOPs, memory."),
+    "report": ("report_command", "A saved report, rendered again."),
     "check": ("check_command", "Judge every budget of the config, against baselines where they ask for it."),
     "claims": ("claims_command", "Is what a document says true? Judge its numbers, draft what they are about, put them right."),
     "baseline": ("baseline_command", "Write or update the saved profiles that budgets compare with."),
@@ -77,9 +78,9 @@ def run() -> None:
         error.show()
         status = error.exit_code
     except ArchauditError as error:
-        click.echo(f"archaudit: {_printable(error.message)}", err=True)
+        click.echo(f"archaudit: {printable(error.message)}", err=True)
         if error.hint:
-            click.echo(_printable(error.hint), err=True)
+            click.echo(printable(error.hint), err=True)
         status = EXIT_UNJUDGED
     except BrokenPipeError:  # the reader of a pipe went away, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,6 +88,6 @@ def run() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names from models and files may hold control characters; a terminal must not obey them."""
     return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)

@@ -82,6 +82,8 @@ def asked_options(
     isolation: bool,
     timeout_s: float,
     latency: str = "off",
+    symbolic: bool = False,
+    equivalent: bool = False,
 ) -> Iterator[Options]:
     """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
     from archaudit.config import find_config, load_config
@@ -96,6 +98,8 @@ def asked_options(
             inputs=inputs,
             baselines=baselines,
             witnesses=witnesses,
+            symbolic=symbolic,
+            equivalent=equivalent,
             latency="cpu" if latency == "cpu" else "off",
             workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s),
             notify=notify,

@@ -30,6 +30,8 @@ def explain_change(before: Sequence[ModuleRecord], after: Sequence[ModuleRecord]
     factors = _read_factors(before), _read_factors(after)
     if factors[0] is None or factors[1] is None or factors[0].keys() != factors[1].keys():
         return (Cause(text=_describe_whole(before, after), delta=delta),)
+    if len(_list_kernel(factors[0])) != len(_list_kernel(factors[1])):
+        return (Cause(text=_describe_whole(before, after), delta=delta),)
     changed = [name for name in factors[0] if factors[0][name] != factors[1][name]]
     shares = _share_out(factors[0], factors[1], changed, _count)
     counted = _count(factors[1]) - _count(factors[0])
@@ -75,7 +77,7 @@ def _read_factors(records: Sequence[ModuleRecord]) -> _Factors | None:
     first, second = _read_layer(records[0]), _read_layer(records[1])
     if len(records) != 2 or first is None or second is None or "form" not in first or "form" not in second:
         return None
-    if first["form"] != "depthwise" or second["form"] != "dense" or first["outputs"] != second["inputs"] or prod(_shape(second)) != 1:
+    if first["form"] != "depthwise" or second["form"] != "dense" or first["outputs"] != second["inputs"] or prod(_list_kernel(second)) != 1:
         return None
     bias = (True, second["bias"]) if first["bias"] else second["bias"]
     return {**first, "form": "separable", "outputs": second["outputs"], "bias": bias}
@@ -103,7 +105,7 @@ def _count(factors: _Factors) -> Fraction:
     if "features" in factors:
         return Fraction(_int(factors["features"]) * _int(factors["vectors"]))
     inputs, outputs, form, bias = _int(factors["inputs"]), _int(factors["outputs"]), factors["form"], factors["bias"]
-    size = prod(_shape(factors))
+    size = prod(_list_kernel(factors))
     first, last = bias if isinstance(bias, tuple) else (False, bias)
     if form == "separable":
         return Fraction(inputs * size + inputs * outputs + first * inputs + last * outputs)
@@ -116,8 +118,8 @@ def _int(value: object) -> int:
     return value
 
 
-def _shape(factors: Mapping[str, object]) -> Shape:
-    kernel = factors["kernel"]
+def _list_kernel(factors: Mapping[str, object]) -> Shape:
+    kernel = factors.get("kernel", ())
     assert isinstance(kernel, tuple)
     return kernel
 
@@ -140,12 +142,12 @@ def _describe(name: str, before: _Factors, after: _Factors) -> str:
 def _describe_form(factors: _Factors) -> str:
     kernel, form = _describe_kernel(factors), factors["form"]
     if form == "separable":
-        return f"depthwise {kernel} + pointwise {'x'.join('1' for _ in _shape(factors))}"
+        return f"depthwise {kernel} + pointwise {'x'.join('1' for _ in _list_kernel(factors))}"
     return f"{kernel} {form}".strip() if isinstance(form, str) else f"{kernel} in {form} groups".strip()
 
 
 def _describe_kernel(factors: _Factors) -> str:
-    return "x".join(map(str, _shape(factors)))
+    return "x".join(map(str, _list_kernel(factors)))
 
 
 def _describe_bias(factors: _Factors) -> str:

@@ -15,16 +15,21 @@ from archaudit.schema import Match, ModuleRecord, Profile
 def find_rewired(before: Profile, after: Profile, matches: tuple[Match, ...]) -> set[str]:
     """The paths after of matched modules that ran on both sides and read from other modules now.
 
-    Containers whose children ran are left out: what enters them is told of the child that reads it.
+    Of a container and what is in it, only the inner ones: what enters a container is told of the child that reads it.
     """
     pairs = {match.before_path: match.after_path for match in matches if match.before_path is not None and match.after_path is not None}
     sources_before = _Sources(before, pairs)
     sources_after = _Sources(after, {path: path for path in pairs.values()})
-    rewired = set()
-    for one, other in pairs.items():
-        if sources_before.is_read(one) and sources_after.is_read(other) and not _agree(sources_before.find(one), sources_after.find(other)):
-            rewired.add(other)
-    return rewired
+    rewired = {
+        other
+        for one, other in pairs.items()
+        if sources_before.ran(one) and sources_after.ran(other) and not _agree(sources_before.find(one), sources_after.find(other))
+    }
+    outer: set[str] = set()
+    for path in rewired:
+        while path and (path := path.rpartition(".")[0]) not in outer:
+            outer.add(path)
+    return rewired - outer
 
 
 def _agree(before: _Found, after: _Found) -> bool:
@@ -45,12 +50,11 @@ class _Sources:
     def __init__(self, profile: Profile, names: Mapping[str, str]) -> None:
         self._modules: dict[str, ModuleRecord] = {module.path: module for module in profile.modules}
         self._names = names
-        self._outer = {module.path.rpartition(".")[0] for module in profile.modules if module.calls and module.path}
         self._seen_through: dict[str, frozenset[str]] = {}
 
-    def is_read(self, path: str) -> bool:
-        """Whether the module itself reads what is fed to it: it ran, and no child of it did."""
-        return bool(self._modules[path].calls) and path not in self._outer
+    def ran(self, path: str) -> bool:
+        """Whether the module was called."""
+        return bool(self._modules[path].calls)
 
     def find(self, path: str) -> _Found:
         """The matched modules whose output the module reads, at once or through others."""

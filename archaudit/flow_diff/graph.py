@@ -1,4 +1,4 @@
-"""One side's forward graph, seen from as far away as people talk about it: modules with all that runs inside them, and what runs between."""
+"""One side's forward graph as people talk about it: modules with all that runs inside them, and what runs between."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from archaudit.schema import FlowNode, Profile, Shape
 
 Kind = Literal["module", "operator", "input", "output"]
 OUTPUT = "output"
+# Of more modules than this that became one, the first and the last are named.
+_MOST_NAMED = 3
 _ROOT = "model"  # what a model that is a single layer is called
 
 
@@ -50,6 +52,24 @@ class FlowGraph:
     parts: dict[str, Part] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     holders: dict[str, str] = field(default_factory=dict)
+
+    def contract(self, labels: list[str]) -> str:
+        """Makes one part of several, in place of the first; its label."""
+        names = labels if len(labels) <= _MOST_NAMED else [labels[0], "…", labels[-1]]
+        name = " + ".join(names)
+        last = self.parts[labels[-1]]
+        merged = Part("module", name, None, last.given)
+        self.parts = {
+            name if label == labels[0] else label: merged if label == labels[0] else part
+            for label, part in self.parts.items()
+            if label == labels[0] or label not in labels
+        }
+        for edge in self.edges:
+            edge.source = name if edge.source in labels else edge.source
+            edge.target = name if edge.target in labels else edge.target
+        self.edges = [edge for edge in self.edges if edge.source != edge.target]
+        self.holders = {path: name if label in labels else label for path, label in self.holders.items()}
+        return name
 
 
 def build_graph(profile: Profile, depth: int | None = None) -> FlowGraph:

@@ -14,7 +14,11 @@ _MOST_COMPARED = 200
 
 def pair_parts(before: FlowGraph, after: FlowGraph, matches: Iterable[Match]) -> dict[str, str]:
     """Labels before to labels after, one to one."""
-    pairs = _pair_modules(before, after, matches)
+    both = [(match.before_path, match.after_path) for match in matches]
+    found = [(one, other) for one, other in both if one is not None and other is not None]
+    pairs = _contract(before, after, found)
+    pairs |= {other: one for one, other in _contract(after, before, [(other, one) for one, other in found]).items()}
+    pairs |= _pair_modules(before, after, found)
     pairs |= {label: label for label, part in before.parts.items() if part.kind in ("input", "output") and label in after.parts}
     inputs = [[label for label, part in side.parts.items() if part.kind == "input"] for side in (before, after)]
     if not any(label in pairs for label in inputs[0]):
@@ -22,9 +26,25 @@ def pair_parts(before: FlowGraph, after: FlowGraph, matches: Iterable[Match]) ->
     return pairs | _pair_operators(before, after, pairs)
 
 
-def _pair_modules(before: FlowGraph, after: FlowGraph, matches: Iterable[Match]) -> dict[str, str]:
-    both = [(match.before_path, match.after_path) for match in matches]
-    found = [(one, other) for one, other in both if one is not None and other is not None]
+def _contract(one: FlowGraph, other: FlowGraph, matches: list[tuple[str, str]]) -> dict[str, str]:
+    """Makes one part of parts that all went into one part of the other side (a Sequential put around them), which is new as a whole."""
+    parts = {part.path: label for label, part in one.parts.items() if part.path is not None}
+    wholes = {part.path: label for label, part in other.parts.items() if part.path is not None}
+    kept = {wholes[target] for path, target in matches if path in parts and target in wholes}
+    homes: defaultdict[str, list[str]] = defaultdict(list)
+    for path, target in matches:
+        home = other.holders.get(target, "")
+        if path in parts and target not in wholes and home in other.parts and home not in kept:
+            homes[home].append(parts[path])
+    order = {label: place for place, label in enumerate(one.parts)}
+    return {
+        one.contract(sorted(labels, key=order.__getitem__)): home
+        for home, labels in homes.items()
+        if len(labels) > 1 and len(labels) < len(parts)
+    }
+
+
+def _pair_modules(before: FlowGraph, after: FlowGraph, found: list[tuple[str, str]]) -> dict[str, str]:
     partners = dict(found)
     pairs: dict[str, str] = {}
     for label, part in before.parts.items():

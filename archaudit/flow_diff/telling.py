@@ -84,7 +84,8 @@ class _Teller:
         return told
 
     def _tell_rewiring(self, part: FlowPart) -> list[str]:
-        assert part.before is not None and part.after is not None
+        assert part.before is not None
+        assert part.after is not None
         before, after = self.reads[0].get(part.before, []), self.reads[1].get(part.after, [])
         known = {self.renamed.get(source) for source in before}
         gained = [source for source in dict.fromkeys(after) if source not in known]
@@ -155,4 +156,4 @@ def _join(names: list[str]) -> str:
 
 
 def _times(count: int) -> str:
-    return {0: "not at all", 1: "once"}.get(count, f"{count} times")
+    return {0: "not at all", 1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -27,7 +27,8 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     model_class = _find_class(transformers, content, reference)
     # a key-value cache costs nothing in one pass over the whole sequence, but cannot be made without values
     configuration = _make_configuration(transformers, {**content, "use_cache": False}, reference)
-    assumptions: tuple[str, ...] = ("one pass over the whole sequence, without a key-value cache",)
+    reads_images = getattr(model_class, "main_input_name", "") == "pixel_values"
+    assumptions = () if reads_images else ("one pass over the whole sequence, without a key-value cache",)
     if not inputs:
         inputs, assumption = _choose_inputs(configuration, model_class, reference)
         assumptions = (assumption, *assumptions)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from archaudit.align import align
+from archaudit.checkpoint import map_checkpoint
+from archaudit.definitions import diff_classes, diff_initialisation
 from archaudit.diff import diff
 from archaudit.errors import ConfigError
+from archaudit.flow_diff import diff_flow
 from archaudit.judge import conclude, judge
 from archaudit.pipeline.checks import (
     Judgement,
@@ -22,6 +25,7 @@ from archaudit.pipeline.checks import (
     read_baselines,
 )
 from archaudit.pipeline.measuring import Options, explain_target, measure_targets
+from archaudit.pipeline.proving import prove_equivalence
 from archaudit.pipeline.targets import Target, read_profile, resolve
 from archaudit.schema import Explanation, Profile, Report
 
@@ -69,7 +73,9 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     keys = targets[0].key, targets[1].key
     configs = list_configs(targets, options.config)
     checks = list_applying(configs, keys)
-    difference = diff(before, after, align(before, after, list_pins(configs, targets)), list_sections(configs, targets))
+    matches = align(before, after, list_pins(configs, targets))
+    difference = diff(before, after, matches, list_sections(configs, targets))
+    classes_added, classes_removed = diff_classes(before, after)
     verdicts = judge(checks, {keys[0]: before, keys[1]: after}, read_baselines(checks, options), {keys[1]: before})
     return Report(
         before=before,
@@ -80,6 +86,12 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
         groups=difference.groups,
         checks=verdicts,
         outcome=conclude(verdicts),
+        flow=diff_flow(before, after, matches),
+        initialisation=diff_initialisation(before, after, matches),
+        classes_added=classes_added,
+        classes_removed=classes_removed,
+        checkpoint=map_checkpoint(before, after, matches),
+        equivalence=prove_equivalence(targets, profiles, matches, options) if options.equivalent else None,
     )
 
 

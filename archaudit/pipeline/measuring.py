@@ -23,13 +23,16 @@ _PASSES, _MODULE_PASSES, _WARMUP = 9, 3, 2
 class Options(Record, frozen=True, kw_only=True):
     """What a command was asked besides its references.
 
-    `inputs` are texts as typed; `latency` says on what to time (`off`: not at all); `notify` is told what is being done.
+    `inputs` are texts as typed; `latency` says on what to time (`off`: not at all); `symbolic` whether shapes are to be
+    told in terms of the input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done.
     """
 
     config: Config | None = None
     inputs: tuple[str, ...] = ()
     baselines: Path | None = None
     witnesses: bool = True
+    symbolic: bool = True
+    equivalent: bool = False
     latency: Literal["off", "cpu"] = "off"
     workers: WorkerOptions = WorkerOptions()
     notify: Callable[[str], None] = lambda stage: None
@@ -62,19 +65,19 @@ def explain_target(target: Target, path: str, options: Options) -> Explanation:
     preload = tuple(dict.fromkeys((*options.workers.preload, *target.preload)))
     with start_workers([target.name], msgspec.structs.replace(options.workers, preload=preload), options.notify) as (worker,):
         worker.send(load_request(target, options))
-        _expect(worker, Loaded)
+        expect(worker, Loaded)
         worker.send(Explain(path))
-        return _expect(worker, Explained).explanation
+        return expect(worker, Explained).explanation
 
 
 def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: Options) -> list[Profile]:
     for target, worker in zip(targets, workers, strict=True):
         worker.send(load_request(target, options))
     for worker in workers:
-        _expect(worker, Loaded)
+        expect(worker, Loaded)
     for worker in workers:
-        worker.send(Measure(witnesses=options.witnesses))
-    profiles = [_expect(worker, Measured).profile for worker in workers]
+        worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic))
+    profiles = [expect(worker, Measured).profile for worker in workers]
     if options.latency == "off":
         return profiles
     # one side after the other: two at once would time each other
@@ -85,9 +88,9 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
 
 def _time(worker: Worker, device: str) -> Latency:
     worker.send(TimeBlock(device=device, repeats=_PASSES, warmup=_WARMUP))
-    passes = _expect(worker, Timed)
+    passes = expect(worker, Timed)
     worker.send(TimeBlock(device=device, repeats=_MODULE_PASSES, warmup=1, per_module=True))
-    modules = _expect(worker, Timed)
+    modules = expect(worker, Timed)
     return Latency(
         device=passes.device,
         method="wall time of eager forward passes in inference mode; modules timed in separate passes",
@@ -98,7 +101,8 @@ def _time(worker: Worker, device: str) -> Latency:
     )
 
 
-def _expect(worker: Worker, kind: type[T]) -> T:
+def expect(worker: Worker, kind: type[T]) -> T:
+    """The reply, which is to be of this kind. Raises what the worker met."""
     reply = worker.receive()
     if not isinstance(reply, kind):
         raise WorkerError(f"the worker answered {type(reply).__name__} where {kind.__name__} was due")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from archaudit.schema import Outcome, Profile, Report, Verdict, encode
 
-__all__ = ["EXTENSIONS", "FORMATS", "PROFILE_FORMATS", "render_profile_text", "render_text", "render_verdicts_text"]
+__all__ = ["EXTENSIONS", "FORMATS", "PROFILE_FORMATS", "render_profile_text", "render_text", "render_verdicts_text", "summary_html"]
 
 # As wide as all columns of an ordinary model need.
 DEFAULT_WIDTH = 120
@@ -31,6 +31,13 @@ def render_verdicts_text(verdicts: Sequence[Verdict], outcome: Outcome, width: i
     from archaudit.render.terminal import paint_verdicts
 
     return paint_verdicts(verdicts, outcome, width, color)
+
+
+def summary_html(report: Report) -> str:
+    """A report as a notebook shows it: the verdict and the totals, everything else folded. HTML without style or script."""
+    from archaudit.render.templating import render_summary
+
+    return render_summary(report)
 
 
 def _write_json(record: Report | Profile) -> str:

@@ -14,7 +14,16 @@ ELLIPSIS = "…"
 ROOT = "(root)"
 
 # Each outcome and finding has a symbol besides its colour, so that neither carries the meaning alone.
-SYMBOLS = {"passed": "✓", "failed": "✗", "inconclusive": "?", "true": "✓", "false": "✗", "unbound": "?"}
+SYMBOLS = {
+    "passed": "✓",
+    "failed": "✗",
+    "inconclusive": "?",
+    "true": "✓",
+    "false": "✗",
+    "other reading": "≈",
+    "unbound": "?",
+    "exempt": "·",
+}
 
 # Controls, invisible and direction-changing characters, surrogates, private use, line and paragraph separators: nothing that a reader
 # could not see, and nothing that a terminal or a bidirectional layout would obey.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
+from archaudit.render.formatting import SYMBOLS, count
 from archaudit.render.layout import TextColumn, choose_columns, lay_out, shorten, wrap
 from archaudit.render.tables import lay_checks, lay_claims, lay_layers, lay_metrics, lay_sections, lay_totals
 from archaudit.render.view import ProfileView, ReportView
+from archaudit.render.view.pictures import Flow
 from archaudit.render.view.records import (
     CheckRow,
     ClaimRow,
@@ -24,6 +27,8 @@ from archaudit.render.view.records import (
 
 # Longer lines of prose are hard to follow, however wide the terminal.
 _WIDEST_TEXT = 120
+# Of more claims than this those that are true are counted only.
+_MOST_CLAIMS = 12
 
 
 class Line(NamedTuple):
@@ -38,9 +43,11 @@ def write_report(view: ReportView, width: int) -> Iterator[Line]:
     yield from _write_headline(view.headline, width)
     yield from _write_metrics(view.metrics, width)
     yield from _write_sections(view.sections, width)
-    yield from _write_layers(view.layers, width)
-    yield from _write_checks(view.checks, width)
     yield from _write_claims(view.claims, width)
+    yield from _write_layers(view.layers, width)
+    yield from _write_flow(view.flow, width)
+    yield from _write_titled("Also", (f"{row.kind}: {row.text}" for row in view.also), width)
+    yield from _write_checks(view.checks, width)
     yield from _write_footing(view.footing, width)
     yield Line()
     yield from _write_conclusion(view.headline.conclusion, width)
@@ -107,8 +114,28 @@ def _write_layers(table: LayerTable, width: int) -> Iterator[Line]:
             continue
         yield Line(line, row.kind)
         if row.note:
-            yield Line(shorten(f"    {row.note}", min(width, _WIDEST_TEXT)), "dim")
+            yield from _write_text(f"    {row.note}", width, "dim")
     yield from _write_text(table.caption, width, "dim")
+
+
+def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
+    """What changed of the forward pass, in sentences, and as a diff where steps that are as before are counted only."""
+    if not flow.lines and not flow.sentences:
+        return
+    yield Line()
+    yield Line(shorten(f"Forward pass: {flow.summary}" if flow.summary else "Forward pass", width), "heading")
+    for sentence in flow.sentences:
+        yield from _write_text(sentence, width, hanging="  ")
+    for kind, group in groupby(flow.lines, key=lambda line: line.kind):
+        lines = list(group)
+        if not kind:
+            yield Line(shorten(f"  … {count(len(lines), 'step')} as before", width), "dim")
+            continue
+        for line in lines:
+            if line.before:
+                yield Line(shorten(f"- {line.before}", width), "removed" if kind != "moved" else "changed")
+            if line.after:
+                yield Line(shorten(f"+ {line.after}", width), "added" if kind != "moved" else "changed")
 
 
 def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
@@ -123,9 +150,16 @@ def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
 def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
     if not rows:
         return
-    yield from _write_table("Claims", lay_claims(rows), [row.finding for row in rows], width)
+    notable = [row for row in rows if not row.is_plain]
+    shown = rows if len(rows) <= _MOST_CLAIMS else notable
+    if shown:
+        yield from _write_table("Claims", lay_claims(shown), [row.finding for row in shown], width)
+    else:
+        yield from (Line(), Line("Claims", "heading"))
+    if len(shown) < len(rows):
+        yield Line(f"{SYMBOLS['true']} {count(len(rows) - len(shown), 'claim')} {'' if not shown else 'more '}true", "true")
     for row in rows:
-        if row.finding != "true" or row.outcome != "passed":
+        if not row.is_plain:
             yield from _write_text(f"{row.symbol} {row.figure} ({row.source}): {row.reason}", width, row.finding, "  ")
 
 

@@ -9,12 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from archaudit.render.diagram import NO_PROGRAM, place_diagram
+from archaudit.render.layout import shorten
+from archaudit.render.markdown import cut_markdown, mark_part, mark_row, split_parts
+from archaudit.render.mermaid import write_mermaid
 from archaudit.render.view import view_profile, view_report
+from archaudit.render.view.pictures import Diagram, Flow
+from archaudit.render.view.records import LayerTable
 from archaudit.schema import Profile, Report
 
 # What Markdown, HTML or GitHub would act upon: emphasis, code, links, tables, strikethrough, formulas, tags, references, mentions and
@@ -24,17 +32,36 @@ _MARKDOWN_SPECIAL = re.compile(r"[&<>|`\\*\[\]~#$@]|(?<![A-Za-z0-9])_|_(?![A-Za-
 _AS_ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "\\": "&#92;"}
 # An empty comment keeps apart what would be recognised together, and shows nothing.
 _AS_SPLIT = {"@": "@<!-- -->", ".": ".<!-- -->", "": "<!-- -->"}
+# Numbers beyond this lose digits in a browser; they go there as texts.
+_LARGEST_EXACT = 2**53
+# What would end a script, or a line of one, in the middle of a text.
+_JSON_SPECIAL = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+# Pixels of a character in an icicle, and what a cell needs besides.
+_CELL_CHARACTER, _CELL_MARGIN = 6.7, 8
+# A notebook keeps every output in its file.
+_MOST_NOTEBOOK_ROWS = 300
+# Marks the page before it is drawn, so that what folds is not drawn open first.
+_START = 'document.documentElement.classList.add("js")'
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
 def render_report(template: str, report: Report) -> str:
     """A report in the format that the template's name says."""
-    return _load_environment(template).get_template(template).render(view=view_report(report))
+    return _finish(template, _load_environment(template).get_template(template).render(view=view_report(report)))
 
 
 def render_profile(template: str, profile: Profile) -> str:
     """A profile in the format that the template's name says."""
-    return _load_environment(template).get_template(template).render(view=view_profile(profile))
+    return _finish(template, _load_environment(template).get_template(template).render(view=view_profile(profile)))
+
+
+def _finish(template: str, text: str) -> str:
+    return cut_markdown(split_parts(text)) if template.endswith(".md.j2") else text
+
+
+def render_summary(report: Report) -> str:
+    """A report as a piece of HTML for a page of somebody else's: no style, no script, nothing that reaches beyond it."""
+    return _load_environment("notebook.html.j2").get_template("notebook.html.j2").render(view=view_report(report))
 
 
 def escape_markdown(value: object) -> Markup:
@@ -49,6 +76,56 @@ def _escape_special(found: re.Match[str]) -> str:
     return _AS_ENTITY.get(special) or _AS_SPLIT.get(special) or f"\\{special}"
 
 
+def _mark_part(name: str, importance: int) -> Markup:
+    return Markup(mark_part(name, importance))  # our own words
+
+
+def _mark_row(weight: float) -> Markup:
+    return Markup(mark_row(weight))
+
+
+def _draw_mermaid(diagrams: Sequence[Diagram]) -> Markup:
+    return Markup(write_mermaid(diagrams))  # escaped label by label
+
+
+def _write_steps(flow: Flow) -> Markup:
+    """The forward passes as a diff, which GitHub colours; the fence is longer than any that a name could bring."""
+    lines = []
+    for line in flow.lines:
+        if line.kind in ("", "moved") and line.before == line.after:
+            lines.append(f"  {line.before}")
+            continue
+        sides = [f"{mark} {text}" for mark, text in (("-", line.before), ("+", line.after)) if text]
+        lines += sides if line.kind else [f"  {line.after or line.before}"]
+    text = "\n".join(lines)
+    fence = "~" * max(3, 1 + max((len(run) for run in re.findall("~+", text)), default=0))
+    return Markup(f"{fence}diff\n{text}\n{fence}")
+
+
+def _pack_numbers(layers: LayerTable) -> Markup:
+    """The numbers of the layer table for its script: depth, whether it gathers, params, FLOPs and (where not four each) param bytes."""
+    return write_json([_pack_row(row.depth, row.gathers, row.numbers) for row in layers.tree])
+
+
+def _pack_row(depth: int, gathers: bool, numbers: tuple[int | None, ...]) -> list[int | str | None]:
+    params, sizes, flops = numbers[0:2], numbers[2:4], numbers[4:6]
+    plain = all(size is None or count is None or size == 4 * count for count, size in zip(params, sizes, strict=True))
+    row = [depth, int(gathers), *params, *flops, *(() if plain else sizes)]
+    return [str(each) if each is not None and each > _LARGEST_EXACT else each for each in row]
+
+
+def write_json(value: object) -> Markup:
+    """JSON that can stand in a script element: nothing in it ends the element."""
+    text = msgspec.json.encode(value).decode()
+    return Markup(re.sub("[<>&\u2028\u2029]", lambda found: _JSON_SPECIAL[found[0]], text))
+
+
+def _fit_cell(text: str, width: float) -> str:
+    """As much of a text as fits into so many pixels; nothing where that says nothing."""
+    room = int((width - _CELL_MARGIN) / _CELL_CHARACTER)
+    return shorten(text, room) if room >= 3 else ""
+
+
 @lru_cache(maxsize=2)
 def _load_environment(template: str) -> Environment:
     environment = Environment(
@@ -59,7 +136,19 @@ def _load_environment(template: str) -> Environment:
         lstrip_blocks=True,
         finalize=escape_markdown if template.endswith(".md.j2") else None,
     )
-    style = environment.get_template("style.css").render() if template.endswith(".html.j2") else ""
-    environment.globals["style"] = Markup(style)  # our own file
-    environment.globals["style_hash"] = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    if template.endswith(".html.j2"):
+        _add_page_parts(environment)
+    else:
+        environment.globals |= {"part": _mark_part, "mark": _mark_row, "mermaid": _draw_mermaid, "steps": _write_steps}
     return environment
+
+
+def _add_page_parts(environment: Environment) -> None:
+    """What pages need: our own style and scripts, with the hashes that the page's policy allows them by, and functions."""
+    assert environment.loader is not None
+    style, script = (environment.loader.get_source(environment, name)[0] for name in ("style.css", "page.js"))
+    for name, text in (("style", style), ("script", script), ("start", _START)):
+        environment.globals[name] = Markup(text)
+        environment.globals[f"{name}_hash"] = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    environment.globals |= {"place": place_diagram, "no_program": NO_PROGRAM, "fit": _fit_cell, "pack": _pack_numbers, "contents": True}
+    environment.globals["most_rows"] = _MOST_NOTEBOOK_ROWS

@@ -8,12 +8,31 @@ debugging, and on platforms that cannot fork.
 from __future__ import annotations
 
 from archaudit.worker.client import Worker, WorkerOptions, start_workers
-from archaudit.worker.messages import Explain, Explained, Failed, Load, Loaded, Measure, Measured, Quit, TimeBlock, Timed
+from archaudit.worker.messages import (
+    Exhibit,
+    Exhibited,
+    Explain,
+    Explained,
+    Failed,
+    Imitate,
+    Imitated,
+    Load,
+    Loaded,
+    Measure,
+    Measured,
+    Quit,
+    TimeBlock,
+    Timed,
+)
 
 __all__ = [
+    "Exhibit",
+    "Exhibited",
     "Explain",
     "Explained",
     "Failed",
+    "Imitate",
+    "Imitated",
     "Load",
     "Loaded",
     "Measure",

@@ -1,6 +1,7 @@
 """The protocol between a parent and its workers: JSON messages, each preceded by its length in eight bytes.
 
-Load, then Measure, Explain and TimeBlock as often as wanted, then Quit. Each request has one reply of the matching type, or Failed.
+Load, then Measure, Explain, TimeBlock, Exhibit and Imitate as often as wanted, then Quit. Each request has one reply of the matching
+type, or Failed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 
 from archaudit import errors
 from archaudit.errors import ArchauditError, WorkerError
-from archaudit.schema import Explanation, InputSpec, Profile
+from archaudit.schema import Equivalence, Explanation, InputSpec, Profile
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
@@ -27,9 +28,11 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
-    """Profile the loaded model; `witnesses` says whether torchinfo and fvcore are asked too."""
+    """Profile the loaded model; `witnesses` says whether torchinfo and fvcore are asked too, `symbolic` whether shapes are to be told in
+    terms of the input."""
 
     witnesses: bool = True
+    symbolic: bool = False
 
 
 class Explain(msgspec.Struct, frozen=True, tag="explain"):
@@ -47,6 +50,27 @@ class TimeBlock(msgspec.Struct, frozen=True, tag="time"):
     warmup: int = 2
     threads: int | None = None
     per_module: bool = False
+
+
+class Exhibit(msgspec.Struct, frozen=True, tag="exhibit"):
+    """Run the loaded model for real in `dtype`, with seeded weights on random inputs, and write weights, inputs and outputs to the file
+    `path`; what `modules` give, too."""
+
+    path: str
+    dtype: str
+    modules: tuple[str, ...] = ()
+
+
+class Imitate(msgspec.Struct, frozen=True, tag="imitate"):
+    """Run the loaded model for real with the weights and inputs that another worker wrote to `path`, and compare what it gives.
+
+    `names` are the model's tensors to those of the other model, `modules` its modules to those of the other.
+    """
+
+    path: str
+    dtype: str
+    names: dict[str, str]
+    modules: dict[str, str]
 
 
 class Quit(msgspec.Struct, frozen=True, tag="quit"):
@@ -80,6 +104,16 @@ class Timed(msgspec.Struct, frozen=True, tag="timed"):
     modules_s: dict[str, tuple[float, ...]] = {}
 
 
+class Exhibited(msgspec.Struct, frozen=True, tag="exhibited"):
+    """The file was written."""
+
+
+class Imitated(msgspec.Struct, frozen=True, tag="imitated"):
+    """What the comparison came to."""
+
+    equivalence: Equivalence
+
+
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """What is being done now, for a person."""
 
@@ -99,8 +133,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
         return (kind if isinstance(kind, type) and issubclass(kind, ArchauditError) else WorkerError)(self.message, self.hint)
 
 
-Request = Load | Measure | Explain | TimeBlock | Quit
-Reply = Loaded | Measured | Explained | Timed | Progress | Failed
+Request = Load | Measure | Explain | TimeBlock | Exhibit | Imitate | Quit
+Reply = Loaded | Measured | Explained | Timed | Exhibited | Imitated | Progress | Failed
 
 _LENGTH = struct.Struct("!Q")
 _decode_request = msgspec.json.Decoder(Request).decode

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from archaudit.worker.messages import Failed, Quit, receive_request, send
 from archaudit.worker.session import Session
@@ -61,7 +62,8 @@ def main(arguments: list[str]) -> None:
     while children:
         child, status = os.wait()
         number = children.pop(child)
-        os.write(order["status"], f"{number} {os.waitstatus_to_exitcode(status)}\n".encode())
+        with suppress(BrokenPipeError):  # the parent is gone: nobody is left to tell
+            os.write(order["status"], f"{number} {os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 

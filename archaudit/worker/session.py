@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from archaudit.errors import ArchauditError, WorkerError
 from archaudit.schema import Recipe
 from archaudit.worker.messages import (
+    Exhibit,
+    Exhibited,
     Explain,
     Explained,
     Failed,
+    Imitate,
+    Imitated,
     Load,
     Loaded,
     Measure,
@@ -49,6 +54,8 @@ class Session:
             return self._measure(self.recipe, request)
         if isinstance(request, Explain):
             return self._explain(self.recipe, request)
+        if isinstance(request, Exhibit | Imitate):
+            return self._prove(self.recipe, request)
         return self._time(self.recipe, request)
 
     def _load(self, request: Load) -> Reply:
@@ -70,7 +77,16 @@ class Session:
         from archaudit.measure.recipe import measure_recipe
 
         self.notify(Progress(f"measuring {recipe.name}"))
-        return Measured(measure_recipe(recipe, witnesses=request.witnesses))
+        return Measured(measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic))
+
+    def _prove(self, recipe: Recipe, request: Exhibit | Imitate) -> Reply:
+        from archaudit.measure.equivalence import exhibit_model, imitate_model
+
+        self.notify(Progress(f"running {recipe.name} for real"))
+        if isinstance(request, Exhibit):
+            exhibit_model(recipe, Path(request.path), request.dtype, request.modules)
+            return Exhibited()
+        return Imitated(imitate_model(recipe, Path(request.path), request.dtype, request.names, request.modules))
 
     def _time(self, recipe: Recipe, request: TimeBlock) -> Reply:
         from archaudit.measure.latency import TimedModel

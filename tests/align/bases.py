@@ -24,7 +24,7 @@ TORCHVISION = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def measure_torchvision(name: str, shape: tuple[int, ...] | None = None) -> Profile:
     """The profile of a model of torchvision, on the published input size unless a shape is given."""
     from archaudit.load.reference import parse_reference
@@ -80,7 +80,12 @@ def _draw_layer(plan: Plan, block: Node, sizes: tuple[int, int], naming: tuple[b
     }  # fmt: skip
     parts: list[tuple[str, str, dict[str, Any], list[Any]]] = [
         ("conv", "Conv2d", settings, [make_tensor("weight", (outputs, inputs, kernel, kernel))]),
-        ("norm", "BatchNorm2d", {"num_features": outputs, "eps": 1e-5}, [make_tensor("weight", (outputs,)), make_tensor("bias", (outputs,))]),
+        (
+            "norm",
+            "BatchNorm2d",
+            {"num_features": outputs, "eps": 1e-5},
+            [make_tensor("weight", (outputs,)), make_tensor("bias", (outputs,))],
+        ),
         ("act", random.choice(["ReLU", "GELU"]), {}, []),
     ]
     if random.random() < 0.3:

@@ -74,7 +74,15 @@ def rename(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 def change_setting(plan: Plan, random: Random, used: set[int]) -> Planted | None:
     """Another eps, p, stride or the like."""
-    values: dict[str, Any] = {"p": 0.37, "eps": 0.0123, "dilation": [3, 3], "stride": [3, 3], "inplace": None, "momentum": 0.77, "approximate": "x"}
+    values: dict[str, Any] = {
+        "p": 0.37,
+        "eps": 0.0123,
+        "dilation": [3, 3],
+        "stride": [3, 3],
+        "inplace": None,
+        "momentum": 0.77,
+        "approximate": "x",
+    }
     node = _choose(plan, random, used, lambda node: _is_leaf(node) and bool(values.keys() & node.settings.keys()))
     if node is None:
         return None
@@ -137,7 +145,9 @@ def add(plan: Plan, random: Random, used: set[int]) -> Planted | None:
         return None
     made = {
         "Dropout2d": plan.make_node("extra", "Dropout2d", {"p": 0.11}),
-        "Conv2d": plan.make_node("extra", "Conv2d", {"kernel_size": [7, 7], "groups": 1, "bias": False}, make_tensor("weight", (13, 11, 7, 7))),
+        "Conv2d": plan.make_node(
+            "extra", "Conv2d", {"kernel_size": [7, 7], "groups": 1, "bias": False}, make_tensor("weight", (13, 11, 7, 7))
+        ),
         "PReLU": plan.make_node("extra", "PReLU", {"num_parameters": 1}, make_tensor("weight", (1,))),
         "Linear": plan.make_node("extra", "Linear", {"in_features": 17, "bias": False}, make_tensor("weight", (19, 17))),
     }
@@ -215,7 +225,14 @@ def unwrap(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 def _is_dense(plan: Plan, node: Node) -> bool:
     weight = node.tensors[0].shape if node.tensors else ()
-    return node.type == "Conv2d" and len(weight) == 4 and weight[2] > 1 and weight[1] > 3 and node.settings.get("groups") == 1 and _runs_once(plan, node)
+    return (
+        node.type == "Conv2d"
+        and len(weight) == 4
+        and weight[2] > 1
+        and weight[1] > 3
+        and node.settings.get("groups") == 1
+        and _runs_once(plan, node)
+    )
 
 
 def _separate(plan: Plan, node: Node) -> Node:
@@ -225,7 +242,8 @@ def _separate(plan: Plan, node: Node) -> Node:
     base = dict(node.settings)
     second = plan.make_node(
         node.name + "_pw", "Conv2d",
-        {**base, "kernel_size": [1, 1], "padding": [0, 0], "stride": [1, 1], "dilation": [1, 1], "in_channels": inputs, "out_channels": outputs},
+        {**base, "kernel_size": [1, 1], "padding": [0, 0], "stride": [1, 1], "dilation": [1, 1],
+         "in_channels": inputs, "out_channels": outputs},
         make_tensor("weight", (outputs, inputs, 1, 1)), *node.tensors[1:],
     )  # fmt: skip
     node.settings |= {"groups": inputs, "out_channels": inputs}
@@ -243,11 +261,16 @@ def split(plan: Plan, random: Random, used: set[int]) -> Planted | None:
         second = _separate(plan, node)
         return Planted("split", (node.uid, second.uid), new=(second.uid,))
     node = _choose(
-        plan, random, used, lambda node: node.type == "Linear" and node.tensors[0].shape[0] % 3 == 0 and node.tensors[0].shape[0] > 3 and not node.name.isdecimal()
+        plan,
+        random,
+        used,
+        lambda node: (
+            node.type == "Linear" and node.tensors[0].shape[0] % 3 == 0 and node.tensors[0].shape[0] > 3 and not node.name.isdecimal()
+        ),
     )
     if node is None or node.parent is None:
         return None
-    outputs, inputs = node.tensors[0].shape
+    outputs = node.tensors[0].shape[0]
     third = outputs // 3
     parts = []
     for place, name in enumerate(("q", "k", "v")):
@@ -267,6 +290,7 @@ def split(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 def reorder(plan: Plan, random: Random, used: set[int]) -> Planted | None:
     """Two neighbours that run the other way round: a norm before its convolution."""
+
     def suits(node: Node) -> bool:
         if node.parent is None or not _is_leaf(node) or not _runs_once(plan, node):
             return False
@@ -299,6 +323,7 @@ def reorder(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 def repeat(plan: Plan, random: Random, used: set[int]) -> Planted | None:
     """Fewer of the blocks that a list repeats."""
+
     def suits(node: Node) -> bool:
         types = {child.type for child in node.children}
         return len(types) == 1 and len(node.children) >= 3 and all(child.children for child in node.children)

@@ -82,7 +82,10 @@ def score(case: Case, result: Diff) -> Score:
         if any(_tells(case, planted.kind, uid, rows_before, rows_after) for uid in planted.uids) or _tells_of_twin(case, planted, result):
             found.right += 1
         else:
-            rows = [_show(rows_before.get(case.paths_before.get(uid, "?")), rows_after.get(case.paths_after.get(uid, "?"))) for uid in planted.uids]
+            rows = [
+                _show(rows_before.get(case.paths_before.get(uid, "?")), rows_after.get(case.paths_after.get(uid, "?")))
+                for uid in planted.uids
+            ]
             found.wrong.append(f"{case.name}: {planted.kind} {rows}")
     for uid, path in case.paths_before.items():
         other = case.paths_after.get(uid)
@@ -117,6 +120,5 @@ def _tells_of_twin(case: Case, planted: Planted, result: Diff) -> bool:
 
 
 def _show(before: ModuleDiff | None, after: ModuleDiff | None) -> str:
-    rows = [row for row in dict.fromkeys(map(id, filter(None, (before, after))))]
-    shown = {id(row): row for row in (before, after) if row is not None}
-    return " / ".join(f"{shown[key].before_path} -> {shown[key].after_path}: {','.join(shown[key].changes)}" for key in rows)
+    rows = [row for row in (before, after) if row is not None]
+    return " / ".join(dict.fromkeys(f"{row.before_path} -> {row.after_path}: {','.join(row.changes)}" for row in rows))

@@ -89,7 +89,11 @@ def main() -> None:
         }
         for name, after in cases.items():
             _print_row(name, same, after)
-        _print_row("distinct blocks, 20 changed, two removed", make_model(modules, 0, distinct=True), make_model(modules, 20, removed=2, distinct=True))
+        _print_row(
+            "distinct blocks, 20 changed, two removed",
+            make_model(modules, 0, distinct=True),
+            make_model(modules, 20, removed=2, distinct=True),
+        )
 
 
 def _print_row(name: str, before: Profile, after: Profile) -> None:

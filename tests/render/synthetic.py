@@ -14,6 +14,7 @@ from archaudit.schema import (
     Contributor,
     Cost,
     Environment,
+    FlowNode,
     Group,
     InputRecord,
     Latency,
@@ -65,6 +66,11 @@ def make_module(
         tensors=tuple(tensors) if cost.params else (),
         calls=(Call(order=0, inputs=((1, 3, 16, 16),), outputs=(shape,)),) if shape else (),
     )
+
+
+def make_flow(*steps: tuple[str, str, tuple[int, ...]]) -> tuple[FlowNode, ...]:
+    """Nodes in order: the operator, the module, and the places of the nodes that it reads."""
+    return tuple(FlowNode(id=place, op=op, module=module, inputs=inputs) for place, (op, module, inputs) in enumerate(steps))
 
 
 def make_profile(name: str, modules: list[ModuleRecord], **fields: Any) -> Profile:
@@ -153,6 +159,20 @@ def _head(width: int, branches: int) -> list[ModuleRecord]:
     return modules
 
 
+def _flow(decoder: str, layers: tuple[str, ...], branches: int) -> tuple[FlowNode, ...]:
+    """Backbone, branches side by side, upsampling, a skip connection from the backbone, decoder, classifier, upsampling."""
+    steps: list[tuple[str, str, tuple[int, ...]]] = [("input", "", ()), ("call", "backbone.0.0", (0,)), ("call", "backbone.11.1", (1,))]
+    steps += [("call", f"aspp.branches.{branch}", (2,)) for branch in range(branches)]
+    steps.append(("cat", "aspp", tuple(range(3, 3 + branches))))
+    steps.append(("upsample_bilinear2d", "", (len(steps) - 1,)))
+    steps.append(("cat", "", (1, len(steps) - 1)))
+    for layer in layers:
+        steps.append(("call", f"{decoder}.{layer}", (len(steps) - 1,)))
+    steps.append(("call", "classifier", (len(steps) - 1,)))
+    steps.append(("upsample_bilinear2d", "", (len(steps) - 1,)))
+    return make_flow(*steps)
+
+
 def make_segmentation_profiles() -> tuple[Profile, Profile]:
     before = [
         make_module("", "Segmenter", NOTHING, (1, 21, 512, 512)),
@@ -174,8 +194,15 @@ def make_segmentation_profiles() -> tuple[Profile, Profile]:
         make_module("classifier", "Conv2d", make_cost(2_709, 44_040_192, 1_376_256), (1, 21, 128, 128), bias=True, in_channels=128),
     ]
     return (
-        _add_witnesses(make_profile("before", before)),
-        _add_witnesses(make_profile("after", after, ties=(("head.weight", "embedding.weight"),))),
+        _add_witnesses(make_profile("before", before, flow=_flow("decoder", ("0", "1"), 4))),
+        _add_witnesses(
+            make_profile(
+                "after",
+                after,
+                ties=(("head.weight", "embedding.weight"),),
+                flow=_flow("decoder_stage1", ("depthwise", "pointwise", "bn"), 3),
+            )
+        ),
     )
 
 
@@ -354,7 +381,13 @@ def make_large_report(modules: int) -> Report:
                 cost = make_cost(features * 65_536 + block, features * (16_777_216 + position), 65_536)
                 records.append(make_module(f"layers.{block}.sublayer_{position}", "Linear", cost, (1, 128, 64), out_features=features))
         totals = sum_costs(record.own for record in records)
-        return Profile(name=name, reference=name, totals=totals, modules=tuple(records))
+        blocks = {
+            f"layers.{block}": sum_costs(each.own for each in records[2 + 100 * block : 102 + 100 * block])
+            for block in range(modules // 100)
+        }
+        whole = {"": totals, "layers": totals, **blocks}
+        placed = tuple(msgspec.structs.replace(record, total=whole.get(record.path, record.own)) for record in records)
+        return Profile(name=name, reference=name, totals=totals, modules=placed)
 
     before, after = build("before", 64), build("after", 65)
     rows = {module.path: WitnessRow(params=module.own.params, macs=module.own.macs, output_shape=(1, 128, 64)) for module in before.modules}
@@ -398,8 +431,13 @@ def make_hostile_report(name: str) -> Report:
         "inputs": (InputRecord(name=name, dtype=name, shape=(1, 2)),),
         "ledger": ledger,
         "ties": ((name, path),),
-        "witnesses": {"fvcore": witness, name: Witness(reason=name)},
+        "witnesses": {"fvcore": witness, f"z{name}": Witness(reason=name)},
         "latency": Latency(device=name, method=name, samples_s=(0.1, 0.2)),
+        "flow": (
+            FlowNode(id=0, op="input", module=""),
+            FlowNode(id=1, op="call", module=path, inputs=(0,), shape=(1, 2), symbolic=(name, "2")),
+            FlowNode(id=2, op=name, module="", inputs=(1,)),
+        ),
         "provenance": Provenance(environment=Environment(archaudit=name, python=name, torch=name, platform=name), rung=name),
     }
     before, after = make_profile(name, modules, **fields), make_profile(name, changed, **fields)

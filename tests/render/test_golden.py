@@ -37,7 +37,7 @@ def test_verdicts_alone(report: Report, match_golden: Match) -> None:
     match_golden("verdicts-100.txt", render_verdicts_text(report.checks, report.outcome, 100))
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_a_saved_report_renders_the_same(report: Report, form: str) -> None:
     assert FORMATS[form](decode_report(encode(report), "saved")) == FORMATS[form](report)
 

@@ -69,6 +69,7 @@ def test_markdown_keeps_its_structure(name: str) -> None:
 
 def test_markdown_mentions_nobody_and_links_nowhere() -> None:
     text = FORMATS["markdown"](make_hostile_report("@someone #1 www.example.com https://example.com"))
+    text = re.sub(r"^(```+|~~~+).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)  # in code nothing is looked for
     assert not re.search(r"@\w|(?<!\\)#1|www\.\w|://", text)
 
 

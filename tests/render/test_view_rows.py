@@ -17,7 +17,6 @@ from render.synthetic import (
 )
 
 from archaudit.render.view import view_profile, view_report
-from archaudit.render.view.folding import fold_rows
 from archaudit.render.view.records import GapRow
 from archaudit.schema import Latency, Report
 
@@ -58,6 +57,15 @@ def test_an_unknown_operator_is_named_with_its_place(incomplete_report: Report) 
     assert ledger[1].unknown == ("mylib::fold, 2 times, in decoder_stage1.pointwise",)
 
 
+def test_what_differs_never_looks_equal() -> None:
+    before, after = (
+        make_profile(name, [make_module("", "Net", make_cost(params))]) for name, params in (("b", 2_500_000), ("a", 2_500_001))
+    )
+    row = view_report(make_report(before, after)).metrics[0]
+    assert (row.trend.sides.before.short, row.trend.sides.after.short) == ("2,500,000", "2,500,001")
+    assert row.summary == "+<0.1 % (+1, <1.01x more)"
+
+
 def test_a_claim_stands_beside_its_section(report: Report) -> None:
     sections = {row.name: row for row in view_report(report).sections}
     assert [(remark.figure, remark.finding, remark.measured) for remark in sections["Decoder stage 1"].remarks] == [
@@ -94,24 +102,6 @@ def test_folded_rows_add_up(report: Report) -> None:
     before, after, delta = (gap.figures[position].exact for position in table.columns_of("params"))
     assert (before, after, delta) == ("927,000", "927,000", "0")
     assert gap.inside == "backbone"
-
-
-def test_each_module_is_in_one_fold(report: Report) -> None:
-    paths = [row.path for fold in view_report(report).layers.folds for row in fold.rows]
-    assert len(paths) == len(set(paths)) == len(report.modules)
-
-
-def test_a_chain_of_three_thousand_modules_is_folded_without_recursion() -> None:
-    paths = [".".join(["a"] * depth) for depth in range(1_500)]
-    modules = tuple(msgspec.structs.replace(make_module("", "Chain"), path=path) for path in paths)
-    profile = msgspec.structs.replace(make_profile("chain", [make_module("", "Chain")]), modules=modules)
-    folds = view_profile(profile).layers.folds
-    assert len(folds) <= 6
-    assert sum(len(fold.rows) for fold in folds) == 1_500
-
-
-def test_no_rows_make_no_folds() -> None:
-    assert fold_rows([], compared=True) == ()
 
 
 def test_times_of_different_devices_are_not_compared(report: Report) -> None:

@@ -91,7 +91,7 @@ def build_as_published(name: str, entry: Any) -> nn.Module:
 def without_values() -> Iterator[None]:
     """While open, a weights entry has no values to download and a model none to load."""
     with (
-        mock.patch.object(WeightsEnum, "get_state_dict", lambda entry, *args, **kwargs: {}),
-        mock.patch.object(nn.Module, "load_state_dict", lambda module, *args, **kwargs: None),
+        mock.patch.object(WeightsEnum, "get_state_dict", return_value={}),
+        mock.patch.object(nn.Module, "load_state_dict", return_value=None),
     ):
         yield

@@ -1,6 +1,6 @@
 """Models of timm of many kinds against torch's own counter and a plain sum of parameters.
 
-    pytest -m "zoo or not zoo" tests/zoo/test_timm.py
+pytest -m "zoo or not zoo" tests/zoo/test_timm.py
 """
 
 from __future__ import annotations

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from archaudit.render.formatting import make_visible
+from archaudit.render.view.also import view_also
 from archaudit.render.view.checks import view_checks, view_claims, view_conclusion
+from archaudit.render.view.flow import view_flow, view_profile_flow
 from archaudit.render.view.footing import view_footing
+from archaudit.render.view.icicle import view_icicles, view_profile_icicles
 from archaudit.render.view.layers import view_layers, view_profile_layers
-from archaudit.render.view.records import ProfileView, ReportView
 from archaudit.render.view.sections import view_sections
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
+from archaudit.render.view.views import ProfileView, ReportView
+from archaudit.render.view.waterfall import view_waterfalls
 from archaudit.schema import Profile, Report
 
 __all__ = ["ProfileView", "ReportView", "view_checks", "view_claims", "view_conclusion", "view_profile", "view_report"]
@@ -23,6 +27,10 @@ def view_report(report: Report) -> ReportView:
         checks=view_checks(report.checks),
         claims=view_claims(report.checks),
         layers=view_layers(report),
+        waterfalls=view_waterfalls(report),
+        flow=view_flow(report),
+        icicles=view_icicles(report),
+        also=view_also(report),
         footing=view_footing((("before", report.before), ("after", report.after))),
     )
 
@@ -35,5 +43,7 @@ def view_profile(profile: Profile) -> ProfileView:
         inputs=describe_inputs(profile),
         totals=view_totals(profile),
         layers=view_profile_layers(profile),
+        flow=view_profile_flow(profile),
+        icicles=view_profile_icicles(profile),
         footing=view_footing((("", profile),)),
     )

@@ -61,7 +61,7 @@ def _view_claim(check: Verdict) -> ClaimRow:
     return ClaimRow(
         figure=make_visible(check.expected) or NOTHING,
         what=_describe_subject(check),
-        measured=_format_value(check.actual, _find_unit(check)),
+        measured=_describe_measured(check),
         finding=finding,
         symbol=SYMBOLS[finding],
         expected=_describe_expectation(check, finding),
@@ -88,8 +88,15 @@ def make_remark(check: Verdict) -> Remark:
         about=_describe_subject(check),
         finding=finding,
         symbol=SYMBOLS[finding],
-        measured=_format_value(check.actual, _find_unit(check)),
+        measured=_describe_measured(check),
     )
+
+
+def _describe_measured(check: Verdict) -> str:
+    """The number that was found, or the text where what was asked for is no number."""
+    if check.actual is None and check.measured is not None:
+        return make_visible(check.measured) or NOTHING
+    return _format_value(check.actual, _find_unit(check))
 
 
 def _describe_subject(check: Verdict) -> str:

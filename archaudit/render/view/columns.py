@@ -15,6 +15,8 @@ COMPARED = ("before", "after", "delta")
 BOTH = ("before", "after")
 ALONE = ("",)
 
+_AS_WE = Figure(short="=", exact="=")
+
 # What a row stands for: a module before and one after; a single profile has the first only.
 Pair = tuple[ModuleRecord | None, ModuleRecord | None]
 
@@ -39,7 +41,6 @@ def make_columns(profiles: Sequence[Profile]) -> tuple[Column, ...]:
     return (
         _cost_column("params", "Parameters", CostColumn(lambda cost: cost.params, False), profiles),
         _cost_column("flops", "FLOPs", CostColumn(lambda cost: cost.flops, True), profiles),
-        _cost_column("macs", "MACs", CostColumn(lambda cost: cost.macs, True), profiles),
         *_latency_columns(profiles),
         *_witness_columns(profiles),
     )
@@ -50,8 +51,8 @@ def fill_columns(columns: Sequence[Column], pair: Pair) -> tuple[Figure, ...]:
     return tuple(figure for column in columns for figure in column.fill(pair))
 
 
-def sum_columns(columns: Sequence[Column], pairs: Sequence[Pair]) -> tuple[Figure, ...]:
-    """The figures of several rows together: the sums of their own costs, and nothing where there is no sum."""
+def sum_columns(columns: Sequence[Column], pairs: Sequence[Pair], *, inclusive: bool = False) -> tuple[Figure, ...]:
+    """The figures of several rows together: the sums of their own costs (`inclusive`: with all below), nothing where there is no sum."""
     figures: list[Figure] = []
     for column in columns:
         width = len(column.group.columns)
@@ -61,14 +62,13 @@ def sum_columns(columns: Sequence[Column], pairs: Sequence[Pair]) -> tuple[Figur
         before, after = ([pair[side] for pair in pairs] for side in (0, 1))
         complete = all(module.flops_complete for module in (*before, *after) if module) or not column.cost.needs_flops
         read = column.cost.read
-        sums = [sum(read(module.own) for module in modules if module) for modules in (before, after)]
+        sums = [sum(read(module.total if inclusive else module.own) for module in modules if module) for modules in (before, after)]
         figures += _spread(sums[0], sums[1], (complete, complete), width)
     return tuple(figures)
 
 
 def _cost_column(key: str, label: str, cost: CostColumn, profiles: Sequence[Profile]) -> Column:
-    # FLOPs stand beside MACs, which are exact, so one delta is enough for both.
-    headings = ALONE if len(profiles) == 1 else BOTH if key == "macs" else COMPARED
+    headings = ALONE if len(profiles) == 1 else COMPARED
     width = len(headings)
 
     def fill(pair: Pair) -> tuple[Figure, ...]:
@@ -117,13 +117,17 @@ def _witness_column(name: str, figure: str, label: str, profiles: Sequence[Profi
         return None
 
     def fill(pair: Pair) -> tuple[Figure, ...]:
-        return tuple(
-            NO_FIGURE if module is None or module.path not in known else make_figure(known[module.path])
-            for known, module in zip(spoken, pair, strict=False)
-        )
+        return tuple(_say(known, module, figure) for known, module in zip(spoken, pair, strict=False))
 
     heading = f"{make_visible(name)} {label}"
     return Column(ColumnGroup(key=f"{name} {figure}", label=heading, columns=BOTH if len(profiles) == 2 else ALONE, exact=True), fill)
+
+
+def _say(known: dict[str, int], module: ModuleRecord | None, figure: str) -> Figure:
+    """What a witness says of a module; that it says what we say is shorter, and lets the others stand out."""
+    if module is None or module.path not in known:
+        return NO_FIGURE
+    return _AS_WE if known[module.path] == getattr(module.total, figure) and module.flops_complete else make_figure(known[module.path])
 
 
 def _collect(profile: Profile, name: str, figure: str) -> dict[str, int]:

@@ -7,12 +7,14 @@ itself is said in its note, so nothing is lost between the rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from archaudit.quantities import format_exact, format_short
+from archaudit.quantities import format_exact, format_short, format_signed
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, format_setting, make_visible, name_path
 from archaudit.render.view.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
-from archaudit.render.view.folding import Item, fold_rows, gap_rows
+from archaudit.render.view.folding import Item, gap_rows
 from archaudit.render.view.records import LayerRow, LayerTable
+from archaudit.render.view.tree import sort_as_tree, view_tree
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
 
 _CAPTION = (
@@ -21,9 +23,19 @@ _CAPTION = (
 )
 _PROFILE_CAPTION = "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete."
 _MOST_SETTINGS = 6
-_LONGEST_DIGEST = 400
 _NOTHING = Cost()
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
+
+
+class _Scale(NamedTuple):
+    """What weights of rows are measured against."""
+
+    params: int
+    flops: int
+
+    def weigh(self, cost: Cost) -> float:
+        """How much of the models' params and FLOPs a cost or a difference comes to, together."""
+        return abs(cost.params) / max(1, self.params) + abs(cost.flops) / max(1, self.flops)
 
 
 def view_layers(report: Report) -> LayerTable:
@@ -33,22 +45,23 @@ def view_layers(report: Report) -> LayerTable:
     columns = make_columns((report.before, report.after))
     parents = (_find_containers(before), _find_containers(after))
     items = []
+    scale = _Scale(max(report.before.totals.params, report.after.totals.params), max(report.before.totals.flops, report.after.totals.flops))
     for diff in report.modules:
         pair = (
             None if diff.before_path is None else before[diff.before_path],
             None if diff.after_path is None else after[diff.after_path],
         )
         is_container = diff.before_path in parents[0] or diff.after_path in parents[1]
-        items.append(_view_module(diff, pair, columns, is_container))
-    brief = gap_rows(items, lambda pairs: sum_columns(columns, pairs))
+        weight = scale.weigh(diff.total_delta) + (diff.changes != ("same",)) / 1e3
+        items.append(_view_module(diff, pair, columns, is_container, weight))
     changed = sum(item.row.kind in ("added", "removed", "changed") for item in items)
     return LayerTable(
         caption=_CAPTION,
         sides=BOTH,
         groups=tuple(column.group for column in columns),
-        folds=fold_rows(items, compared=True),
-        brief=brief,
-        digest=changed > 0 and len(brief) <= _LONGEST_DIGEST,
+        tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=True),
+        brief=gap_rows(sort_as_tree(items), lambda pairs: sum_columns(columns, pairs)),
+        widths=_measure_columns(columns, items),
         summary=f"{len(items):,} modules, {changed:,} of them changed" if changed else f"{len(items):,} modules, none changed",
     )
 
@@ -58,19 +71,39 @@ def view_profile_layers(profile: Profile) -> LayerTable:
     columns = make_columns((profile,))
     containers = _find_containers(module.path for module in profile.modules)
     items = []
+    scale = _Scale(profile.totals.params, profile.totals.flops)
     for module in profile.modules:
         pair = (module, None)
         note = "; ".join(_describe_own(pair)) if module.path in containers else ""
-        row = LayerRow(**_describe_module(pair), mark="", kind="", changes="", note=note, reason="", figures=fill_columns(columns, pair))
+        row = LayerRow(
+            **_describe_module(pair),
+            mark="",
+            kind="",
+            changes="",
+            note=note,
+            reason="",
+            figures=fill_columns(columns, pair),
+            weight=scale.weigh(module.total),
+        )
         items.append(Item(row=row, pair=pair, quiet=False, unchanged=True))
     return LayerTable(
         caption=_PROFILE_CAPTION,
         sides=ALONE,
         groups=tuple(column.group for column in columns),
-        folds=fold_rows(items, compared=False),
+        tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=False),
         brief=tuple(item.row for item in items),
-        digest=False,
+        widths=_measure_columns(columns, items),
         summary=f"{len(items):,} modules",
+    )
+
+
+def _measure_columns(columns: Sequence[Column], items: Sequence[Item]) -> tuple[int, ...]:
+    """The longest text in each column of figures, as the page shows it."""
+    exact = [column.group.exact for column in columns for _ in column.group.columns]
+    headings = [heading for column in columns for heading in column.group.columns]
+    return tuple(
+        max(len(headings[place]), max((len(getattr(item.row.figures[place], form)) for item in items), default=0))
+        for place, form in enumerate("exact" if each else "short" for each in exact)
     )
 
 
@@ -78,23 +111,27 @@ def _find_containers(paths: Iterable[str]) -> frozenset[str]:
     return frozenset(path.rpartition(".")[0] for path in paths if path)
 
 
-def _view_module(diff: ModuleDiff, pair: Pair, columns: Sequence[Column], is_container: bool) -> Item:
-    kind = _classify(diff)
+def _view_module(diff: ModuleDiff, pair: Pair, columns: Sequence[Column], is_container: bool, weight: float) -> Item:
+    kind = classify(diff)
     changes = {"": "", "cost": "cost only"}.get(kind, ", ".join(diff.changes))
     row = LayerRow(
         **_describe_module(pair),
         mark=_MARKS[kind],
         kind=kind,
         changes=make_visible(changes),
-        note="; ".join([*_describe_path(diff), *_describe_settings(diff), *(_describe_own(pair) if is_container else ())]),
+        note="; ".join(
+            [*_describe_path(diff), *_describe_settings(diff), *_describe_causes(diff), *(_describe_own(pair) if is_container else ())]
+        ),
         reason=_describe_reason(diff, kind),
         figures=fill_columns(columns, pair),
+        weight=weight,
     )
     quiet = kind in ("", "cost") and diff.total_delta.params == 0 and diff.total_delta.flops == 0
     return Item(row=row, pair=pair, quiet=quiet, unchanged=not kind and diff.total_delta == _NOTHING)
 
 
-def _classify(diff: ModuleDiff) -> str:
+def classify(diff: ModuleDiff) -> str:
+    """`added`, `removed` or `changed`; `cost` for the same module at another cost; empty for what is as it was."""
     if "added" in diff.changes or "removed" in diff.changes:
         return "added" if diff.before_path is None else "removed"
     if diff.changes != ("same",):
@@ -131,6 +168,11 @@ def _describe_settings(diff: ModuleDiff) -> tuple[str, ...]:
     return (*texts, f"{left:,} more settings") if left > 0 else tuple(texts)
 
 
+def _describe_causes(diff: ModuleDiff) -> tuple[str, ...]:
+    """`-309,000 by inputs 304→160`, where a layer's change in parameters has more than one cause."""
+    return tuple(f"{format_signed(cause.delta)} by {make_visible(cause.text)}" for cause in diff.causes) if len(diff.causes) > 1 else ()
+
+
 def _describe_own(pair: Pair) -> tuple[str, ...]:
     """What a container costs itself, beyond its children: parameters that it holds and operators that it runs."""
     parts = []
@@ -145,6 +187,8 @@ def _describe_reason(diff: ModuleDiff, kind: str) -> str:
     """Why two modules are taken for one, where that is not plain; and why a module costs otherwise though it is the same."""
     if diff.before_path is None or diff.after_path is None:
         return ""
-    told = kind == "cost" or diff.confidence < 1 or diff.before_path != diff.after_path
-    sure = f" (confidence {diff.confidence:.2f})" if diff.confidence < 1 else ""
-    return make_visible(diff.reason) + sure if told else ""
+    if diff.confidence < 1 or diff.before_path != diff.after_path:
+        sure = f" (confidence {diff.confidence:.2f})" if diff.confidence < 1 else ""
+        return make_visible(diff.reason) + sure
+    # That its path is the same goes without saying; why it costs otherwise does not.
+    return make_visible(diff.reason.rpartition("; ")[2]) if kind == "cost" else ""

@@ -61,7 +61,7 @@ class Headline(Record, frozen=True, kw_only=True):
 class MetricRow(Record, frozen=True, kw_only=True):
     """One metric of the whole models; `label` names its unit, `key` is its name in METRICS. `leading` ones are shown large.
 
-    `summary` says of the change, in few words, what the columns say.
+    `summary` says of the change, in few words, what the columns say; `aside` the same number in another unit.
     """
 
     key: str
@@ -69,6 +69,7 @@ class MetricRow(Record, frozen=True, kw_only=True):
     trend: Trend
     summary: str
     note: str = ""
+    aside: str = ""
     leading: bool = False
 
 
@@ -107,7 +108,8 @@ class LayerRow(Record, frozen=True, kw_only=True):
 
     `mark` is `+` added, `-` removed, `~` changed, `Δ` unchanged itself while its cost changed, or empty; `kind` is that mark as a word.
     `note` says what has no column: another path before, settings that changed, what a container costs itself. `reason` says why two
-    modules are taken for one, or why the same module costs otherwise, where that is not plain.
+    modules are taken for one, or why the same module costs otherwise, where that is not plain. `weight` is how much of the change (of a
+    single profile: of the model) it is, which says what to keep where not everything fits.
     """
 
     path: str
@@ -120,6 +122,7 @@ class LayerRow(Record, frozen=True, kw_only=True):
     note: str
     reason: str
     figures: tuple[Figure, ...]
+    weight: float = 0.0
 
     @property
     def is_gap(self) -> bool:
@@ -140,28 +143,36 @@ class GapRow(Record, frozen=True, kw_only=True):
         return True
 
 
-class Fold(Record, frozen=True, kw_only=True):
-    """A subtree of the layer table under a heading that opens; `opened` when something in it changed."""
+class TreeRow(Record, frozen=True, kw_only=True):
+    """A layer row at its place in the tree. `name` is what its path says beyond its parent's; `hidden` rows are folded away at first.
 
+    `numbers` are params, their bytes and FLOPs, each before and after, of the module with all below it; `bars` classes of the bars in the
+    cells of params and of FLOPs. A row that `gathers` stands for like siblings, which follow it one level deeper.
+    """
+
+    row: LayerRow
     name: str
-    summary: str
-    opened: bool
-    rows: tuple[LayerRow, ...]
+    anchor: str
+    depth: int
+    hidden: bool
+    numbers: tuple[int | None, ...]
+    bars: tuple[str, ...]
+    gathers: bool = False
 
 
 class LayerTable(Record, frozen=True, kw_only=True):
-    """Every module in order, once by subtree (`folds`) and once with what did not change folded away (`brief`).
+    """Every module, once as a tree and once in order with what did not change folded away (`brief`).
 
-    `digest` says that the brief rows are worth a table of their own beside the full one: that they are few, and fewer.
+    `widths` has the characters of the longest text in each column of figures.
     """
 
     caption: str
     sides: tuple[str, ...]
     groups: tuple[ColumnGroup, ...]
-    folds: tuple[Fold, ...]
+    tree: tuple[TreeRow, ...]
     brief: tuple[LayerRow | GapRow, ...]
     summary: str
-    digest: bool
+    widths: tuple[int, ...]
 
     @property
     def shown_exact(self) -> tuple[bool, ...]:
@@ -205,6 +216,11 @@ class ClaimRow(Record, frozen=True, kw_only=True):
     outcome: str
     source: str
     reason: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing to explain: it is true, and that is what was asked."""
+        return self.finding == "true" and self.outcome == "passed"
 
 
 class Difference(Record, frozen=True, kw_only=True):
@@ -274,18 +290,6 @@ class Footing(Record, frozen=True, kw_only=True):
     method: tuple[str, ...]
 
 
-class ReportView(Record, frozen=True, kw_only=True):
-    """A Report as text, in reading order."""
-
-    headline: Headline
-    metrics: tuple[MetricRow, ...]
-    sections: tuple[SectionRow, ...]
-    checks: tuple[CheckRow, ...]
-    claims: tuple[ClaimRow, ...]
-    layers: LayerTable
-    footing: Footing
-
-
 class TotalRow(Record, frozen=True, kw_only=True):
     """One metric of one model; `label` names its unit."""
 
@@ -294,14 +298,3 @@ class TotalRow(Record, frozen=True, kw_only=True):
     value: Figure
     note: str = ""
     leading: bool = False
-
-
-class ProfileView(Record, frozen=True, kw_only=True):
-    """A Profile as text, in reading order."""
-
-    title: str
-    reference: str
-    inputs: tuple[str, ...]
-    totals: tuple[TotalRow, ...]
-    layers: LayerTable
-    footing: Footing

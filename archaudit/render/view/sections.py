@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from archaudit.metrics import METRICS
 from archaudit.render.formatting import ARROW, NOTHING, join_names, make_visible, name_path
 from archaudit.render.view.checks import make_remark
 from archaudit.render.view.figures import make_trend, scale_trend
-from archaudit.render.view.records import SectionRow
-from archaudit.schema import Group, Profile, Report
+from archaudit.render.view.records import Remark, SectionRow
+from archaudit.schema import Group, Profile, Report, Verdict
 
 TOTAL = "Total"
 _MOST_PATHS = 4
@@ -35,7 +38,7 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
         paths=_describe_paths(group),
         params=scale_trend(trend, group.before.params, group.after.params, largest),
         flops=make_trend(group.before.flops, group.after.flops, complete=complete),
-        remarks=tuple(make_remark(check) for check in report.checks if check.origin == "claim" and check.group == group.name),
+        remarks=_list_remarks(check for check in report.checks if check.group == group.name),
     )
 
 
@@ -45,14 +48,20 @@ def _describe_paths(group: Group) -> str:
     return before if group.before_paths == group.after_paths else f"{before} {ARROW} {after}"
 
 
+def _list_remarks(checks: Iterable[Verdict]) -> tuple[Remark, ...]:
+    """What documents say, each figure once however often it is said."""
+    return tuple(dict.fromkeys(make_remark(check) for check in checks if check.origin == "claim"))
+
+
 def _view_total(report: Report) -> SectionRow:
     before, after = report.before, report.after
-    whole = (check for check in report.checks if check.origin == "claim" and check.group is None and not check.scope)
+    # What is about the whole model but no cost of it (that a type is there, a shape) stands among the claims only.
+    whole = (check for check in report.checks if check.group is None and not check.scope and check.metric in METRICS)
     return SectionRow(
         name=TOTAL,
         paths="",
         params=make_trend(before.totals.params, after.totals.params),
         flops=make_trend(before.totals.flops, after.totals.flops, complete=(before.flops_complete, after.flops_complete)),
-        remarks=tuple(make_remark(check) for check in whole),
+        remarks=_list_remarks(whole),
         is_total=True,
     )

@@ -96,15 +96,24 @@ def _find_largest(report: Report) -> str:
 
 
 def view_metrics(report: Report) -> tuple[MetricRow, ...]:
-    """Every metric of the whole models, the latency last and only where one was measured."""
+    """Every metric of the whole models that says something about them, the latency last and only where one was measured."""
     complete = (report.before.flops_complete, report.after.flops_complete)
-    rows = [_view_metric(report, metric, complete if metric.needs_complete_flops else (True, True)) for metric in METRICS.values()]
+    rows = [
+        _view_metric(report, metric, complete if metric.needs_complete_flops else (True, True))
+        for metric in METRICS.values()
+        if any(_is_telling(metric, profile) for profile in (report.before, report.after))
+    ]
     if report.before.latency or report.after.latency:
         trend = make_duration_trend(
             find_median(report.before.latency), find_median(report.after.latency), comparable=are_comparable(report.before, report.after)
         )
         rows.append(MetricRow(key="latency", label="Latency, median ms", trend=trend, summary=summarise_trend(trend), leading=True))
     return tuple(sorted(rows, key=lambda row: _ORDER.index(row.key) if row.key in _ORDER else len(_ORDER)))
+
+
+def _is_telling(metric: Metric, profile: Profile) -> bool:
+    """Whether a metric that counts one kind of parameters says more of a model than its parameters do: some, but not all."""
+    return metric.of_scope is None or _read(profile, metric) not in (None, 0, profile.totals.params)
 
 
 def _view_metric(report: Report, metric: Metric, complete: tuple[bool, bool]) -> MetricRow:
@@ -116,8 +125,14 @@ def _view_metric(report: Report, metric: Metric, complete: tuple[bool, bool]) ->
         trend=trend,
         summary=summarise_trend(trend),
         note=_NOTES.get(metric.name, "") if all(complete) else INCOMPLETE_NOTE,
+        aside=_describe_macs(report, complete) if metric.name == "flops" else "",
         leading=metric.name in _LEADING and (before, after) != (None, None),
     )
+
+
+def _describe_macs(report: Report, complete: tuple[bool, bool]) -> str:
+    sides = make_trend(report.before.totals.macs, report.after.totals.macs, complete=complete).sides
+    return f"{sides.before.short} {ARROW} {sides.after.short} MACs"
 
 
 def _label(metric: Metric) -> str:
@@ -133,7 +148,7 @@ def _read(profile: Profile, metric: Metric) -> int | None:
 def view_totals(profile: Profile) -> tuple[TotalRow, ...]:
     """Every metric of one model."""
     rows = []
-    for metric in METRICS.values():
+    for metric in (metric for metric in METRICS.values() if _is_telling(metric, profile)):
         complete = profile.flops_complete or not metric.needs_complete_flops
         value = _read(profile, metric)
         rows.append(

@@ -1,0 +1,198 @@
+"""Proof of a refactoring: two models with the same weights, run for real on the same random inputs, give the same.
+
+Each model lives in a process of its own, so that two versions of one package cannot take each other's place. The one before is built
+with seeded weights, shown (`exhibit_model`: weights, inputs and outputs go to a file), and imitated by the one after
+(`imitate_model`), which takes the weights over and compares. Everything is computed in double precision where the model allows it, so
+that another order of the same sums cannot be taken for a change, nor a change for rounding.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from archaudit.errors import ArchauditError, MeasureError
+from archaudit.measure.building import build_real
+from archaudit.measure.deviation import Comparison, Judge, Outputs, Watcher
+from archaudit.measure.frames import follow_calls
+from archaudit.measure.inputs import make_inputs
+from archaudit.measure.params import iterate_tensors
+from archaudit.measure.purity import unchanged_globals
+from archaudit.measure.tape import plain_paths
+from archaudit.measure.tensors import iterate_tensors_in, shape_of
+from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.schema import Deviation, Equivalence, Recipe
+
+# Differences allowed, relative to the largest output (but at least to one). Sums in another order differ by the last few bits: about
+# 1e-13 in doubles after dozens of layers, 1e-5 in floats. The smallest change worth the name (eps 1e-5 to 1e-6) makes a difference of 1e-6.
+TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
+_TRIALS = 2
+_SEED = 0
+# Added to what the constructor left, so that weights that start at zero or one (biases, norms, scales of residual branches) take part.
+_MATRIX_NOISE, _VECTOR_NOISE = 0.02, 0.1
+
+
+@dataclass(slots=True)
+class _Stage:
+    """A model that was built for real, ready to run: `draws` are its inputs, one for each trial."""
+
+    tree: ModuleTree
+    context: Callable[[], AbstractContextManager[Any]]
+    dtype: torch.dtype
+
+    def run(self, inputs: tuple[Any, Any], observer: Any = None) -> Outputs:
+        """The tensors that one seeded eval-mode pass gives."""
+        args, kwargs = copy.deepcopy(inputs)
+        torch.set_default_dtype(self.dtype)
+        try:
+            with self.context(), plain_paths(), torch.no_grad():
+                if observer is None:
+                    result = self.tree.modules[0](*args, **kwargs)
+                else:
+                    with follow_calls(self.tree, observer):
+                        result = self.tree.modules[0](*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            raise MeasureError(f"it raised {type(error).__name__} when it was run in {self.dtype}: {error}") from error
+        finally:
+            torch.set_default_dtype(torch.float32)
+        return [tensor.detach() for tensor in iterate_tensors_in(result)]
+
+
+def exhibit_model(recipe: Recipe, path: Path, dtype: str, modules: Iterable[str] = ()) -> None:
+    """Builds the model with seeded weights, runs it, and writes weights, inputs and outputs to `path`; those of `modules` too.
+
+    Raises an ArchauditError for a model that cannot be built or run for real, or whose outputs are not finite.
+    """
+    with unchanged_globals():
+        stage, inputs = _prepare(recipe, dtype)
+        generator = torch.Generator().manual_seed(_SEED)
+        _disturb_weights(stage.tree, generator)
+        bound = _find_index_bound(stage.tree)
+        draws = [_map_tensors(inputs, lambda tensor: _draw(tensor, recipe, bound, generator)) for _ in range(_TRIALS)]
+        watcher = Watcher(stage.tree, set(modules))
+        outputs = [stage.run(draw, watcher if watcher.paths else None) for draw in draws]
+        if not all(bool(torch.isfinite(tensor).all()) for tensors in outputs for tensor in tensors if tensor.is_floating_point()):
+            raise MeasureError("its outputs on random inputs are not finite, which proves nothing")
+        shown = {
+            "weights": {name: tensor.detach() for name, tensor in _name_tensors(stage.tree)},
+            "inputs": [_list_tensors(draw) for draw in draws],
+            "outputs": outputs,
+            "modules": dict(watcher.seen),
+        }
+        torch.save(shown, path)
+
+
+def imitate_model(recipe: Recipe, path: Path, dtype: str, names: dict[str, str], modules: dict[str, str]) -> Equivalence:
+    """Builds the model, takes the weights at `path` over (`names`: its tensors to those before), runs it on the same inputs and compares.
+
+    `modules` are its modules to those before, for telling the first whose output differs.
+    """
+    with unchanged_globals():
+        shown = torch.load(path, weights_only=True)
+        stage, inputs = _prepare(recipe, dtype)
+        _take_weights(stage.tree, shown["weights"], names)
+        comparison = Comparison(TOLERANCES[dtype])
+        for given, outputs in zip(shown["inputs"], shown["outputs"], strict=True):
+            comparison.compare(outputs, stage.run(_give(inputs, given)))
+        first = None
+        if comparison.differs and shown["modules"]:
+            first = _find_first(stage, inputs, shown, modules)
+        return comparison.conclude(dtype, first)
+
+
+# --- building, weights, inputs ----------------------------------------------------------------------------------------
+
+
+def _prepare(recipe: Recipe, dtype: str) -> tuple[_Stage, tuple[Any, Any]]:
+    try:
+        model, context = build_real(recipe)
+        wanted = getattr(torch, dtype)
+        model = model.eval().to(wanted)
+        with context():
+            inputs = make_inputs(recipe)
+    except ArchauditError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise MeasureError(f"it raised {type(error).__name__} when it was built for real: {error}") from error
+    return _Stage(walk_tree(model), context, wanted), _map_tensors(inputs, lambda tensor: _cast(tensor, wanted))
+
+
+def _cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach().clone()
+
+
+def _name_tensors(tree: ModuleTree) -> Iterator[tuple[str, torch.Tensor]]:
+    for module, path in zip(tree.modules, tree.paths, strict=True):
+        for name, tensor, _, _ in iterate_tensors(module):
+            yield (f"{path}.{name}" if path else name), tensor
+
+
+def _disturb_weights(tree: ModuleTree, generator: torch.Generator) -> None:
+    seen: set[int] = set()
+    with torch.no_grad():
+        for name, tensor in _name_tensors(tree):
+            if id(tensor) in seen or not tensor.is_floating_point():
+                continue
+            seen.add(id(tensor))
+            last = name.rpartition(".")[2]
+            if isinstance(tensor, nn.Parameter) or last == "running_mean":
+                noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+                tensor.add_(noise.mul_(_MATRIX_NOISE if tensor.dim() > 1 else _VECTOR_NOISE).to(tensor.dtype))
+            elif last == "running_var":
+                tensor.mul_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64).add_(0.5).to(tensor.dtype))
+
+
+def _find_index_bound(tree: ModuleTree) -> int:
+    """What indices may be drawn from: every table of the model has this many rows."""
+    return min((module.num_embeddings for module in tree.modules if isinstance(module, nn.Embedding)), default=1)
+
+
+def _draw(tensor: torch.Tensor, recipe: Recipe, bound: int, generator: torch.Generator) -> torch.Tensor:
+    """Random values in place of what stands for any; noise on an example of the user's, whose indices and masks are left as they are."""
+    if tensor.is_floating_point():
+        noise = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+        return noise if recipe.inputs else tensor + 0.1 * noise
+    if recipe.inputs and tensor.dtype in (torch.int32, torch.int64):
+        return torch.randint(bound, tensor.shape, generator=generator, dtype=tensor.dtype)
+    return tensor.clone()
+
+
+def _take_weights(tree: ModuleTree, weights: dict[str, torch.Tensor], names: dict[str, str]) -> None:
+    with torch.no_grad():
+        for name, tensor in _name_tensors(tree):
+            source = weights.get(names.get(name, ""))
+            if source is not None and source.shape == tensor.shape:
+                tensor.copy_(source)
+
+
+def _map_tensors(inputs: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    return _pytree.tree_map(lambda value: function(value) if isinstance(value, torch.Tensor) else value, inputs)
+
+
+def _list_tensors(inputs: Any) -> Outputs:
+    return [value for value in _pytree.tree_leaves(inputs) if isinstance(value, torch.Tensor)]
+
+
+def _give(inputs: tuple[Any, Any], given: Outputs) -> Any:
+    """The inputs with the given tensors in place of their own."""
+    own = _list_tensors(inputs)
+    if [shape_of(tensor) for tensor in own] != [shape_of(tensor) for tensor in given]:
+        shapes = [", ".join("x".join(map(str, shape_of(tensor))) for tensor in tensors) for tensors in (given, own)]
+        raise MeasureError(f"the two take other inputs: {shapes[0]} before, {shapes[1]} after")
+    remaining = iter(given)
+    return _map_tensors(inputs, lambda tensor: next(remaining))
+
+
+def _find_first(stage: _Stage, inputs: tuple[Any, Any], shown: dict[str, Any], modules: dict[str, str]) -> Deviation | None:
+    judge = Judge(stage.tree, shown["modules"], modules, TOLERANCES[str(stage.dtype).removeprefix("torch.")])
+    for given in shown["inputs"]:
+        stage.run(_give(inputs, given), judge)
+    return judge.first

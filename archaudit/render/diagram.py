@@ -1,0 +1,183 @@
+"""Diagrams laid out: where each box and each line goes, for a template to draw.
+
+The layout is Graphviz's `dot`, which places layered graphs well; a few hundred lines of our own would not. It comes as the wheel
+`graphviz-pure` (one binary, about 5 ms a graph, the same coordinates on every platform, hence pinned in pyproject.toml); where that is
+missing the system's own `dot` is asked, and where there is none the diagram is left out with a message. Only numbers are handed over and
+read back, so no name has to be escaped and no font matters.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+
+from archaudit.render.layout import shorten
+from archaudit.render.view.pictures import Box, Diagram
+from archaudit.schema import Record
+
+NO_PROGRAM = "The diagram is left out: no program that lays out graphs was found. Install the package graphviz-pure, or Graphviz."
+
+_PROGRAMS = ("graphviz-pure", "dot")
+_TIMEOUT_S = 20
+# Graphviz thinks in inches of 72 points; a point is a pixel here.
+_DPI = 72
+_MARGIN = 6
+_WIDTHS = {"module": 196, "operator": 150, "input": 130}
+# Characters of the monospaced title, and of the smaller lines below it, that fit into a box.
+_TITLE_WIDTHS = {"module": 25, "operator": 19, "input": 16}
+_LINE_WIDTHS = {"module": 25, "operator": 22, "input": 18}
+_FIRST_LINE, _LINE = 17, 15
+_ARROW = 7.0
+# Lines on the longest way from input to output are drawn straight before all others.
+_SPINE = 8
+
+
+class PlacedBox(Record, frozen=True, kw_only=True):
+    """A box with its corner and size in pixels; `lines` are what stands below its name, each with its place from the top."""
+
+    box: Box
+    name: str
+    x: int
+    y: int
+    width: int
+    height: int
+    lines: tuple[tuple[int, str, str], ...]
+
+
+class PlacedEdge(Record, frozen=True, kw_only=True):
+    """A line as an SVG path, and its arrowhead as the points of a polygon."""
+
+    path: str
+    head: str
+    state: str
+
+
+class Placed(Record, frozen=True, kw_only=True):
+    """A diagram with its size in pixels."""
+
+    width: int
+    height: int
+    boxes: tuple[PlacedBox, ...]
+    edges: tuple[PlacedEdge, ...]
+
+
+def place_diagram(diagram: Diagram) -> Placed | None:
+    """Where everything goes; None where no program can say."""
+    program = _find_program()
+    if program is None or not diagram.boxes:
+        return None
+    lines = [_list_lines(box) for box in diagram.boxes]
+    sizes = [
+        (_WIDTHS[box.kind], _FIRST_LINE + _LINE * len(each) + (14 if box.kind == "module" else 9))
+        for box, each in zip(diagram.boxes, lines, strict=True)
+    ]
+    try:
+        done = subprocess.run(
+            [program, "-Tplain"], input=_write_dot(diagram, sizes), capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+        )
+        return _read_plain(done.stdout, diagram, sizes, lines)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _find_program() -> str | None:
+    beside = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
+    for name in _PROGRAMS:
+        found = next((each for folder in beside if (each := shutil.which(name, path=folder))), None) or shutil.which(name)
+        if found:
+            return found
+    return None
+
+
+def _list_lines(box: Box) -> list[tuple[str, str]]:
+    """What a box says below its name, each line with its class."""
+    marks = {"added": "+", "removed": "-", "changed": "~"}
+    change = f"{marks[box.state]} {box.change}" if box.state else ""
+    lines = [("dim", box.type), ("dim", box.shape), ("num", box.figures), (f"is {box.state}", change)]
+    return [(kind, shorten(text, _LINE_WIDTHS[box.kind])) for kind, text in lines if text]
+
+
+def _write_dot(diagram: Diagram, sizes: list[tuple[int, int]]) -> str:
+    lines = ['digraph{rankdir=TB;nodesep=0.25;ranksep=0.36;node[shape=box,fixedsize=true,label=""];edge[arrowsize=0.7];']
+    lines += [f"n{place}[width={width / _DPI:.4f},height={height / _DPI:.4f}];" for place, (width, height) in enumerate(sizes)]
+    spine = _find_spine(diagram)
+    lines += [f"n{edge.source}->n{edge.target}[weight={_SPINE if (edge.source, edge.target) in spine else 1}];" for edge in diagram.edges]
+    return "\n".join([*lines, "}"])
+
+
+def _find_spine(diagram: Diagram) -> set[tuple[int, int]]:
+    """The edges of the longest way, by boxes; an edge that leads back (to a reused module) is on none."""
+    lengths = [(1, -1)] * len(diagram.boxes)
+    for edge in sorted(diagram.edges, key=lambda edge: (edge.target, edge.source)):
+        if edge.source < edge.target and lengths[edge.source][0] + 1 > lengths[edge.target][0]:
+            lengths[edge.target] = (lengths[edge.source][0] + 1, edge.source)
+    place = max(range(len(lengths)), key=lambda place: (lengths[place][0], place))
+    spine = set()
+    while lengths[place][1] >= 0:
+        spine.add((lengths[place][1], place))
+        place = lengths[place][1]
+    return spine
+
+
+def _read_plain(text: str, diagram: Diagram, sizes: list[tuple[int, int]], lines: list[list[tuple[str, str]]]) -> Placed:
+    """Graphviz's plain output: inches from the lower left corner, a line for each node and edge."""
+    rows = [line.split() for line in text.splitlines()]
+    width, height = (_scale(each) for each in rows[0][2:4])
+    boxes: dict[int, PlacedBox] = {}
+    edges = []
+    states = {(edge.source, edge.target): edge.state for edge in diagram.edges}
+    for row in rows[1:]:
+        if row[0] == "node":
+            place = int(row[1][1:])
+            box_width, box_height = sizes[place]
+            boxes[place] = PlacedBox(
+                box=diagram.boxes[place],
+                name=shorten(diagram.boxes[place].name, _TITLE_WIDTHS[diagram.boxes[place].kind]),
+                x=round(_scale(row[2]) - box_width / 2) + _MARGIN,
+                y=round(height - _scale(row[3]) - box_height / 2) + _MARGIN,
+                width=box_width,
+                height=box_height,
+                lines=tuple((_FIRST_LINE + _LINE * (number + 1), kind, line) for number, (kind, line) in enumerate(lines[place])),
+            )
+        elif row[0] == "edge":
+            points = [float(each) for each in row[4 : 4 + 2 * int(row[3])]]
+            pixels = [(points[at] * _DPI + _MARGIN, height - points[at + 1] * _DPI + _MARGIN) for at in range(0, len(points), 2)]
+            edges.append(_draw_edge(pixels, states[int(row[1][1:]), int(row[2][1:])]))
+    return Placed(
+        width=round(width) + 2 * _MARGIN,
+        height=round(height) + 2 * _MARGIN,
+        boxes=tuple(boxes[place] for place in sorted(boxes)),
+        edges=tuple(edges),
+    )
+
+
+def _scale(inches: str) -> float:
+    return float(inches) * _DPI
+
+
+def _draw_edge(points: list[tuple[float, float]], state: str) -> PlacedEdge:
+    """A Bézier line; its arrowhead goes on in the direction in which the line ends, since `dot` leaves room for it there."""
+    (x1, y1), (x2, y2) = points[-2], points[-1]
+    length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5 or 1.0
+    along, across = (x2 - x1) / length, (y2 - y1) / length
+    corners = [
+        (x2 + along * _ARROW, y2 + across * _ARROW),
+        (x2 - across * _ARROW / 2, y2 + along * _ARROW / 2),
+        (x2 + across * _ARROW / 2, y2 - along * _ARROW / 2),
+    ]
+    start, *rest = points
+    return PlacedEdge(
+        path=f"M{_write_points([start])}C{_write_points(rest)}",
+        head=_write_points(corners),
+        state=state,
+    )
+
+
+def _write_points(points: list[tuple[float, float]]) -> str:
+    # Whole pixels: a last digit that differs between machines stays out of committed files.
+    return " ".join(f"{round(x)},{round(y)}" for x, y in points)

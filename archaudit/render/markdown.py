@@ -1,0 +1,96 @@
+"""Markdown that stays useful where only so much of it fits: what matters least goes first, and what went is named.
+
+A template marks where a part begins, and which rows of a table may go one by one. The marks are control characters, which no text of a
+report has, since they are all written out (`formatting.make_visible`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# What a comment or an issue on GitHub may hold.
+LIMIT = 65_536
+
+_PART, _ROW = "\x1e", "\x1f"
+_MARKED_PART = re.compile(f"^{_PART}([0-9]+) (.*)\n", re.MULTILINE)
+_MARKED_ROW = re.compile(f"^{_ROW}([^{_ROW}]*){_ROW}", re.MULTILINE)
+# The sentence that names what was left out.
+_ROOM_FOR_NOTE = 600
+
+
+class MarkdownPart(NamedTuple):
+    """A part of a document. The lowest importance goes first; without a name it never goes. Its text may have rows that can go."""
+
+    name: str
+    importance: int
+    text: str
+
+
+def mark_part(name: str, importance: int) -> str:
+    """Stands alone in a line where a part begins."""
+    return f"{_PART}{importance} {name}"
+
+
+def mark_row(weight: float) -> str:
+    """Begins a row that may go by itself, the lightest first."""
+    return f"{_ROW}{weight:.6g}{_ROW}"
+
+
+def split_parts(text: str) -> list[MarkdownPart]:
+    """The parts of a marked text; what comes before the first mark has no name."""
+    pieces = _MARKED_PART.split(text)
+    parts = [MarkdownPart("", 0, pieces[0])]
+    parts += (
+        MarkdownPart(name, int(importance), body) for importance, name, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)
+    )
+    return parts
+
+
+def cut_markdown(text_parts: Sequence[MarkdownPart], limit: int = LIMIT) -> str:
+    """All parts in one text of at most `limit` characters; a last sentence names what was left out."""
+    whole = "".join(_unmark(part.text) for part in text_parts)
+    if len(whole) <= limit:
+        return whole
+    kept = list(text_parts)
+    gone: list[str] = []
+    excess = len(whole) - max(0, limit - _ROOM_FOR_NOTE)
+    for part in sorted((part for part in text_parts if part.name), key=lambda part: part.importance):
+        if excess <= 0:
+            break
+        place = kept.index(part)
+        fewer, rows, left = _drop_rows(part.text, excess)
+        saved = len(_unmark(part.text)) - len(_unmark(fewer))
+        if rows and saved >= excess:
+            kept[place] = part._replace(text=fewer)
+            gone.append(f"{rows:,} of {left + rows:,} rows of {part.name}")
+        else:
+            del kept[place]
+            saved = len(_unmark(part.text))
+            gone.append(part.name)
+        excess -= saved
+    note = f"\nLeft out to fit into {limit:,} characters: {'; '.join(gone)}. The HTML and JSON reports have everything.\n"
+    return _cut_lines("".join(_unmark(part.text) for part in kept), limit - len(note)) + note
+
+
+def _unmark(text: str) -> str:
+    return _MARKED_ROW.sub("", text)
+
+
+def _drop_rows(text: str, excess: int) -> tuple[str, int, int]:
+    """The text without its lightest rows, as many as it takes; how many went, and how many there still are."""
+    lines = text.split("\n")
+    rows = [(float(found[1]), place) for place, line in enumerate(lines) if (found := _MARKED_ROW.match(line))]
+    going: set[int] = set()
+    for _, place in sorted(rows, key=lambda row: (row[0], -row[1])):
+        if excess <= 0:
+            break
+        going.add(place)
+        excess -= len(_unmark(lines[place])) + 1
+    return "\n".join(line for place, line in enumerate(lines) if place not in going), len(going), len(rows) - len(going)
+
+
+def _cut_lines(text: str, limit: int) -> str:
+    """The last resort: whole lines from the beginning."""
+    return text if len(text) <= limit else text[: max(0, text.rfind("\n", 0, max(0, limit)) + 1)]

@@ -1,0 +1,74 @@
+"""What changed besides modules and their cost: classes, how parameters are initialised, what a checkpoint is still good for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from archaudit.quantities import format_exact
+from archaudit.render.formatting import ARROW, count, join_names, make_visible, name_path
+from archaudit.render.view.records import FactRow
+from archaudit.schema import CheckpointMap, ClassUse, Equivalence, InitialisationChange, Report
+
+_MOST_NAMED = 4
+_MOST_INITIALISED = 12
+_DEFAULT = "the default of its type"
+
+
+def view_also(report: Report) -> tuple[FactRow, ...]:
+    """Facts about the change, `kind` saying what each is about."""
+    rows = [FactRow(side="", kind="class", text=_describe_class(each, "added")) for each in report.classes_added]
+    rows += (FactRow(side="", kind="class", text=_describe_class(each, "removed")) for each in report.classes_removed)
+    rows += (FactRow(side="", kind="initialisation", text=text) for text in _describe_initialisation(report.initialisation))
+    if report.checkpoint is not None:
+        rows += (FactRow(side="", kind="checkpoint", text=text) for text in _describe_checkpoint(report.checkpoint))
+    if report.equivalence is not None:
+        rows.append(FactRow(side="", kind="equivalence", text=_describe_equivalence(report.equivalence)))
+    return tuple(rows)
+
+
+def _describe_class(use: ClassUse, change: str) -> str:
+    where = f" of {make_visible(use.defined_in)}" if use.defined_in else ""
+    paths = join_names([name_path(path) for path in use.paths], _MOST_NAMED)
+    return f"{make_visible(use.name)}{where} {change}: {paths}"
+
+
+def _describe_initialisation(changes: tuple[InitialisationChange, ...]) -> Iterator[str]:
+    """One line for all parameters that changed alike."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for change in changes:
+        before = "new" if change.before_path is None else make_visible(change.before or _DEFAULT)
+        after = "gone" if change.after_path is None else make_visible(change.after or _DEFAULT)
+        alike.setdefault((before, after), []).append(name_path(change.after_path if change.after_path is not None else change.before_path))
+    for (before, after), paths in list(alike.items())[:_MOST_INITIALISED]:
+        told = f"by {after}" if before == "new" else f"{before} {ARROW} {after}"
+        yield f"{join_names(paths, _MOST_NAMED)}: {told}"
+    if len(alike) > _MOST_INITIALISED:
+        yield f"{len(alike) - _MOST_INITIALISED:,} more ways of initialising changed"
+
+
+def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
+    numbers = Counter(
+        {
+            "load as they are": len(checkpoint.same),
+            "load under another name": len(checkpoint.renamed),
+            "have another shape": len(checkpoint.reshaped),
+            "fill nothing": len(checkpoint.unused),
+        }
+    )
+    total = sum(numbers.values())
+    told = ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
+    missing = f"; {count(len(checkpoint.missing), 'key')} of after stay unfilled" if checkpoint.missing else ""
+    yield f"of {count(total, 'key')} of a checkpoint of before, {told}{missing}" if total else "before has nothing that a checkpoint keeps"
+    for keys in checkpoint.conflicts:
+        yield f"{join_names([make_visible(key) for key in keys], _MOST_NAMED)} are separate before and one tensor after"
+
+
+def _describe_equivalence(found: Equivalence) -> str:
+    parts: list[str] = [found.outcome]
+    if found.max_difference is not None and found.tolerance is not None:
+        parts.append(f"outputs differ by {format_exact(found.max_difference)} at most, {format_exact(found.tolerance)} was allowed")
+    if found.first_difference is not None:
+        parts.append(f"the first module that differs is {name_path(found.first_difference.after_path)}")
+    parts.append(make_visible(found.reason))
+    return "; ".join(part for part in parts if part)

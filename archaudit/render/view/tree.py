@@ -1,0 +1,245 @@
+"""The layer table as a tree of both sides: rows under their parents, runs of like siblings gathered, and what is open at first.
+
+Nothing here recurses: models may nest deeper than Python's limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from archaudit.render.formatting import ELLIPSIS, count
+from archaudit.render.view.columns import Pair
+from archaudit.render.view.folding import Item
+from archaudit.render.view.records import Figure, LayerRow, TreeRow
+from archaudit.schema import Cost, sum_costs
+
+# A page opens with so many rows at most: what changed, or the upper levels of a single profile.
+_MOST_SHOWN = {True: 250, False: 60}
+# The first of a run stands for itself; gathering fewer others than this hides more than it shortens.
+_FEWEST_ALIKE = 3
+_BAR_STEPS = 20
+_ROOT = -1
+
+Sum = Callable[[Sequence[Pair]], tuple[Figure, ...]]
+
+
+class _Entry(NamedTuple):
+    """A row of the tree before it is written: an item, or (`alike`) the items that are like the one before it."""
+
+    item: int
+    depth: int
+    parent: int
+    alike: tuple[int, ...] = ()
+
+
+def view_tree(items: Sequence[Item], sum_figures: Sum, *, compared: bool) -> tuple[TreeRow, ...]:
+    """All items in tree order. Every item has its row, also those that are gathered under another."""
+    children = _list_children(items)
+    entries = list(_walk(items, children))
+    changed = [item.row.kind in ("added", "removed", "changed") for item in items]
+    hidden = _hide(entries, changed, compared)
+    anchors = _name_anchors(items)
+    totals = _find_totals(items)
+    parents = {entry.item: entries[entry.parent].item for entry in entries if not entry.alike and entry.parent != _ROOT}
+    rows = []
+    for place, entry in enumerate(entries):
+        if entry.alike:
+            rows.append(_write_alike(items, entry, sum_figures, hidden[place], anchors[entry.item]))
+            continue
+        item = items[entry.item]
+        above = parents.get(entry.item)
+        rows.append(
+            TreeRow(
+                row=item.row,
+                name=_shorten_name(item.row.path, items[above].row.path if above is not None else ""),
+                anchor=anchors[entry.item],
+                depth=entry.depth,
+                hidden=hidden[place],
+                numbers=_list_numbers(item.pair),
+                bars=_list_bars(item.pair, totals),
+            )
+        )
+    return tuple(rows)
+
+
+def sort_as_tree(items: Sequence[Item]) -> list[Item]:
+    """The items, each after its parent and what stands before it there."""
+    return [items[entry.item] for entry in _walk(items, _list_children(items)) if not entry.alike]
+
+
+def _list_children(items: Sequence[Item]) -> dict[int, list[int]]:
+    """By parent, in order. A row hangs on the row of its nearest ancestor after, or before where it was removed."""
+    places: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for position, item in enumerate(items):
+        for side in (0, 1):
+            module = item.pair[side]
+            if module is not None:
+                places[side][module.path] = position
+    children: dict[int, list[int]] = {}
+    for position, item in enumerate(items):
+        side = 1 if item.pair[1] is not None else 0
+        module = item.pair[side]
+        path = module.path if module is not None else ""
+        parent = _ROOT
+        while path and parent == _ROOT:
+            path = path.rpartition(".")[0]
+            parent = places[side].get(path, _ROOT)
+        children.setdefault(parent, []).append(position)
+    return children
+
+
+def _walk(items: Sequence[Item], children: dict[int, list[int]]) -> Iterator[_Entry]:
+    """Rows in tree order, each with the place of its parent among them; runs of siblings alike under an entry of their own."""
+    signatures = _sign(items, children)
+    pending: list[tuple[int, int, int, tuple[int, ...]]] = [(position, 0, _ROOT, ()) for position in reversed(children.get(_ROOT, []))]
+    place = 0
+    while pending:
+        position, depth, parent, alike = pending.pop()
+        yield _Entry(position, depth, parent, alike)
+        if alike:
+            pending += [(each, depth + 1, place, ()) for each in reversed(alike)]
+        else:
+            pending += [(first, depth + 1, place, run) for first, run in reversed(list(_gather(children.get(position, []), signatures)))]
+        place += 1
+
+
+def _gather(siblings: Sequence[int], signatures: dict[int, int]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Siblings, each alone; after the first of a run, one entry for all the others."""
+    for _, group in groupby(siblings, key=signatures.__getitem__):
+        run = list(group)
+        if len(run) > _FEWEST_ALIKE:
+            yield run[0], ()
+            yield run[1], tuple(run[1:])
+        else:
+            yield from ((each, ()) for each in run)
+
+
+def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> dict[int, int]:
+    """A number for each row; the same for rows that say the same, with everything below them, but for their paths."""
+    order: list[int] = []
+    pending = list(children.get(_ROOT, []))
+    while pending:
+        position = pending.pop()
+        order.append(position)
+        pending += children.get(position, [])
+    known: dict[tuple[object, ...], int] = {}
+    signatures: dict[int, int] = {}
+    for position in reversed(order):
+        row = items[position].row
+        below = tuple((items[each].row.path.rpartition(".")[2], signatures[each]) for each in children.get(position, []))
+        key = (row.type, row.kind, row.changes, row.note, row.shape, row.reason, row.figures, below)
+        signatures[position] = known.setdefault(key, len(known))
+    return signatures
+
+
+def _hide(entries: Sequence[_Entry], changed: Sequence[bool], compared: bool) -> list[bool]:
+    """Which rows are folded away at first. Level by level, what has changes below it is opened while there is room."""
+    below: list[list[int]] = [[] for _ in entries]
+    worth = [not compared or changed[entry.item] for entry in entries]
+    for place in range(len(entries) - 1, -1, -1):
+        parent = entries[place].parent
+        if parent != _ROOT:
+            below[parent].append(place)
+            worth[parent] = worth[parent] or worth[place]
+    shown = [entry.parent == _ROOT for entry in entries]
+    room = _MOST_SHOWN[compared] - sum(shown)
+    for place in sorted(range(len(entries)), key=lambda place: entries[place].depth):
+        if not shown[place] or entries[place].alike or len(below[place]) > room:
+            continue
+        if entries[place].depth == 0 or any(worth[each] for each in below[place]):
+            room -= len(below[place])
+            for each in below[place]:
+                shown[each] = True
+    return [not each for each in shown]
+
+
+def _name_anchors(items: Sequence[Item]) -> list[str]:
+    """`layer-` and the path; where a removed row has the path of another, that with `before-` in front."""
+    taken: set[str] = set()
+    anchors = [""] * len(items)
+    for position in sorted(range(len(items)), key=lambda position: items[position].pair[1] is None):
+        name = f"layer-{items[position].row.path}"
+        if name in taken:
+            name = f"layer-before-{items[position].row.path}"
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        anchors[position] = name
+    return anchors
+
+
+def _shorten_name(path: str, above: str) -> str:
+    """What a path says beyond the row that it stands under."""
+    return path.removeprefix(f"{above}.") if above else path
+
+
+def _write_alike(items: Sequence[Item], entry: _Entry, sum_figures: Sum, hidden: bool, anchor: str) -> TreeRow:
+    first, last = items[entry.alike[0]].row, items[entry.alike[-1]].row
+    pairs = [items[each].pair for each in entry.alike]
+    names = (first.path.rpartition(".")[2], last.path.rpartition(".")[2])
+    row = LayerRow(
+        path=f"{first.path} {ELLIPSIS} {last.path}",
+        type=first.type,
+        mark=first.mark,
+        kind=first.kind,
+        changes=first.changes,
+        note=f"{count(len(pairs), 'more module')} like the one above",
+        shape=first.shape,
+        shape_short=first.shape_short,
+        reason="",
+        figures=sum_figures(pairs),
+    )
+    return TreeRow(
+        row=row,
+        name=f"{names[0]} {ELLIPSIS} {names[1]}",
+        anchor=anchor.replace("layer-", "layers-", 1),
+        depth=entry.depth,
+        hidden=hidden,
+        numbers=_list_sums(pairs),
+        bars=(),
+        gathers=True,
+    )
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def _list_numbers(pair: Pair) -> tuple[int | None, ...]:
+    """Params, bytes of params and FLOPs, each before and after; None for a side that is not there."""
+    costs = [None if module is None else module.total for module in pair]
+    return tuple(None if cost is None else getattr(cost, name) for name in ("params", "param_bytes", "flops") for cost in costs)
+
+
+def _list_sums(pairs: Sequence[Pair]) -> tuple[int | None, ...]:
+    sides = [sum_costs(module.total for pair in pairs if (module := pair[side]) is not None) for side in (0, 1)]
+    present = [any(pair[side] is not None for pair in pairs) for side in (0, 1)]
+    return tuple(
+        getattr(cost, name) if there else None
+        for name in ("params", "param_bytes", "flops")
+        for cost, there in zip(sides, present, strict=True)
+    )
+
+
+def _find_totals(items: Sequence[Item]) -> tuple[int, int]:
+    """The larger side's params and FLOPs, which bars are measured against."""
+    nothing = Cost()
+    costs = [module.total if module is not None else nothing for item in items for module in item.pair]
+    return max((cost.params for cost in costs), default=0), max((cost.flops for cost in costs), default=0)
+
+
+def _list_bars(pair: Pair, totals: tuple[int, int]) -> tuple[str, ...]:
+    """For params, then FLOPs: classes of the bars of before, after and delta; `v7` a value, `f7` fewer, `m7` more, of 20 steps."""
+    classes: list[str] = []
+    for name, total in zip(("params", "flops"), totals, strict=True):
+        values = [0 if module is None else int(getattr(module.total, name)) for module in pair]
+        delta = values[1] - values[0]
+        classes += [_step("v", value, total) for value in values]
+        classes.append(_step("f" if delta < 0 else "m", abs(delta), total))
+    return tuple(classes)
+
+
+def _step(letter: str, value: int, total: int) -> str:
+    steps = round(_BAR_STEPS * value / total) if total else 0
+    return f"{letter}{steps}" if steps else ""

@@ -1,0 +1,176 @@
+"""`archaudit compare --equivalent` and `--checkpoint-map`: real weights, and real workers where those matter."""
+
+import json
+import sys
+
+import pytest
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.bn = nn.BatchNorm2d(8)
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.bn(self.conv(x))))
+"""
+REWRITTEN = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8, eps=1e-5), nn.ReLU())
+        self.out = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        return self.out(self.body(x))
+"""
+
+
+@pytest.fixture
+def prove(tmp_path, monkeypatch, archaudit):
+    """Compares two texts of a model, with `--equivalent`: the result, and the proof where JSON was asked for."""
+
+    def run(before, after, *options):
+        (tmp_path / "old.py").write_text(before)
+        (tmp_path / "new.py").write_text(after)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        sides = ("old.py:Net", "new.py:Net")
+        return archaudit(
+            "compare", *sides, "--input", "1x3x16x16", "--equivalent", "--no-witnesses", "--no-isolation", "--format", "json", *options
+        )
+
+    return run
+
+
+def test_a_refactored_model_is_equivalent_to_the_last_bit(prove):
+    result = prove(NET, REWRITTEN, "--isolation")
+    assert result.status == 0, result.err
+    proof = json.loads(result.out)["equivalence"]
+    assert proof["outcome"] == "equivalent"
+    assert proof["bitwise"] is True
+    assert proof["max_difference"] == 0
+    assert proof["dtype"] == "float64"
+
+
+def test_another_order_of_the_same_sums_is_equivalent_within_the_tolerance(prove):
+    result = prove(NET, NET.replace("self.head(torch.relu(", "sum([self.head(torch.relu(").replace("(x))))", "(x)))) / 3] * 3)"))
+    proof = json.loads(result.out)["equivalence"]
+    assert result.status == 0
+    assert proof["outcome"] == "equivalent"
+    assert proof["bitwise"] is False
+    assert 0 < proof["max_difference"] < proof["tolerance"]
+
+
+def test_the_first_module_that_gives_something_else_is_named(prove):
+    result = prove(NET, REWRITTEN.replace("1e-5", "1e-4"))
+    assert result.status == 1
+    proof = json.loads(result.out)["equivalence"]
+    assert proof["outcome"] == "different"
+    assert proof["first_difference"]["before_path"] == "bn"
+    assert proof["first_difference"]["after_path"] == "body.1"
+    assert proof["first_difference"]["max_difference"] > 1e-6
+    assert "body.1" in proof["reason"]
+
+
+def test_a_change_that_only_other_weights_show_is_found(prove):
+    # a norm starts at scale 1 and shift 0, where leaving its shift out makes no difference
+    shiftless = NET.replace("self.bn(self.conv(x))", "self.bn(self.conv(x)) - self.bn.bias.view(1, 8, 1, 1)")
+    assert json.loads(prove(NET, shiftless).out)["equivalence"]["outcome"] == "different"
+
+
+def test_weights_that_do_not_fit_are_different_and_no_error(prove):
+    result = prove(NET, NET.replace("8", "4"))
+    assert result.status == 1
+    proof = json.loads(result.out)["equivalence"]
+    assert proof["outcome"] == "different"
+    assert "conv.weight is 4x3x3x3, before 8x3x3x3" in proof["reason"]
+
+
+def test_new_parameters_cannot_be_compared(prove):
+    grown = NET.replace("self.head = ", "self.scale = nn.Parameter(torch.ones(1))\n        self.head = ").replace(
+        "torch.relu(", "self.scale * ("
+    )
+    result = prove(NET, grown)
+    assert result.status == 2
+    proof = json.loads(result.out)["equivalence"]
+    assert proof["outcome"] == "not comparable"
+    assert "scale" in proof["reason"]
+
+
+def test_a_model_that_insists_on_floats_is_compared_in_floats(prove):
+    floats = NET.replace("self.conv(x)", "self.conv(x.float())")
+    proof = json.loads(prove(floats, floats).out)["equivalence"]
+    assert proof["outcome"] == "equivalent"
+    assert proof["dtype"] == "float32"
+
+
+def test_the_text_ends_with_the_answer(prove):
+    result = prove(NET, REWRITTEN, "--format", "text")
+    assert result.out.rstrip().splitlines()[-1].startswith("Equivalent: the outputs on 2 random inputs are equal to the last bit")
+
+
+def test_a_saved_profile_has_no_code_to_run(tmp_path, monkeypatch, archaudit):
+    (tmp_path / "old.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    common = ("--input", "1x3x16x16", "--no-witnesses", "--no-isolation")
+    saved = archaudit("profile", "old.py:Net", *common, "--format", "json").out
+    (tmp_path / "saved.json").write_text(saved)
+    result = archaudit("compare", "saved.json", "old.py:Net", "--equivalent", *common)
+    assert result.status == 2
+    assert "saved.json is a saved profile" in result.out
+
+
+def test_two_packages_of_one_name_are_not_taken_for_each_other(tmp_path, monkeypatch, archaudit):
+    for folder, text in (("one", NET), ("two", NET.replace("torch.relu", "torch.tanh"))):
+        package = tmp_path / folder / "pkg"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        (package / "net.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    result = archaudit("compare", "one/pkg/net.py:Net", "two/pkg/net.py:Net", "--input", "1x3x16x16", "--equivalent", "--no-witnesses")
+    assert result.status == 1
+    assert "Different" in result.out
+
+
+def test_the_mapping_of_a_checkpoint_is_written_and_loads(prove, tmp_path):
+    import torch
+
+    prove(NET, REWRITTEN, "--checkpoint-map", str(tmp_path / "maps" / "keys.json"))
+    mapping = json.loads((tmp_path / "maps" / "keys.json").read_text())
+    assert mapping["format_version"] == 1
+    assert mapping["renamed"]["conv.weight"] == "body.0.weight"
+    assert mapping["missing"] == mapping["unused"] == mapping["reshaped"] == []
+    models = {}
+    for name, text in (("old", NET), ("new", REWRITTEN)):
+        scope: dict = {"__name__": name}
+        exec(text, scope)
+        models[name] = scope["Net"]().eval()
+    state = models["old"].state_dict()
+    models["new"].load_state_dict({mapping["renamed"].get(key, key): value for key, value in state.items()}, strict=True)
+    x = torch.randn(1, 3, 16, 16)
+    assert torch.equal(models["old"](x), models["new"](x))
+
+
+def test_the_report_tells_forward_pass_classes_initialisation_and_checkpoint(archaudit):
+    report = json.loads(archaudit("compare", "before", "after", "--no-witnesses", "--format", "json").out)
+    assert "mid_level_project is new: it reads backbone [B, 24, H/8, W/8] and feeds decoder_stage1" in report["flow"]["sentences"]
+    assert [use["name"] for use in report["classes_added"]] == ["DepthwiseSeparableConv"]
+    assert report["classes_removed"] == []
+    new = {change["after_path"] for change in report["initialisation"] if change["before_path"] is None}
+    assert {"mid_level_project.0.weight", "decoder_stage1.pointwise.weight", "decoder_stage2.pointwise.weight"} <= new
+    assert "backbone.features.0.0.weight" in report["checkpoint"]["same"]
+    assert report["equivalence"] is None
+    plain = json.loads(archaudit("compare", "before", "after", "--no-witnesses", "--no-symbolic", "--format", "json").out)
+    assert all(node["symbolic"] is None for node in plain["after"]["flow"])
+    assert plain["flow"]["symbolic"] is False

@@ -1,0 +1,113 @@
+"""The data flow of both sides at a depth that can be read, and what became of each step."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from render.synthetic import make_cost, make_flow, make_module, make_profile, make_report, make_segmentation_report
+
+from archaudit.render import diagram as diagrams
+from archaudit.render.diagram import place_diagram
+from archaudit.render.view.flow import view_flow, view_profile_flow
+from archaudit.render.view.graph import build_graph
+from archaudit.render.view.pictures import Flow
+from archaudit.schema import Profile
+
+
+def find_states(flow: Flow, side: int) -> dict[str, str]:
+    return {box.name: box.state for box in flow.diagrams[side].boxes}
+
+
+def test_what_runs_inside_a_module_is_one_box() -> None:
+    graph = build_graph(make_segmentation_report().before, {""})
+    assert [node.paths or node.op for node in graph] == [
+        "input", ("backbone",), ("aspp",), "upsample_bilinear2d", "cat", ("decoder",), ("classifier",), "upsample_bilinear2d",
+    ]  # fmt: skip
+
+
+def test_a_new_step_is_added_and_what_reads_it_is_rewired() -> None:
+    flow = view_flow(make_segmentation_report())
+    assert find_states(flow, 1)["cat"] == ""
+    assert find_states(flow, 1)["decoder_stage1"] == "added"
+    assert find_states(flow, 0)["decoder"] == "removed"
+    assert find_states(flow, 1)["classifier"] == "changed"
+    assert find_states(flow, 1)["backbone"] == ""
+
+
+def test_the_passes_stand_beside_each_other() -> None:
+    lines = [(line.mark, line.before, line.after) for line in view_flow(make_segmentation_report()).lines]
+    assert ("", "backbone(input) → 1×8×16×16", "backbone(input) → 1×8×16×16") in lines
+    assert ("-", "decoder(cat) → 1×256×128×128", "") in lines
+    assert ("+", "", "decoder_stage1(cat) → 1×128×64×64") in lines
+
+
+def test_a_model_against_itself_changes_nothing() -> None:
+    before = make_segmentation_report().before
+    flow = view_flow(make_report(before, before))
+    assert {line.mark for line in flow.lines} == {""}
+    assert {box.state for diagram in flow.diagrams for box in diagram.boxes} == {""}
+    assert {edge.state for diagram in flow.diagrams for edge in diagram.edges} == {""}
+
+
+def make_stack(layers: int, wrapped: str = "model.layers") -> Profile:
+    """One module that holds a chain of like layers."""
+    modules = [make_module("", "Net"), make_module("model", "Model"), make_module(wrapped, "Stack", shape=None)]
+    modules += [make_module(f"{wrapped}.{number}", "Layer", make_cost(100, 100)) for number in range(layers)]
+    steps = [("input", "", ()), *(("call", f"{wrapped}.{number}", (number,)) for number in range(layers))]
+    return make_profile("stack", modules, flow=make_flow(*steps))
+
+
+def test_a_wrapper_is_opened_and_like_layers_are_one_box() -> None:
+    (diagram,) = view_profile_flow(make_stack(12)).diagrams
+    assert [(box.name, box.type) for box in diagram.boxes] == [("input", ""), ("model.layers.0 … 11", "12 × Layer")]
+
+
+def test_too_many_steps_are_left_out_with_a_message() -> None:
+    modules = [make_module("", "Net"), *(make_module(f"m{number}", f"T{number}", make_cost(10)) for number in range(80))]
+    steps = [("input", "", ()), *(("call", f"m{number}", (0,)) for number in range(80))]
+    flow = view_profile_flow(make_profile("wide", modules, flow=make_flow(*steps)))
+    assert (flow.diagrams, flow.message) == (
+        (),
+        "The data flow between its modules has 81 steps, which is more than can be read as a diagram.",
+    )
+
+
+def test_a_long_chain_that_did_not_change_is_drawn_together() -> None:
+    modules = [make_module("", "Net"), *(make_module(f"m{number}", f"T{number}", make_cost(10)) for number in range(80))]
+    steps = [("input", "", ()), *(("call", f"m{number}", (number,)) for number in range(80))]
+    (diagram,) = view_profile_flow(make_profile("long", modules, flow=make_flow(*steps))).diagrams
+    assert [(box.name, box.type) for box in diagram.boxes] == [("input", ""), ("m0 … m79", "80 modules")]
+
+
+def test_without_a_recorded_flow_it_says_so() -> None:
+    report = make_segmentation_report()
+    without = msgspec.structs.replace(report, before=msgspec.structs.replace(report.before, flow=()))
+    assert view_flow(without).message == "The data flow was not recorded, so there is nothing to draw."
+
+
+# --- layout -----------------------------------------------------------------------------------------------------------
+
+
+def test_boxes_do_not_overlap_and_flow_downwards() -> None:
+    diagram = view_flow(make_segmentation_report()).diagrams[1]
+    placed = place_diagram(diagram)
+    assert placed is not None
+    boxes = placed.boxes
+    assert [each.box for each in boxes] == list(diagram.boxes)
+    assert all(boxes[edge.source].y + boxes[edge.source].height < boxes[edge.target].y for edge in diagram.edges)
+    apart = [
+        one.x + one.width <= other.x or other.x + other.width <= one.x or one.y + one.height <= other.y or other.y + other.height <= one.y
+        for place, one in enumerate(boxes)
+        for other in boxes[place + 1 :]
+    ]
+    assert all(apart)
+    assert placed == place_diagram(diagram)
+
+
+def test_without_a_program_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archaudit.render import FORMATS
+
+    monkeypatch.setattr(diagrams, "_find_program", lambda: None)
+    text = FORMATS["html"](make_segmentation_report())
+    assert "no program that lays out graphs was found" in text
+    assert '<svg class="graph"' not in text

@@ -1,0 +1,87 @@
+"""The layer table as a tree: every module once, under its parent, like siblings gathered, what changed open at first."""
+
+from __future__ import annotations
+
+import msgspec
+from render.synthetic import make_cost, make_large_report, make_module, make_profile, make_report, make_segmentation_report
+
+from archaudit.render.view import view_profile, view_report
+from archaudit.render.view.records import TreeRow
+from archaudit.schema import ModuleRecord, Profile
+
+
+def view_rows(*modules: ModuleRecord) -> tuple[TreeRow, ...]:
+    return view_profile(make_profile("m", [make_module("", "Net"), *modules])).layers.tree
+
+
+def test_each_module_has_one_row() -> None:
+    report = make_segmentation_report()
+    anchors = [row.anchor for row in view_report(report).layers.tree if not row.gathers]
+    assert len(anchors) == len(set(anchors)) == len(report.modules)
+
+
+def test_rows_stand_below_their_parents_wherever_the_matches_put_them() -> None:
+    before = make_profile("b", [make_module("", "Net"), make_module("a", "A"), make_module("z", "Z")])
+    after = make_profile("a", [make_module("", "Net"), make_module("a", "A"), make_module("a.new", "New"), make_module("z", "Z")])
+    rows = [(row.anchor, row.depth, row.row.kind) for row in view_report(make_report(before, after)).layers.tree]
+    assert rows == [("layer-(root)", 0, ""), ("layer-a", 1, ""), ("layer-a.new", 2, "added"), ("layer-z", 1, "")]
+
+
+def test_a_removed_row_with_the_path_of_another_has_its_own_link() -> None:
+    report = make_segmentation_report()
+    rows = list(report.modules)
+    classifier = next(place for place, row in enumerate(rows) if row.after_path == "classifier")
+    apart = [
+        msgspec.structs.replace(rows[classifier], after_path=None, changes=("removed",)),
+        msgspec.structs.replace(rows[classifier], before_path=None, changes=("added",)),
+    ]
+    tree = view_report(msgspec.structs.replace(report, modules=(*rows[:classifier], *apart, *rows[classifier + 1 :]))).layers.tree
+    assert {"layer-classifier", "layer-before-classifier"} <= {row.anchor for row in tree}
+
+
+def test_like_siblings_are_gathered_and_still_there() -> None:
+    blocks = [
+        module
+        for number in range(6)
+        for module in (make_module(f"blocks.{number}", "Block"), make_module(f"blocks.{number}.fc", "Linear", make_cost(10, 20)))
+    ]
+    rows = view_rows(make_module("blocks", "ModuleList", shape=None), *blocks)
+    (gathered,) = (row for row in rows if row.gathers)
+    assert (gathered.name, gathered.row.note) == ("1 … 5", "5 more modules like the one above")
+    assert gathered.numbers == (50, None, 200, None, 200, None)
+    assert [(row.anchor, row.depth) for row in rows if row.depth == 3] == [
+        ("layer-blocks.0.fc", 3),
+        *((f"layer-blocks.{n}", 3) for n in range(1, 6)),
+    ]
+
+
+def test_siblings_that_differ_are_not_gathered() -> None:
+    rows = view_rows(*(make_module(f"fc{number}", "Linear", make_cost(10 + number)) for number in range(6)))
+    assert not any(row.gathers for row in rows)
+
+
+def test_what_changed_is_open_and_what_did_not_is_folded() -> None:
+    tree = view_report(make_segmentation_report()).layers.tree
+    shown = {row.anchor for row in tree if not row.hidden}
+    assert {"layer-backbone", "layer-aspp.branches.0", "layer-decoder_stage1.pointwise"} <= shown
+    assert "layer-backbone.3" not in shown
+
+
+def test_a_large_report_opens_with_a_screenful() -> None:
+    tree = view_report(make_large_report(5_000)).layers.tree
+    assert 50 <= sum(not row.hidden for row in tree) <= 250
+
+
+def test_a_chain_of_modules_needs_no_recursion() -> None:
+    paths = [".".join(["a"] * depth) for depth in range(1_500)]
+    modules = tuple(msgspec.structs.replace(make_module("", "Chain"), path=path) for path in paths)
+    profile: Profile = msgspec.structs.replace(make_profile("chain", [make_module("", "Chain")]), modules=modules)
+    tree = view_profile(profile).layers.tree
+    assert [row.depth for row in tree] == list(range(1_500))
+
+
+def test_bars_are_shares_of_the_model() -> None:
+    rows = {row.anchor: row for row in view_report(make_segmentation_report()).layers.tree}
+    assert rows["layer-(root)"].bars[0] == "v20"
+    assert rows["layer-(root)"].bars[2].startswith("f")
+    assert rows["layer-classifier"].bars[:3] == ("", "", "")
