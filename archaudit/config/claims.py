@@ -2,7 +2,8 @@
 
 A claim has a `figure` as the document writes it and a `metric`: one of METRICS, of a family (`modules:Conv2d`, `setting:p`, `children`,
 `layers`, `stride`, `dense_ratio`, `latency`), or a fact (`shape`, `shape:in`, `shape:cat:2`, `setting:padding_mode`, `presence`,
-`presence:Conv2d`). `unit` is that of a figure whose unit stands elsewhere, as in the heading of a table. A number that is not to be judged has `exempt`, the reason, instead.
+`presence:Conv2d`). `unit` is that of a figure whose unit stands elsewhere, as in the heading of a table. A number that is not to be
+judged has `exempt`, the reason, instead.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ def _read_claimed_figure(table: Table, comparison: str, name: str) -> tuple[str,
         table.fault("figure", "is missing")
         return "", None
     metric = find_metric(name)
-    if name and metric is None:
-        return _read_fact_figure(table, name), None
+    if metric is None:  # a fact, or a metric whose fault was told already
+        return (_read_fact_figure(table, name) if name else ""), None
     if is_fact(name) and not _is_number(table.values["figure"]):
         return _read_text_figure(table), None
     figure = _read_with_unit(table)
@@ -161,7 +162,7 @@ def _read_fact_figure(table: Table, name: str) -> str:
     text = _read_text_figure(table)
     if name.startswith("presence") and text and text not in _PRESENCES:
         table.fault("figure", f"{quote(text)} is not known{suggest(text, _PRESENCES)}")
-    if name.startswith("shape") and text and not _SHAPE.fullmatch(text):
+    if name.startswith("shape") and text and not (_SHAPE.fullmatch(text) and re.search(r"\d", text)):
         table.fault("figure", f"{quote(text)} is not a shape; write for example [B, 128, H/8, W/8]")
     return text
 

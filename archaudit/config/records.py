@@ -41,7 +41,9 @@ class AlignPin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a config file says. `formulas` are files or modules that register formulas for custom operators. `source` is the file as messages name it; its relative references start at `folder`.
+    """All that a config file says. `source` is the file as messages name it; its relative references start at `folder`.
+
+    `formulas` are files or modules that register formulas for custom operators.
 
     `checks` are the budgets, then the claims, each in the file's order, with unique ids. A limit on an increase or a decrease against the
     baseline has the origin `baseline`, every other limit the origin `budget`.
