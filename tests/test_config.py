@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from archaudit.config import EXAMPLE_SOURCE, Config, ModelConfig, Section, find_config, load_config, load_example_config
+from archaudit.config import (
+    EXAMPLE_SOURCE,
+    Config,
+    ModelConfig,
+    Section,
+    find_config,
+    load_claims,
+    load_config,
+    load_example_config,
+    read_claims,
+)
 from archaudit.errors import ConfigError
 
 GOOD = """
@@ -127,6 +137,55 @@ def test_a_claim_is_a_check_with_its_source_and_section(good: Config) -> None:
 def test_a_figure_with_a_relation_is_a_bound(tmp_path: Path, figure: str, comparison: str) -> None:
     config = load_config(write(tmp_path, f'[[claims]]\nmetric = "params"\nfigure = "{figure}"'))
     assert [(check.comparison, check.expected) for check in config.checks] == [(comparison, figure)]
+
+
+CLAIMS = """
+[models.before]
+reference = "a:b"
+[models.after]
+reference = "a:b"
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "fields"),
+    [
+        (
+            'metric = "shape"\nfigure = "[B, 128, H/8, W/8]"\nscope = "a"',
+            {"metric": "shape", "expected": "[B, 128, H/8, W/8]", "scope": ("a",)},
+        ),
+        ('metric = "shape:cat:2"\nfigure = "1x3x8x8"', {"metric": "shape:cat:2", "comparison": "equals"}),
+        ('metric = "setting:p"\nfigure = 0.1\nscope = "a"', {"metric": "setting:p", "expected": "0.1"}),
+        ('metric = "setting:dilation"\nfigure = [1, 6]', {"expected": "[1, 6]"}),
+        ('metric = "setting:bias"\nfigure = false', {"expected": "false"}),
+        ('metric = "setting:mode"\nfigure = "bilinear"', {"expected": "bilinear"}),
+        ('metric = "modules:Conv2d"\nfigure = "<20"', {"comparison": "below"}),
+        ('metric = "presence"\nfigure = "new"\nscope = "a"\nagainst = "before"', {"comparison": "equals", "against": "before"}),
+        ('metric = "presence:Conv2d"\nfigure = "absent"', {"against": None}),
+        ('metric = "dense_ratio"\nfigure = "~8x"', {"comparison": "equals"}),
+        ('metric = "latency"\nfigure = "3 s"', {"metric": "latency"}),
+        ('metric = "params"\nfigure = "2.52"\nunit = "M"', {"expected": "2.52 M", "written": "2.52"}),
+        ('metric = "params"\nfigure = ">2x"\ncomparison = "ratio"\nagainst = "before"', {"comparison": "ratio"}),
+        ('metric = "params"\nfigure = "~2-3M"\ntolerance = "5%"', {"tolerance": 0.05}),
+        ('metric = "flops"\nfigure = "4G"\nexpect = "other reading"\nwhy = "MACs"', {"expect_outcome": "inconclusive", "why": "MACs"}),
+        ('figure = "512"\nexempt = "the input"', {"exempt": "the input", "metric": "", "expected": "512"}),
+        ('metric = "params"\nfigure = "5M"\ndocument = "A.md"\nnear = "in all"', {"document": "A.md", "near": "in all"}),
+    ],
+)
+def test_what_a_claim_may_be_about(tmp_path: Path, claim: str, fields: dict[str, object]) -> None:
+    (check,) = load_config(write(tmp_path, f"{CLAIMS}[[claims]]\n{claim}\n")).checks
+    assert {name: getattr(check, name) for name in fields} == fields
+    assert check.origin == "claim"
+
+
+def test_claims_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
+    path = write(tmp_path, '[[claims]]\nfigure = "5M"\nmetric = "params"\nmodel = "a"\n', "NOTES.md.claims.toml")
+    assert [(check.id, check.model) for check in load_claims(path, ["a"])] == [("a-5m", "a")]
+    with pytest.raises(ConfigError, match=r"claims\[0\]\.model: 'a' is not in \[models\]"):
+        load_claims(path, ["b"])
+    with pytest.raises(ConfigError, match=r"budgets: is not a known key"):
+        load_claims(write(tmp_path, "[[budgets]]"), ["a"])
+    assert [check.expected for check in read_claims([{"figure": "5M", "metric": "params"}], [], "here")] == ["5M"]
 
 
 def test_given_ids_stand_and_derived_ones_make_way(tmp_path: Path) -> None:

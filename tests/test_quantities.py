@@ -91,6 +91,49 @@ def test_anything_else_says_what_was_expected(text: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize(
+    ("text", "low", "high", "unit"),
+    [
+        ("2-3M", 2_000_000, 3_000_000, ""),
+        ("~2–3M", 1_800_000, 3_300_000, ""),
+        ("800K-1M", 800_000, 1_000_000, ""),
+        ("2M to 3M params", 2_000_000, 3_000_000, "params"),
+        ("60-65 %", 60, 65, "%"),
+        ("1.5-2x", 1.5, 2, "x"),
+        ("about 100-200", 90, 220, ""),
+    ],
+)
+def test_a_range_is_taken_at_its_ends(text: str, low: float, high: float, unit: str) -> None:
+    figure = parse(text)
+    assert (figure.low, figure.high, figure.unit, figure.is_range) == (low, high, unit, True)
+    assert [figure.contains(number) for number in (low, high, low * 0.999, high * 1.001)] == [True, True, False, False]
+    assert figure.value == pytest.approx((figure.low + figure.high) / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("text", ["3-2M", "5-5", "-2-3M", "<2-3M", "2-3-4M"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a number"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "relation", "value"),
+    [("under 3M", "<", 3e6), ("Less than 5 %", "<", 5), ("at most 4", "<=", 4), ("up to 3K", "<=", 3e3), ("at least 2x", ">=", 2)],
+)
+def test_a_bound_may_be_said_in_words(text: str, relation: str, value: float) -> None:
+    assert (parse(text).relation, parse(text).value) == (relation, value)
+
+
+def test_multipliers_may_be_words_and_a_sign_is_kept_in_mind() -> None:
+    assert [parse(text).value for text in ("3 million", "2.5 billion params", "5 thousand")] == [3e6, 2.5e9, 5e3]
+    assert [parse(text).is_signed for text in ("-63 %", "+544", "−5", "63 %")] == [True, True, True, False]
+
+
+def test_about_widens_by_what_it_is_told() -> None:
+    assert (parse("~100", tolerance=0.02).low, parse("~100", tolerance=0.02).high) == (98, 102)
+    assert parse("100", tolerance=0.02).is_exact
+
+
 @given(st.text(max_size=80))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -34,7 +34,7 @@ def restyle(figure: str, value: float) -> str | None:
     scaled = Decimal(str(value)) / Decimal(str(quantity.scale))
     for places in range(decimals, max(decimals, _MOST_DECIMALS) + 1):
         rounded = scaled.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
-        text = f"{rounded:{separator}f}"
+        text = f"{rounded:,f}".replace(",", separator)
         written = figure[: found.start()] + found[0][: len(found[0]) - len(digits)] + text + figure[found.end() :]
         if rounded and parse(written).contains(value):
             return written

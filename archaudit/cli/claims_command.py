@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.asking import asked_options, measuring_options
+from archaudit.cli.asking import asked_options, latency_option, measuring_options
 from archaudit.cli.output import print_text, write_files
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def draft(document: Path, before: str, after: str, file: Path | None, **asked: A
 @click.option("--fix", is_flag=True, help="Write the right numbers in place, after showing the change and asking.")
 @click.option("--yes", is_flag=True, help="With --fix: write without asking.")
 @click.option("--format", "format_name", type=click.Choice(["text", "json"]), default="text", help="What to print (default: text).")
+@latency_option
 @measuring_options
 def check(document: Path, models: tuple[str, ...], format_name: str, **asked: Any) -> int:
     """Judge the claims about DOCUMENT: those of the config that name it, of DOCUMENT.claims.toml beside it, and written into it.

@@ -105,6 +105,19 @@ def _count_fused(side: Side, case: Case) -> float | None:
     return side.value - gone
 
 
+def _count_unfused(side: Side, case: Case) -> float | None:
+    """Of a model that has convolutions with biases and no norm at all: each bias was a norm's two parameters for each channel."""
+    if case.metric.name != "params" or any("Norm" in module.type for module in side.profile.modules):
+        return None
+    modules = [module for module in select_modules(side.profile, side.scope) if "kernel_size" in module.settings]
+    biases = [tensor for module in modules for tensor in module.tensors if tensor.name == "bias" and tensor.tied_to is None]
+    return side.value + sum(_measure_tensor(tensor, case) for tensor in biases)
+
+
+def _count_without_embeddings(side: Side, case: Case) -> float | None:
+    return _sum_tensors(side, case, lambda module, tensor: not module.type.startswith("Embedding"))
+
+
 def _is_dense_weight(module: ModuleRecord, tensor: TensorRecord) -> bool:
     return tensor.name.endswith("weight") and len(tensor.shape) >= 2 and not module.type.startswith("Embedding")
 
@@ -145,5 +158,7 @@ CONVENTIONS = (
     Convention("weights of convolutions and linear layers only, without norms and biases", _PARAMS, _count_dense_weights, True),
     Convention("trainable parameters only", _PARAMS, _count_trainable, True),
     Convention("without the parameters that the forward pass does not use", _PARAMS, _count_used, True),
+    Convention("without embeddings", _PARAMS, _count_without_embeddings, True),
     Convention("after fusing norms into convolutions", _PARAMS, _count_fused, True),
+    Convention("before fusing norms into convolutions", _PARAMS, _count_unfused, True),
 )

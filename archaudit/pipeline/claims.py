@@ -71,6 +71,7 @@ def check_document(
     """
     document = read_document(_read_text(path), path.name)
     claims = _collect(path, document, options, pair)
+    options = msgspec.structs.replace(options, witnesses=False)  # a claim is judged by what was measured; nobody else is asked
     profiles = _measure(path, claims.checks, options, pair)
     verdicts = judge(claims.checks, profiles, read_baselines(claims.checks, options), _list_reference(profiles))
     located = locate(document, claims.checks, claims.inline)
@@ -90,12 +91,13 @@ def draft_document(path: Path, before: str, after: str, options: Options) -> str
     """TOML that proposes what each number of a document is about, for a person to confirm."""
     document = read_document(_read_text(path), path.name)
     targets = [resolve(reference, options.config, options.inputs) for reference in (before, after)]
-    profiles = dict(zip(SIDES, measure_targets(targets, options), strict=True))
+    measured = measure_targets(targets, msgspec.structs.replace(options, witnesses=False))
+    profiles = dict(zip(SIDES, measured, strict=True))
     _refuse_self_evidence(path, targets, profiles.values())
     drafts = draft_claims(document, profiles["before"], profiles["after"])
     checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
     verdicts = iter(judge(checks, profiles, {}))
-    return "\n".join(draft.write(next(verdicts) if draft.table else None) for draft in drafts) + "\n" if drafts else ""
+    return "\n".join(draft.write(next(verdicts) if draft.table else None) for draft in drafts)
 
 
 def _read_text(path: Path) -> str:

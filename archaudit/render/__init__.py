@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 
 from archaudit.schema import Outcome, Profile, Report, Verdict, encode
 
-__all__ = ["EXTENSIONS", "FORMATS", "PROFILE_FORMATS", "render_profile_text", "render_text", "render_verdicts_text", "summary_html"]
+__all__ = [
+    "EXTENSIONS",
+    "FORMATS",
+    "PROFILE_FORMATS",
+    "prepare",
+    "render_profile_text",
+    "render_text",
+    "render_verdicts_text",
+    "summary_html",
+]
 
 # As wide as all columns of an ordinary model need.
 DEFAULT_WIDTH = 120
@@ -38,6 +47,13 @@ def summary_html(report: Report) -> str:
     from archaudit.render.templating import render_summary
 
     return render_summary(report)
+
+
+def prepare() -> None:
+    """Imports and compiles what the file formats need: for a caller that waits for something else meanwhile."""
+    from archaudit.render.templating import load_templates
+
+    load_templates()
 
 
 def _write_json(record: Report | Profile) -> str:

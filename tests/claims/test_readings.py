@@ -66,6 +66,16 @@ def test_a_figure_may_be_true_under_another_convention(figure: str, profile: Pro
         assert verdict.reason == f"other reading: document says {figure}, measured 276; true as {reading} ({figure})"
 
 
+def test_a_model_without_norms_may_have_had_them_and_embeddings_may_be_left_out() -> None:
+    # (3*8*9 + 8) + (8*4 + 4) = 260; before fusing, norms of 8 and 4 instead of the biases: 216 + 16 + 32 + 8 = 272
+    fused = make_profile({"a": conv(3, 8, 3, bias=True), "c": conv(8, 4, 1, bias=True)}, name="after")
+    assert claim("272", fused).reading == "before fusing norms into convolutions"
+    table = make_module(500, "Embedding", tensors=(make_tensor("weight", (50, 10)),))
+    head = make_module(110, "Linear", tensors=(make_tensor("weight", (10, 10)), make_tensor("bias", (10,))))
+    text = make_profile({"tokens": table, "head": head}, name="after")
+    assert claim("110", text).reading == "without embeddings"
+
+
 def test_a_ratio_is_read_alike_on_both_sides() -> None:
     # weights without norms: 216 and 432; with them 232 and 464 + 100 = 564
     sides = {

@@ -7,9 +7,10 @@ import hashlib
 import json
 import re
 
-from render.synthetic import make_large_report
+import pytest
+from render.synthetic import HOSTILE_NAMES, make_hostile_report, make_large_report
 
-from archaudit.render import FORMATS
+from archaudit.render import FORMATS, prepare, summary_html
 from archaudit.render.templating import write_json
 from archaudit.schema import Report
 
@@ -86,3 +87,27 @@ def test_json_in_a_script_cannot_end_it() -> None:
 
 def test_five_thousand_modules_stay_small() -> None:
     assert len(FORMATS["html"](make_large_report(5_000)).encode()) < 2_000_000
+
+
+# --- in a notebook -----------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_the_verdict_and_folds_the_rest(report: Report) -> None:
+    text = summary_html(report)
+    shown = text.split("<details>")[0]
+    assert "FAILED" in shown
+    assert "1,173,069" in shown
+    assert text.count("<details>") == 4
+    assert not re.search(r"<style|<script|<iframe| style=| class=| id=", text)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_notebook_runs_no_name(name: str) -> None:
+    text = summary_html(make_hostile_report(name))
+    assert set(re.findall(r"<(\w+)", text)) == set(re.findall(r"<(\w+)", summary_html(make_hostile_report("plain"))))
+
+
+def test_preparing_changes_nothing(report: Report) -> None:
+    text = FORMATS["html"](report)
+    prepare()
+    assert FORMATS["html"](report) == text

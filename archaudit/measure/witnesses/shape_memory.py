@@ -13,6 +13,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archaudit.measure.params import storage_key
+from archaudit.measure.tensors import list_tensors_in
+
 # What an operator's result may depend on besides its tensors; anything else among the arguments, and the answer is not remembered.
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 _PLAIN_TENSORS = (torch.Tensor, nn.Parameter)
@@ -54,7 +57,9 @@ class ShapeMemory:
             answer = _describe(result)
         except _NotPlainError:
             return result
-        if kind == "new" or (result is args[0] and answer == key[2][1]):  # some operators write into a tensor's shape, too
+        if kind == "new" and not _is_fresh(result, (args, kwargs), answer):
+            self._kinds[operator] = "other"
+        elif kind == "new" or (result is args[0] and answer == key[2][1]):  # some operators write into a tensor's shape, too
             self._answers[key] = answer
         return result
 
@@ -94,6 +99,19 @@ def _read_kind(operator: Any) -> str:
     if not aliased and not returned:
         return "new"
     return "in place" if aliased == [0] and len(schema.returns) == 1 and returned and returned[0].is_write else "other"
+
+
+def _is_fresh(result: Any, given: Any, answer: Any) -> bool:
+    """Whether each tensor of `result` has memory of its own, as large as that of the tensor which would stand in for it.
+
+    Some operators return views and do not say so in their schemas: `_unsafe_view`, `unsafe_split`.
+    """
+    taken = {storage_key(tensor) for tensor in list_tensors_in(given)}
+    for tensor, remade in zip(list_tensors_in(result), list_tensors_in(_make(answer)), strict=True):
+        if storage_key(tensor) in taken or tensor.untyped_storage().nbytes() != remade.untyped_storage().nbytes():
+            return False
+        taken.add(storage_key(tensor))
+    return True
 
 
 def _describe(value: Any) -> Any:

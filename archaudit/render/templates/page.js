@@ -178,7 +178,7 @@
   function switchUnit(name, label, start, at, convert, form) {
     const wide = compared ? 3 : 1;
     const heading = heads.find((each) => each.dataset.group === name);
-    heading.textContent = label;
+    (heading.querySelector("button") || heading).textContent = label;
     rows.forEach((row, i) => {
       const sides = [big(data[i][at]), big(data[i][at + 1])].map((n, side) => (n === null ? null : convert(n, i, side)));
       const delta = (sides[1] || 0n) - (sides[0] || 0n);

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.quantities import format_percent, format_short
-from archaudit.render.formatting import ARROW, count, format_outputs, format_shape, join_names, make_visible, name_path
+from archaudit.render.formatting import ARROW, NOTHING, count, format_outputs, format_shape, join_names, make_visible, name_path
 from archaudit.render.view.graph import Graph, Node, build_graph, choose_opened, fold_chains, fold_repeats, list_readers
 from archaudit.render.view.pictures import Box, Diagram, Edge, Flow, FlowLine
 from archaudit.render.view.wiring import Wired, find_new_edges, wire
@@ -132,7 +132,7 @@ def _name_input(record: object) -> str:
 
 def _name_node(node: Node) -> str:
     if not node.is_module:
-        return make_visible(_split_operator(node.op)[0])
+        return make_visible(_split_operator(node.op)[0]) or NOTHING
     first, last = name_path(node.paths[0]), name_path(node.paths[-1])
     if len(node.paths) == 1:
         return first

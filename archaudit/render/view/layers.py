@@ -100,9 +100,10 @@ def view_profile_layers(profile: Profile) -> LayerTable:
 def _measure_columns(columns: Sequence[Column], items: Sequence[Item]) -> tuple[int, ...]:
     """The longest text in each column of figures, as the page shows it."""
     exact = [column.group.exact for column in columns for _ in column.group.columns]
-    headings = [heading for column in columns for heading in column.group.columns]
+    # a heading over several columns has their width together, and breaks between its words
+    words = [max(map(len, heading.split() or column.group.label.split())) for column in columns for heading in column.group.columns]
     return tuple(
-        max(len(headings[place]), max((len(getattr(item.row.figures[place], form)) for item in items), default=0))
+        max(words[place], max((len(getattr(item.row.figures[place], form)) for item in items), default=0))
         for place, form in enumerate("exact" if each else "short" for each in exact)
     )
 
