@@ -269,5 +269,5 @@ def test_it_can_be_printed(open_page: Open, pages: Pages, picture_folder: Path) 
 def test_the_picture_that_readme_shows(request: pytest.FixtureRequest, open_page: Open, pages: Pages, tmp_path: Path) -> None:
     asked = request.config.getoption("--readme-picture", default=False)
     path = ROOT / "reports" / "before-after.png" if asked else tmp_path / "before-after.png"
-    open_page(pages["example"], color_scheme="light").page.screenshot(path=path, clip={"x": 0, "y": 0, "width": DESKTOP, "height": 900})
+    open_page(pages["example"], color_scheme="light").page.screenshot(path=path, clip={"x": 0, "y": 0, "width": DESKTOP, "height": 650})
     assert path.stat().st_size > 10_000

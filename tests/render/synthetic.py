@@ -427,7 +427,7 @@ def make_hostile_report(name: str) -> Report:
     )
     witness = Witness(totals=WitnessRow(params=1, macs=2), modules={}, macs_by_operator={f"batch_norm{name}": 2}, unsupported={name: 1})
     fields: dict[str, Any] = {
-        "reference": name,
+        "reference": f"file:{name}",
         "inputs": (InputRecord(name=name, dtype=name, shape=(1, 2)),),
         "ledger": ledger,
         "ties": ((name, path),),

@@ -127,3 +127,9 @@ def test_without_times_there_is_no_latency_column() -> None:
 def test_what_a_container_costs_itself_is_said() -> None:
     profile = make_profile("m", [make_module("", "Net", make_cost(5, 10)), make_module("a", "Linear", make_cost(1, 1))])
     assert view_profile(profile).layers.brief[0].note == "itself: 5 params, 20 FLOPs"  # type: ignore[union-attr]
+
+
+def test_it_says_how_to_measure_the_same_again(report: Report) -> None:
+    assert "To reproduce: archaudit compare before after, on the input named at the top." in view_report(report).footing.method
+    live = msgspec.structs.replace(report.before, reference="Net")
+    assert not any("To reproduce" in each for each in view_profile(live).footing.method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from archaudit.render.formatting import count, join_names, make_visible, name_path
@@ -41,8 +42,16 @@ def view_footing(sides: Sequence[tuple[str, Profile]]) -> Footing:
             FactRow(side=side, kind="assumption", text=make_visible(text)) for side, profile in sides for text in profile.ledger.assumptions
         ),
         provenance=_merge_sides(row for side, profile in sides for row in _view_provenance(side, profile)),
-        method=_METHOD if latency else (*_METHOD, _NO_LATENCY),
+        method=(*_METHOD, *(() if latency else (_NO_LATENCY,)), *_tell_command([profile for _, profile in sides])),
     )
+
+
+def _tell_command(profiles: Sequence[Profile]) -> Iterator[str]:
+    """How to measure the same again; a live model has no reference, which always has a colon, so nothing can be said of it."""
+    if all(":" in profile.reference for profile in profiles):
+        names = " ".join(shlex.quote(make_visible(profile.name)) for profile in profiles)
+        command = "profile" if len(profiles) == 1 else "compare"
+        yield f"To reproduce: archaudit {command} {names}, on the input named at the top."
 
 
 def _merge_sides(rows: Iterable[FactRow]) -> tuple[FactRow, ...]:
