@@ -9,8 +9,8 @@ import torch
 from archaudit.measure.deep_stack import run_deep
 from archaudit.measure.ladder import Run
 from archaudit.measure.params import iterate_tensors, storage_key
+from archaudit.measure.shape_memory import RecallShapes
 from archaudit.measure.tape import plain_paths
-from archaudit.measure.witnesses.shape_memory import RecallShapes
 
 
 def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archaudit.measure.shape_memory import ShapeMemory
 from archaudit.measure.witnesses.isolation import LeftOut
-from archaudit.measure.witnesses.shape_memory import ShapeMemory
 
 _NEEDED = (
     "_get_tracing_state",

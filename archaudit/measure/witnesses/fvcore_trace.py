@@ -25,11 +25,11 @@ from typing import Any
 
 from torch._subclasses.fake_tensor import FakeTensor
 
+from archaudit.measure.shape_memory import ShapeMemory
 from archaudit.measure.tree import ModuleTree, walk_tree
 from archaudit.measure.witnesses.entry import Entry
 from archaudit.measure.witnesses.fvcore_on_meta import SuspendTracing
 from archaudit.measure.witnesses.isolation import LeftOut, guard_library
-from archaudit.measure.witnesses.shape_memory import ShapeMemory
 from archaudit.schema import Witness, WitnessRow
 
 # fvcore books every operator on all levels above it, and the trace keeps the Python stack of every operator: 200 nested modules take

@@ -23,10 +23,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from archaudit.measure.shape_memory import RecallShapes, ShapeMemory
 from archaudit.measure.tree import ModuleTree, walk_tree
 from archaudit.measure.witnesses.entry import Entry
 from archaudit.measure.witnesses.isolation import LeftOut, guard_library
-from archaudit.measure.witnesses.shape_memory import RecallShapes, ShapeMemory
 from archaudit.schema import Shape, Witness, WitnessRow
 
 # torchinfo finds the parameters that a container holds itself by recursing, from every container, over all containers below it: twice

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from archaudit.measure.shape_memory import ShapeMemory
 from archaudit.measure.witnesses import consult_witnesses
 from archaudit.measure.witnesses.fvcore_on_meta import SuspendTracing
 from archaudit.measure.witnesses.isolation import LeftOut
-from archaudit.measure.witnesses.shape_memory import ShapeMemory
 
 
 def test_a_torch_without_the_private_functions_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

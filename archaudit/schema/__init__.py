@@ -1,0 +1,86 @@
+"""The immutable records that the rooms hand to each other, and their JSON.
+
+A record's fields are the keys of the JSON; keys may gain neighbours but never change their meaning without raising
+`FORMAT_VERSION`. Unknown keys are ignored on reading, so an older archaudit reads what a newer one of the same version wrote.
+"""
+
+from __future__ import annotations
+
+from archaudit.schema.checks import Check, Contributor, Verdict
+from archaudit.schema.costs import Cost, Peaks, sum_costs
+from archaudit.schema.definitions import ClassUse, InitialisationChange
+from archaudit.schema.diff import Cause, Diff, Group, Match, ModuleDiff
+from archaudit.schema.explanation import Explanation, OperatorRun
+from archaudit.schema.forward import FlowDiff, FlowEdgeDiff, FlowPart
+from archaudit.schema.latency import Latency
+from archaudit.schema.profile import (
+    Call,
+    Environment,
+    FlowNode,
+    InputRecord,
+    Ledger,
+    ModuleRecord,
+    OpRecord,
+    Profile,
+    Provenance,
+    TensorRecord,
+    Witness,
+    WitnessRow,
+)
+from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, ReshapedKey
+from archaudit.schema.recipe import InputSpec, Recipe
+from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Record, Setting, Shape
+from archaudit.schema.report import Report
+from archaudit.schema.saving import decode_profile, decode_report, encode, strip_provenance
+
+__all__ = [
+    "FORMAT_VERSION",
+    "AnyRecord",
+    "Call",
+    "Cause",
+    "Check",
+    "CheckpointMap",
+    "ClassUse",
+    "Contributor",
+    "Cost",
+    "Deviation",
+    "Diff",
+    "Environment",
+    "Equivalence",
+    "Explanation",
+    "FlowDiff",
+    "FlowEdgeDiff",
+    "FlowNode",
+    "FlowPart",
+    "Group",
+    "InitialisationChange",
+    "InputRecord",
+    "InputSpec",
+    "Latency",
+    "Ledger",
+    "Match",
+    "ModuleDiff",
+    "ModuleRecord",
+    "OpRecord",
+    "OperatorRun",
+    "OperatorStatus",
+    "Outcome",
+    "Peaks",
+    "Profile",
+    "Provenance",
+    "Recipe",
+    "Record",
+    "Report",
+    "ReshapedKey",
+    "Setting",
+    "Shape",
+    "TensorRecord",
+    "Verdict",
+    "Witness",
+    "WitnessRow",
+    "decode_profile",
+    "decode_report",
+    "encode",
+    "strip_provenance",
+    "sum_costs",
+]

@@ -1,0 +1,78 @@
+"""What is asked of models, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from archaudit.schema.record import Outcome, Record
+
+
+class Check(Record, frozen=True, kw_only=True):
+    """One thing asked of a number: a budget, a comparison with a baseline, or a claim.
+
+    `model` names the model it is about (as in the config; empty: the after side), `scope` the patterns over its paths. `against` is what it
+    is compared with, for comparisons that need two numbers: `baseline` (the model's own saved profile) or another model's name, there over
+    `against_scope` (None: the same scope). `comparison` is a key of `judge.COMPARISONS`, `expected` the figure as written.
+    `expect_outcome` is `failed` for a claim known to be false, `inconclusive` for one known to hold under another reading only, with the
+    reason in `why`; `group` names the section it stands beside, `document` and `source` where it was written, `near` a text that stands on
+    the same line, `written` the figure as it is there where its unit stands elsewhere (in a table's heading). `tolerance` is the share
+    that "about" widens its figure by (None: the usual one); `exempt` says why it is not judged.
+    """
+
+    id: str
+    origin: Literal["budget", "baseline", "claim"]
+    model: str = ""
+    metric: str
+    scope: tuple[str, ...] = ("",)
+    comparison: str
+    expected: str
+    against: str | None = None
+    against_scope: tuple[str, ...] | None = None
+    source: str | None = None
+    group: str | None = None
+    expect_outcome: Outcome = "passed"
+    why: str | None = None
+    document: str | None = None
+    near: str | None = None
+    written: str | None = None
+    tolerance: float | None = None
+    exempt: str | None = None
+
+
+class Contributor(Record, frozen=True, kw_only=True):
+    """A module that grew: the path, and by how much of the check's metric."""
+
+    path: str
+    delta: int
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """A check with its answer. `actual` and `deviation` are unrounded, in the metric's unit; None where nothing was measured.
+
+    `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is
+    3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the gate makes of that.
+    `reading` names the other convention under which a claim would be true (its finding is then `other reading`). `measured` is what was
+    found where that is no number (a shape, a setting's text). `hints` explain a false figure by what was measured; `reason` has them too.
+    """
+
+    id: str
+    origin: Literal["budget", "baseline", "claim"]
+    model: str
+    metric: str
+    scope: str
+    comparison: str
+    expected: str
+    limit: int | float | None = None
+    actual: int | float | None = None
+    deviation: int | float | None = None
+    outcome: Outcome
+    reason: str
+    finding: Literal["true", "false", "other reading", "unbound", "exempt"] | None = None
+    source: str | None = None
+    group: str | None = None
+    why: str | None = None
+    contributors: tuple[Contributor, ...] = ()
+    document: str | None = None
+    reading: str | None = None
+    measured: str | None = None
+    hints: tuple[str, ...] = ()

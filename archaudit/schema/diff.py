@@ -1,0 +1,72 @@
+"""Which module is which, and what became of each."""
+
+from __future__ import annotations
+
+from archaudit.schema.costs import Cost
+from archaudit.schema.profile import Profile
+from archaudit.schema.record import Record, Setting
+
+
+class Match(Record, frozen=True, kw_only=True):
+    """A module before and the module after that it became; one side is None for a module that was removed or added.
+
+    `changes` are the kinds of change that the tree as a whole tells (renamed, moved, wrapped, split, reordered, repeated and the like);
+    matches of one split or merge share a `change_id`. `stretch` counts the matched layers that ran before it of those that lie on every
+    path from input to output: what was taken out of a stretch was replaced by what was put into it.
+    """
+
+    before_path: str | None
+    after_path: str | None
+    confidence: float
+    reason: str
+    changes: tuple[str, ...] = ()
+    change_id: int | None = None
+    stretch: int = 0
+
+
+class Cause(Record, frozen=True, kw_only=True):
+    """One cause of a layer's change in parameters, and its share: `inputs 304→160`, -309,000. Shares sum to the change exactly."""
+
+    text: str
+    delta: int
+
+
+class ModuleDiff(Record, frozen=True, kw_only=True):
+    """What happened to one matched module. Rows are one-to-one: every module of each side stands in exactly one.
+
+    `causes` share out the change in parameters over what was changed about a layer; those of a split or merge stand in the row that has
+    both sides, and cover all rows of that `change_id`.
+    """
+
+    before_path: str | None
+    after_path: str | None
+    changes: tuple[str, ...]
+    change_id: int | None = None
+    confidence: float = 1.0
+    reason: str = ""
+    settings_changed: dict[str, tuple[Setting, Setting]] = {}
+    own_delta: Cost
+    total_delta: Cost
+    causes: tuple[Cause, ...] = ()
+
+
+class Group(Record, frozen=True, kw_only=True):
+    """A named set of modules before and after, and what it cost: a section of the breakdown."""
+
+    name: str
+    before_paths: tuple[str, ...]
+    after_paths: tuple[str, ...]
+    before: Cost
+    after: Cost
+    delta: Cost
+
+
+class Diff(Record, frozen=True, kw_only=True):
+    """Two profiles, what happened to each module, and groups that partition both models; own deltas sum to `delta`."""
+
+    before: Profile
+    after: Profile
+    delta: Cost
+    flops_complete: bool
+    modules: tuple[ModuleDiff, ...]
+    groups: tuple[Group, ...] = ()

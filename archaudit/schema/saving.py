@@ -1,0 +1,52 @@
+"""Records to JSON and back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from archaudit.errors import SavedFileError
+from archaudit.schema.profile import Profile
+from archaudit.schema.record import FORMAT_VERSION, AnyRecord, Record
+from archaudit.schema.report import Report
+
+
+def strip_provenance(profile: Profile, *, witnesses: bool = False) -> Profile:
+    """The profile as it is committed: without what varies by machine and version.
+
+    Operator lists go since another torch names operators otherwise (the ledger keeps its three counts). Witnesses follow their own
+    versions: a baseline goes without, a report keeps them (`witnesses`).
+    """
+    ledger = msgspec.structs.replace(profile.ledger, operators=())
+    return msgspec.structs.replace(profile, ledger=ledger, witnesses=profile.witnesses if witnesses else {}, provenance=None)
+
+
+def encode(record: Record) -> bytes:
+    """A record as JSON: indented, a newline at the end, the same bytes for the same record."""
+    return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1) + b"\n"
+
+
+def decode_profile(data: bytes, source: str) -> Profile:
+    """A saved profile; SavedFileError, naming `source`, when it is none."""
+    return _decode(data, source, Profile, "a saved profile", "Write it again: archaudit baseline, or archaudit profile -o.")
+
+
+def decode_report(data: bytes, source: str) -> Report:
+    """A saved report; SavedFileError, naming `source`, when it is none."""
+    return _decode(data, source, Report, "a saved report", "Write it again: archaudit compare BEFORE AFTER --format json.")
+
+
+class _Version(msgspec.Struct):
+    format_version: int
+
+
+def _decode(data: bytes, source: str, kind: type[AnyRecord], noun: str, hint: str) -> AnyRecord:
+    try:
+        version = msgspec.json.decode(data, type=_Version).format_version
+    except msgspec.MsgspecError as error:
+        raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
+    if version != FORMAT_VERSION:
+        raise SavedFileError(f"{source} has format version {version}; this archaudit reads version {FORMAT_VERSION}", hint)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
