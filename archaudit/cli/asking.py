@@ -84,6 +84,7 @@ def asked_options(
     latency: str = "off",
     symbolic: bool = False,
     equivalent: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Options]:
     """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
     from archaudit.config import find_config, load_config
@@ -103,6 +104,7 @@ def asked_options(
             latency="cpu" if latency == "cpu" else "off",
             workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s),
             notify=notify,
+            meanwhile=meanwhile,
         )
 
 

@@ -12,6 +12,8 @@ from archaudit.cli.asking import asked_options, format_option, latency_option, m
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import Report, encode, strip_provenance
 
+_FILES = ("markdown", "html", "json")
+
 
 @click.command(short_help="Compare two models.")
 @click.argument("before")
@@ -40,9 +42,10 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     with 1 when the two compute something else, with 2 when that could not be tried.
     """
     from archaudit.pipeline import compare
-    from archaudit.render import FORMATS, render_text
+    from archaudit.render import FORMATS, prepare, render_text
 
-    with asked_options(**asked) as options:
+    wanted = {format_name, *(_FILES if folder is not None else ())}
+    with asked_options(**asked, meanwhile=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
     if folder is not None:
         write_files(folder, _render_files(report, name_file(before, after)))
@@ -71,4 +74,4 @@ def _render_files(report: Report, stem: str) -> dict[str, str]:
     committed = msgspec.structs.replace(
         report, before=strip_provenance(report.before, witnesses=True), after=strip_provenance(report.after, witnesses=True)
     )
-    return {f"{stem}{EXTENSIONS[name]}": FORMATS[name](committed) for name in ("markdown", "html", "json")}
+    return {f"{stem}{EXTENSIONS[name]}": FORMATS[name](committed) for name in _FILES}

@@ -14,7 +14,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archaudit.measure.params import storage_key
+from archaudit.measure.shape_rules import RULES, ShapeRules
 from archaudit.measure.tensors import list_tensors_in
+from archaudit.schema import Shape
 
 # What an operator's result may depend on besides its tensors; anything else among the arguments, and the answer is not remembered.
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
@@ -37,6 +39,7 @@ class ShapeMemory:
         self._boolean_answer = boolean_answer
         self._answers: dict[_Key, Any] = {}
         self._kinds: dict[Any, str] = {}
+        self._rules = ShapeRules()
 
     def run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operator's result. Only ATen's operators that make new tensors, or write into their first argument, are remembered."""
@@ -52,11 +55,17 @@ class ShapeMemory:
         answer = self._answers.get(key)
         if answer is not None:
             return args[0] if kind == "in place" else _make(answer)
+        if operator in RULES:
+            recalled = self._rules.recall(operator, args, kwargs)
+            if recalled is not None:
+                return args[0] if kind == "in place" else _make_all(recalled)
         result = operator(*args, **kwargs)
         try:
             answer = _describe(result)
         except _NotPlainError:
             return result
+        if operator in RULES:
+            self._rules.learn(operator, args, kwargs, list_tensors_in(result))
         if kind == "new" and not _is_fresh(result, (args, kwargs), answer):
             self._kinds[operator] = "other"
         elif kind == "new" or (result is args[0] and answer == key[2][1]):  # some operators write into a tensor's shape, too
@@ -124,6 +133,11 @@ def _describe(value: Any) -> Any:
     if isinstance(value, _PLAIN):
         return (type(value), value)
     raise _NotPlainError
+
+
+def _make_all(results: list[tuple[Shape, torch.dtype]]) -> Any:
+    made = tuple(torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in results)
+    return made if len(made) > 1 else made[0]
 
 
 def _make(answer: Any) -> Any:

@@ -24,7 +24,8 @@ class Options(Record, frozen=True, kw_only=True):
     """What a command was asked besides its references.
 
     `inputs` are texts as typed; `latency` says on what to time (`off`: not at all); `symbolic` whether shapes are to be
-    told in terms of the input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done.
+    told in terms of the input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done;
+    `meanwhile` is called once while workers start, which takes seconds in which the caller could get ready for what comes out.
     """
 
     config: Config | None = None
@@ -36,6 +37,7 @@ class Options(Record, frozen=True, kw_only=True):
     latency: Literal["off", "cpu"] = "off"
     workers: WorkerOptions = WorkerOptions()
     notify: Callable[[str], None] = lambda stage: None
+    meanwhile: Callable[[], None] = lambda: None
 
 
 def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile]:
@@ -73,6 +75,7 @@ def explain_target(target: Target, path: str, options: Options) -> Explanation:
 def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: Options) -> list[Profile]:
     for target, worker in zip(targets, workers, strict=True):
         worker.send(load_request(target, options))
+    options.meanwhile()
     for worker in workers:
         expect(worker, Loaded)
     for worker in workers:

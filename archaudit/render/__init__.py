@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from archaudit.schema import Outcome, Profile, Report, Verdict, encode
 
@@ -17,6 +17,7 @@ __all__ = [
     "summary_html",
 ]
 
+_TEMPLATES = {"markdown": "report.md.j2", "html": "report.html.j2"}
 # As wide as all columns of an ordinary model need.
 DEFAULT_WIDTH = 120
 
@@ -49,11 +50,15 @@ def summary_html(report: Report) -> str:
     return render_summary(report)
 
 
-def prepare() -> None:
-    """Imports and compiles what the file formats need: for a caller that waits for something else meanwhile."""
-    from archaudit.render.templating import load_templates
+def prepare(formats: Iterable[str]) -> None:
+    """Imports and compiles what these formats of a report need: for a caller that waits for something else meanwhile."""
+    import archaudit.render.terminal  # noqa: F401 - imported for later
 
-    load_templates()
+    templates = [_TEMPLATES[name] for name in formats if name in _TEMPLATES]
+    if templates:
+        from archaudit.render.templating import load_templates
+
+        load_templates(templates)
 
 
 def _write_json(record: Report | Profile) -> str:
@@ -63,7 +68,7 @@ def _write_json(record: Report | Profile) -> str:
 def _write_markdown(report: Report) -> str:
     from archaudit.render.templating import render_report
 
-    return render_report("report.md.j2", report)
+    return render_report(_TEMPLATES["markdown"], report)
 
 
 def _write_profile_markdown(profile: Profile) -> str:
@@ -75,7 +80,7 @@ def _write_profile_markdown(profile: Profile) -> str:
 def _write_html(report: Report) -> str:
     from archaudit.render.templating import render_report
 
-    return render_report("report.html.j2", report)
+    return render_report(_TEMPLATES["html"], report)
 
 
 def _write_profile_html(profile: Profile) -> str:

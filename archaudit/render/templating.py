@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -59,10 +59,14 @@ def _finish(template: str, text: str) -> str:
     return cut_markdown(split_parts(text)) if template.endswith(".md.j2") else text
 
 
-def load_templates() -> None:
-    """Compiles the templates of a report, which is half of what the first one costs."""
-    for template in ("report.html.j2", "report.md.j2"):
-        _load_environment(template).get_template(template)
+def load_templates(templates: Iterable[str]) -> None:
+    """Compiles all templates of these ones' formats, which is half of what the first report costs."""
+    for template in templates:
+        environment = _load_environment(template)
+        ending = template[template.index(".") :]
+        for name in environment.list_templates():
+            if name.endswith(ending):
+                environment.get_template(name)
 
 
 def render_summary(report: Report) -> str:

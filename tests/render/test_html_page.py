@@ -109,5 +109,5 @@ def test_a_notebook_runs_no_name(name: str) -> None:
 
 def test_preparing_changes_nothing(report: Report) -> None:
     text = FORMATS["html"](report)
-    prepare()
+    prepare(FORMATS)
     assert FORMATS["html"](report) == text

@@ -1,0 +1,74 @@
+"""What is known for every shape is what torch answers for that shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from archaudit.measure.shape_memory import RecallShapes, ShapeMemory
+from archaudit.measure.shape_rules import RULES, ShapeRules
+
+SHAPES = [(2, 3, 8, 8), (1, 5, 6, 4), (4, 1, 1, 7), (1, 1, 1, 1)]
+aten = torch.ops.aten
+_REFUSALS = (RuntimeError, NotImplementedError, ValueError)
+
+
+def describe(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.stride(), value.dtype, value.device
+    return [describe(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def make_arguments(operator: Any, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Any, ...]:
+    tensor = torch.empty(shape, dtype=dtype, device="meta")
+    if operator is aten.native_batch_norm.default:
+        weights = [torch.empty(shape[1], dtype=torch.float32, device="meta") for _ in range(4)]
+        return (tensor, *weights, False, 0.1, 1e-5)
+    if "upsample" in str(operator):
+        return (tensor, [shape[2] * 2, shape[3] + 1], False)
+    return (tensor,)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
+@pytest.mark.parametrize("operator", RULES, ids=str)
+def test_answers_are_what_torch_answers(operator: Any, dtype: torch.dtype) -> None:
+    memory = ShapeMemory()
+    for shape in SHAPES:
+        try:
+            expected = describe(operator(*make_arguments(operator, shape, dtype)))
+        except _REFUSALS:  # integers have no such operator: with a memory neither
+            with pytest.raises(_REFUSALS), RecallShapes(memory):
+                operator(*make_arguments(operator, shape, dtype))
+            continue
+        with RecallShapes(memory):
+            assert describe(operator(*make_arguments(operator, shape, dtype))) == expected
+
+
+@pytest.mark.parametrize("operator", RULES, ids=str)
+def test_the_second_shape_is_answered_without_torch(operator: Any) -> None:
+    rules, args = ShapeRules(), make_arguments(operator, SHAPES[0], torch.float32)
+    result = operator(*args)
+    rules.learn(operator, args, {}, result if isinstance(result, tuple) else (result,))
+    others = make_arguments(operator, SHAPES[1], torch.float32)
+    recalled = rules.recall(operator, others, {})
+    again = operator(*others)
+    expected = again if isinstance(again, tuple) else (again,)
+    assert recalled == [(tuple(tensor.shape), tensor.dtype) for tensor in expected]
+
+
+def test_a_strided_tensor_is_torchs_to_answer() -> None:
+    memory = ShapeMemory()
+    with RecallShapes(memory):
+        torch.empty(2, 3, 4, 4, device="meta").sigmoid()
+        answer = torch.empty(2, 3, 4, 4, device="meta").to(memory_format=torch.channels_last).sigmoid()
+    assert answer.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_torch_would_refuse_is_torchs_to_refuse() -> None:
+    rules, fitting = ShapeRules(), make_arguments(aten.native_batch_norm.default, SHAPES[0], torch.float32)
+    rules.learn(aten.native_batch_norm.default, fitting, {}, aten.native_batch_norm.default(*fitting))
+    assert rules.recall(aten.native_batch_norm.default, fitting, {}) is not None
+    mismatched = (fitting[0], *[torch.empty(5, device="meta")] * 4, *fitting[5:])
+    assert rules.recall(aten.native_batch_norm.default, mismatched, {}) is None
