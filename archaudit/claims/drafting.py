@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from archaudit.claims.binding import choose_comparison
-from archaudit.claims.facts import Fact, list_facts, list_shape_facts, words_of
+from archaudit.claims.facts import Fact, list_facts, list_group_facts, list_shape_facts, words_of
 from archaudit.claims.records import Document, Number
 from archaudit.quantities import Quantity, parse
-from archaudit.schema import Profile, Verdict
+from archaudit.schema import Group, Profile, Verdict
 
 # A proposal: half for standing where the number would be written so, the rest for words and side. Below the threshold it is a guess.
 _OF_VALUE, _OF_WORDS, _OF_SIDE, _OF_METRIC = 0.45, 0.3, 0.1, 0.15
@@ -62,10 +62,10 @@ class _Context(NamedTuple):
     side: str
 
 
-def draft_claims(document: Document, before: Profile, after: Profile) -> list[Draft]:
-    """A draft for each number of the document, in order."""
+def draft_claims(document: Document, before: Profile, after: Profile, groups: Iterable[Group] = ()) -> list[Draft]:
+    """A draft for each number of the document, in order; `groups` are what was put in for what was taken out."""
     lines = re.split(r"\r\n|\n|\r", document.text)
-    facts = list_facts(before, after)
+    facts = [*list_facts(before, after), *list_group_facts(groups)]
     shapes = list_shape_facts(before, after)
     names = {word for fact in (*facts, *shapes) for word in fact.words}
     drafts = []
@@ -75,13 +75,14 @@ def draft_claims(document: Document, before: Profile, after: Profile) -> list[Dr
         if best is None or best[0] < _THRESHOLD:
             drafts.append(Draft(number=number, table={}, confidence=0))
         else:
-            drafts.append(Draft(number=number, table=_make_table(number, best[1]), confidence=min(best[0], 0.99)))
+            table = _make_table(number, best[1])
+            drafts.append(Draft(number=number, table=table, confidence=min(best[0], 0.99)))
     return drafts
 
 
 def _read_context(number: Number, lines: list[str], names: set[str]) -> _Context:
     line = lines[number.line - 1]
-    near = set(words_of(line))
+    near = set(words_of(line)) | words_of(number.heading)
     above = lines[max(0, number.line - 1 - _LOOK_BACK) : number.line - 1]
     assigned: set[str] = set()
     if number.run.place == "comment" and not near & names - {"conv2d", "params"}:
@@ -95,7 +96,10 @@ def _read_context(number: Number, lines: list[str], names: set[str]) -> _Context
 
 
 def _find_side(number: Number, lines: list[str]) -> str:
-    """The side that was named last, on the line before the number or in the lines above it up to its section's heading."""
+    """The side that was named last: by the head of the column, on the line before the number, or in the lines above it up to its section's
+    heading."""
+    if headed := _MARKER.findall(number.heading):
+        return "after" if headed[-1].casefold() in _AFTER_WORDS else "before"
     for position in range(number.line - 1, max(-1, number.line - 60), -1):
         text = lines[position] if position != number.line - 1 else lines[position][: number.column - 1]
         if position != number.line - 1 and (len(text) > 60 or text.lstrip().startswith(("#", "x ", "self", "def"))):
@@ -109,7 +113,7 @@ def _find_side(number: Number, lines: list[str]) -> str:
 
 def _choose(number: Number, context: _Context, facts: Iterable[Fact]) -> tuple[float, Fact] | None:
     best: tuple[float, Fact] | None = None
-    figure = _read(number.text) if number.kind != "shape" else None
+    figure = _read(f"{number.text} {number.unit}".rstrip()) if number.kind != "shape" else None
     if figure is None and number.kind != "shape":
         return None
     for fact in facts:
@@ -178,18 +182,18 @@ def _is_relative(number: Number) -> bool:
 
 
 def _make_table(number: Number, fact: Fact) -> dict[str, Any]:
-    table: dict[str, Any] = {"figure": number.text.strip()}
+    table: dict[str, Any] = {"figure": number.text.strip()} | ({"unit": number.unit} if number.unit else {})
     if number.run.section:
         table["source"] = number.run.section
     if number.run.text.count(number.text) == 1:
         table["near"] = _find_near(number)
     table |= {"model": fact.model, "metric": fact.metric}
     if fact.scope:
-        table["scope"] = fact.scope
+        table["scope"] = [*fact.paths] if len(fact.paths) > 1 else fact.scope
     if fact.comparison != "equals":
         table |= {"comparison": fact.comparison, "against": "before"}
         if fact.against_scope != fact.scope:
-            table["against_scope"] = fact.against_scope
+            table["against_scope"] = [*fact.against_paths] if len(fact.against_paths) > 1 else fact.against_scope
     return table
 
 

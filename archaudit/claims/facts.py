@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from archaudit.metrics import METRICS, find_metric
-from archaudit.schema import ModuleRecord, Profile, Shape
+from archaudit.schema import Group, ModuleRecord, Profile, Shape
 
 _COUNTED = ("params", "macs", "flops", "param_bytes")
 _COMPARED = ("params", "macs", "param_bytes")
@@ -36,7 +36,8 @@ _EMPTY_WORDS = frozenset(
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is so: a metric of a scope of a side (`before` or `after`), by itself or against the same before.
 
-    `words` are those of its path and type; `strangers` those of paths, in whose company the whole model is hardly meant.
+    `words` are those of its path and type; `strangers` those of paths, in whose company the whole model is hardly meant. `paths` and
+    `against_paths` are the scopes where they have several modules.
     """
 
     model: str
@@ -49,6 +50,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     strangers: frozenset[str] = frozenset()
     shapes: tuple[Shape, ...] = ()
     image: Shape = ()
+    paths: tuple[str, ...] = ()
+    against_paths: tuple[str, ...] = ()
 
     @property
     def metric_words(self) -> frozenset[str]:
@@ -133,12 +136,39 @@ def _list_comparisons(before: dict[str, ModuleRecord], after: dict[str, ModuleRe
             if isinstance(was, int) and isinstance(now, int):
                 pairs.append((f"setting:{name}", was, now))
         for name, was, now in pairs:
-            if was and now and was != now:
-                common = Fact(model="after", metric=name, scope=path, against_scope=path, words=words, strangers=strangers)
-                yield msgspec.structs.replace(common, comparison="ratio", value=was / now)
-                yield msgspec.structs.replace(common, comparison="percent", value=100 * (was - now) / was)
-                if name in METRICS:
-                    yield msgspec.structs.replace(common, comparison="difference", value=was - now)
+            yield from _compare(
+                Fact(model="after", metric=name, scope=path, against_scope=path, words=words, strangers=strangers), was, now
+            )
+
+
+def _compare(common: Fact, was: float, now: float) -> Iterable[Fact]:
+    if was and now and was != now:
+        yield msgspec.structs.replace(common, comparison="ratio", value=was / now)
+        yield msgspec.structs.replace(common, comparison="percent", value=100 * (was - now) / was)
+        if common.metric in METRICS:
+            yield msgspec.structs.replace(common, comparison="difference", value=was - now)
+
+
+def list_group_facts(groups: Iterable[Group]) -> list[Fact]:
+    """What was put in for what was taken out, under other paths: the totals of each side, and how they compare."""
+    facts: list[Fact] = []
+    for group in groups:
+        before_paths, after_paths = group.before_paths, group.after_paths
+        if not before_paths or not after_paths or (before_paths == after_paths and len(after_paths) == 1):
+            continue
+        words = frozenset(word for text in (group.name, *before_paths, *after_paths) for word in words_of(text) if not word.isdigit())
+        for name in _COMPARED:
+            was, now = getattr(group.before, name), getattr(group.after, name)
+            sides = {"before": (before_paths, was), "after": (after_paths, now)}
+            facts += [
+                Fact(model=side, metric=name, value=value, scope=" + ".join(paths), paths=paths, words=words)
+                for side, (paths, value) in sides.items()
+                if value and len(paths) > 1
+            ]
+            common = Fact(model="after", metric=name, scope=" + ".join(after_paths), paths=after_paths, words=words)
+            common = msgspec.structs.replace(common, against_scope=" + ".join(before_paths), against_paths=before_paths)
+            facts += _compare(common, was, now)
+    return facts
 
 
 def list_shape_facts(before: Profile, after: Profile) -> list[Fact]:

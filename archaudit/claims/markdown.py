@@ -13,7 +13,8 @@ from archaudit.claims.binding import find_bindings
 from archaudit.claims.blanking import blank_long_comments, blank_prose
 from archaudit.claims.commentary import PLAIN, keep_commentary
 from archaudit.claims.numbers import find_numbers
-from archaudit.claims.records import Document, Number, Place, Run
+from archaudit.claims.records import Document, Place, Run
+from archaudit.claims.table_headings import add_headings
 from archaudit.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Markdown:
         self.blocks = [0] * len(self.lines)
         self.kept = [*self.lines]
         self.headings: list[tuple[int, str]] = []
+        self.table_headers: dict[int, str] = {}  # by the numbers, from 1, of the lines below them
         self._mark(_parse_blocks(text))
 
     def list_runs(self) -> list[Run]:
@@ -79,6 +81,7 @@ class Markdown:
                 self._place(first, last, "heading", block)
             elif token.type == "table_open":
                 self._place(first, last, "table", block)
+                self.table_headers |= dict.fromkeys(range(first + 2, last + 1), self.lines[first])
             elif token.type in ("fence", "code_block"):
                 self._place_code(token, first, last, block)
             elif token.type in ("inline", "html_block"):
@@ -132,7 +135,7 @@ def read_document(text: str, name: str) -> Document:
     markdown = Markdown(text)
     runs, code_runs = markdown.list_runs(), markdown.list_code_runs()
     _expect_fewer(name, sum(len(_DIGITS.findall(run.text)) for run in (*runs, *code_runs)), MOST_NUMBERS, "numbers")
-    numbers: list[Number] = [number for run in runs for number in find_numbers(run)]
+    numbers = add_headings((number for run in runs for number in find_numbers(run)), markdown.table_headers)
     return Document(
         name=name,
         text=text,

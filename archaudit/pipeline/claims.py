@@ -8,19 +8,21 @@ from typing import NamedTuple
 
 import msgspec
 
+from archaudit.align import align
 from archaudit.claims.coverage import Located, locate
 from archaudit.claims.drafting import draft_claims
 from archaudit.claims.fixing import restyle, restyle_shape, rewrite, rewrite_toml
 from archaudit.claims.markdown import read_document
 from archaudit.claims.records import Binding, Coverage, Document, Number
 from archaudit.config import BASELINE, Config, load_claims, load_example_config, read_claims
+from archaudit.diff import diff
 from archaudit.errors import ConfigError, InputError
 from archaudit.judge import conclude, judge
 from archaudit.metrics import select_named
-from archaudit.pipeline.checks import read_baselines
+from archaudit.pipeline.checks import list_configs, list_pins, list_sections, read_baselines
 from archaudit.pipeline.measuring import Options, measure_targets
 from archaudit.pipeline.targets import Target, resolve
-from archaudit.schema import Check, Outcome, Profile, Record, Verdict
+from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict
 
 # What claims are about when a pair of models is given, or when they name none.
 SIDES = ("before", "after")
@@ -94,10 +96,16 @@ def draft_document(path: Path, before: str, after: str, options: Options) -> str
     measured = measure_targets(targets, msgspec.structs.replace(options, witnesses=False))
     profiles = dict(zip(SIDES, measured, strict=True))
     _refuse_self_evidence(path, targets, profiles.values())
-    drafts = draft_claims(document, profiles["before"], profiles["after"])
+    drafts = draft_claims(document, profiles["before"], profiles["after"], _find_groups(targets, measured, options))
     checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
     verdicts = iter(judge(checks, profiles, {}))
     return "\n".join(draft.write(next(verdicts) if draft.table else None) for draft in drafts)
+
+
+def _find_groups(targets: Sequence[Target], profiles: Sequence[Profile], options: Options) -> tuple[Group, ...]:
+    before, after = profiles
+    configs = list_configs(targets, options.config)
+    return diff(before, after, align(before, after, list_pins(configs, targets)), list_sections(configs, targets)).groups
 
 
 def _read_text(path: Path) -> str:

@@ -203,6 +203,42 @@ def test_a_draft_binds_what_is_plain_and_its_claims_can_be_checked_at_once(notes
     assert '# figure = "17"' in toml
 
 
+def test_a_draft_reads_units_and_sides_from_the_heads_of_columns(notes: Notes, saved_pair: Pair) -> None:
+    text = (
+        "| part | Params before (K) | Params after (K) | change [%] |\n|:--|--:|--:|--:|\n| aspp | 4607 | 1541 | 66.5 |\n"
+        "| decoder stage 1 | 700.9 | 22.2 | 96.8 |\n\n"
+        "model | GMACs | Params, M\n--|--|--\nbefore | 26.35 | 6.83\nafter | 2.55 | 2.52\n"
+    )
+    path = notes(text)
+    path = notes(text, draft_document(path, *saved_pair, Options()))
+    judgement = check_document(path, Options(), saved_pair, strict=True)
+    assert judgement.outcome == "passed"
+    assert [(verdict.expected, verdict.model, verdict.metric, verdict.scope) for verdict in judgement.verdicts] == [
+        ("4607 K", "before", "params", "aspp"),
+        ("1541 K", "after", "params", "aspp"),
+        ("66.5 %", "after", "params", "aspp"),
+        ("700.9 K", "before", "params", "decoder.0 + decoder.1 + decoder.2"),
+        ("22.2 K", "after", "params", "decoder_stage1"),
+        ("96.8 %", "after", "params", "decoder_stage1"),
+        ("26.35 GMACs", "before", "macs", ""),
+        ("6.83 M", "before", "params", ""),
+        ("2.55 GMACs", "after", "macs", ""),
+        ("2.52 M", "after", "params", ""),
+    ]
+
+
+def test_a_draft_compares_what_was_put_in_with_what_was_taken_out(notes: Notes, saved_pair: Pair) -> None:
+    text = "Decoder stage 1 has 31.6x fewer params; in all 26.35 → 2.55 GMACs.\n"
+    path = notes(text)
+    path = notes(text, draft_document(path, *saved_pair, Options()))
+    judgement = check_document(path, Options(), saved_pair, strict=True)
+    assert [(verdict.expected, verdict.scope, verdict.finding) for verdict in judgement.verdicts] == [
+        ("31.6x", "decoder_stage1", "true"),
+        ("26.35 GMACs", "", "true"),
+        ("2.55 GMACs", "", "true"),
+    ]
+
+
 def test_a_draft_of_the_example_s_note_binds_most_of_it_truly(notes: Notes, saved_pair: Pair) -> None:
     text = read_example()[0]
     plain = "\n".join(line.partition("<!--")[0] for line in text.splitlines())
