@@ -39,7 +39,15 @@ def conclude_claim(check: Check, verdict: Verdict, reading: tuple[str, Finding] 
     else:
         outcome, reason = "failed", f"{finding}, but marked as {expected}: {reason}"
     changes = {"outcome": outcome, "finding": finding, "reason": reason, "reading": reading[0] if reading else None}
-    return msgspec.structs.replace(verdict, **changes)
+    return msgspec.structs.replace(verdict, interval=_read_interval(check) if verdict.actual is not None else None, **changes)
+
+
+def _read_interval(check: Check) -> tuple[float | None, float | None]:
+    """What the figure stands for: its printed digits' interval, or the side of a bound that it allows."""
+    figure = parse(check.expected, check.tolerance)
+    if figure.relation:
+        return (None, figure.value) if figure.relation.startswith("<") else (figure.value, None)
+    return figure.low, figure.high
 
 
 def explain(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapping[str, Profile]) -> tuple[Verdict, ...]:

@@ -77,6 +77,7 @@ def lay_claims(rows: Sequence[ClaimRow]) -> list[TextColumn]:
         TextColumn("measured", tuple(row.measured for row in rows), right=True),
         TextColumn("of", tuple(row.what for row in rows), least=26),
         TextColumn("", tuple(row.expected for row in rows), rank=1),
+        TextColumn("read as", tuple(row.reading for row in rows), rank=3, least=12),
         TextColumn("source", tuple(row.source for row in rows), rank=2, least=12),
     ]
 

@@ -51,7 +51,8 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is
     3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the gate makes of that.
-    `reading` names the other convention under which a claim would be true (its finding is then `other reading`). `measured` is what was
+    `interval` are the lowest and the highest number that a claim's figure stands for, None at an end that is open; `reading` names the
+    other convention under which the claim would be true (its finding is then `other reading`). `measured` is what was
     found where that is no number (a shape, a setting's text). `hints` explain a false figure by what was measured; `reason` has them too.
     """
 
@@ -73,6 +74,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     why: str | None = None
     contributors: tuple[Contributor, ...] = ()
     document: str | None = None
+    interval: tuple[int | float | None, int | float | None] | None = None
     reading: str | None = None
     measured: str | None = None
     hints: tuple[str, ...] = ()

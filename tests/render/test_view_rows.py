@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import msgspec
+import pytest
 from render.synthetic import (
     make_cost,
     make_module,
@@ -82,6 +84,23 @@ def test_a_claim_says_what_the_gate_makes_of_it(report: Report) -> None:
     surprise = make_verdict(origin="claim", finding="true", outcome="failed", expected="5")
     (row,) = view_report(msgspec.structs.replace(report, checks=(surprise,))).claims
     assert row.expected == "was expected to be false"
+
+
+@pytest.mark.parametrize(
+    ("interval", "reading", "told"),
+    [
+        ((884_736, 884_736), None, "exactly"),
+        ((2_515_000, 2_525_000), None, "2,515,000 to 2,525,000"),
+        ((None, 3_000_000), None, "under 3,000,000"),
+        ((1_000, None), None, "over 1,000"),
+        ((2_515_000, 2_525_000), "FLOPs for MACs", "as FLOPs for MACs"),
+        (None, None, "-"),
+    ],
+)
+def test_a_claim_says_how_its_figure_was_read(interval: Any, reading: str | None, told: str, report: Report) -> None:
+    claim = make_verdict(origin="claim", interval=interval, reading=reading)
+    (row,) = view_report(msgspec.structs.replace(report, checks=(claim,))).claims
+    assert row.reading == told
 
 
 def test_quotients_lose_their_noise_and_counts_keep_all(report: Report) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from archaudit.metrics import METRICS
+from archaudit.metrics import find_metric
 from archaudit.quantities import format_exact, format_short, format_signed, parse
 from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
@@ -62,6 +62,7 @@ def _view_claim(check: Verdict) -> ClaimRow:
         figure=make_visible(check.expected) or NOTHING,
         what=_describe_subject(check),
         measured=_describe_measured(check),
+        reading=_describe_reading(check),
         finding=finding,
         symbol=SYMBOLS[finding],
         expected=_describe_expectation(check, finding),
@@ -99,6 +100,18 @@ def _describe_measured(check: Verdict) -> str:
     return _format_value(check.actual, _find_unit(check))
 
 
+def _describe_reading(check: Verdict) -> str:
+    """Which numbers the figure stands for: `exactly`, `2,515,000 to 2,525,000`, `under 3,000,000`; or the other convention that fits it."""
+    if check.reading is not None:
+        return f"as {make_visible(check.reading)}"
+    if check.interval is None:
+        return NOTHING
+    low, high = (None if end is None else format_exact(_tidy(end)) for end in check.interval)
+    if low is None or high is None:
+        return f"under {high}" if low is None else f"over {low}"
+    return "exactly" if low == high else f"{low} to {high}"
+
+
 def _describe_subject(check: Verdict) -> str:
     """`params of decoder.0, before`."""
     scope = f" of {make_visible(check.scope)}" if check.scope else ""
@@ -119,7 +132,7 @@ def _find_unit(check: Verdict) -> str:
     """What the verdict's numbers are in: percent and ratios have their own, everything else the metric's."""
     if check.comparison in ("percent", "ratio"):
         return "%" if check.comparison == "percent" else "x"
-    metric = METRICS.get(check.metric)
+    metric = find_metric(check.metric)
     return metric.unit if metric else _unit_as_written(check.expected)
 
 

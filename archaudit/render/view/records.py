@@ -205,11 +205,15 @@ class CheckRow(Record, frozen=True, kw_only=True):
 
 
 class ClaimRow(Record, frozen=True, kw_only=True):
-    """A figure that a document states, and what was found. `finding` is true, false or unbound; `outcome` what the gate makes of it."""
+    """A figure that a document states, and what was found. `finding` is true, false or unbound; `outcome` what the gate makes of it.
+
+    `reading` says which numbers the figure stands for, or the other convention under which it would be true.
+    """
 
     figure: str
     what: str
     measured: str
+    reading: str
     finding: str
     symbol: str
     expected: str
