@@ -6,7 +6,7 @@ import msgspec
 from render.synthetic import make_cost, make_large_report, make_module, make_profile, make_report, make_segmentation_report
 
 from archaudit.render.view import view_profile, view_report
-from archaudit.render.view.records import TreeRow
+from archaudit.render.view.records import GapRow, TreeRow
 from archaudit.schema import ModuleRecord, Profile
 
 
@@ -47,7 +47,7 @@ def test_like_siblings_are_gathered_and_still_there() -> None:
     ]
     rows = view_rows(make_module("blocks", "ModuleList", shape=None), *blocks)
     (gathered,) = (row for row in rows if row.gathers)
-    assert (gathered.name, gathered.row.note) == ("1 … 5", "5 more modules like the one above")
+    assert (gathered.name, gathered.row.note) == ("1 … 5", "5 more modules like 0")
     assert gathered.numbers == (50, None, 200, None, 200, None)
     assert [(row.anchor, row.depth) for row in rows if row.depth == 3] == [
         ("layer-blocks.0.fc", 3),
@@ -85,3 +85,34 @@ def test_bars_are_shares_of_the_model() -> None:
     assert rows["layer-(root)"].bars[0] == "v20"
     assert rows["layer-(root)"].bars[2].startswith("f")
     assert rows["layer-classifier"].bars[:3] == ("", "", "")
+
+
+def make_blocks(costs: list[int]) -> list[ModuleRecord]:
+    return [
+        module
+        for number, cost in enumerate(costs)
+        for module in (make_module(f"blocks.{number}", "Block"), make_module(f"blocks.{number}.fc", "Linear", make_cost(cost, 20)))
+    ]
+
+
+def test_repeated_blocks_take_one_line_in_texts() -> None:
+    blocks = make_blocks([10] * 5 + [11] + [10] * 6)
+    brief = view_profile(make_profile("m", [make_module("", "Net"), make_module("blocks", "ModuleList"), *blocks])).layers.brief
+    lines = [(row.label, row.inside) if isinstance(row, GapRow) else row.path for row in brief]
+    assert lines == [
+        "(root)",
+        "blocks",
+        "blocks.0",
+        "blocks.0.fc",
+        ("… 4 more of these", "blocks.1 to 4"),
+        "blocks.5",
+        "blocks.5.fc",
+        ("… 6 more like 0", "blocks.6 to 11"),
+    ]
+    assert [row.figures[0].exact for row in brief if isinstance(row, GapRow)] == ["40", "60"]
+
+
+def test_repeats_in_which_nothing_changed_stay_part_of_a_longer_run() -> None:
+    modules = [make_module("", "Net"), make_module("blocks", "ModuleList"), *make_blocks([10] * 6)]
+    brief = view_report(make_report(make_profile("b", modules), make_profile("a", modules))).layers.brief
+    assert [row.label for row in brief if isinstance(row, GapRow)] == ["… 14 modules unchanged"]

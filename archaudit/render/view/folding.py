@@ -1,8 +1,8 @@
-"""The layer table made short: runs of unchanged modules folded into one line."""
+"""The layer table made short: repeated blocks, and runs of unchanged modules, each folded into one line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -19,22 +19,57 @@ class Item(NamedTuple):
     unchanged: bool
 
 
-def gap_rows(items: Sequence[Item], sum_figures: Callable[[Sequence[Pair]], tuple[Figure, ...]]) -> tuple[LayerRow | GapRow, ...]:
-    """The rows, with each run of two and more quiet ones folded into a gap."""
+class Repeats(NamedTuple):
+    """Siblings that say what the one called `like` says, but for their names: `blocks` of them, and all their rows. Without a name it is
+    the one right before them."""
+
+    like: str
+    blocks: tuple[Item, ...]
+    items: tuple[Item, ...]
+
+
+def gap_rows(
+    entries: Sequence[Item | Repeats], sum_figures: Callable[[Sequence[Pair]], tuple[Figure, ...]]
+) -> tuple[LayerRow | GapRow, ...]:
+    """The rows, with repeats folded into a gap each, and each run of two and more quiet rows as well."""
     rows: list[LayerRow | GapRow] = []
-    for quiet, run in groupby(items, key=lambda item: item.quiet):
+    for quiet, run in groupby(_unfold_quiet(entries), key=lambda entry: isinstance(entry, Item) and entry.quiet):
         members = list(run)
-        if not quiet or len(members) == 1:
-            rows.extend(item.row for item in members)
+        items = [entry for entry in members if isinstance(entry, Item)]
+        if quiet and len(items) > 1:
+            rows.append(_write_gap(items, sum_figures([item.pair for item in items])))
             continue
-        rows.append(
-            GapRow(
-                label=f"… {len(members):,} " + ("modules unchanged" if all(item.unchanged for item in members) else "of equal cost"),
-                inside=_find_common(members),
-                figures=sum_figures([item.pair for item in members]),
-            )
-        )
+        for entry in members:
+            if isinstance(entry, Item):
+                rows.append(entry.row)
+            else:
+                rows.append(_write_repeats(entry, sum_figures([item.pair for item in entry.items])))
     return tuple(rows)
+
+
+def _write_gap(items: Sequence[Item], figures: tuple[Figure, ...]) -> GapRow:
+    label = f"… {len(items):,} " + ("modules unchanged" if all(item.unchanged for item in items) else "of equal cost")
+    return GapRow(label=label, inside=_find_common(items), figures=figures)
+
+
+def _unfold_quiet(entries: Sequence[Item | Repeats]) -> Iterator[Item | Repeats]:
+    """Repeats in which nothing changed are part of a longer run of such rows."""
+    for entry in entries:
+        if isinstance(entry, Repeats) and all(item.quiet for item in entry.items):
+            yield from entry.items
+        else:
+            yield entry
+
+
+def _write_repeats(repeats: Repeats, figures: tuple[Figure, ...]) -> GapRow:
+    first, last = (block.row.path for block in (repeats.blocks[0], repeats.blocks[-1]))
+    return GapRow(
+        label=f"… {len(repeats.blocks):,} more " + (f"like {repeats.like}" if repeats.like else "of these"),
+        inside=f"{first} to {last.rpartition('.')[2]}",
+        figures=figures,
+        weight=sum(block.row.weight for block in repeats.blocks),
+        repeats=True,
+    )
 
 
 def _find_common(members: Sequence[Item]) -> str:

@@ -14,7 +14,7 @@ from archaudit.render.formatting import ARROW, NOTHING, format_outputs, format_s
 from archaudit.render.view.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
 from archaudit.render.view.folding import Item, gap_rows
 from archaudit.render.view.records import LayerRow, LayerTable
-from archaudit.render.view.tree import sort_as_tree, view_tree
+from archaudit.render.view.tree import fold_repeats, view_tree
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
 
 _CAPTION = (
@@ -60,7 +60,7 @@ def view_layers(report: Report) -> LayerTable:
         sides=BOTH,
         groups=tuple(column.group for column in columns),
         tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=True),
-        brief=gap_rows(sort_as_tree(items), lambda pairs: sum_columns(columns, pairs)),
+        brief=gap_rows(fold_repeats(items), lambda pairs: sum_columns(columns, pairs)),
         widths=_measure_columns(columns, items),
         summary=f"{len(items):,} modules, {changed:,} of them changed" if changed else f"{len(items):,} modules, none changed",
     )
@@ -91,7 +91,7 @@ def view_profile_layers(profile: Profile) -> LayerTable:
         sides=ALONE,
         groups=tuple(column.group for column in columns),
         tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=False),
-        brief=tuple(item.row for item in items),
+        brief=gap_rows(fold_repeats(items), lambda pairs: sum_columns(columns, pairs)),
         widths=_measure_columns(columns, items),
         summary=f"{len(items):,} modules",
     )

@@ -131,11 +131,14 @@ class LayerRow(Record, frozen=True, kw_only=True):
 
 
 class GapRow(Record, frozen=True, kw_only=True):
-    """Neighbouring rows whose params and FLOPs did not change, folded into one; its figures are the sums of their own costs."""
+    """Neighbouring rows whose params and FLOPs did not change, or blocks that repeat one above, folded into one; its figures are the sums
+    of their own costs."""
 
     label: str
     inside: str
     figures: tuple[Figure, ...]
+    weight: float = 0.0
+    repeats: bool = False
 
     @property
     def is_gap(self) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from archaudit.render.formatting import ELLIPSIS, count
 from archaudit.render.view.columns import Pair
-from archaudit.render.view.folding import Item
+from archaudit.render.view.folding import Item, Repeats
 from archaudit.render.view.records import Figure, LayerRow, TreeRow
 from archaudit.schema import Cost, sum_costs
 
@@ -26,12 +26,13 @@ Sum = Callable[[Sequence[Pair]], tuple[Figure, ...]]
 
 
 class _Entry(NamedTuple):
-    """A row of the tree before it is written: an item, or (`alike`) the items that are like the one before it."""
+    """A row of the tree before it is written: an item, or (`alike`) items that are like the sibling `like`."""
 
     item: int
     depth: int
     parent: int
     alike: tuple[int, ...] = ()
+    like: int = _ROOT
 
 
 def view_tree(items: Sequence[Item], sum_figures: Sum, *, compared: bool) -> tuple[TreeRow, ...]:
@@ -64,9 +65,34 @@ def view_tree(items: Sequence[Item], sum_figures: Sum, *, compared: bool) -> tup
     return tuple(rows)
 
 
-def sort_as_tree(items: Sequence[Item]) -> list[Item]:
-    """The items, each after its parent and what stands before it there."""
-    return [items[entry.item] for entry in _walk(items, _list_children(items)) if not entry.alike]
+def fold_repeats(items: Sequence[Item]) -> list[Item | Repeats]:
+    """The items, each after its parent and what stands before it there, with blocks that repeat one above folded into one entry."""
+    children = _list_children(items)
+    folded: list[Item | Repeats] = []
+    until = _ROOT  # the depth at which the rows of a folded run end
+    last: dict[int, int] = {}  # by depth, the item shown last
+    for entry in _walk(items, children):
+        if until != _ROOT and entry.depth > until:
+            continue
+        until = _ROOT
+        if entry.alike:
+            until = entry.depth
+            below = tuple(items[each] for first in entry.alike for each in _list_below(first, children))
+            name = "" if last.get(entry.depth) == entry.like else items[entry.like].row.path.rpartition(".")[2]
+            folded.append(Repeats(name, tuple(items[each] for each in entry.alike), below))
+        else:
+            folded.append(items[entry.item])
+            last[entry.depth] = entry.item
+    return folded
+
+
+def _list_below(position: int, children: dict[int, list[int]]) -> list[int]:
+    """A row and all below it, in tree order."""
+    found, pending = [], [position]
+    while pending:
+        found.append(pending.pop())
+        pending += reversed(children.get(found[-1], []))
+    return found
 
 
 def _list_children(items: Sequence[Item]) -> dict[int, list[int]]:
@@ -93,27 +119,32 @@ def _list_children(items: Sequence[Item]) -> dict[int, list[int]]:
 def _walk(items: Sequence[Item], children: dict[int, list[int]]) -> Iterator[_Entry]:
     """Rows in tree order, each with the place of its parent among them; runs of siblings alike under an entry of their own."""
     signatures = _sign(items, children)
-    pending: list[tuple[int, int, int, tuple[int, ...]]] = [(position, 0, _ROOT, ()) for position in reversed(children.get(_ROOT, []))]
+    pending = [_Entry(position, 0, _ROOT) for position in reversed(children.get(_ROOT, []))]
     place = 0
     while pending:
-        position, depth, parent, alike = pending.pop()
-        yield _Entry(position, depth, parent, alike)
-        if alike:
-            pending += [(each, depth + 1, place, ()) for each in reversed(alike)]
+        entry = pending.pop()
+        yield entry
+        if entry.alike:
+            pending += [_Entry(each, entry.depth + 1, place) for each in reversed(entry.alike)]
         else:
-            pending += [(first, depth + 1, place, run) for first, run in reversed(list(_gather(children.get(position, []), signatures)))]
+            gathered = [*_gather(children.get(entry.item, []), signatures)]
+            pending += [_Entry(first, entry.depth + 1, place, run, like) for first, run, like in reversed(gathered)]
         place += 1
 
 
-def _gather(siblings: Sequence[int], signatures: dict[int, int]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Siblings, each alone; after the first of a run, one entry for all the others."""
-    for _, group in groupby(siblings, key=signatures.__getitem__):
+def _gather(siblings: Sequence[int], signatures: dict[int, int]) -> Iterator[tuple[int, tuple[int, ...], int]]:
+    """Siblings, each alone; in the place of a run that is like one shown before, one entry with the one that it is like."""
+    shown: dict[int, int] = {}
+    for signature, group in groupby(siblings, key=signatures.__getitem__):
         run = list(group)
-        if len(run) > _FEWEST_ALIKE:
-            yield run[0], ()
-            yield run[1], tuple(run[1:])
+        if signature not in shown:
+            shown[signature] = run[0]
+            yield run[0], (), _ROOT
+            run = run[1:]
+        if len(run) >= _FEWEST_ALIKE:
+            yield run[0], tuple(run), shown[signature]
         else:
-            yield from ((each, ()) for each in run)
+            yield from ((each, (), _ROOT) for each in run)
 
 
 def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> dict[int, int]:
@@ -185,7 +216,7 @@ def _write_alike(items: Sequence[Item], entry: _Entry, sum_figures: Sum, hidden:
         mark=first.mark,
         kind=first.kind,
         changes=first.changes,
-        note=f"{count(len(pairs), 'more module')} like the one above",
+        note=f"{count(len(pairs), 'more module')} like {items[entry.like].row.path.rpartition('.')[2]}",
         shape=first.shape,
         shape_short=first.shape_short,
         reason="",
