@@ -13,7 +13,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from archaudit.api import Profile, Report, compare, load_profile, profile
-    from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, OutputError, SavedFileError, WorkerError
+    from archaudit.errors import (
+        ArchauditError,
+        ConfigError,
+        InputError,
+        LoadError,
+        MeasureError,
+        OutputError,
+        RevisionError,
+        SavedFileError,
+        WorkerError,
+    )
     from archaudit.measure.formulas import register_formula
 
 _HOMES = {
@@ -26,6 +36,7 @@ _HOMES = {
         "LoadError",
         "MeasureError",
         "OutputError",
+        "RevisionError",
         "SavedFileError",
         "WorkerError",
     ),
@@ -41,6 +52,7 @@ __all__ = [
     "OutputError",
     "Profile",
     "Report",
+    "RevisionError",
     "SavedFileError",
     "WorkerError",
     "__version__",

@@ -41,6 +41,10 @@ class SavedFileError(ArchauditError):
     """A saved profile, baseline or report cannot be read: missing, truncated, or of another format version."""
 
 
+class RevisionError(ArchauditError):
+    """A git revision cannot be found or checked out."""
+
+
 class OutputError(ArchauditError):
     """A file cannot be written."""
 

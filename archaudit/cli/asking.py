@@ -41,6 +41,7 @@ def measuring_options(command: Command) -> Command:
                 metavar="SECONDS",
                 help=f"For each step of measuring (default: {DEFAULT_TIMEOUT_S:g}).",
             ),
+            click.option("--cache/--no-cache", "cached", default=True, help="Keep and use profiles of git revisions (default: yes)."),
         )
     ):
         command = option(command)
@@ -85,6 +86,7 @@ def asked_options(
     symbolic: bool = False,
     equivalent: bool = False,
     meanwhile: Callable[[], None] = lambda: None,
+    cached: bool = True,
 ) -> Iterator[Options]:
     """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
     from archaudit.config import find_config, load_config
@@ -105,6 +107,7 @@ def asked_options(
             workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s),
             notify=notify,
             meanwhile=meanwhile,
+            cached=cached,
         )
 
 

@@ -148,10 +148,17 @@ def _import_file(reference: Reference) -> ModuleType:
         sys.path.insert(0, str(root))
     try:
         if "." in dotted:
-            return importlib.import_module(dotted)
-        return _run_file(path, dotted)
+            python_module = importlib.import_module(dotted)
+            if _is_from(python_module, path):
+                return python_module
+        return _run_file(path, dotted.rpartition(".")[2])  # where another package of that name is installed: the file by itself
     except (Exception, SystemExit) as error:
         raise _explain_import(reference, error) from error
+
+
+def _is_from(python_module: ModuleType, path: Path) -> bool:
+    source = getattr(python_module, "__file__", None)
+    return source is not None and Path(source).resolve() == path
 
 
 def _run_file(path: Path, name: str) -> ModuleType:

@@ -19,7 +19,7 @@ Kind = Literal["name", "saved", "file", "module", "library"]
 # Libraries whose models go by name: `torchvision:resnet50`.
 LIBRARIES = ("torchvision", "timm", "transformers")
 
-_FORMS = "A reference is a name from the config, file.py:Model, package.module:Model, torchvision:NAME or a saved profile.json."
+_FORMS = "A reference is a name from the config, file.py:Model, package.module:Model, torchvision:NAME or a saved profile.json; REF@REV."
 _NAME = re.compile(r"^[^\W\d][\w.-]*$")
 _ATTRIBUTE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")
 
@@ -27,7 +27,7 @@ _ATTRIBUTE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")
 class Reference(Record, frozen=True, kw_only=True):
     """A reference in parts. `text` is as typed; `target` the name, file, module or library; `attribute` what to take from it.
 
-    `arguments` are keyword arguments for the class or factory; `base` is the text without them.
+    `arguments` are keyword arguments for the class or factory; `base` is the text without them; `revision` is the git revision after an @.
     """
 
     text: str
@@ -35,6 +35,7 @@ class Reference(Record, frozen=True, kw_only=True):
     target: str
     attribute: str = ""
     arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+    revision: str = ""
 
     @property
     def base(self) -> str:
@@ -52,6 +53,34 @@ def parse_reference(text: str) -> Reference:
     text = text.strip()
     if not text:
         raise LoadError("an empty reference names no model", _FORMS)
+    for place in [match.start() for match in re.finditer("@", text)]:  # the first that has a reference before it: paths hold @ too
+        revised = _read_revised(text, text[:place], text[place + 1 :])
+        if revised is not None:
+            return revised
+    return _parse_plain(text)
+
+
+def _read_revised(text: str, head: str, tail: str) -> Reference | None:
+    """`head@tail`, where tail may be a revision: with arguments after either; None where `head` is no reference."""
+    try:
+        reference = _parse_plain(head)
+    except LoadError:
+        return None
+    if reference.kind in ("name", "saved") and ":" in tail:
+        return None  # pictures@large/net.py:Model is a file
+    if reference.target == "transformers" and ".json" in tail:
+        return None
+    if reference.kind == "library" and reference.target != "transformers":
+        raise LoadError(f"{text}: models of {reference.target} have no revisions here", "They come with the installed library.")
+    arguments = reference.arguments
+    if not arguments and reference.kind != "saved" and tail.endswith(")") and "(" in tail:
+        tail, arguments = _split_arguments(tail)
+    if not tail:
+        raise LoadError(f"{text}: there is no revision after the @", "Write for example @main, @HEAD~3 or @v1.2.")
+    return msgspec.structs.replace(reference, text=text, arguments=arguments, revision=tail)
+
+
+def _parse_plain(text: str) -> Reference:
     head, arguments = _split_arguments(text)
     library, colon, rest = head.partition(":")
     if colon and library in LIBRARIES:

@@ -26,6 +26,7 @@ from archaudit.pipeline.checks import (
 )
 from archaudit.pipeline.measuring import Options, explain_target, measure_targets
 from archaudit.pipeline.proving import prove_equivalence
+from archaudit.pipeline.ranging import resolve_pair
 from archaudit.pipeline.targets import Target, read_profile, resolve
 from archaudit.schema import Explanation, Profile, Report
 
@@ -63,7 +64,7 @@ def profile_all(references: Sequence[str], options: Options) -> dict[str, Profil
 
 def compare(before: str, after: str, options: Options) -> Report:
     """What changed from one reference to the other, what it cost, and what becomes of the checks that apply to them."""
-    targets = [resolve(reference, options.config, () if reference.endswith(".json") else options.inputs) for reference in (before, after)]
+    targets = resolve_pair(before, after, options)
     return compare_profiles(targets, measure_targets(targets, options), options)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
 
 from archaudit.config import Config
-from archaudit.errors import MeasureError, WorkerError
+from archaudit.errors import MeasureError, RevisionError, WorkerError
 from archaudit.pipeline.targets import Target
 from archaudit.schema import Explanation, Latency, Profile, Record
 from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, TimeBlock, Timed, Worker, WorkerOptions, start_workers
@@ -25,7 +26,8 @@ class Options(Record, frozen=True, kw_only=True):
 
     `inputs` are texts as typed; `latency` says on what to time (`off`: not at all); `symbolic` whether shapes are to be
     told in terms of the input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done;
-    `meanwhile` is called once while workers start, which takes seconds in which the caller could get ready for what comes out.
+    `meanwhile` is called once while workers start, which takes seconds in which the caller could get ready for what comes out;
+    `cached` whether a git revision that was measured before needs not be measured again.
     """
 
     config: Config | None = None
@@ -38,10 +40,14 @@ class Options(Record, frozen=True, kw_only=True):
     workers: WorkerOptions = WorkerOptions()
     notify: Callable[[str], None] = lambda stage: None
     meanwhile: Callable[[], None] = lambda: None
+    cached: bool = True
 
 
 def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile]:
     """One profile a target, in order. Raises the first error in that order."""
+    if any(target.is_revised for target in targets):
+        with opened_targets(targets, options) as opened:
+            return measure_targets(opened, options)
     live = [target for target in targets if target.saved is None]
     if not live:
         return [target.saved for target in targets if target.saved is not None]
@@ -57,11 +63,34 @@ def load_request(target: Target, options: Options) -> Load:
     assert target.reference is not None
     configs = [config for config in (options.config, target.config) if config is not None]
     formulas = dict.fromkeys(source for config in configs for source in config.formulas)
-    return Load(target.reference.spell(), target.name, target.inputs, tuple(formulas))
+    checkout = target.revised.checkout if target.revised is not None else None
+    return Load(target.reference.spell(), target.name, target.inputs, tuple(formulas), checkout)
+
+
+@contextmanager
+def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list[Target]]:
+    """The targets while those at git revisions are checked out. One that has to run for real is not taken from those kept."""
+    if not any(target.is_revised for target in targets):
+        yield list(targets)
+        return
+    from archaudit.pipeline.revised import open_revisions
+
+    if not options.workers.isolated:
+        raise RevisionError(
+            "a git revision is measured in a process of its own: two versions of a module do not fit into one", "Leave --no-isolation out."
+        )
+    formulas = [list(target.config.formulas) for target in targets if target.config is not None]
+    question = [options.witnesses, options.symbolic, formulas, list(options.config.formulas) if options.config is not None else []]
+    keeps = options.cached and options.latency == "off" and not options.equivalent
+    with open_revisions(targets, question=question if keeps else None) as opened:
+        yield opened
 
 
 def explain_target(target: Target, path: str, options: Options) -> Explanation:
     """How the MACs of one module of a target come about. Raises MeasureError for a saved profile, which does not say."""
+    if target.is_revised:
+        with opened_targets([target], msgspec.structs.replace(options, cached=False)) as (opened,):
+            return explain_target(opened, path, options)
     if target.reference is None:
         raise MeasureError(f"{target.name} is a saved profile: how its numbers came about is not in it", "Name the model's code.")
     preload = tuple(dict.fromkeys((*options.workers.preload, *target.preload)))
@@ -80,13 +109,22 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
         expect(worker, Loaded)
     for worker in workers:
         worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic))
-    profiles = [expect(worker, Measured).profile for worker in workers]
+    replies = [expect(worker, Measured) for worker in workers]
+    profiles = [_keep(target, reply) for target, reply in zip(targets, replies, strict=True)]
     if options.latency == "off":
         return profiles
     # one side after the other: two at once would time each other
     return [
         msgspec.structs.replace(profile, latency=_time(worker, options.latency)) for profile, worker in zip(profiles, workers, strict=True)
     ]
+
+
+def _keep(target: Target, reply: Measured) -> Profile:
+    if target.revised is None:
+        return reply.profile
+    from archaudit.pipeline.revised import keep_profile
+
+    return keep_profile(target, reply.profile, reply.footprint)
 
 
 def _time(worker: Worker, device: str) -> Latency:

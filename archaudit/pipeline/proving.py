@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from archaudit.errors import ArchauditError
-from archaudit.pipeline.measuring import Options, expect, load_request
+from archaudit.pipeline.measuring import Options, expect, load_request, opened_targets
 from archaudit.pipeline.targets import Target
 from archaudit.schema import Equivalence, Match, Profile, Shape
 from archaudit.worker import Exhibit, Exhibited, Imitate, Imitated, Loaded, Worker, start_workers
@@ -36,13 +36,14 @@ def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], ma
             return _refuse(f"{target.name} is too large to be run for real twice: {profile.totals.param_bytes:,} bytes of parameters")
     preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in targets for name in target.preload))))
     with (
+        opened_targets(targets, options) as opened,
         tempfile.TemporaryDirectory(prefix="archaudit-") as folder,
         start_workers(
             [target.name for target in targets], msgspec.structs.replace(options.workers, preload=preload), options.notify
         ) as workers,
     ):
         try:
-            for target, worker in zip(targets, workers, strict=True):
+            for target, worker in zip(opened, workers, strict=True):
                 worker.send(load_request(target, options))
             for worker in workers:
                 expect(worker, Loaded)

@@ -11,13 +11,24 @@ from archaudit.config import Config, load_example_config
 from archaudit.errors import ConfigError, LoadError, SavedFileError
 from archaudit.load.input_text import parse_inputs
 from archaudit.load.reference import LIBRARIES, Reference, parse_reference
-from archaudit.schema import InputSpec, Profile, Record, decode_profile
+from archaudit.schema import Checkout, InputSpec, Profile, Record, decode_profile
+
+
+class Revised(Record, frozen=True, kw_only=True):
+    """What a target at a git revision is measured from, and under which question its profile is kept (None: it is not)."""
+
+    checkout: Checkout
+    toplevel: str
+    commit: str
+    question: str | None = None
+    assumption: str | None = None
 
 
 class Target(Record, frozen=True, kw_only=True):
     """A side, resolved. `name` is what reports call it (as typed), `key` what checks name it by; `config` the one that defined it.
 
-    Exactly one of `reference` and `saved` is set: code to load, or a profile that was read from a file.
+    Exactly one of `reference` and `saved` is set: code to load, or a profile that was read from a file. A reference at a git revision is
+    followed when it is measured (`revised`).
     """
 
     name: str
@@ -26,6 +37,12 @@ class Target(Record, frozen=True, kw_only=True):
     inputs: tuple[InputSpec, ...] = ()
     saved: Profile | None = None
     config: Config | None = None
+    revised: Revised | None = None
+
+    @property
+    def is_revised(self) -> bool:
+        """Whether it is to be looked up at a git revision."""
+        return self.reference is not None and bool(self.reference.revision)
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -45,9 +62,11 @@ def resolve(text: str, config: Config | None, inputs: tuple[str, ...] = ()) -> T
     if reference.kind == "saved":
         if given:
             raise LoadError(f"{text} is a saved profile: its input cannot be changed", "Leave --input out, or name the model's code.")
+        if reference.revision:
+            return Target(name=text, key=_key_of(reference), reference=reference)
         return Target(name=text, key=reference.target, saved=read_profile(Path(reference.target)))
     if reference.kind != "name":
-        return Target(name=text, key=reference.base, reference=reference, inputs=given)
+        return Target(name=text, key=_key_of(reference), reference=reference, inputs=given)
     for known in (config, load_example_config()):
         if known is not None and reference.target in known.models:
             return _resolve_name(reference, known, given)
@@ -67,10 +86,25 @@ def _resolve_name(name: Reference, config: Config, given: tuple[InputSpec, ...])
         )
     if reference.kind in ("file", "saved"):
         reference = msgspec.structs.replace(reference, target=str(config.folder / reference.target))
-    if reference.kind == "saved":
+    if name.revision:
+        reference = _revise(name, reference, config)
+    elif reference.kind == "saved":
         return Target(name=name.text, key=name.target, saved=read_profile(Path(reference.target)), config=config)
     reference = msgspec.structs.replace(reference, arguments={**reference.arguments, **name.arguments})
-    return Target(name=name.text, key=name.target, reference=reference, inputs=inputs, config=config)
+    return Target(name=name.text, key=_key_of(name), reference=reference, inputs=inputs, config=config)
+
+
+def _key_of(reference: Reference) -> str:
+    """A model at a revision is another one than the model: budgets are about what is now."""
+    return f"{reference.base}@{reference.revision}" if reference.revision else reference.base
+
+
+def _revise(name: Reference, reference: Reference, config: Config) -> Reference:
+    if config.source.startswith("built-in"):
+        raise LoadError(f"{name.text}: the built-in example has no revisions", "A revision is of code in a git repository of yours.")
+    if reference.revision or (reference.kind == "library" and reference.target != "transformers"):
+        raise LoadError(f"{name.text}: {name.target} is {reference.text}, which has no revisions of its own")
+    return msgspec.structs.replace(reference, text=name.text, revision=name.revision)
 
 
 def _unknown_name(reference: Reference, config: Config | None) -> LoadError:

@@ -6,6 +6,7 @@ A record's fields are the keys of the JSON; keys may gain neighbours but never c
 
 from __future__ import annotations
 
+from archaudit.schema.checkout import Checkout, Footprint, Stamp
 from archaudit.schema.checks import Check, Contributor, Verdict
 from archaudit.schema.costs import Cost, Peaks, sum_costs
 from archaudit.schema.definitions import ClassUse, InitialisationChange
@@ -39,6 +40,7 @@ __all__ = [
     "Call",
     "Cause",
     "Check",
+    "Checkout",
     "CheckpointMap",
     "ClassUse",
     "Contributor",
@@ -52,6 +54,7 @@ __all__ = [
     "FlowEdgeDiff",
     "FlowNode",
     "FlowPart",
+    "Footprint",
     "Group",
     "InitialisationChange",
     "InputRecord",
@@ -74,6 +77,7 @@ __all__ = [
     "ReshapedKey",
     "Setting",
     "Shape",
+    "Stamp",
     "TensorRecord",
     "Verdict",
     "Witness",

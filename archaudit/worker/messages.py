@@ -13,18 +13,20 @@ import msgspec
 
 from archaudit import errors
 from archaudit.errors import ArchauditError, WorkerError
-from archaudit.schema import Equivalence, Explanation, InputSpec, Profile
+from archaudit.schema import Checkout, Equivalence, Explanation, Footprint, InputSpec, Profile
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
     """Find the model of `reference` (as typed, not a name nor a saved profile); reports will call it `name`.
 
-    `formulas` are files or modules of the user's that register formulas for operators of their own."""
+    `formulas` are files or modules of the user's that register formulas for operators of their own. With `checkout` the model is that of a
+    revision, and what is read of it is written down."""
 
     reference: str
     name: str
     inputs: tuple[InputSpec, ...] = ()
     formulas: tuple[str, ...] = ()
+    checkout: Checkout | None = None
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
@@ -84,9 +86,10 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured"):
-    """The profile that was asked for."""
+    """The profile that was asked for; for a model of a revision also all that it depends on."""
 
     profile: Profile
+    footprint: Footprint | None = None
 
 
 class Explained(msgspec.Struct, frozen=True, tag="explained"):

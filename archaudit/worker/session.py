@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from archaudit.errors import ArchauditError, WorkerError
-from archaudit.schema import Recipe
+from archaudit.schema import Checkout, Recipe
+from archaudit.worker.footprint import FootprintRecorder
 from archaudit.worker.messages import (
     Exhibit,
     Exhibited,
@@ -35,6 +38,8 @@ class Session:
         self.recipe: Recipe | None = None
         self.notify = notify
         self._timer: object | None = None
+        self._checkout: Checkout | None = None
+        self._footprint: FootprintRecorder | None = None
 
     def handle(self, request: Request) -> Reply:
         """The reply to one request; what archaudit can explain becomes Failed, anything else is a defect and passes through."""
@@ -62,8 +67,19 @@ class Session:
         from archaudit.load import import_formulas, load_recipe, parse_reference
 
         self.notify(Progress(f"loading {request.name}"))
-        import_formulas(request.formulas)
-        self.recipe = load_recipe(parse_reference(request.reference), request.inputs, request.name)
+        reference = parse_reference(request.reference)
+        self._checkout = request.checkout
+        if request.checkout is not None:
+            from archaudit.load.checked_out import check_origins, enter_checkout
+
+            self._footprint = FootprintRecorder(request.checkout)
+            import_formulas(request.formulas)
+            enter_checkout(request.checkout)
+            self.recipe = load_recipe(msgspec.structs.replace(reference, text=request.checkout.text), request.inputs, request.name)
+            check_origins(request.checkout)
+        else:
+            import_formulas(request.formulas)
+            self.recipe = load_recipe(reference, request.inputs, request.name)
         self._timer = None
         return Loaded(self.recipe.name)
 
@@ -77,7 +93,13 @@ class Session:
         from archaudit.measure.recipe import measure_recipe
 
         self.notify(Progress(f"measuring {recipe.name}"))
-        return Measured(measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic))
+        profile = measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic)
+        if self._checkout is None or self._footprint is None:
+            return Measured(profile)
+        from archaudit.load.checked_out import check_origins
+
+        check_origins(self._checkout)  # a forward pass may import, too
+        return Measured(profile, self._footprint.take())
 
     def _prove(self, recipe: Recipe, request: Exhibit | Imitate) -> Reply:
         from archaudit.measure.equivalence import exhibit_model, imitate_model

@@ -1,0 +1,77 @@
+"""Loading from a checkout: imports that would find the user's tree find the checkout instead, and nothing may come from the user's tree."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from archaudit.errors import LoadError
+from archaudit.schema import Checkout
+
+_OWN_PACKAGE = __name__.partition(".")[0]
+_OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
+
+
+def enter_checkout(checkout: Checkout) -> None:
+    """Makes this process one that stands in the checkout: folder, search path, and no module of the user's tree imported."""
+    _forget_modules(checkout)
+    sys.dont_write_bytecode = True
+    folder = Path(checkout.root) / checkout.folder
+    os.chdir(folder if folder.is_dir() else checkout.root)
+    sys.path[:] = [_move(entry, checkout) for entry in sys.path]
+    sys.path[:0] = [folder for folder in dict.fromkeys(_list_editable(checkout)) if folder not in sys.path]
+    sys.path_importer_cache.clear()
+
+
+def check_origins(checkout: Checkout) -> None:
+    """Raises LoadError when something was imported from the user's tree: then it is not the revision that was measured."""
+    for name, source in _list_foreign(checkout):
+        raise LoadError(
+            f"{checkout.text} imports {name} from {os.path.relpath(source, checkout.toplevel)} of the work tree, not of the revision",
+            "Import it by a path that follows the checkout: relative to its package, or below the folder that you stand in.",
+        )
+
+
+def _forget_modules(checkout: Checkout) -> None:
+    for name, _ in list(_list_foreign(checkout)):
+        sys.modules.pop(name, None)
+
+
+def _list_foreign(checkout: Checkout) -> Iterator[tuple[str, str]]:
+    """Modules that were imported from the user's tree; an environment or archaudit itself inside it is not what is measured."""
+    toplevel = checkout.toplevel.rstrip(os.sep) + os.sep
+    for name, module in list(sys.modules.items()):
+        source = getattr(module, "__file__", None)
+        if isinstance(source, str) and name.partition(".")[0] != _OWN_PACKAGE and _is_foreign(source, toplevel, checkout.root):
+            yield name, source
+
+
+def _is_foreign(source: str, toplevel: str, root: str) -> bool:
+    real = os.path.realpath(source)
+    return (
+        real.startswith(toplevel)
+        and not real.startswith((root.rstrip(os.sep) + os.sep, _OWN_FOLDER, os.path.realpath(sys.prefix) + os.sep))
+        and "site-packages" not in real
+    )
+
+
+def _move(entry: str, checkout: Checkout) -> str:
+    """The entry of the search path as it is in the checkout, where it is in the user's tree (and no environment in it)."""
+    if not entry or not _is_foreign(entry + os.sep + "x", checkout.toplevel.rstrip(os.sep) + os.sep, checkout.root):
+        return entry
+    inside = os.path.relpath(os.path.realpath(entry), checkout.toplevel)
+    moved = os.path.normpath(Path(checkout.root) / inside)
+    return entry if (Path(entry) / _OWN_PACKAGE / "schema").is_dir() else moved
+
+
+def _list_editable(checkout: Checkout) -> Iterator[str]:
+    """Folders of the checkout that stand for packages which were installed to be edited in the user's tree."""
+    for finder in sys.meta_path:
+        mapping: Any = getattr(sys.modules.get(getattr(finder, "__module__", "")), "MAPPING", None)
+        for source in mapping.values() if isinstance(mapping, dict) else ():
+            if isinstance(source, str) and source.startswith(checkout.toplevel.rstrip(os.sep) + os.sep):
+                inside = os.path.relpath(source, checkout.toplevel)
+                yield str((Path(checkout.root) / inside).parent)

@@ -1,0 +1,99 @@
+"""What measuring a model of a revision reads: watched from the moment that the checkout is entered.
+
+Python tells of every file that it opens and every folder that it lists (`sys.addaudithook`); what was imported before is in `sys.modules`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from archaudit.revisions.cache import take_stamp
+from archaudit.schema import Checkout, Footprint
+
+_READS_UNSEEN = {
+    "subprocess.Popen": "it starts processes",
+    "os.system": "it starts processes",
+    "os.fork": "it starts processes",
+    "os.forkpty": "it starts processes",
+    "os.posix_spawn": "it starts processes",
+    "os.exec": "it starts processes",
+    "socket.connect": "it opens connections",
+    "urllib.Request": "it opens connections",
+}
+# What the machine says of itself.
+_NO_FILES = ("/proc/", "/sys/", "/dev/")
+
+
+class FootprintRecorder:
+    """Records from now on, for as long as the process lives: an audit hook cannot be taken off."""
+
+    def __init__(self, checkout: Checkout) -> None:
+        self._root = os.path.realpath(checkout.root) + os.sep
+        self._opened: set[str] = set()
+        self._refusal: str | None = None
+        self._asked: dict[str, str | None] = {}
+        _watch_environment(self._asked)
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, mode, flags = arguments
+            writes = any(letter in mode for letter in "wx") if isinstance(mode, str) else bool((flags or 0) & os.O_WRONLY)
+            if isinstance(path, str | bytes) and not writes:
+                self._opened.add(_name(path))
+        elif event in ("os.listdir", "os.scandir"):
+            (path,) = arguments
+            if path is None or isinstance(path, str | bytes):
+                self._opened.add(_name(path or "."))
+        elif event in _READS_UNSEEN:
+            self._refusal = self._refusal or _READS_UNSEEN[event]
+
+    def take(self) -> Footprint:
+        """What was read so far."""
+        imported = {source for module in list(sys.modules.values()) if isinstance(source := getattr(module, "__file__", None), str)}
+        searched = {_name(entry) for entry in sys.path}
+        sources: set[str] = set()
+        outside: set[str] = set()
+        for path in self._opened | imported | searched:
+            if path.startswith(_NO_FILES) or "__pycache__" in path:
+                continue
+            real = os.path.realpath(path)
+            if real.startswith(self._root):
+                sources.add(os.path.relpath(real, self._root).replace(os.sep, "/"))
+            elif real + os.sep != self._root:
+                outside.add(path)
+        return Footprint(
+            sources=tuple(sorted(sources)),
+            outside={path: take_stamp(path) for path in sorted(outside)},
+            environ=dict(self._asked),
+            refusal=self._refusal,
+        )
+
+
+def _name(path: str | bytes) -> str:
+    return os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are followed later: opening a file must not cost that much
+
+
+def _watch_environment(asked: dict[str, str | None]) -> None:
+    """Notes in `asked` each variable that is asked for from now on, and what it was."""
+    plain: Any = type(os.environ)
+
+    class Watched(plain):  # type: ignore[misc]
+        def __getitem__(self, name: str) -> str:
+            value: str | None = None
+            try:
+                value = super().__getitem__(name)
+                return value
+            finally:
+                if isinstance(name, str):
+                    asked.setdefault(name, value)
+
+        def __iter__(self) -> Any:
+            names = list(super().__iter__())
+            for name in names:
+                asked.setdefault(name, super().__getitem__(name))
+            return iter(names)
+
+    os.environ.__class__ = Watched

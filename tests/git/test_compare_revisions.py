@@ -1,0 +1,96 @@
+"""Models at revisions, measured: each test starts workers."""
+
+import msgspec
+import pytest
+
+from archaudit.errors import LoadError, RevisionError
+from archaudit.pipeline import Options, compare, measuring, profile
+from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.targets import resolve
+from archaudit.revisions.checkout import find_shelf
+from archaudit.worker import WorkerOptions
+
+PLAIN = Options(witnesses=False, symbolic=False)
+
+
+@pytest.fixture
+def no_workers(monkeypatch):
+    """From its call on, whatever starts a worker fails."""
+
+    def forbid():
+        def refuse(*_):
+            raise AssertionError("a worker was started")
+
+        monkeypatch.setattr(measuring, "start_workers", refuse)
+
+    return forbid
+
+
+def test_the_dirty_tree_is_compared_with_a_revision_from_a_subfolder(repo, monkeypatch):
+    """The block comes by a relative import: at the revision from the revision, in the tree from the tree."""
+    repo.write("models/blocks.py", (repo.folder / "models/blocks.py").read_text().replace("width, 3)", "width, 5)"))
+    before = repo.state()
+    monkeypatch.chdir(repo.folder / "models")
+    report = compare("seg.py:Net@main", "seg.py:Net(width=4)", PLAIN)
+    assert (report.before.totals.params, report.after.totals.params) == (8 * (27 + 1), 4 * (75 + 1))
+    assert report.before.reference == report.before.name == "seg.py:Net@main"
+    assert report.before.provenance.sources == ("models/seg.py",)
+    assert str(find_shelf()) not in msgspec.json.encode(report).decode()
+    assert repo.state() == before
+    assert list(find_shelf().iterdir()) == []
+
+
+def test_a_range_is_compared_and_the_second_time_from_what_was_kept(repo, monkeypatch, no_workers):
+    """A commit that changes a Python file which the model does not read makes no difference; one that it reads does."""
+    repo.commit("wider", **{"models/blocks.py": (repo.folder / "models/blocks.py").read_text().replace("width, 3)", "width, 5)")})
+    monkeypatch.chdir(repo.folder)
+    first = compare("main~..main", "models/seg.py:Net", PLAIN)
+    assert first.delta.params == 8 * (75 - 27)
+    repo.commit("unrelated", **{"models/blocks_test.py": "x = 1"})
+    no_workers()
+    assert compare("main~2..main~", "models/seg.py:Net", PLAIN).delta == first.delta
+    again = compare("HEAD~2..HEAD~", "models/seg.py:Net", PLAIN)
+    assert again.after.reference == "models/seg.py:Net@HEAD~"
+    for options in (msgspec.structs.replace(PLAIN, cached=False), msgspec.structs.replace(PLAIN, inputs=("1x3x9x9",))):
+        with pytest.raises(AssertionError, match="a worker was started"):
+            compare("main~2..main~", "models/seg.py:Net", options)
+
+
+def test_an_importable_package_comes_from_the_revision_even_where_the_search_path_names_the_tree(repo, monkeypatch):
+    repo.write("models/blocks.py", "raise RuntimeError('the work tree')")
+    monkeypatch.chdir(repo.folder)
+    monkeypatch.setenv("PYTHONPATH", str(repo.folder))
+    assert profile("models.seg:Net@main", PLAIN).totals.params == 224
+
+
+def test_a_revision_that_does_not_import_is_told_by_the_users_paths(repo, monkeypatch):
+    repo.write("models/blocks.py", "import nowhere_to_be_found")
+    repo.write("weights.bin", f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12\n")
+    repo.commit("broken")
+    repo.git("checkout", "--quiet", "--detach", "HEAD")
+    monkeypatch.chdir(repo.folder)
+    with pytest.raises(LoadError, match=r"^models/seg\.py:Net@HEAD does not import: ModuleNotFoundError") as caught:
+        profile("models/seg.py:Net@HEAD", PLAIN)
+    assert "blocks.py:1: import nowhere_to_be_found" in caught.value.hint
+    assert "weights.bin of Git LFS" in caught.value.hint
+    assert str(find_shelf()) not in str(caught.value)
+    assert list(find_shelf().iterdir()) == []
+
+
+def test_one_process_is_not_enough_for_two_versions(repo, monkeypatch):
+    monkeypatch.chdir(repo.folder)
+    with pytest.raises(RevisionError, match="process of its own"):
+        profile("models/seg.py:Net@main", msgspec.structs.replace(PLAIN, workers=WorkerOptions(isolated=False)))
+
+
+def test_a_saved_profile_has_revisions_too(repo, monkeypatch):
+    from factories import make_profile
+
+    from archaudit.schema import encode
+
+    repo.folder.joinpath("base.json").write_bytes(encode(make_profile({"a": 3})))
+    repo.commit("baseline")
+    repo.folder.joinpath("base.json").write_text("{}")
+    monkeypatch.chdir(repo.folder)
+    (saved,) = measure_targets([resolve("base.json@main", None)], PLAIN)
+    assert saved.totals.params == 3
