@@ -1,7 +1,30 @@
-"""What holds for every test."""
+"""What holds for every test, and golden files that change only when asked to."""
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the machine is, not whether the code is right; no test asserts real time.
 settings.register_profile("archaudit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("archaudit")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files of rendered reports")
+
+
+@pytest.fixture
+def match_golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compares a text with the file of a name in the folder `golden` beside the test; `--update-golden` writes it instead."""
+    folder = request.path.parent / "golden"
+    update = request.config.getoption("--update-golden")
+
+    def match(name: str, text: str) -> None:
+        path = folder / name
+        if update:
+            folder.mkdir(exist_ok=True)
+            path.write_bytes(text.encode())
+        assert path.read_bytes().decode() == text, f"{name} differs; if that is meant: pytest {request.path} --update-golden"
+
+    return match

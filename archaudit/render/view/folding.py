@@ -65,7 +65,7 @@ def _write_repeats(repeats: Repeats, figures: tuple[Figure, ...]) -> GapRow:
     first, last = (block.row.path for block in (repeats.blocks[0], repeats.blocks[-1]))
     return GapRow(
         label=f"… {len(repeats.blocks):,} more " + (f"like {repeats.like}" if repeats.like else "of these"),
-        inside=f"{first} to {last.rpartition('.')[2]}",
+        inside=first if first == last else f"{first} to {last.rpartition('.')[2]}",
         figures=figures,
         weight=sum(block.row.weight for block in repeats.blocks),
         repeats=True,

@@ -17,7 +17,7 @@ from archaudit.schema import Cost, sum_costs
 
 # A page opens with so many rows at most: what changed, or the upper levels of a single profile.
 _MOST_SHOWN = {True: 250, False: 60}
-# The first of a run stands for itself; gathering fewer others than this hides more than it shortens.
+# The first of a run stands for itself; gathering fewer rows than this of the others hides more than it shortens.
 _FEWEST_ALIKE = 3
 _BAR_STEPS = 20
 _ROOT = -1
@@ -118,7 +118,7 @@ def _list_children(items: Sequence[Item]) -> dict[int, list[int]]:
 
 def _walk(items: Sequence[Item], children: dict[int, list[int]]) -> Iterator[_Entry]:
     """Rows in tree order, each with the place of its parent among them; runs of siblings alike under an entry of their own."""
-    signatures = _sign(items, children)
+    signatures, sizes = _sign(items, children)
     pending = [_Entry(position, 0, _ROOT) for position in reversed(children.get(_ROOT, []))]
     place = 0
     while pending:
@@ -127,12 +127,12 @@ def _walk(items: Sequence[Item], children: dict[int, list[int]]) -> Iterator[_En
         if entry.alike:
             pending += [_Entry(each, entry.depth + 1, place) for each in reversed(entry.alike)]
         else:
-            gathered = [*_gather(children.get(entry.item, []), signatures)]
+            gathered = [*_gather(children.get(entry.item, []), signatures, sizes)]
             pending += [_Entry(first, entry.depth + 1, place, run, like) for first, run, like in reversed(gathered)]
         place += 1
 
 
-def _gather(siblings: Sequence[int], signatures: dict[int, int]) -> Iterator[tuple[int, tuple[int, ...], int]]:
+def _gather(siblings: Sequence[int], signatures: dict[int, int], sizes: dict[int, int]) -> Iterator[tuple[int, tuple[int, ...], int]]:
     """Siblings, each alone; in the place of a run that is like one shown before, one entry with the one that it is like."""
     shown: dict[int, int] = {}
     for signature, group in groupby(siblings, key=signatures.__getitem__):
@@ -141,14 +141,15 @@ def _gather(siblings: Sequence[int], signatures: dict[int, int]) -> Iterator[tup
             shown[signature] = run[0]
             yield run[0], (), _ROOT
             run = run[1:]
-        if len(run) >= _FEWEST_ALIKE:
+        if sum(sizes[each] for each in run) >= _FEWEST_ALIKE:
             yield run[0], tuple(run), shown[signature]
         else:
             yield from ((each, (), _ROOT) for each in run)
 
 
-def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> dict[int, int]:
-    """A number for each row; the same for rows that say the same, with everything below them, but for their paths."""
+def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> tuple[dict[int, int], dict[int, int]]:
+    """A number for each row, the same for rows that say the same, with everything below them, but for their paths; and how many rows those
+    are."""
     order: list[int] = []
     pending = list(children.get(_ROOT, []))
     while pending:
@@ -157,12 +158,14 @@ def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> dict[int, in
         pending += children.get(position, [])
     known: dict[tuple[object, ...], int] = {}
     signatures: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     for position in reversed(order):
+        sizes[position] = 1 + sum(sizes[each] for each in children.get(position, []))
         row = items[position].row
         below = tuple((items[each].row.path.rpartition(".")[2], signatures[each]) for each in children.get(position, []))
         key = (row.type, row.kind, row.changes, row.note, row.shape, row.reason, row.figures, below)
         signatures[position] = known.setdefault(key, len(known))
-    return signatures
+    return signatures, sizes
 
 
 def _hide(entries: Sequence[_Entry], changed: Sequence[bool], compared: bool) -> list[bool]:
