@@ -154,7 +154,7 @@ def test_a_link_leads_to_its_row(open_page: Open, pages: Pages, anchor: str) -> 
     row = opened.page.locator(f"tr[id='{anchor}']")
     row.wait_for(state="visible")
     box = row.bounding_box()
-    assert 0 <= box["y"] < 900
+    assert -1 <= box["y"] < 900  # a fraction of a pixel is no miss
 
 
 def test_a_box_of_the_diagram_leads_to_its_row(open_page: Open, pages: Pages) -> None:
@@ -170,7 +170,7 @@ def test_rows_are_copied_as_csv(open_page: Open, pages: Pages) -> None:
     assert rows[0][:5] == ["path", "kind", "type", "what changed", "output"]
     root = dict(zip(rows[0], rows[1], strict=True))
     assert (root["params before"], root["param_bytes after"], root["macs after"]) == ("6831509", "10067412", "2552217600")
-    assert len(rows) - 1 == len(opened.shown())
+    assert len(rows) - 1 == sum(not anchor.startswith("layers-") for anchor in opened.shown())  # rows that gather others are sums
 
 
 def _wait_for_status(opened: Opened, word: str) -> None:
