@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def _read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """A number of bytes as people write it."""
+    if text is None:
+        return None
+    from archaudit.quantities import parse
+
+    try:
+        size = parse(text)
+    except ValueError:
+        size = None
+    if size is None or size.unit not in ("", "bytes") or size.value <= 0 or size.relation or size.is_range:
+        raise click.BadParameter(f"{text!r} is no size; write for example 8G or 512Mi.", ctx, param)
+    return int(size.value)
+
+
 def measuring_options(command: Command) -> Command:
     """`--input`, `--config`, and how models are measured."""
     for option in reversed(
@@ -40,6 +55,16 @@ def measuring_options(command: Command) -> Command:
                 default=DEFAULT_TIMEOUT_S,
                 metavar="SECONDS",
                 help=f"For each step of measuring (default: {DEFAULT_TIMEOUT_S:g}).",
+            ),
+            click.option(
+                "--memory", callback=_read_size, metavar="SIZE", help="For each model: 8G, 512Mi (default: most of what is free, together)."
+            ),
+            click.option(
+                "--python",
+                "pythons",
+                multiple=True,
+                metavar="PATH",
+                help="Measure under another interpreter, which has its own archaudit and torch; given twice: before, after.",
             ),
             click.option("--cache/--no-cache", "cached", default=True, help="Keep and use profiles of git revisions (default: yes)."),
         )
@@ -87,6 +112,8 @@ def asked_options(
     equivalent: bool = False,
     meanwhile: Callable[[], None] = lambda: None,
     cached: bool = True,
+    memory: int | None = None,
+    pythons: tuple[str, ...] = (),
 ) -> Iterator[Options]:
     """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
     from archaudit.config import find_config, load_config
@@ -104,7 +131,7 @@ def asked_options(
             symbolic=symbolic,
             equivalent=equivalent,
             latency="cpu" if latency == "cpu" else "off",
-            workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s),
+            workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s, memory_bytes=memory, pythons=pythons),
             notify=notify,
             meanwhile=meanwhile,
             cached=cached,

@@ -18,6 +18,12 @@ from torch import nn
 from archaudit.measure.tree import ModuleTree
 
 _ABSENT = object()
+_announced: list[Callable[[str], None]] = []
+
+
+def announce_calls(announce: Callable[[str], None]) -> None:
+    """From now on `announce` is told the path and class of the module that is running, whatever follows its calls."""
+    _announced[:] = [announce]
 
 
 class CallObserver(Protocol):
@@ -47,6 +53,7 @@ class _Follower:
         self.observer.enter_call(position, args, kwargs)
         self.stack.append(position)
         self.in_forward.append(in_forward)
+        self._announce()
         try:
             result = target(*args, **kwargs)
         except BaseException as error:
@@ -55,7 +62,13 @@ class _Follower:
         finally:
             self.stack.pop()
             self.in_forward.pop()
+        self._announce()
         return self.observer.leave_call(position, args, kwargs, result)
+
+    def _announce(self) -> None:
+        if _announced and self.stack:
+            position = self.stack[-1]
+            _announced[0](f"{self.tree.paths[position] or 'forward'} ({type(self.tree.modules[position]).__name__})")
 
     def wrap_forward(self, position: int, forward: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(forward)

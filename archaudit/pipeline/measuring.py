@@ -53,7 +53,8 @@ def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile
         return [target.saved for target in targets if target.saved is not None]
     preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in live for name in target.preload))))
     workers_options = msgspec.structs.replace(options.workers, preload=preload)
-    with start_workers([target.name for target in live], workers_options, options.notify) as workers:
+    pythons = [options.workers.choose_python(side) for side, target in enumerate(targets) if target.saved is None]
+    with start_workers([target.name for target in live], workers_options, options.notify, pythons) as workers:
         measured = dict(zip(map(id, live), _measure_all(live, workers, options), strict=True))
     return [target.saved if target.saved is not None else measured[id(target)] for target in targets]
 
@@ -81,7 +82,7 @@ def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list
         )
     formulas = [list(target.config.formulas) for target in targets if target.config is not None]
     question = [options.witnesses, options.symbolic, formulas, list(options.config.formulas) if options.config is not None else []]
-    keeps = options.cached and options.latency == "off" and not options.equivalent
+    keeps = options.cached and options.latency == "off" and not options.equivalent and not options.workers.pythons
     with open_revisions(targets, question=question if keeps else None) as opened:
         yield opened
 
@@ -94,7 +95,8 @@ def explain_target(target: Target, path: str, options: Options) -> Explanation:
     if target.reference is None:
         raise MeasureError(f"{target.name} is a saved profile: how its numbers came about is not in it", "Name the model's code.")
     preload = tuple(dict.fromkeys((*options.workers.preload, *target.preload)))
-    with start_workers([target.name], msgspec.structs.replace(options.workers, preload=preload), options.notify) as (worker,):
+    pythons = [options.workers.choose_python(0)]
+    with start_workers([target.name], msgspec.structs.replace(options.workers, preload=preload), options.notify, pythons) as (worker,):
         worker.send(load_request(target, options))
         expect(worker, Loaded)
         worker.send(Explain(path))

@@ -39,7 +39,10 @@ def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], ma
         opened_targets(targets, options) as opened,
         tempfile.TemporaryDirectory(prefix="archaudit-") as folder,
         start_workers(
-            [target.name for target in targets], msgspec.structs.replace(options.workers, preload=preload), options.notify
+            [target.name for target in targets],
+            msgspec.structs.replace(options.workers, preload=preload),
+            options.notify,
+            [options.workers.choose_python(side) for side in range(len(targets))],
         ) as workers,
     ):
         try:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from archaudit.worker.serve import main
+from archaudit.worker.supervise import main
 
 main(sys.argv[1:])

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from archaudit.errors import WorkerError
 from archaudit.schema import Record
 from archaudit.worker.messages import Failed, Progress, Reply, Request, receive_reply, send
+from archaudit.worker.pool import End, Pool
 
 # Longer than any model that can be measured without values takes; a real run of a small one neither.
 DEFAULT_TIMEOUT_S = 900.0
-_GRACE_S = 2.0
 
 
 class WorkerOptions(Record, frozen=True, kw_only=True):
-    """How workers are run: whether in processes of their own, how long a request may take, what to import before forking."""
+    """How workers are run: whether in processes of their own, how long a request may take, how much memory one may take (None: all of them
+    most of what is free), what to import before forking; and under which interpreters: this one, one for all sides, or one each."""
 
     isolated: bool = True
     timeout_s: float = DEFAULT_TIMEOUT_S
+    memory_bytes: int | None = None
     preload: tuple[str, ...] = ("torch",)
+    pythons: tuple[str, ...] = ()
+
+    def choose_python(self, side: int) -> str | None:
+        """The interpreter for a side by its place; None is this one."""
+        if len(self.pythons) <= 1:
+            return self.pythons[0] if self.pythons else None
+        return self.pythons[side] if side < len(self.pythons) else None
 
 
 class Worker(Protocol):
@@ -64,15 +69,17 @@ class LocalWorker:
 
 
 class ProcessWorker:
-    """Talks to a worker process over a socket."""
+    """Talks to a worker process over a socket. `number` is its place in the pool that it was forked in."""
 
-    def __init__(self, side: str, channel: socket.socket, timeout_s: float, notify: Callable[[str], None]) -> None:
+    def __init__(self, side: str, pool: Pool, options: WorkerOptions, notify: Callable[[str], None], threads: int | None) -> None:
         self.side = side
-        self._channel = channel
-        self._timeout_s = timeout_s
+        self._pool = pool
+        self._options = options
         self._notify = notify
         self._stage = "starting"
-        self.ended: Callable[[], str] = lambda: ""
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            self._number = pool.fork(side, theirs, threads)
 
     def send(self, request: Request) -> None:
         """Hands the request over; a worker that is gone already is found out when the reply is awaited."""
@@ -83,19 +90,20 @@ class ProcessWorker:
 
     def receive(self) -> Reply:
         """Waits for the reply, passing progress on."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + self._options.timeout_s
         while True:
             self._channel.settimeout(max(0.01, deadline - time.monotonic()))
             try:
                 reply = receive_reply(self._channel)
             except TimeoutError:
                 raise WorkerError(
-                    f"{self.side}: no answer within {self._timeout_s:g} s while {self._stage}", "Allow more time with --timeout SECONDS."
+                    f"{self.side}: no answer within {self._options.timeout_s:g} s while {self._tell_place()}",
+                    "Allow more time with --timeout SECONDS.",
                 ) from None
             except ConnectionResetError:
                 reply = None
             if reply is None:
-                raise WorkerError(f"{self.side}: the process that measured it died while {self._stage}{self.ended()}")
+                raise self._explain_end(self._pool.await_end(self._number))
             if isinstance(reply, Failed):
                 raise reply.to_error()
             if not isinstance(reply, Progress):
@@ -103,84 +111,69 @@ class ProcessWorker:
             self._stage = reply.stage
             self._notify(reply.stage)
 
+    def close(self) -> None:
+        """The worker is told by the closed socket that nothing more is wanted."""
+        self._channel.close()
+
+    def _tell_place(self) -> str:
+        module = self._pool.board.read(self._number)
+        return f"{self._stage}, in {module}" if module else self._stage
+
+    def _explain_end(self, end: End | None) -> WorkerError:
+        place = self._tell_place()
+        if end is not None and end.why == "memory":
+            size = f"{end.bytes / 2**30:.1f} GiB"
+            return WorkerError(f"{self.side}: it took {size} of memory while {place}", "Allow more with --memory SIZE, if there is more.")
+        if end is not None and end.why == "output":
+            return WorkerError(f"{self.side}: it printed more than {end.bytes // 2**20} MiB while {place}", "Let the model print less.")
+        return WorkerError(f"{self.side}: the process that measured it died while {place}{_name_status(end)}")
+
+
+def _name_status(end: End | None) -> str:
+    if end is None:
+        return ""
+    if end.code >= 0:
+        return f" (exit status {end.code})"
+    try:
+        return f" (killed by {signal.Signals(-end.code).name})"
+    except ValueError:
+        return f" (killed by signal {-end.code})"
+
 
 @contextmanager
 def start_workers(
-    sides: Sequence[str], options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None
+    sides: Sequence[str],
+    options: WorkerOptions,
+    notify: Callable[[str], None] = lambda stage: None,
+    pythons: Sequence[str | None] = (),
 ) -> Iterator[list[Worker]]:
-    """A worker for each of `sides` (their names are for messages). When the block ends, every process that was started is gone."""
-    if not options.isolated or not hasattr(os, "fork"):  # without fork there is no way to share one import of torch
+    """A worker for each of `sides` (their names are for messages), under the interpreters `pythons` where those are given. When the block
+    ends, every process that was started is gone."""
+    if not can_isolate(options):
         yield [LocalWorker(notify) for _ in sides]
         return
-    pairs = [socket.socketpair() for _ in sides]
-    status_read, status_write = os.pipe()
-    process = _spawn([theirs.fileno() for _, theirs in pairs], status_write, options)
-    os.close(status_write)
-    for _, theirs in pairs:
-        theirs.close()
-    workers = [ProcessWorker(side, ours, options.timeout_s, notify) for side, (ours, _) in zip(sides, pairs, strict=True)]
-    for number, worker in enumerate(workers):
-        worker.ended = lambda number=number: _describe_end(process, status_read, number)  # type: ignore[misc]
-    try:
-        yield list(workers)
-    finally:
-        for ours, _ in pairs:
-            ours.close()
-        _stop(process)
-        os.close(status_read)
+    interpreters = [pythons[number] if number < len(pythons) else None for number in range(len(sides))]
+    threads = max(1, (os.cpu_count() or 1) // len(sides)) if len(sides) > 1 else None
+    with ExitStack() as stack:
+        forks = {python: stack.enter_context(start_pool(options, notify, python)) for python in dict.fromkeys(interpreters)}
+        yield [forks[python](side, threads) for side, python in zip(sides, interpreters, strict=True)]
 
 
-def _spawn(descriptors: list[int], status: int, options: WorkerOptions) -> subprocess.Popen[bytes]:
-    order = {
-        "channels": descriptors,
-        "status": status,
-        "preload": options.preload,
-        "threads": max(1, (os.cpu_count() or 1) // len(descriptors)) if len(descriptors) > 1 else None,
-    }
-    own_folder = str(Path(__file__).resolve().parents[2])
-    search_path = os.pathsep.join(part for part in (own_folder, os.environ.get("PYTHONPATH", "")) if part)
-    # -P: the current folder is not searched, so that a user's random.py does not stand in for Python's
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "archaudit.worker", json.dumps(order)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[*descriptors, status],
-        env={**os.environ, "PYTHONPATH": search_path},
-        start_new_session=True,
-    )
+@contextmanager
+def start_pool(
+    options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None, python: str | None = None
+) -> Iterator[Callable[[str, int | None], ProcessWorker]]:
+    """A function from a side and a number of threads to a worker, to be called as often as wanted: torch is imported only once."""
+    with Pool(options.preload, options.memory_bytes, python) as pool, ExitStack() as stack:
+
+        def fork(side: str, threads: int | None) -> ProcessWorker:
+            worker = ProcessWorker(side, pool, options, notify, threads)
+            stack.callback(worker.close)
+            return worker
+
+        yield fork
 
 
-def _describe_end(process: subprocess.Popen[bytes], status_read: int, number: int) -> str:
-    """` (killed by SIGSEGV)`, ` (exit status 3)`, or nothing when it is not known in time."""
-    deadline = time.monotonic() + _GRACE_S
-    os.set_blocking(status_read, False)
-    text = b""
-    while time.monotonic() < deadline:
-        with suppress(BlockingIOError):
-            text += os.read(status_read, 4096)
-        for line in text.decode().splitlines():
-            who, code = line.split()
-            if int(who) == number:
-                return _name_status(int(code))
-        ended = process.poll()
-        if ended is not None:
-            return _name_status(ended)
-        time.sleep(0.02)
-    return ""
-
-
-def _name_status(code: int) -> str:
-    if code >= 0:
-        return f" (exit status {code})"
-    try:
-        return f" (killed by {signal.Signals(-code).name})"
-    except ValueError:
-        return f" (killed by signal {-code})"
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Waits a moment for the closed sockets to end the workers; then ends the whole process group."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=0.2)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def can_isolate(options: WorkerOptions) -> bool:
+    """Whether workers are processes: asked for, and possible. Without fork there is no way to share one import of torch."""
+    return options.isolated and hasattr(os, "fork")

@@ -34,7 +34,8 @@ from archaudit.worker.messages import (
 class Session:
     """The state of one side: the recipe once loaded, and its timed model once timed."""
 
-    def __init__(self, notify: Callable[[Progress], None] = lambda progress: None) -> None:
+    def __init__(self, notify: Callable[[Progress], None] = lambda progress: None, announce: Callable[[str], None] | None = None) -> None:
+        self._announce = announce
         self.recipe: Recipe | None = None
         self.notify = notify
         self._timer: object | None = None
@@ -43,6 +44,8 @@ class Session:
 
     def handle(self, request: Request) -> Reply:
         """The reply to one request; what archaudit can explain becomes Failed, anything else is a defect and passes through."""
+        if self._announce is not None:
+            self._announce("")
         try:
             return self._handle(request)
         except ArchauditError as error:
@@ -62,6 +65,13 @@ class Session:
         if isinstance(request, Exhibit | Imitate):
             return self._prove(self.recipe, request)
         return self._time(self.recipe, request)
+
+    def _tell_modules(self) -> None:
+        """From now on it is announced which module is running, for the case that this process dies in it."""
+        if self._announce is not None:
+            from archaudit.measure.frames import announce_calls
+
+            announce_calls(self._announce)
 
     def _load(self, request: Load) -> Reply:
         from archaudit.load import import_formulas, load_recipe, parse_reference
@@ -87,12 +97,14 @@ class Session:
         from archaudit.measure.explaining import explain_recipe
 
         self.notify(Progress(f"explaining {recipe.name}"))
+        self._tell_modules()
         return Explained(explain_recipe(recipe, request.path))
 
     def _measure(self, recipe: Recipe, request: Measure) -> Reply:
         from archaudit.measure.recipe import measure_recipe
 
         self.notify(Progress(f"measuring {recipe.name}"))
+        self._tell_modules()
         profile = measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic)
         if self._checkout is None or self._footprint is None:
             return Measured(profile)
@@ -105,6 +117,7 @@ class Session:
         from archaudit.measure.equivalence import exhibit_model, imitate_model
 
         self.notify(Progress(f"running {recipe.name} for real"))
+        self._tell_modules()
         if isinstance(request, Exhibit):
             exhibit_model(recipe, Path(request.path), request.dtype, request.modules)
             return Exhibited()

@@ -1,0 +1,214 @@
+"""The process between the parent and its workers: it imports torch once, forks a worker for each request, and watches over them.
+
+It relays what they print, kills one that prints without end or takes too much memory, tells the parent how each ended, and leaves nobody
+behind: when the parent closes the control socket, or is gone, every process that descends from this one is killed. It runs no user's code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+from archaudit.worker.board import Board
+from archaudit.worker.pool import REQUEST_BYTES
+from archaudit.worker.processes import adopt_orphans, die_with_parent, list_descendants, read_resident_bytes, read_session
+from archaudit.worker.serve import serve_and_exit
+
+# No model's words are that many; a torrent is found out within a second.
+OUTPUT_LIMIT_BYTES = 64 * 2**20
+_SHOWN_BYTES = 32 * 2**10
+# A process can take a few hundred megabytes between two looks.
+_LOOK_EVERY_S = 0.05
+
+
+@dataclass(slots=True)
+class _Child:
+    number: int
+    side: str
+    output: int
+    printed: int = 0
+    why: str | None = None
+    bytes: int = 0
+
+
+class Supervisor:
+    """`order`: `preload`, `board` (a descriptor), `memory` (bytes for one worker, or None) and `memory_together`."""
+
+    def __init__(self, control: socket.socket, order: dict[str, object]) -> None:
+        self._control = control
+        self._order = order
+        self._children: dict[int, _Child] = {}
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+
+    def run(self) -> None:
+        """Until the parent is gone or has closed the control socket."""
+        adopt_orphans()
+        for end in (self._wake_read, self._wake_write):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select(_LOOK_EVERY_S if self._children else None):
+                if key.fileobj is self._control:
+                    if not self._take_request():
+                        return
+                elif key.fd == self._wake_read:
+                    with suppress(BlockingIOError):
+                        os.read(self._wake_read, 4096)
+                else:
+                    self._relay(key.fd)
+            self._watch_memory()
+            self._reap()
+
+    def kill_all(self) -> None:
+        """Every process that descends from this one; orphans were adopted, so none is out of reach. Their ends are not waited for."""
+        killed: set[int] = set()
+        while new := set(list_descendants(os.getpid())) - killed:  # one that forked meanwhile needs another round
+            for pid in new:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            killed |= new
+
+    def _take_request(self) -> bool:
+        """Forks a worker for the descriptor that came with a request; False when the parent wants no more."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST_BYTES, 1)
+            while 0 < len(data) < REQUEST_BYTES:
+                more = self._control.recv(REQUEST_BYTES - len(data))
+                data = data + more if more else b""
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        request = json.loads(data)
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(socket.socket(fileno=descriptors[0]), request, write)
+        os.close(write)
+        os.close(descriptors[0])
+        os.set_blocking(read, False)
+        self._children[pid] = _Child(request["number"], request["side"], read)
+        self._selector.register(read, selectors.EVENT_READ)
+        return True
+
+    def _become_worker(self, channel: socket.socket, request: dict[str, object], output: int) -> None:
+        try:
+            os.setsid()
+            die_with_parent()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._selector.close()
+            self._control.close()
+            for descriptor in (self._wake_read, self._wake_write, *(child.output for child in self._children.values())):
+                os.close(descriptor)
+            # what the user's code prints is relayed to standard error, so that standard output stays the report's
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(output)
+            number, threads = request["number"], request["threads"]
+            assert isinstance(number, int)
+            board = Board(int(str(self._order["board"])))
+            serve_and_exit(channel, threads if isinstance(threads, int) else None, lambda text: board.write(number, text))
+        finally:
+            os._exit(1)
+
+    def _relay(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            return
+        pid, child = next((pid, child) for pid, child in self._children.items() if child.output == descriptor)
+        if not data:
+            self._selector.unregister(descriptor)
+            return
+        room = _SHOWN_BYTES - child.printed
+        child.printed += len(data)
+        if room > 0:
+            _print(data[:room])
+            if child.printed > _SHOWN_BYTES:
+                _print(f"\n(what {child.side} prints further is not shown)\n".encode())
+        if child.printed > OUTPUT_LIMIT_BYTES and child.why is None:
+            self._kill(pid, child, "output", child.printed)
+
+    def _watch_memory(self) -> None:
+        """Kills the worker that takes more than it may, with all that it started; the largest when all together take too much."""
+        each, together = self._order["memory"], self._order["memory_together"]
+        sizes = {pid: sum(map(read_resident_bytes, (pid, *list_descendants(pid)))) for pid in self._children}
+        if isinstance(each, int):
+            too_large = [pid for pid, size in sizes.items() if size > each]
+        elif isinstance(together, int) and sum(sizes.values()) > together:
+            too_large = [max(sizes, key=lambda pid: sizes[pid])]
+        else:
+            return
+        for pid in too_large:
+            if self._children[pid].why is None:
+                self._kill(pid, self._children[pid], "memory", sizes[pid])
+
+    def _kill(self, pid: int, child: _Child, why: str, size: int) -> None:
+        child.why, child.bytes = why, size
+        self._kill_session(pid)
+
+    @staticmethod
+    def _kill_session(pid: int) -> None:
+        for victim in (pid, *list_descendants(pid), *(other for other in list_descendants(os.getpid()) if read_session(other) == pid)):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(victim, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._children.get(pid)
+            if child is None:
+                continue  # an orphan of a model's
+            self._kill_session(pid)
+            with suppress(KeyError):
+                for _ in range(64):  # what it still had to say
+                    before = child.printed
+                    self._relay(child.output)
+                    if child.printed == before:
+                        break
+                self._selector.unregister(child.output)
+            os.close(child.output)
+            del self._children[pid]
+            code = os.waitstatus_to_exitcode(status)
+            told = {"number": child.number, "code": code, "why": child.why, "bytes": child.bytes}
+            with suppress(OSError):  # the parent is gone: nobody is left to tell
+                self._control.sendall(json.dumps(told).encode() + b"\n")
+
+
+def _print(data: bytes) -> None:
+    with suppress(OSError):
+        os.write(2, data)
+
+
+def main(arguments: list[str]) -> None:
+    """`python -m archaudit.worker '{"control": fd, ...}'`. Nothing is torn down at the end: unloading torch takes most of a second."""
+    order = json.loads(arguments[0])
+    for name in order["preload"]:
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001, S112 - the model that needs it will meet the same error, and tell it with its reference
+            continue
+    supervisor = Supervisor(socket.socket(fileno=order["control"]), order)
+    try:
+        supervisor.run()
+    finally:
+        supervisor.kill_all()
+        sys.stderr.flush()
+        os._exit(0)

@@ -1,0 +1,36 @@
+"""One forking process for all tests of a file: torch is imported once."""
+
+import pytest
+
+from archaudit.worker import Load, Measure, WorkerOptions
+from archaudit.worker.client import ProcessWorker
+from archaudit.worker.pool import Pool
+
+
+@pytest.fixture(scope="module")
+def fork():
+    """`fork("side", timeout_s=3)`: a worker."""
+    with Pool(("torch",), None) as pool:
+        made = []
+
+        def make(side="side", **options):
+            made.append(ProcessWorker(side, pool, WorkerOptions(**options), lambda stage: None, 1))
+            return made[-1]
+
+        yield make
+        for worker in made:
+            worker.close()
+
+
+@pytest.fixture
+def ask(fork):
+    """`ask(path, "Model(a=1)")`: what a fresh worker answers when it measures that, or is asked `request`."""
+
+    def ask_worker(path, attribute, request=None, **options):
+        worker = fork(**options)
+        worker.send(Load(f"{path}:{attribute}", "side"))
+        worker.receive()
+        worker.send(request or Measure(witnesses=False))
+        return worker.receive()
+
+    return ask_worker

@@ -1,0 +1,224 @@
+"""Whatever a model does to its process, the parent gets a message, and no process stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from archaudit.cli import run as run_command
+from archaudit.errors import LoadError, MeasureError, WorkerError
+from archaudit.worker import Load, Measure, Measured, WorkerOptions, start_workers
+from archaudit.worker.pool import Pool
+from archaudit.worker.processes import list_descendants
+
+MODELS = '''
+import ctypes, os, signal, subprocess, sys, threading, time
+import torch
+from torch import nn
+
+FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def take_memory():
+    taken = []
+    while True:
+        taken.append(bytearray(b"x") * 2**26)
+
+
+def print_forever():
+    while True:
+        print("noise " * 20000)
+
+
+def fork_and_go_on():
+    """Both processes come out of forward; the child has nothing to say."""
+    os.fork()
+
+
+def leave_orphans():
+    """A child that is nobody's child, in a session of its own."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(0)
+
+
+def change_everything():
+    os.chdir("/")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=time.sleep, args=(600,)).start()
+
+
+HOW = {
+    "exits": lambda: os._exit(7), "dies": lambda: os.kill(os.getpid(), signal.SIGKILL), "hangs": lambda: time.sleep(600),
+    "spins": lambda: [None for _ in iter(int, 1)], "segfaults": lambda: ctypes.string_at(0), "quits": lambda: sys.exit(3),
+    "takes": take_memory, "prints": print_forever, "forks": fork_and_go_on, "orphans": leave_orphans,
+    "starts": lambda: subprocess.Popen(FOREVER), "changes": change_everything,
+    "asks": lambda: b"x" * (100 * 2**30),
+    "closes": lambda: os.closerange(3, 256),
+}
+
+
+class Acts(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        HOW[self.how]()
+        return x
+
+
+class Net(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.block = nn.Sequential(Acts(how), nn.Linear(4, 4))
+        self.head = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.head(self.block(x))
+
+
+class Builds(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        HOW[how]()
+
+
+def example_inputs():
+    return torch.zeros(1, 4)
+'''
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "models_that_act.py"
+    path.write_text(MODELS)
+    (path.parent / "quits_on_import.py").write_text("import sys; sys.exit(1)")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exits", r"died while measuring side, in block\.0 \(Acts\) \(exit status 7\)"),
+        ("dies", r"in block\.0 \(Acts\) \(killed by SIGKILL\)"),
+        ("segfaults", r"in block\.0 \(Acts\) \(killed by SIGSEGV\)"),
+        ("prints", r"printed more than \d+ MiB while measuring side, in block\.0 \(Acts\)"),
+        ("closes", r"died while measuring side"),
+    ],
+)
+def test_an_end_is_told_with_the_module_that_was_running(ask, models, how, told):
+    with pytest.raises(WorkerError, match=told) as caught:
+        ask(models, f"Net(how='{how}')")
+    assert caught.value.message.startswith("side: ")
+
+
+def test_memory_is_watched(ask, models, monkeypatch):
+    with Pool(("torch",), 2**30) as pool:
+        from archaudit.worker.client import ProcessWorker
+
+        worker = ProcessWorker("side", pool, WorkerOptions(), lambda stage: None, 1)
+        worker.send(Load(f"{models}:Net(how='takes')", "side"))
+        worker.receive()
+        worker.send(Measure(witnesses=False))
+        with pytest.raises(WorkerError, match=r"side: it took \d\.\d GiB of memory while measuring side, in block\.0 \(Acts\)") as caught:
+            worker.receive()
+        worker.close()
+    assert "--memory" in caught.value.hint
+
+
+@pytest.mark.parametrize("how", ["hangs", pytest.param("spins", marks=pytest.mark.slow)])
+def test_one_that_hangs_is_told_with_its_module(ask, models, how):
+    with pytest.raises(WorkerError, match=r"no answer within 6 s while measuring side, in block\.0 \(Acts\)"):
+        ask(models, f"Net(how='{how}')", timeout_s=6)
+
+
+@pytest.mark.parametrize(("how", "told"), [("quits", "SystemExit"), ("asks", "[Mm]emory")])
+def test_what_python_can_tell_is_told_with_the_line(ask, models, how, told):
+    with pytest.raises((MeasureError, WorkerError), match=told) as caught:
+        ask(models, f"Net(how='{how}')")
+    assert "block.0" in str(caught.value)
+
+
+def test_a_death_while_building_and_an_exit_on_import(ask, models):
+    with pytest.raises(WorkerError, match=r"died while measuring side \(killed by SIGSEGV\)"):
+        ask(models, "Builds(how='segfaults')")
+    with pytest.raises(LoadError, match="SystemExit"):
+        ask(models.with_name("quits_on_import.py"), "Net")
+
+
+@pytest.mark.parametrize("how", ["forks", "orphans", "changes", pytest.param("starts", marks=pytest.mark.slow)])
+def test_what_stays_in_its_process_does_no_harm_and_leaves_no_process(models, how):
+    """The folder, the signals and the children of a model are its worker's; the worker and all that it started are gone afterwards."""
+    folder, handler = Path.cwd(), signal.getsignal(signal.SIGTERM)
+    mine = set(list_descendants(os.getpid()))
+    with start_workers(["side"], WorkerOptions()) as (worker,):
+        worker.send(Load(f"{models}:Net(how='{how}')", "side"))
+        worker.receive()
+        worker.send(Measure(witnesses=False))
+        reply = worker.receive()
+        assert isinstance(reply, Measured)
+        assert reply.profile.totals.params == 40
+        started = set(list_descendants(os.getpid())) - mine
+        assert len(started) > 2 or how == "changes"
+    assert (Path.cwd(), signal.getsignal(signal.SIGTERM)) == (folder, handler)
+    assert await_ends(started)
+
+
+def await_ends(pids):
+    """Whether none of the processes is left. They were killed; the system takes its time."""
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(is_alive, pids))
+
+
+def is_alive(pid):
+    """Whether a process still runs: one that was killed and not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_parent_that_is_killed_takes_everything_with_it(models):
+    script = f"""
+    import os
+    from archaudit.worker import Load, Measure, WorkerOptions, start_workers
+    with start_workers(["one", "two"], WorkerOptions()) as workers:
+        for worker, how in zip(workers, ("orphans", "hangs")):
+            worker.send(Load({str(models)!r} + f":Net(how={{how!r}})", "side"))
+            worker.receive()
+            worker.send(Measure(witnesses=False))
+        workers[0].receive()
+        print("measured", flush=True)
+        workers[1].receive()
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "measured\n"
+        started = list_descendants(process.pid)
+        assert len(started) >= 4  # the forking process, two workers, and an orphan
+        process.kill()
+    assert await_ends(started)
+
+
+@pytest.mark.parametrize("command", [pytest.param(("profile", "{}"), marks=pytest.mark.slow), ("compare", "{}", "{}"), ("check",)])
+def test_every_command_exits_with_two(command, models, tmp_path, monkeypatch, capsys):
+    reference = f"{models}:Net(how='segfaults')"
+    (tmp_path / "archaudit.toml").write_text(
+        f'[models.net]\nreference = "{reference}"\n[[budgets]]\nmodel = "net"\nmetric = "params"\nmax = 1\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["archaudit", *(part.format(reference) for part in command), "--no-witnesses"])
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    assert ended.value.code == 2
+    assert "in block.0 (Acts) (killed by SIGSEGV)" in capsys.readouterr().err
