@@ -132,20 +132,15 @@ def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleReco
     wanted = tuple(patterns)
     if "" in wanted:
         return list(profile.modules)
-    expressions = [_compile(pattern) for pattern in wanted]
-    return [module for module in profile.modules if any(expression.match(module.path) for expression in expressions)]
+    match = _compile(wanted).match
+    return [module for module in profile.modules if match(module.path)]
 
 
 def select_named(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
     """The modules that a pattern names, without what stands below them; the empty pattern names the root."""
     wanted = tuple(patterns)
-    expressions = [_compile(pattern) for pattern in wanted if pattern]
-    return [
-        module
-        for module in profile.modules
-        if any((found := expression.match(module.path)) and found.end() == len(module.path) for expression in expressions)
-        or (not module.path and "" in wanted)
-    ]
+    match = _compile(wanted, below=False).match
+    return [module for module in profile.modules if match(module.path) or (not module.path and "" in wanted)]
 
 
 def nearest_paths(profile: Profile, pattern: str) -> list[str]:
@@ -154,12 +149,17 @@ def nearest_paths(profile: Profile, pattern: str) -> list[str]:
 
 
 @lru_cache(maxsize=512)
-def _compile(pattern: str) -> re.Pattern[str]:
-    """A pattern as an expression that matches a path it names and, at a dot, everything below it. The root's empty path matches none."""
-    parts = []
-    for token in re.split(r"(\*\*\.|\*\*|\*|\?)", pattern):
-        parts.append({"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}.get(token, re.escape(token)))
-    return re.compile("(?=.)" + "".join(parts) + r"(?:\.|\Z)", re.DOTALL)
+def _compile(patterns: tuple[str, ...], below: bool = True) -> re.Pattern[str]:
+    """Patterns as an expression that matches a path that one of them names and, with `below`, everything below it.
+
+    The root's empty path matches none.
+    """
+    choices = []
+    for pattern in filter(None, patterns):
+        parts = re.split(r"(\*\*\.|\*\*|\*|\?)", pattern)
+        choices.append("".join({"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}.get(part, re.escape(part)) for part in parts))
+    end = r"(?:\.|\Z)" if below else r"\Z"
+    return re.compile(f"(?=.)(?:{'|'.join(choices)}){end}" if choices else r"(?!)", re.DOTALL)
 
 
 # --- families: numbers about the modules that patterns name -----------------------------------------------------------
