@@ -36,7 +36,10 @@ MODELS = '[models.before]\nreference = "b.py:B"\n[models.after]\nreference = "a.
     ("text", "fault"),
     [
         ("budget = 1", "budget: is not a known key; did you mean 'budgets'?"),
-        ("'a b' = 1", "'a b': is not a known key; known: baselines, formulas, models, budgets, sections, align, claims"),
+        (
+            "'a b' = 1",
+            "'a b': is not a known key; known: baselines, formulas, gated, models, defaults, budgets, unchanged, sections, align, claims",
+        ),
         ("baselines = 3", "baselines: expected text, not a number"),
         ("baselines = ' '", "baselines: expected text, not empty text"),
         ("[budgets]\nmax = 1", "budgets: expected tables, each under [[budgets]], not a table"),
@@ -45,7 +48,44 @@ MODELS = '[models.before]\nreference = "b.py:B"\n[models.after]\nreference = "a.
         ("models.a = 'x'", "models: expected a table [models.a] with a reference, not 'x'"),
         ("[models.a]", "models.a.reference: is missing"),
         ("[models.a]\nreference = 1979-05-27", "models.a.reference: expected text, not a date or time"),
-        ("[models.a]\nreference = 'a:b'\ninputs = ''", "models.a.inputs: is not a known key; did you mean 'input'?"),
+        (
+            "[models.a]\nreference = 'a:b'\ninputs = ''",
+            "models.a.inputs: expected a table [models.a.inputs] with a name for each scenario, not empty text",
+        ),
+        (
+            "[models.a]\nreference = 'a:b'\ninputs = {}",
+            "models.a.inputs: expected a table [models.a.inputs] with a name for each scenario, not a table",
+        ),
+        (
+            "[models.a]\nreference = 'a:b'\ninputs = {'a b' = '1'}",
+            "models.a.inputs: 'a b' cannot name a scenario; letters, digits, _ and - can",
+        ),
+        (
+            "[models.a]\nreference = 'a:b'\ninput = '1'\ninputs = {a = '1'}",
+            "models.a.input: says again what `inputs` says; leave one of them out",
+        ),
+        ("gated = ['parms']", "gated: 'parms' is not a metric; did you mean 'params'?"),
+        ("gated = []", "gated: is an empty list; leave it out instead"),
+        ("defaults = 3", "defaults: expected a table [defaults], not a number"),
+        ("[defaults]\nlevel = 'fatal'", "defaults.level: 'fatal' is not known; known: error, warn, info"),
+        ("[defaults]\nmax = 3", "defaults.max: is not a known key; known: model, scenario, against, level, floor"),
+        (BUDGET + "max = 1\nlevel = 'erro'", "budgets[0].level: 'erro' is not known; did you mean 'error'?"),
+        (
+            BUDGET + "max = 1\nfloor = '1K'",
+            "budgets[0].floor: is for max_increase and max_decrease in percent: both the share and the floor",
+        ),
+        (BUDGET + "max_increase = '1%'\nfloor = '1 GMACs'", "budgets[0].floor: '1 GMACs' does not fit the metric params; it fits macs"),
+        (BUDGET + "max = 1\nuntil = 2026-12-31", "budgets[0].reason: is missing; a limit that ends says why it was raised"),
+        (BUDGET + "max = 1\nreason = 'so'\nuntil = '2026-13-31'", "budgets[0].until: '2026-13-31' is no day of the calendar"),
+        (
+            BUDGET + "max = 1\nreason = 'so'\nuntil = 2026-12-31T00:00:00",
+            "budgets[0].until: expected a day such as 2026-12-31, not a date or time",
+        ),
+        (BUDGET + "max = 1\noverrides = 'cap'", "budgets[0].overrides: 'cap' is not the id of a budget above; none is defined"),
+        (BUDGET + "max = 1\nscenario = 'big'", "budgets[0].scenario: 'big' is no input scenario of a model; none is defined"),
+        (BUDGET + "max = 1\nsection = 'Head'", "budgets[0].section: 'Head' is not known; none is defined"),
+        ("[[unchanged]]\nmetric = 'params'", "unchanged[0].metric: is not a known key; known: id, model, scenario, scope, type, section"),
+        ("[[unchanged]]\nagainst = 'x'", "unchanged[0].against: 'x' is neither 'baseline' nor in [models]; known: baseline"),
         ("[models.a]\nreference = 'a:b'\ninput = [1, 3]", "models.a.input: expected text or a list of texts, not a list"),
         ("[models.'a:b']\nreference = 'a:b'", "models: 'a:b' cannot name a model; letters, digits, _ and - can, but not 'baseline'"),
         (

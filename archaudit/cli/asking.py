@@ -46,6 +46,7 @@ def measuring_options(command: Command) -> Command:
                 help="Instead of archaudit.toml or pyproject.toml here or above.",
             ),
             click.option("--baselines", type=click.Path(path_type=Path), metavar="DIR", help="Where saved profiles are."),
+            click.option("--baseline-rev", "baseline_revision", metavar="REV", help="Read saved profiles as they are at a git revision."),
             click.option("--witnesses/--no-witnesses", default=True, help="Ask torchinfo and fvcore too (default: yes)."),
             click.option("--isolation/--no-isolation", default=True, help="Measure each model in a process of its own (default: yes)."),
             click.option(
@@ -104,6 +105,7 @@ def asked_options(
     inputs: tuple[str, ...],
     config_path: Path | None,
     baselines: Path | None,
+    baseline_revision: str | None,
     witnesses: bool,
     isolation: bool,
     timeout_s: float,
@@ -127,6 +129,7 @@ def asked_options(
             config=config,
             inputs=inputs,
             baselines=baselines,
+            baseline_revision=baseline_revision,
             witnesses=witnesses,
             symbolic=symbolic,
             equivalent=equivalent,

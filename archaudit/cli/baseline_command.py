@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -21,14 +20,13 @@ def command(names: tuple[str, ...], **asked: Any) -> int:
 
     The same code gives the same bytes: commit them, and review their diffs.
     """
-    from archaudit.pipeline import list_baselined, profile_all
+    from archaudit.pipeline import find_folder, list_baselined, profile_runs
 
     with asked_options(**asked) as options:
-        wanted = names or list_baselined(options)
+        wanted = list_baselined(options.config, names)
         if not wanted:
             raise ConfigError("there is nothing to write a baseline of", "Name the models: archaudit baseline NAME ...")
-        folder = options.baselines or (options.config.baselines if options.config is not None else Path("baselines"))
-        profiles = profile_all(wanted, options)
-    files = write_files(folder, {f"{name_file(name)}.json": encode(strip_provenance(measured)) for name, measured in profiles.items()})
-    print_text("\n".join(f"wrote {path}" for path in files))
+        profiles = profile_runs(wanted, options)
+    files = {f"{name_file(name)}.json": encode(strip_provenance(measured)) for name, measured in profiles.items()}
+    print_text("\n".join(f"wrote {path}" for path in write_files(find_folder(options), files)))
     return 0

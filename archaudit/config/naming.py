@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -13,10 +14,15 @@ from archaudit.schema import Check
 
 
 class Known(NamedTuple):
-    """Names that checks may refer to. Those of faulty tables are among them, so that one fault is not told twice."""
+    """Names that checks may refer to. Those of faulty tables are among them, so that one fault is not told twice.
+
+    `section_scopes` are the patterns of each section's after side, or of its before side where it has no other.
+    """
 
     models: tuple[str, ...]
     sections: tuple[str, ...]
+    scenarios: tuple[str, ...] = ()
+    section_scopes: Mapping[str, tuple[str, ...]] = {}
 
 
 class Draft(NamedTuple):

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from archaudit.config.budgets import read_gated
 from archaudit.config.checks import read_checks, read_claims_alone
 from archaudit.config.naming import Known
 from archaudit.config.pins import read_pins
@@ -21,7 +22,8 @@ CONFIG_FILE = "archaudit.toml"
 PYPROJECT_FILE = "pyproject.toml"
 EXAMPLE_SOURCE = "built-in example"  # what messages call the example's config, which is no file of the user's
 
-_TABLES = ("baselines", "formulas", "models", "budgets", "sections", "align", "claims")
+TABLES = ("baselines", "formulas", "gated", "models", "defaults", "budgets", "unchanged", "sections", "align", "claims")
+MODEL_KEYS = ("reference", "input", "inputs")
 _MODEL_NAME = re.compile(r"[A-Za-z_][\w-]*")  # nothing that would make it another kind of reference: no `:`, `@`, `(`, `.`, `/`
 
 
@@ -44,17 +46,17 @@ def load_config(path: Path) -> Config:
     source = _show_path(path)
     content = _read_toml(path, f"Give the path of a TOML file: --config {CONFIG_FILE}")
     if path.name != PYPROJECT_FILE:
-        return _read_config(Table(content, "", [], _TABLES), source, path.absolute().parent)
+        return _read_config(Table(content, "", [], TABLES), source, path.absolute().parent)
     ours = _take_our_table(content)
     if not isinstance(ours, dict):
         raise ConfigError(f"{source}: has no table [tool.archaudit]")
-    return _read_config(Table(ours, "tool.archaudit", [], _TABLES), source, path.absolute().parent)
+    return _read_config(Table(ours, "tool.archaudit", [], TABLES), source, path.absolute().parent)
 
 
 def load_example_config() -> Config:
     """The config of the built-in example. Its baselines are in the folder `baselines` of the current folder."""
     content = _parse_toml(resources.files("archaudit.examples.segmentation").joinpath("audit.toml").read_bytes())
-    return _read_config(Table(content, "", [], _TABLES), EXAMPLE_SOURCE, Path.cwd())
+    return _read_config(Table(content, "", [], TABLES), EXAMPLE_SOURCE, Path.cwd())
 
 
 def load_claims(path: Path, models: Iterable[str]) -> tuple[Check, ...]:
@@ -131,7 +133,8 @@ def _read_config(top: Table, source: str, folder: Path) -> Config:
     models = _read_models(top)
     sections = _read_sections(top)
     pins = read_pins(top)
-    checks = read_checks(top, Known(models=tuple(models), sections=tuple(section.name for section in sections)))
+    checks = read_checks(top, _list_known(models, sections))
+    gated = read_gated(top)
     if top.faults:
         raise ConfigError("\n".join(f"{source}: {fault}" for fault in top.faults))
     return Config(
@@ -143,7 +146,14 @@ def _read_config(top: Table, source: str, folder: Path) -> Config:
         sections=sections,
         pins=pins,
         checks=checks,
+        gated=gated,
     )
+
+
+def _list_known(models: Mapping[str, ModelConfig], sections: Iterable[Section]) -> Known:
+    scopes = {section.name: section.after or section.before for section in sections}
+    scenarios = dict.fromkeys(name for model in models.values() for name in model.scenarios)
+    return Known(models=tuple(models), sections=tuple(scopes), scenarios=tuple(scenarios), section_scopes=scopes)
 
 
 def _read_models(top: Table) -> dict[str, ModelConfig]:
@@ -160,9 +170,27 @@ def _read_models(top: Table) -> dict[str, ModelConfig]:
         if not isinstance(values, dict):
             top.fault("models", f"expected a table [{join_key(key, name)}] with a reference, not {describe(values)}")
             continue
-        table = Table(values, join_key(key, name), top.faults, ("reference", "input"))
-        models[name] = ModelConfig(name=name, reference=table.read_text("reference", required=True), inputs=table.read_texts("input"))
+        table = Table(values, join_key(key, name), top.faults, MODEL_KEYS)
+        reference, inputs, scenarios = table.read_text("reference", required=True), table.read_texts("input"), _read_scenarios(table)
+        first = next(iter(scenarios.values()), inputs)
+        models[name] = ModelConfig(name=name, reference=reference, inputs=first, scenarios=scenarios)
     return models
+
+
+def _read_scenarios(table: Table) -> dict[str, tuple[str, ...]]:
+    """Named sets of inputs: [models.NAME.inputs] with a line for each."""
+    values = table.values.get("inputs", {})
+    key = join_key(table.key, "inputs")
+    if not isinstance(values, dict) or ("inputs" in table.values and not values):
+        table.fault("inputs", f"expected a table [{key}] with a name for each scenario, not {describe(values)}")
+        return {}
+    if values and "input" in table.values:
+        table.fault("input", "says again what `inputs` says; leave one of them out")
+    for name in values:
+        if not _MODEL_NAME.fullmatch(name):
+            table.fault("inputs", f"{quote(name)} cannot name a scenario; letters, digits, _ and - can")
+    scenarios = Table(values, key, table.faults, values)
+    return {name: scenarios.read_texts(name) for name in values}
 
 
 def _read_sections(top: Table) -> tuple[Section, ...]:

@@ -13,11 +13,15 @@ COMPUTED_SECTIONS = ("everything else", "total")  # rows that every breakdown ha
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that has a name; `inputs` are descriptions as the user writes them (`1x3x64x64`), none for the reference's own."""
+    """A model that has a name; `inputs` are descriptions as the user writes them (`1x3x64x64`), none for the reference's own.
+
+    `scenarios` are named sets of such descriptions; where there are any, `inputs` are those of the first.
+    """
 
     name: str
     reference: str
     inputs: tuple[str, ...] = ()
+    scenarios: dict[str, tuple[str, ...]] = {}
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +49,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     `formulas` are files or modules that register formulas for custom operators.
 
-    `checks` are the budgets, then the claims, each in the file's order, with unique ids. A limit on an increase or a decrease against the
+    `checks` are the budgets, the pins, then the claims, each in the file's order, with unique ids. `gated` are the metrics that every
+    model must have a budget on. A limit on an increase or a decrease against the
     baseline has the origin `baseline`, every other limit the origin `budget`.
     """
 
@@ -57,3 +62,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...] = ()
     pins: tuple[AlignPin, ...] = ()
     checks: tuple[Check, ...] = ()
+    gated: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from archaudit.metrics import Metric
-from archaudit.quantities import Quantity, format_change, format_exact, format_pair, format_percent, format_short
+from archaudit.quantities import Quantity, format_change, format_exact, format_pair, format_percent, format_short, parse
 from archaudit.schema import Check, Record
 
 _NOUNS = {"flops": " FLOPs", "macs": " MACs", "x": "x", "ms": " ms"}
@@ -157,17 +157,33 @@ def _compare_change(case: Case, growth: int) -> Finding:
     allowed = Fraction(other) * figure / 100 if case.figure.unit == "%" else figure
     limit = Fraction(other) + growth * allowed
     over = growth * (Fraction(case.actual) - limit)
+    floor = _read_floor(case)
+    within_floor = over > 0 and growth * (Fraction(case.actual) - Fraction(other)) <= floor
     actual, before = _pair(case.actual, other, case.metric)
     reason = f"{actual}, the same as {case.other_name}"
     if case.actual != other:
         more = "more" if case.actual > other else "less"
         amount = format_amount(abs(case.actual - other), case.metric)
         reason = f"{actual} is {amount} ({format_change(other, case.actual)}) {more} than {case.other_name}'s {before}"
-    if over > 0:
+    if within_floor:
+        reason += f"; beyond the {case.check.expected} that is allowed, but no more than the floor of {case.check.floor}"
+    elif over > 0:
         reason += f": {format_amount(over, case.metric)} beyond the {case.check.expected} that is allowed"
     else:
         reason += f"; {case.check.expected} {'more' if growth > 0 else 'less'} is allowed"
-    return Finding(holds=over <= 0, actual=case.actual, limit=_plain(limit), reason=reason, growth=growth)
+    return Finding(holds=over <= 0 or within_floor, actual=case.actual, limit=_plain(limit), reason=reason, growth=growth)
+
+
+def _read_floor(case: Case) -> Fraction:
+    """The change that is too small to care about, however large its share; below 0 where there is none."""
+    if case.check.floor is None:
+        return Fraction(-1)
+    floor = parse(case.check.floor)
+    if floor.unit not in ("", case.metric.unit):
+        raise ValueError(
+            f"the floor {case.check.floor!r} is in {floor.unit}: {case.metric.name} needs {case.metric.unit or 'a bare number'}"
+        )
+    return Fraction(str(floor.value))
 
 
 def _compare_figure(case: Case, actual: float, text: str, unit: str) -> Finding:

@@ -13,34 +13,39 @@ from archaudit.definitions import diff_classes, diff_initialisation
 from archaudit.diff import diff
 from archaudit.errors import ConfigError
 from archaudit.flow_diff import diff_flow
-from archaudit.judge import conclude, judge
+from archaudit.judge import conclude, judge, judge_gated
 from archaudit.pipeline.checks import (
-    Judgement,
+    Run,
+    find_today,
     list_applying,
     list_baselined,
     list_budgets,
     list_configs,
     list_pins,
     list_sections,
-    read_baselines,
+    resolve_run,
 )
 from archaudit.pipeline.measuring import Options, explain_target, measure_targets
+from archaudit.pipeline.mismatches import list_mismatches, locate_culprits
 from archaudit.pipeline.proving import prove_equivalence
 from archaudit.pipeline.ranging import resolve_pair
+from archaudit.pipeline.recorded import find_folder, read_baselines
 from archaudit.pipeline.targets import Target, read_profile, resolve
-from archaudit.schema import Explanation, Profile, Report
+from archaudit.schema import Explanation, Judgement, Profile, Report
 
 __all__ = [
     "Judgement",
     "Options",
+    "Run",
     "Target",
     "check",
     "compare",
     "compare_profiles",
     "explain",
+    "find_folder",
     "list_baselined",
     "profile",
-    "profile_all",
+    "profile_runs",
     "read_profile",
     "resolve",
 ]
@@ -56,10 +61,10 @@ def explain(reference: str, path: str, options: Options) -> Explanation:
     return explain_target(resolve(reference, options.config, options.inputs), path, options)
 
 
-def profile_all(references: Sequence[str], options: Options) -> dict[str, Profile]:
-    """The profiles of several references, measured side by side, by the references' texts."""
-    targets = [resolve(reference, options.config, options.inputs) for reference in references]
-    return dict(zip(references, measure_targets(targets, options), strict=True))
+def profile_runs(runs: Sequence[Run], options: Options) -> dict[str, Profile]:
+    """The profiles of several runs, measured side by side, by the runs' names."""
+    targets = [resolve_run(run, options) for run in runs]
+    return dict(zip((run.name for run in runs), measure_targets(targets, options), strict=True))
 
 
 def compare(before: str, after: str, options: Options) -> Report:
@@ -77,7 +82,7 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     matches = align(before, after, list_pins(configs, targets))
     difference = diff(before, after, matches, list_sections(configs, targets))
     classes_added, classes_removed = diff_classes(before, after)
-    verdicts = judge(checks, {keys[0]: before, keys[1]: after}, read_baselines(checks, options), {keys[1]: before})
+    verdicts = judge(checks, {keys[0]: before, keys[1]: after}, read_baselines(checks, options), {keys[1]: before}, find_today())
     return Report(
         before=before,
         after=after,
@@ -97,11 +102,23 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
 
 
 def check(names: Iterable[str], options: Options) -> Judgement:
-    """Every budget of the config, judged for the models that it names, or for `names` alone. Claims are judged by `compare`."""
+    """Every budget of the config, judged for the models that it names, or for `names` alone. Claims are judged by `compare`.
+
+    A model that does not hold against its baseline is compared with it, to say what changed.
+    """
     if options.config is None:
         raise ConfigError("there is no config here to check", "Write archaudit.toml with [[budgets]], or name one: --config FILE.")
-    checks, wanted = list_budgets(options.config, tuple(names))
-    targets = [resolve(name, options.config, options.inputs) for name in wanted]
-    profiles = dict(zip((target.key for target in targets), measure_targets(targets, options), strict=True))
-    verdicts = judge(checks, profiles, read_baselines(checks, options))
-    return Judgement(verdicts=verdicts, outcome=conclude(verdicts))
+    config = options.config
+    asked = tuple(names)
+    checks, runs = list_budgets(config, asked)
+    profiles = profile_runs(runs, options)
+    baselines = read_baselines(checks, options)
+    verdicts = judge(checks, profiles, baselines, today=find_today())
+    verdicts += judge_gated(config.gated, asked or config.models, checks)
+    return Judgement(
+        outcome=conclude(verdicts),
+        checks=verdicts,
+        differences=list_mismatches(verdicts, profiles, baselines, options),
+        places=locate_culprits(verdicts, profiles),
+        source=config.source,
+    )

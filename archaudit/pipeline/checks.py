@@ -1,24 +1,36 @@
-"""Which checks and sections apply to the models at hand, and the baselines that they need."""
+"""Which checks and sections apply to the models at hand, and the runs that they need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import NamedTuple
 
 import msgspec
 
 from archaudit.align import Pin
 from archaudit.config import BASELINE, Config
-from archaudit.errors import ArchauditError, ConfigError
+from archaudit.errors import ConfigError
 from archaudit.pipeline.measuring import Options
-from archaudit.pipeline.targets import Target, read_profile
-from archaudit.schema import Check, Outcome, Profile, Record, Verdict
+from archaudit.pipeline.targets import Target, resolve
+from archaudit.schema import Check, name_run
 
 
-class Judgement(Record, frozen=True, kw_only=True):
-    """Verdicts without a comparison of two models, and what they come to."""
+class Run(NamedTuple):
+    """A model of the config with one of its input scenarios (None where it has none)."""
 
-    verdicts: tuple[Verdict, ...]
-    outcome: Outcome
+    model: str
+    scenario: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What checks and baselines call it."""
+        return name_run(self.model, self.scenario)
+
+
+def find_today() -> str:
+    """Today's date (ISO), by which limits that end are judged. It is asked for here only, and never told."""
+    return date.today().isoformat()
 
 
 def list_configs(targets: Iterable[Target], config: Config | None) -> list[Config]:
@@ -31,12 +43,23 @@ def list_configs(targets: Iterable[Target], config: Config | None) -> list[Confi
 
 
 def list_applying(configs: Iterable[Config], keys: tuple[str, str]) -> list[Check]:
-    """The checks about the two models compared (the after side where none is named), by themselves, against each other or a baseline."""
+    """The checks about the two models compared (the after side where none is named), by themselves, against each other or a baseline.
+
+    Both are compared with the inputs of their first scenario, so checks on others are left out. A section is its own side's modules.
+    """
     applying = []
-    for check in (check for config in configs for check in config.checks):
-        model = check.model or keys[1]
-        if model in keys and (check.against is None or check.against == BASELINE or check.against in keys):
-            applying.append(msgspec.structs.replace(check, model=model))
+    for config in configs:
+        before_scopes = {section.name: section.before for section in config.sections if section.before}
+        for check in config.checks:
+            model = check.model or keys[1]
+            first = next(iter(config.models[model].scenarios), None) if model in config.models else None
+            if model not in keys or check.against not in (None, BASELINE, *keys) or check.scenario not in (None, first):
+                continue
+            side = before_scopes.get(check.section or "") if model == keys[0] != keys[1] else None
+            other = before_scopes.get(check.section or "") if check.against == keys[0] else check.against_scope
+            scope, against_scope = side or check.scope, None if side else other
+            changes = {"model": model, "scenario": first, "scope": scope, "against_scope": against_scope}
+            applying.append(msgspec.structs.replace(check, **changes))
     return applying
 
 
@@ -62,16 +85,12 @@ def list_pins(configs: Iterable[Config], targets: Sequence[Target]) -> list[Pin]
     ]
 
 
-def list_budgets(config: Config, names: tuple[str, ...]) -> tuple[list[Check], list[str]]:
-    """The budgets of a config, spelled out for each model, and the models to measure for them.
+def list_budgets(config: Config, names: tuple[str, ...]) -> tuple[list[Check], list[Run]]:
+    """The budgets of a config, spelled out for each model and input scenario, and the runs to measure for them.
 
     A budget without a model applies to every model of the config. Raises ConfigError for a name that has no budget.
     """
-    budgets: list[Check] = []
-    for check in config.checks:
-        if check.origin != "claim":
-            models = [check.model] if check.model else list(config.models)
-            budgets += [msgspec.structs.replace(check, model=model, id=_name_for(check, model)) for model in models]
+    budgets = [each for check in config.checks if check.origin != "claim" for each in _spell_out(check, config)]
     budgeted = list(dict.fromkeys(check.model for check in budgets))
     for name in names:
         if name not in budgeted:
@@ -79,32 +98,45 @@ def list_budgets(config: Config, names: tuple[str, ...]) -> tuple[list[Check], l
                 f"{config.source}: no budget is about {name!r}", f"Budgets are about: {', '.join(budgeted) or 'nothing yet'}."
             )
     chosen = [check for check in budgets if not names or check.model in names]
-    needed = [*(check.model for check in chosen), *(check.against for check in chosen if check.against not in (None, BASELINE))]
-    return chosen, list(dict.fromkeys(name for name in needed if name is not None))
+    needed = [Run(check.model, check.scenario) for check in chosen]
+    for check in chosen:
+        if check.against is not None and check.against != BASELINE:
+            scenarios = config.models[check.against].scenarios
+            if check.scenario in scenarios or not scenarios:
+                needed.append(Run(check.against, check.scenario if scenarios else None))
+    existing = [run for run in dict.fromkeys(needed) if run.scenario is None or run.scenario in config.models[run.model].scenarios]
+    return chosen, existing
 
 
-def list_baselined(options: Options) -> list[str]:
-    """The models that some budget of the config compares with a baseline."""
-    config = options.config
-    if config is None:
-        return []
-    named = [check.model for check in config.checks if check.against == BASELINE]
-    return list(dict.fromkeys(name for model in named for name in ([model] if model else config.models)))
+def _spell_out(check: Check, config: Config) -> list[Check]:
+    """A budget for each model and scenario that it is about; one about a scenario, for the models that have it."""
+    spelled = []
+    for model in [check.model] if check.model else list(config.models):
+        known: tuple[str | None, ...] = tuple(config.models[model].scenarios) or (None,)
+        if check.scenario is not None and (check.model or check.scenario in known):
+            known = (check.scenario,)
+        elif check.scenario is not None:
+            continue
+        for scenario in known:
+            suffix = ([] if check.model else [model]) + ([scenario] if scenario and check.scenario is None and len(known) > 1 else [])
+            spelled.append(msgspec.structs.replace(check, model=model, scenario=scenario, id="-".join([check.id, *suffix])))
+    return spelled
 
 
-def _name_for(check: Check, model: str) -> str:
-    return check.id if check.model else f"{check.id}-{model}"
+def list_baselined(config: Config | None, names: Sequence[str] = ()) -> list[Run]:
+    """The runs of the models `names`, or of those that some budget of the config compares with a baseline."""
+    models = config.models if config is not None else {}
+    if not names and config is not None:
+        named = [check.model for check in config.checks if check.against == BASELINE]
+        names = [name for model in named for name in ([model] if model else models)]
+    scenarios = {name: tuple(models[name].scenarios) if name in models else () for name in names}
+    return [Run(name, scenario) for name, known in scenarios.items() for scenario in known or (None,)]
 
 
-def read_baselines(checks: Iterable[Check], options: Options) -> dict[str, Profile | ArchauditError]:
-    """The saved profiles that checks compare with, by model; one that cannot be read stands as its error, a missing one is left out."""
-    folder = options.baselines or (options.config.baselines if options.config is not None else None)
-    baselines: dict[str, Profile | ArchauditError] = {}
-    for model in dict.fromkeys(check.model for check in checks if check.against == BASELINE):
-        path = folder / f"{model}.json" if folder is not None else None
-        if path is not None and path.exists():
-            try:
-                baselines[model] = read_profile(path)
-            except ArchauditError as error:
-                baselines[model] = error
-    return baselines
+def resolve_run(run: Run, options: Options) -> Target:
+    """The target of a run: its model with the inputs of its scenario. Raises ConfigError where `--input` would take their place."""
+    if run.scenario is None or options.config is None:
+        return resolve(run.model, options.config, options.inputs)
+    if options.inputs:
+        raise ConfigError(f"{options.config.source}: {run.model} has input scenarios", "Leave --input out: each scenario is judged.")
+    return resolve(run.model, options.config, options.config.models[run.model].scenarios[run.scenario])

@@ -19,8 +19,9 @@ from archaudit.diff import diff
 from archaudit.errors import ConfigError, InputError
 from archaudit.judge import conclude, judge
 from archaudit.metrics import select_named
-from archaudit.pipeline.checks import list_configs, list_pins, list_sections, read_baselines
+from archaudit.pipeline.checks import list_configs, list_pins, list_sections
 from archaudit.pipeline.measuring import Options, measure_targets
+from archaudit.pipeline.recorded import read_baselines
 from archaudit.pipeline.targets import Target, resolve
 from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict
 

@@ -27,12 +27,14 @@ class Options(Record, frozen=True, kw_only=True):
     `inputs` are texts as typed; `latency` says on what to time (`off`: not at all); `symbolic` whether shapes are to be
     told in terms of the input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done;
     `meanwhile` is called once while workers start, which takes seconds in which the caller could get ready for what comes out;
+    `baseline_revision` is the git revision that baselines are read from (None: from their files);
     `cached` whether a git revision that was measured before needs not be measured again.
     """
 
     config: Config | None = None
     inputs: tuple[str, ...] = ()
     baselines: Path | None = None
+    baseline_revision: str | None = None
     witnesses: bool = True
     symbolic: bool = True
     equivalent: bool = False

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from archaudit.schema import Outcome, Profile, Report, Verdict, encode
+from archaudit.schema import Judgement, Profile, Report, encode
 
 __all__ = [
     "EXTENSIONS",
     "FORMATS",
     "PROFILE_FORMATS",
     "prepare",
+    "render_judgement_text",
     "render_profile_text",
     "render_text",
-    "render_verdicts_text",
     "summary_html",
 ]
 
@@ -36,11 +36,11 @@ def render_profile_text(profile: Profile, width: int = DEFAULT_WIDTH, color: boo
     return paint_profile(profile, width, color)
 
 
-def render_verdicts_text(verdicts: Sequence[Verdict], outcome: Outcome, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+def render_judgement_text(judgement: Judgement, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """Checks that were judged without a comparison, as text; the last line is the verdict."""
-    from archaudit.render.terminal import paint_verdicts
+    from archaudit.render.terminal import paint_judgement
 
-    return paint_verdicts(verdicts, outcome, width, color)
+    return paint_judgement(judgement, width, color)
 
 
 def summary_html(report: Report) -> str:

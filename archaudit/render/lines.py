@@ -9,7 +9,7 @@ from typing import NamedTuple
 from archaudit.render.formatting import SYMBOLS, count
 from archaudit.render.layout import TextColumn, choose_columns, lay_out, shorten, wrap
 from archaudit.render.tables import lay_checks, lay_claims, lay_layers, lay_metrics, lay_sections, lay_totals
-from archaudit.render.view import ProfileView, ReportView
+from archaudit.render.view import JudgementView, ProfileView, ReportView
 from archaudit.render.view.pictures import Flow
 from archaudit.render.view.records import (
     CheckRow,
@@ -65,12 +65,18 @@ def write_profile(view: ProfileView, width: int) -> Iterator[Line]:
     yield from _write_footing(view.footing, width)
 
 
-def write_verdicts(checks: Sequence[CheckRow], claims: Sequence[ClaimRow], conclusion: Conclusion, width: int) -> Iterator[Line]:
+def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
     """All lines on checks without a comparison; the last is the verdict."""
-    yield from _write_checks(checks, width)
-    yield from _write_claims(claims, width)
+    yield from _write_checks(view.checks, width)
+    yield from _write_claims(view.claims, width)
+    for difference in view.differences:
+        yield Line()
+        yield Line(shorten(f"{difference.name} since its baseline", width), "heading")
+        yield from _write_text(difference.sentence, width)
+        yield from _write_layers(difference.layers, width)
+        yield from _write_flow(difference.flow, width)
     yield Line()
-    yield from _write_conclusion(conclusion, width)
+    yield from _write_conclusion(view.conclusion, width)
 
 
 def _write_conclusion(conclusion: Conclusion, width: int) -> Iterator[Line]:
@@ -141,10 +147,10 @@ def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
 def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
     if not rows:
         return
-    yield from _write_table("Budgets and baselines", lay_checks(rows), [row.outcome for row in rows], width)
+    yield from _write_table("Budgets and baselines", lay_checks(rows), [row.style for row in rows], width)
     for row in rows:
         if row.outcome != "passed":
-            yield from _write_text(f"{row.symbol} {row.id}: {row.reason}", width, row.outcome, "  ")
+            yield from _write_text(f"{row.symbol} {row.id}: {row.reason}", width, row.style, "  ")
 
 
 def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:

@@ -61,7 +61,7 @@ def lay_sections(rows: Sequence[SectionRow]) -> list[TextColumn]:
 def lay_checks(rows: Sequence[CheckRow]) -> list[TextColumn]:
     """Budgets and baselines; the reasons come below."""
     return [
-        TextColumn("", tuple(f"{row.symbol} {row.outcome}" for row in rows)),
+        TextColumn("", tuple(f"{row.symbol} {row.outcome}" + (f" ({row.level})" if row.level else "") for row in rows)),
         TextColumn("check", tuple(row.id for row in rows), least=12),
         TextColumn("of", tuple(row.what for row in rows), rank=2, least=16),
         TextColumn("limit", tuple(row.expected for row in rows), rank=1, least=12),

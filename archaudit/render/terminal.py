@@ -5,12 +5,12 @@ Texts from models are only ever put into rich's `Text` objects, never read as ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import StringIO
 
-from archaudit.render.lines import Line, write_profile, write_report, write_verdicts
-from archaudit.render.view import view_checks, view_claims, view_conclusion, view_profile, view_report
-from archaudit.schema import Outcome, Profile, Report, Verdict
+from archaudit.render.lines import Line, write_judgement, write_profile, write_report
+from archaudit.render.view import view_judgement, view_profile, view_report
+from archaudit.schema import Judgement, Profile, Report
 
 # Below this nothing is readable anyway.
 _NARROWEST = 40
@@ -45,10 +45,9 @@ def paint_profile(profile: Profile, width: int, color: bool) -> str:
     return _paint(write_profile(view_profile(profile), max(width, _NARROWEST)), color)
 
 
-def paint_verdicts(verdicts: Sequence[Verdict], outcome: Outcome, width: int, color: bool) -> str:
+def paint_judgement(judgement: Judgement, width: int, color: bool) -> str:
     """Checks without a comparison, as text."""
-    rows = view_checks(verdicts), view_claims(verdicts), view_conclusion(verdicts, outcome)
-    return _paint(write_verdicts(*rows, max(width, _NARROWEST)), color)
+    return _paint(write_judgement(view_judgement(judgement), max(width, _NARROWEST)), color)
 
 
 def _paint(lines: Iterable[Line], color: bool) -> str:

@@ -7,12 +7,13 @@ A record's fields are the keys of the JSON; keys may gain neighbours but never c
 from __future__ import annotations
 
 from archaudit.schema.checkout import Checkout, Footprint, Stamp
-from archaudit.schema.checks import Check, Contributor, Verdict
+from archaudit.schema.checks import Check, Contributor, Level, Verdict, name_run
 from archaudit.schema.costs import Cost, Peaks, sum_costs
 from archaudit.schema.definitions import ClassUse, InitialisationChange
 from archaudit.schema.diff import Cause, Diff, Group, Match, ModuleDiff
 from archaudit.schema.explanation import Explanation, OperatorRun
 from archaudit.schema.forward import FlowDiff, FlowEdgeDiff, FlowPart
+from archaudit.schema.judgement import Judgement, SourceLine
 from archaudit.schema.latency import Latency
 from archaudit.schema.profile import (
     Call,
@@ -59,8 +60,10 @@ __all__ = [
     "InitialisationChange",
     "InputRecord",
     "InputSpec",
+    "Judgement",
     "Latency",
     "Ledger",
+    "Level",
     "Match",
     "ModuleDiff",
     "ModuleRecord",
@@ -77,6 +80,7 @@ __all__ = [
     "ReshapedKey",
     "Setting",
     "Shape",
+    "SourceLine",
     "Stamp",
     "TensorRecord",
     "Verdict",
@@ -85,6 +89,7 @@ __all__ = [
     "decode_profile",
     "decode_report",
     "encode",
+    "name_run",
     "strip_provenance",
     "sum_costs",
 ]

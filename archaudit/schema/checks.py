@@ -6,6 +6,13 @@ from typing import Literal
 
 from archaudit.schema.record import Outcome, Record
 
+Level = Literal["error", "warn", "info"]
+
+
+def name_run(model: str, scenario: str | None) -> str:
+    """What one measurement of a model is called: its name, and its input scenario after a dot, which no model's name has."""
+    return f"{model}.{scenario}" if scenario else model
+
 
 class Check(Record, frozen=True, kw_only=True):
     """One thing asked of a number: a budget, a comparison with a baseline, or a claim.
@@ -17,6 +24,10 @@ class Check(Record, frozen=True, kw_only=True):
     reason in `why`; `group` names the section it stands beside, `document` and `source` where it was written, `near` a text that stands on
     the same line, `written` the figure as it is there where its unit stands elsewhere (in a table's heading). `tolerance` is the share
     that "about" widens its figure by (None: the usual one); `exempt` says why it is not judged.
+
+    A budget may be about modules of `types` only (patterns over type names, each with everything below it), about a `section` of the
+    breakdown, or about one input `scenario` of the model. `floor` is the smallest change that a limit in percent cares about. Only level
+    `error` decides the outcome. `until` is the last day (ISO) on which the limit holds at all, `why` then its reason.
     """
 
     id: str
@@ -37,6 +48,17 @@ class Check(Record, frozen=True, kw_only=True):
     written: str | None = None
     tolerance: float | None = None
     exempt: str | None = None
+    types: tuple[str, ...] = ()
+    section: str | None = None
+    scenario: str | None = None
+    floor: str | None = None
+    level: Level = "error"
+    until: str | None = None
+
+    @property
+    def run(self) -> str:
+        """The name of the measured run that it is about."""
+        return name_run(self.model, self.scenario)
 
 
 class Contributor(Record, frozen=True, kw_only=True):
@@ -49,8 +71,9 @@ class Contributor(Record, frozen=True, kw_only=True):
 class Verdict(Record, frozen=True, kw_only=True):
     """A check with its answer. `actual` and `deviation` are unrounded, in the metric's unit; None where nothing was measured.
 
-    `scope` lists the check's patterns, joined by ` + `; empty is the whole model. `limit` is the number that `expected` came to (3M is
-    3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the gate makes of that.
+    `scope` lists the check's patterns, joined by ` + `, with types as `[Conv2d]`; empty is the whole model. `limit` is the number that
+    `expected` came to (3M is 3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the
+    gate makes of that.
     `interval` are the lowest and the highest number that a claim's figure stands for, None at an end that is open; `reading` names the
     other convention under which the claim would be true (its finding is then `other reading`). `measured` is what was
     found where that is no number (a shape, a setting's text). `hints` explain a false figure by what was measured; `reason` has them too.
@@ -78,3 +101,6 @@ class Verdict(Record, frozen=True, kw_only=True):
     reading: str | None = None
     measured: str | None = None
     hints: tuple[str, ...] = ()
+    level: Level = "error"
+    scenario: str | None = None
+    until: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from archaudit.cli import run
+from archaudit.schema import encode
 
 
 @dataclass
@@ -53,3 +54,23 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "new.py").write_text(NET.replace("width=8", "width=4"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def gate(tmp_path, monkeypatch, archaudit):
+    """`gate(config, seg=profile)`: writes the profiles as saved ones and the config, and runs `archaudit check` there."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(config, *arguments, baselines=None, **profiles):
+        for name, profile in profiles.items():
+            (tmp_path / f"{name}.json").write_bytes(encode(profile))
+        for name, profile in (baselines or {}).items():
+            (tmp_path / "baselines").mkdir(exist_ok=True)
+            (tmp_path / "baselines" / f"{name}.json").write_bytes(profile if isinstance(profile, bytes) else encode(profile))
+        models = "".join(f"[models.{name}]\nreference = '{name}.json'\n" for name in profiles)
+        above = [line for line in config.splitlines() if line.startswith(("gated", "baselines"))]  # must stand above the first table
+        below = [line for line in config.splitlines() if line not in above]
+        (tmp_path / "archaudit.toml").write_text("\n".join([*above, models, *below]))
+        return archaudit("check", *arguments)
+
+    return call

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from archaudit.render import EXTENSIONS, FORMATS, PROFILE_FORMATS, render_profile_text, render_text, render_verdicts_text
-from archaudit.schema import Report, decode_report, encode
+from archaudit.render import EXTENSIONS, FORMATS, PROFILE_FORMATS, render_judgement_text, render_profile_text, render_text
+from archaudit.schema import Judgement, Report, decode_report, encode
 
 Match = Callable[[str, str], None]
 
@@ -34,7 +34,7 @@ def test_a_profile(report: Report, match_golden: Match) -> None:
 
 
 def test_verdicts_alone(report: Report, match_golden: Match) -> None:
-    match_golden("verdicts-100.txt", render_verdicts_text(report.checks, report.outcome, 100))
+    match_golden("verdicts-100.txt", render_judgement_text(Judgement(checks=report.checks, outcome=report.outcome), 100))
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])

@@ -11,11 +11,21 @@ from archaudit.render.view.icicle import view_icicles, view_profile_icicles
 from archaudit.render.view.layers import view_layers, view_profile_layers
 from archaudit.render.view.sections import view_sections
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
-from archaudit.render.view.views import ProfileView, ReportView
+from archaudit.render.view.views import DifferenceView, JudgementView, ProfileView, ReportView
 from archaudit.render.view.waterfall import view_waterfalls
-from archaudit.schema import Profile, Report
+from archaudit.schema import Judgement, Profile, Report
 
-__all__ = ["ProfileView", "ReportView", "view_checks", "view_claims", "view_conclusion", "view_profile", "view_report"]
+__all__ = [
+    "JudgementView",
+    "ProfileView",
+    "ReportView",
+    "view_checks",
+    "view_claims",
+    "view_conclusion",
+    "view_judgement",
+    "view_profile",
+    "view_report",
+]
 
 
 def view_report(report: Report) -> ReportView:
@@ -46,4 +56,19 @@ def view_profile(profile: Profile) -> ProfileView:
         flow=view_profile_flow(profile),
         icicles=view_profile_icicles(profile),
         footing=view_footing((("", profile),)),
+    )
+
+
+def view_judgement(judgement: Judgement) -> JudgementView:
+    """All rows of checks that were judged without a comparison, and of what explains those that do not hold."""
+    return JudgementView(
+        checks=view_checks(judgement.checks),
+        claims=view_claims(judgement.checks),
+        differences=tuple(
+            DifferenceView(
+                name=make_visible(name), sentence=view_headline(report).sentence, layers=view_layers(report), flow=view_flow(report)
+            )
+            for name, report in judgement.differences.items()
+        ),
+        conclusion=view_conclusion(judgement.checks, judgement.outcome),
     )

@@ -9,7 +9,7 @@ from archaudit.metrics import find_metric
 from archaudit.quantities import format_exact, format_short, format_signed, parse
 from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
-from archaudit.schema import Outcome, Verdict
+from archaudit.schema import Outcome, Verdict, name_run
 
 _MOST_CONTRIBUTORS = 3
 _SUFFIXES = {"bytes": " bytes", "%": " %", "x": "x", "ms": " ms"}
@@ -20,11 +20,16 @@ def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
     if not checks:
         why = "nothing was asked: there are no budgets, baselines or claims"
         return Conclusion(outcome=outcome, symbol=NOTHING, verdict="NO CHECKS", why=why)
-    outcomes = Counter(check.outcome for check in checks)
+    outcomes = Counter(check.outcome for check in checks if check.level == "error")
     parts = [f"{outcomes[each]:,} {each}" for each in ("failed", "inconclusive", "passed") if outcomes[each]]
     why = f"{count(len(checks), 'check')}, {', '.join(parts)}"
     if known := sum(check.finding == "false" and check.outcome == "passed" for check in checks):
         why += f" ({count(known, 'claim')} known to be false)"
+    for level, noun in (("warn", "warning"), ("info", "note")):
+        told = sum(check.level == level and check.outcome != "passed" for check in checks)
+        held = sum(check.level == level and check.outcome == "passed" for check in checks)
+        why += f"; {count(told, noun)}" if told else ""
+        why += f"; {held:,} of level {level} passed" if held else ""
     return Conclusion(outcome=outcome, symbol=SYMBOLS[outcome], verdict=outcome.upper(), why=why)
 
 
@@ -46,6 +51,7 @@ def _view_check(check: Verdict) -> CheckRow:
         deviation=NOTHING if check.deviation is None else format_signed(_tidy(check.deviation)) + _SUFFIXES.get(unit, ""),
         reason=make_visible(check.reason),
         growth=_describe_growth(check),
+        level="" if check.level == "error" else check.level,
     )
 
 
@@ -115,7 +121,7 @@ def _describe_reading(check: Verdict) -> str:
 def _describe_subject(check: Verdict) -> str:
     """`params of decoder.0, before`."""
     scope = f" of {make_visible(check.scope)}" if check.scope else ""
-    model = f", {make_visible(check.model)}" if check.model else ""
+    model = f", {make_visible(name_run(check.model, check.scenario))}" if check.model else ""
     return f"{make_visible(check.metric)}{scope}{model}"
 
 
@@ -123,6 +129,8 @@ def _describe_expected(check: Verdict, unit: str) -> str:
     """The limit as it was written, and what it came to where that is not the same text."""
     comparison = make_visible(check.comparison).replace("_", " ")
     written = make_visible(check.expected)
+    if not written:  # a pin, or a metric that was declared only
+        return comparison
     if check.limit is None or _format_value(check.limit, unit) == written or format_exact(_tidy(check.limit)) == written:
         return f"{comparison} {written}"
     return f"{comparison} {written} = {_format_value(check.limit, unit)}"

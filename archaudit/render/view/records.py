@@ -193,7 +193,10 @@ class LayerTable(Record, frozen=True, kw_only=True):
 
 
 class CheckRow(Record, frozen=True, kw_only=True):
-    """A budget or a comparison with a baseline, and its verdict. `growth` lists the modules that grew."""
+    """A budget or a comparison with a baseline, and its verdict. `growth` lists the modules that grew.
+
+    `level` is empty for a check that decides the outcome, else `warn` or `info`; `style` is how much its outcome matters.
+    """
 
     outcome: str
     symbol: str
@@ -205,6 +208,12 @@ class CheckRow(Record, frozen=True, kw_only=True):
     deviation: str
     reason: str
     growth: str
+    level: str = ""
+
+    @property
+    def style(self) -> str:
+        """The outcome, milder for a check that only warns."""
+        return "inconclusive" if self.level and self.outcome == "failed" else self.outcome
 
 
 class ClaimRow(Record, frozen=True, kw_only=True):

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from archaudit.render.view.pictures import Flow, IciclePair, Waterfall
-from archaudit.render.view.records import CheckRow, ClaimRow, FactRow, Footing, Headline, LayerTable, MetricRow, SectionRow, TotalRow
+from archaudit.render.view.records import (
+    CheckRow,
+    ClaimRow,
+    Conclusion,
+    FactRow,
+    Footing,
+    Headline,
+    LayerTable,
+    MetricRow,
+    SectionRow,
+    TotalRow,
+)
 from archaudit.schema import Record
 
 
@@ -34,3 +45,21 @@ class ProfileView(Record, frozen=True, kw_only=True):
     flow: Flow
     icicles: tuple[IciclePair, ...]
     footing: Footing
+
+
+class DifferenceView(Record, frozen=True, kw_only=True):
+    """How one model differs from its baseline, as text."""
+
+    name: str
+    sentence: str
+    layers: LayerTable
+    flow: Flow
+
+
+class JudgementView(Record, frozen=True, kw_only=True):
+    """A Judgement as text, in reading order."""
+
+    checks: tuple[CheckRow, ...]
+    claims: tuple[ClaimRow, ...]
+    differences: tuple[DifferenceView, ...]
+    conclusion: Conclusion

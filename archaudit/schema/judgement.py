@@ -1,0 +1,29 @@
+"""Checks judged without a comparison of two models, as `archaudit check` does it."""
+
+from __future__ import annotations
+
+from archaudit.schema.checks import Verdict
+from archaudit.schema.record import FORMAT_VERSION, Outcome, Record
+from archaudit.schema.report import Report
+
+
+class SourceLine(Record, frozen=True, kw_only=True):
+    """Where something is written: a file, by its path from the top of its repository, and a line counted from 1."""
+
+    file: str
+    line: int | None = None
+
+
+class Judgement(Record, frozen=True, kw_only=True):
+    """Verdicts, what they come to, and what explains those that are not green.
+
+    `differences` says, by the name of the run, how a model that does not hold against its baseline differs from it. `places` says, by the
+    id of the check, where the class of the module is written that caused most of it. `source` is the config.
+    """
+
+    format_version: int = FORMAT_VERSION
+    outcome: Outcome
+    checks: tuple[Verdict, ...]
+    differences: dict[str, Report] = {}
+    places: dict[str, SourceLine] = {}
+    source: str = ""
