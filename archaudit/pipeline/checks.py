@@ -56,7 +56,7 @@ def list_applying(configs: Iterable[Config], keys: tuple[str, str]) -> list[Chec
             if model not in keys or check.against not in (None, BASELINE, *keys) or check.scenario not in (None, first):
                 continue
             side = before_scopes.get(check.section or "") if model == keys[0] != keys[1] else None
-            other = before_scopes.get(check.section or "") if check.against == keys[0] else check.against_scope
+            other = before_scopes.get(check.section) if check.section and check.against == keys[0] else check.against_scope
             scope, against_scope = side or check.scope, None if side else other
             changes = {"model": model, "scenario": first, "scope": scope, "against_scope": against_scope}
             applying.append(msgspec.structs.replace(check, **changes))
