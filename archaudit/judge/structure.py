@@ -13,6 +13,8 @@ from archaudit.schema import Check, Contributor, ModuleRecord, Profile, TensorRe
 # As many modules as fit in a sentence; the verdict holds a few more for tables.
 _NAMED, _LISTED = 5, 12
 _LONGEST_VALUE = 40
+# What follows from a change elsewhere as a rule: told last, and not of a module that holds another that changed.
+_SHAPE = "puts out another shape"
 
 
 def compare_structure(check: Check, sides: Sides) -> tuple[Finding, tuple[tuple[Contributor, ...], str]]:
@@ -36,9 +38,11 @@ def compare_structure(check: Check, sides: Sides) -> tuple[Finding, tuple[tuple[
         if texts:
             delta = (after.own.params if after else 0) - (before.own.params if before else 0)
             changed.append((path, delta, ", ".join(texts)))
+    holding = {parent for path, _, _ in changed for parent in _list_parents(path)}
+    changed = [each for each in changed if each[2] != _SHAPE or each[0] not in holding]
     if not changed:
         return Finding(holds=True, actual=0, limit=0, reason=f"{len(now):,} modules, each as in {name}"), ((), "")
-    ranked = sorted(changed, key=lambda each: -abs(each[1]))
+    ranked = sorted(changed, key=lambda each: (each[2] == _SHAPE, -abs(each[1])))
     told = [
         f"{path or 'the root module'} {text}" + (f" ({format_signed(delta)} params)" if delta else "")
         for path, delta, text in ranked[:_NAMED]
@@ -70,9 +74,18 @@ def _tell_module(before: ModuleRecord | None, after: ModuleRecord | None, *, wit
         if len(outputs[0]) != len(outputs[1]):
             yield f"called {len(outputs[1])} times instead of {len(outputs[0])}"
         elif outputs[0] != outputs[1]:
-            yield "puts out another shape"
+            yield _SHAPE
         elif before.own.macs != after.own.macs and before.own.params == after.own.params:
             yield f"MACs {before.own.macs:,} → {after.own.macs:,}"
+
+
+def _list_parents(path: str) -> list[str]:
+    """The paths of the modules that hold the one at `path`, the root's last."""
+    parents = []
+    while path:
+        path = path.rpartition(".")[0]
+        parents.append(path)
+    return parents
 
 
 def _show(value: object) -> str:

@@ -31,11 +31,12 @@ def list_mismatches(
             continue
         if isinstance(baseline, Profile):
             options.notify(f"comparing {run} with its baseline")
-            differences[run] = _compare(baseline, profiles[run])
+            differences[run] = compare_with_baseline(baseline, profiles[run])
     return differences
 
 
-def _compare(before: Profile, after: Profile) -> Report:
+def compare_with_baseline(before: Profile, after: Profile) -> Report:
+    """How a model differs from its baseline; nothing is judged."""
     matches = align(before, after, [])
     difference = diff(before, after, matches, [])
     return Report(

@@ -20,10 +20,11 @@ from archaudit.render.diagram import NO_PROGRAM, place_diagram
 from archaudit.render.layout import shorten
 from archaudit.render.markdown import cut_markdown, mark_part, mark_row, split_parts
 from archaudit.render.mermaid import write_mermaid
-from archaudit.render.view import view_profile, view_report
+from archaudit.render.outputs.comment import write_mark
+from archaudit.render.view import view_judgement, view_profile, view_report
 from archaudit.render.view.pictures import Diagram, Flow
 from archaudit.render.view.records import LayerTable
-from archaudit.schema import Profile, Report
+from archaudit.schema import Judgement, Profile, Report
 
 # What Markdown, HTML or GitHub would act upon: emphasis, code, links, tables, strikethrough, formulas, tags, references, mentions and
 # addresses that become links by themselves.
@@ -53,6 +54,12 @@ def render_report(template: str, report: Report) -> str:
 def render_profile(template: str, profile: Profile) -> str:
     """A profile in the format that the template's name says."""
     return _finish(template, _load_environment(template).get_template(template).render(view=view_profile(profile)))
+
+
+def render_judgement(template: str, judgement: Judgement, limit: int) -> str:
+    """Checks without a comparison as Markdown of at most `limit` characters, after the line by which it is found again."""
+    page = _load_environment(template).get_template(template)
+    return cut_markdown(split_parts(page.render(view=view_judgement(judgement), mark_line=Markup(write_mark(judgement)))), limit)
 
 
 def _finish(template: str, text: str) -> str:
