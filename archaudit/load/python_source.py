@@ -9,8 +9,11 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -43,7 +46,8 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
 
 def import_source(reference: Reference) -> ModuleType:
     """The module that a reference's target is, imported. Raises LoadError."""
-    return _import_file(reference) if reference.kind == "file" else _import_module(reference)
+    with _leave_no_bytecode():
+        return _import_file(reference) if reference.kind == "file" else _import_module(reference)
 
 
 def _make_builder(found: Any, reference: Reference) -> Any:
@@ -161,19 +165,38 @@ def _is_from(python_module: ModuleType, path: Path) -> bool:
     return source is not None and Path(source).resolve() == path
 
 
+class _SourceLoader(SourceFileLoader):
+    """Compiles the file each time: bytecode is told from stale bytecode by the second and the size, which an edit may leave as they are."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the source as it is now."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+@contextmanager
+def _leave_no_bytecode() -> Iterator[None]:
+    """The user's folders are not ours to write into, and what is not written cannot be stale."""
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = written
+
+
 def _run_file(path: Path, name: str) -> ModuleType:
     """The file as a module of its own name, or of a prefixed one where that name is taken by something else."""
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
     name = name if known is None and importlib.util.find_spec(name) is None else f"archaudit_user_{name}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    if spec is None:
         raise ImportError(f"{path.name} is not a Python file")
     python_module = importlib.util.module_from_spec(spec)
     sys.modules[name] = python_module  # dataclasses and pickling look a class's module up by name
     try:
-        spec.loader.exec_module(python_module)
+        loader.exec_module(python_module)
     except BaseException:
         sys.modules.pop(name, None)
         raise

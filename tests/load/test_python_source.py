@@ -1,5 +1,9 @@
 """Models from the user's own files, and everything that can be wrong with them."""
 
+import os
+import py_compile
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -132,3 +136,23 @@ def test_a_file_named_like_a_module_does_not_replace_it(tmp_path):
 def test_a_module_that_is_not_there_is_told():
     with pytest.raises(LoadError, match="no module 'no_such_package'"):
         load("no_such_package.models:Net")
+
+
+def test_an_edit_of_the_same_size_in_the_same_second_is_seen(tmp_path):
+    path = tmp_path / "edited_at_once.py"
+    for width in (4, 5):
+        path.write_text(f"from torch import nn\n\ndef build():\n    return nn.Linear({width}, 1)\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        if width == 4:  # bytecode of another program's, which the edit's second and size do not tell from the edit's own
+            py_compile.compile(str(path))
+        assert load(f"{path}:build").build().in_features == width
+        sys.modules.pop("edited_at_once")
+
+
+def test_nothing_is_written_beside_the_users_files(tmp_path):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("")
+    (tmp_path / "pkg" / "parts.py").write_text("from torch import nn\n\nclass Net(nn.Linear):\n    pass\n")
+    (tmp_path / "pkg" / "whole.py").write_text("from .parts import Net\n")
+    load(f"{tmp_path / 'pkg' / 'whole.py'}:Net(in_features=1, out_features=1)")
+    assert not list(tmp_path.rglob("__pycache__"))
