@@ -146,7 +146,8 @@ def test_an_edit_of_the_same_size_in_the_same_second_is_seen(tmp_path):
         if width == 4:  # bytecode of another program's, which the edit's second and size do not tell from the edit's own
             py_compile.compile(str(path))
         assert load(f"{path}:build").build().in_features == width
-        sys.modules.pop("edited_at_once")
+        for name in ("edited_at_once", "archaudit_user_edited_at_once"):
+            sys.modules.pop(name, None)
 
 
 def test_nothing_is_written_beside_the_users_files(tmp_path):
