@@ -19,6 +19,7 @@ from archaudit.errors import ArchauditError
 COMMANDS = {
     "compare": ("compare_command", "What changed between two models, what it cost, and whether budgets and claims hold."),
     "profile": ("profile_command", "One model, layer by layer: parameters, FLOPs, memory."),
+    "latency": ("latency_command", "Measured time of one model, or of two against each other, with an honest verdict."),
     "report": ("report_command", "A saved report, rendered again."),
     "check": ("check_command", "Judge every budget of the config, against baselines where they ask for it."),
     "claims": ("claims_command", "Is what a document says true? Judge its numbers, draft what they are about, put them right."),

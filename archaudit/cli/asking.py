@@ -13,7 +13,7 @@ import click
 from archaudit.worker.client import DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from archaudit.pipeline import Options
+    from archaudit.pipeline import Options, TimingOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,7 +77,10 @@ def measuring_options(command: Command) -> Command:
 def latency_option(command: Command) -> Command:
     """`--latency`."""
     return click.option(
-        "--latency", type=click.Choice(["off", "cpu"]), default="off", help="Time the forward pass, whole and by module (default: off)."
+        "--latency",
+        type=click.Choice(["recorded", "auto", "cuda", "cpu", "off"]),
+        help="Times of the forward pass, whole and by module: what was recorded of the same models (the default, unless the config has "
+        "[latency]), or measured now, auto on CUDA where there is one.",
     )(command)
 
 
@@ -109,7 +112,8 @@ def asked_options(
     witnesses: bool,
     isolation: bool,
     timeout_s: float,
-    latency: str = "off",
+    latency: Any = "off",
+    timing: TimingOptions | None = None,
     symbolic: bool = False,
     equivalent: bool = False,
     meanwhile: Callable[[], None] = lambda: None,
@@ -119,7 +123,7 @@ def asked_options(
 ) -> Iterator[Options]:
     """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
     from archaudit.config import find_config, load_config
-    from archaudit.pipeline import Options
+    from archaudit.pipeline import Options, TimingOptions
     from archaudit.worker import WorkerOptions
 
     path = config_path or find_config(Path.cwd())
@@ -133,7 +137,8 @@ def asked_options(
             witnesses=witnesses,
             symbolic=symbolic,
             equivalent=equivalent,
-            latency="cpu" if latency == "cpu" else "off",
+            latency=latency,
+            timing=timing or TimingOptions(),
             workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s, memory_bytes=memory, pythons=pythons),
             notify=notify,
             meanwhile=meanwhile,

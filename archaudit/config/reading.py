@@ -11,6 +11,7 @@ from typing import Any
 
 from archaudit.config.budgets import read_gated
 from archaudit.config.checks import read_checks, read_claims_alone
+from archaudit.config.latency import read_latency
 from archaudit.config.naming import Known
 from archaudit.config.pins import read_pins
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
@@ -22,7 +23,7 @@ CONFIG_FILE = "archaudit.toml"
 PYPROJECT_FILE = "pyproject.toml"
 EXAMPLE_SOURCE = "built-in example"  # what messages call the example's config, which is no file of the user's
 
-TABLES = ("baselines", "formulas", "gated", "models", "defaults", "budgets", "unchanged", "sections", "align", "claims")
+TABLES = ("baselines", "formulas", "gated", "models", "defaults", "budgets", "unchanged", "sections", "align", "claims", "latency")
 MODEL_KEYS = ("reference", "input", "inputs")
 _MODEL_NAME = re.compile(r"[A-Za-z_][\w-]*")  # nothing that would make it another kind of reference: no `:`, `@`, `(`, `.`, `/`
 
@@ -133,8 +134,10 @@ def _read_config(top: Table, source: str, folder: Path) -> Config:
     models = _read_models(top)
     sections = _read_sections(top)
     pins = read_pins(top)
-    checks = read_checks(top, _list_known(models, sections))
+    known = _list_known(models, sections)
+    checks = read_checks(top, known)
     gated = read_gated(top)
+    latency = read_latency(top, known)
     if top.faults:
         raise ConfigError("\n".join(f"{source}: {fault}" for fault in top.faults))
     return Config(
@@ -147,6 +150,7 @@ def _read_config(top: Table, source: str, folder: Path) -> Config:
         pins=pins,
         checks=checks,
         gated=gated,
+        latency=latency,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from archaudit.schema import Check
+from archaudit.schema import Check, LatencyBudget
 
 BASELINE = "baseline"  # what `against` calls a model's own saved profile; no model may be named so
 COMPUTED_SECTIONS = ("everything else", "total")  # rows that every breakdown has; no section may be named so
@@ -52,6 +52,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `checks` are the budgets, the pins, then the claims, each in the file's order, with unique ids. `gated` are the metrics that every
     model must have a budget on. A limit on an increase or a decrease against the
     baseline has the origin `baseline`, every other limit the origin `budget`.
+    `latency` is the budget on measured time, which only a table [latency] turns on.
     """
 
     source: str
@@ -63,3 +64,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[AlignPin, ...] = ()
     checks: tuple[Check, ...] = ()
     gated: tuple[str, ...] = ()
+    latency: LatencyBudget | None = None

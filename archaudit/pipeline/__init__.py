@@ -25,12 +25,15 @@ from archaudit.pipeline.checks import (
     list_sections,
     resolve_run,
 )
+from archaudit.pipeline.latency_gate import choose_latency, judge_check, judge_pair
 from archaudit.pipeline.measuring import Options, explain_target, measure_targets
 from archaudit.pipeline.mismatches import list_mismatches, locate_culprits
 from archaudit.pipeline.proving import prove_equivalence
 from archaudit.pipeline.ranging import resolve_pair
 from archaudit.pipeline.recorded import find_folder, read_baselines
+from archaudit.pipeline.recordings import make_recording, merge_recording
 from archaudit.pipeline.targets import Target, read_profile, resolve
+from archaudit.pipeline.timing import TimingOptions
 from archaudit.schema import Explanation, Judgement, Profile, Report
 
 __all__ = [
@@ -38,12 +41,15 @@ __all__ = [
     "Options",
     "Run",
     "Target",
+    "TimingOptions",
     "check",
     "compare",
     "compare_profiles",
     "explain",
     "find_folder",
     "list_baselined",
+    "make_recording",
+    "merge_recording",
     "profile",
     "profile_runs",
     "read_profile",
@@ -70,6 +76,7 @@ def profile_runs(runs: Sequence[Run], options: Options) -> dict[str, Profile]:
 def compare(before: str, after: str, options: Options) -> Report:
     """What changed from one reference to the other, what it cost, and what becomes of the checks that apply to them."""
     targets = resolve_pair(before, after, options)
+    options = choose_latency(options, (targets[0].key, targets[1].key))
     return compare_profiles(targets, measure_targets(targets, options), options)
 
 
@@ -83,6 +90,7 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     difference = diff(before, after, matches, list_sections(configs, targets))
     classes_added, classes_removed = diff_classes(before, after)
     verdicts = judge(checks, {keys[0]: before, keys[1]: after}, read_baselines(checks, options), {keys[1]: before}, find_today())
+    verdicts += judge_pair(options, keys, before, after)
     return Report(
         before=before,
         after=after,
@@ -114,7 +122,7 @@ def check(names: Iterable[str], options: Options) -> Judgement:
     profiles = profile_runs(runs, options)
     baselines = read_baselines(checks, options)
     verdicts = judge(checks, profiles, baselines, today=find_today())
-    verdicts += judge_gated(config.gated, asked or config.models, checks)
+    verdicts += judge_gated(config.gated, asked or config.models, checks) + judge_check(options, asked)
     return Judgement(
         outcome=conclude(verdicts),
         checks=verdicts,

@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
 from archaudit.config import Config
-from archaudit.errors import MeasureError, RevisionError, WorkerError
+from archaudit.errors import MeasureError, RevisionError
+from archaudit.pipeline.asking import expect
+from archaudit.pipeline.recordings import attach_recorded, fingerprint
 from archaudit.pipeline.targets import Target
-from archaudit.schema import Explanation, Latency, Profile, Record
-from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, TimeBlock, Timed, Worker, WorkerOptions, start_workers
+from archaudit.pipeline.timing import TimingOptions, time_models
+from archaudit.schema import Explanation, Profile, Record
+from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, Worker, WorkerOptions, start_workers
 
-T = TypeVar("T")
-
-# Enough passes for a median that does not move by much, few enough for a model of tens of GMACs to be timed in seconds.
-_PASSES, _MODULE_PASSES, _WARMUP = 9, 3, 2
+# The answers to "on what to time" that mean to measure now.
+MEASURED = ("auto", "cpu", "cuda")
 
 
 class Options(Record, frozen=True, kw_only=True):
     """What a command was asked besides its references.
 
-    `inputs` are texts as typed; `latency` says on what to time (`off`: not at all); `symbolic` whether shapes are to be
-    told in terms of the input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done;
-    `meanwhile` is called once while workers start, which takes seconds in which the caller could get ready for what comes out;
-    `baseline_revision` is the git revision that baselines are read from (None: from their files);
-    `cached` whether a git revision that was measured before needs not be measured again.
+    `inputs` are texts as typed; `latency` says on what to time (`off`: not at all, `recorded`: what was recorded of the same models,
+    None: what the config's [latency] says, else recorded), `timing` how; `symbolic` whether shapes are to be told in terms of the
+    input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done; `meanwhile` is
+    called once while workers start, which takes seconds in which the caller could get ready for what comes out; `baseline_revision` is
+    the git revision that baselines are read from (None: from their files); `cached` whether a git revision that was measured before
+    needs not be measured again.
     """
 
     config: Config | None = None
@@ -38,7 +40,8 @@ class Options(Record, frozen=True, kw_only=True):
     witnesses: bool = True
     symbolic: bool = True
     equivalent: bool = False
-    latency: Literal["off", "cpu"] = "off"
+    latency: Literal["off", "recorded", "auto", "cpu", "cuda"] | None = "off"
+    timing: TimingOptions = TimingOptions()
     workers: WorkerOptions = WorkerOptions()
     notify: Callable[[str], None] = lambda stage: None
     meanwhile: Callable[[], None] = lambda: None
@@ -50,6 +53,17 @@ def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile
     if any(target.is_revised for target in targets):
         with opened_targets(targets, options) as opened:
             return measure_targets(opened, options)
+    profiles = _measure_live(targets, options)
+    return attach_recorded(profiles, find_baselines(targets, options)) if options.latency in ("recorded", None) else profiles
+
+
+def find_baselines(targets: Sequence[Target], options: Options) -> Path:
+    """The folder of baselines: as asked, else of the user's config, else of a target's, else the one that recording would make here."""
+    configs = (options.config, *(target.config for target in targets))
+    return options.baselines or next((config.baselines for config in configs if config is not None), Path("baselines"))
+
+
+def _measure_live(targets: Sequence[Target], options: Options) -> list[Profile]:
     live = [target for target in targets if target.saved is None]
     if not live:
         return [target.saved for target in targets if target.saved is not None]
@@ -67,7 +81,7 @@ def load_request(target: Target, options: Options) -> Load:
     configs = [config for config in (options.config, target.config) if config is not None]
     formulas = dict.fromkeys(source for config in configs for source in config.formulas)
     checkout = target.revised.checkout if target.revised is not None else None
-    return Load(target.reference.spell(), target.name, target.inputs, tuple(formulas), checkout)
+    return Load(target.reference.spell(), target.name, target.inputs, tuple(formulas), checkout, options.timing.settings.batch)
 
 
 @contextmanager
@@ -84,7 +98,7 @@ def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list
         )
     formulas = [list(target.config.formulas) for target in targets if target.config is not None]
     question = [options.witnesses, options.symbolic, formulas, list(options.config.formulas) if options.config is not None else []]
-    keeps = options.cached and options.latency == "off" and not options.equivalent and not options.workers.pythons
+    keeps = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
     with open_revisions(targets, question=question if keeps else None) as opened:
         yield opened
 
@@ -115,12 +129,12 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
         worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic))
     replies = [expect(worker, Measured) for worker in workers]
     profiles = [_keep(target, reply) for target, reply in zip(targets, replies, strict=True)]
-    if options.latency == "off":
+    if options.latency not in MEASURED:
         return profiles
-    # one side after the other: two at once would time each other
-    return [
-        msgspec.structs.replace(profile, latency=_time(worker, options.latency)) for profile, worker in zip(profiles, workers, strict=True)
-    ]
+    settings = msgspec.structs.replace(options.timing.settings, device=options.latency)
+    timing = msgspec.structs.replace(options.timing, settings=settings)
+    latencies = time_models(workers, [fingerprint(profile) for profile in profiles], timing)
+    return [msgspec.structs.replace(profile, latency=latency) for profile, latency in zip(profiles, latencies, strict=True)]
 
 
 def _keep(target: Target, reply: Measured) -> Profile:
@@ -129,26 +143,3 @@ def _keep(target: Target, reply: Measured) -> Profile:
     from archaudit.pipeline.revised import keep_profile
 
     return keep_profile(target, reply.profile, reply.footprint)
-
-
-def _time(worker: Worker, device: str) -> Latency:
-    worker.send(TimeBlock(device=device, repeats=_PASSES, warmup=_WARMUP))
-    passes = expect(worker, Timed)
-    worker.send(TimeBlock(device=device, repeats=_MODULE_PASSES, warmup=1, per_module=True))
-    modules = expect(worker, Timed)
-    return Latency(
-        device=passes.device,
-        method="wall time of eager forward passes in inference mode; modules timed in separate passes",
-        threads=passes.threads,
-        warmup=_WARMUP,
-        samples_s=passes.samples_s,
-        modules_s=modules.modules_s,
-    )
-
-
-def expect(worker: Worker, kind: type[T]) -> T:
-    """The reply, which is to be of this kind. Raises what the worker met."""
-    reply = worker.receive()
-    if not isinstance(reply, kind):
-        raise WorkerError(f"the worker answered {type(reply).__name__} where {kind.__name__} was due")
-    return reply

@@ -8,7 +8,17 @@ from typing import NamedTuple
 
 from archaudit.render.formatting import SYMBOLS, count
 from archaudit.render.layout import TextColumn, choose_columns, lay_out, shorten, wrap
-from archaudit.render.tables import lay_checks, lay_claims, lay_layers, lay_metrics, lay_sections, lay_totals
+from archaudit.render.tables import (
+    lay_checks,
+    lay_claims,
+    lay_layer_times,
+    lay_layers,
+    lay_metrics,
+    lay_sections,
+    lay_spent,
+    lay_timing,
+    lay_totals,
+)
 from archaudit.render.view import JudgementView, ProfileView, ReportView
 from archaudit.render.view.pictures import Flow
 from archaudit.render.view.records import (
@@ -24,6 +34,7 @@ from archaudit.render.view.records import (
     SectionRow,
     WitnessRow,
 )
+from archaudit.render.view.timing_records import Timing
 
 # Longer lines of prose are hard to follow, however wide the terminal.
 _WIDEST_TEXT = 120
@@ -77,6 +88,20 @@ def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
         yield from _write_flow(difference.flow, width)
     yield Line()
     yield from _write_conclusion(view.conclusion, width)
+
+
+def write_timing_alone(title: str, layers: LayerTable, footing: Footing, width: int) -> Iterator[Line]:
+    """All lines of a timing: every layer's time, then what the latency section says."""
+    yield Line(shorten(title, width), "heading")
+    if any(row.row.figures for row in layers.tree) and layers.columns_of("latency"):
+        yield from _write_table("Layers, ms with everything below", lay_layer_times(layers), [""] * len(layers.tree), width)
+    yield from _write_latency(footing, width)
+
+
+def _write_latency(footing: Footing, width: int) -> Iterator[Line]:
+    yield from _write_titled("Latency", (_of(row.side) + row.line for row in footing.latency), width)
+    if footing.timing is not None:
+        yield from _write_timing(footing.timing, width)
 
 
 def _write_conclusion(conclusion: Conclusion, width: int) -> Iterator[Line]:
@@ -170,7 +195,7 @@ def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
 
 
 def _write_footing(footing: Footing, width: int) -> Iterator[Line]:
-    yield from _write_titled("Latency", (_of(row.side) + row.line for row in footing.latency), width)
+    yield from _write_latency(footing, width)
     if footing.witnesses:
         yield from _write_titled("Witnesses", (line for row in footing.witnesses for line in _describe_witness(row)), width)
     yield from _write_titled("Ledger", (_of(row.side) + row.line for row in footing.ledger), width)
@@ -181,6 +206,20 @@ def _write_footing(footing: Footing, width: int) -> Iterator[Line]:
     yield from _write_titled("Assumptions", _list_facts(footing.assumptions), width)
     yield from _write_titled("Measured with", (f"{_of(row.side)}{row.kind}: {row.text}" for row in footing.provenance), width)
     yield from _write_titled("Method", footing.method, width, hanging="")
+
+
+def _write_timing(timing: Timing, width: int) -> Iterator[Line]:
+    """Totals and reconciliation, the verdict, and what the time is spent on."""
+    yield from _write_table("Totals, ms", lay_timing(timing.heads, timing.rows), [""] * len(timing.rows), width)
+    yield from _write_text(timing.source, width, "dim", "  ")
+    for row in timing.rows:
+        if row.note:
+            yield from _write_text(f"{row.label}: {row.note}", width, "dim", "  ")
+    yield from _write_titled("Comparison", timing.judgement, width)
+    yield from _write_titled("What changed it", timing.sentences, width)
+    if timing.spent:
+        yield from _write_table("Where the time goes, own time", lay_spent(timing.spent), [""] * len(timing.spent), width)
+    yield from _write_titled("Timed with", timing.notes, width)
 
 
 def _describe_witness(row: WitnessRow) -> Iterator[str]:

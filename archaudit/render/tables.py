@@ -18,6 +18,7 @@ from archaudit.render.view.records import (
     TotalRow,
     Trend,
 )
+from archaudit.render.view.timing_records import SpentRow, TimingRow
 
 _LEAST_PATH = 23
 _LEAST_TYPE = 12
@@ -79,6 +80,47 @@ def lay_claims(rows: Sequence[ClaimRow]) -> list[TextColumn]:
         TextColumn("", tuple(row.expected for row in rows), rank=1),
         TextColumn("read as", tuple(row.reading for row in rows), rank=3, least=12),
         TextColumn("source", tuple(row.source for row in rows), rank=2, least=12),
+    ]
+
+
+def lay_layer_times(table: LayerTable) -> list[TextColumn]:
+    """Every module with its FLOPs and its time, indented as in the tree."""
+    rows = table.tree
+    return [
+        TextColumn("module", tuple(f"{'  ' * min(row.depth, 6)}{row.name}" for row in rows), least=_LEAST_PATH),
+        TextColumn("type", tuple(row.row.type for row in rows), rank=2, least=_LEAST_TYPE),
+        *_figure_columns(table, "flops", "FLOPs"),
+        *_figure_columns(table, "latency", "ms"),
+    ]
+
+
+def _figure_columns(table: LayerTable, key: str, label: str) -> list[TextColumn]:
+    headings = next((group.columns for group in table.groups if group.key == key), ())
+    found = [
+        _column(heading, [row.row.figures[position] for row in table.tree], exact=False, group=label)
+        for heading, position in zip(headings, table.columns_of(key), strict=True)
+    ]
+    return [column for column in found if column.heading != "delta"]
+
+
+def lay_timing(heads: Sequence[str], rows: Sequence[TimingRow]) -> list[TextColumn]:
+    """Forms of the whole pass, the layers' sum, and what is between them; what each is comes below."""
+    values = [TextColumn(head, tuple(row.values[place] for row in rows), right=True) for place, head in enumerate(heads)]
+    ratio = [TextColumn("ratio", tuple(row.ratio for row in rows), right=True)] if len(heads) == 2 else []
+    return [TextColumn("", tuple(row.label for row in rows), least=16), *values, *ratio]
+
+
+def lay_spent(rows: Sequence[SpentRow]) -> list[TextColumn]:
+    """The layers that take most time."""
+    paths = tuple(f"{row.side}: {row.path}" if row.side else row.path for row in rows)
+    return [
+        TextColumn("module", paths, least=_LEAST_PATH),
+        TextColumn("ms", tuple(row.own for row in rows), right=True),
+        TextColumn("share", tuple(row.share for row in rows), right=True),
+        TextColumn("FLOPs/byte", tuple(row.intensity for row in rows), rank=2, right=True),
+        TextColumn("", tuple(row.flops_per_s for row in rows), rank=2, right=True),
+        TextColumn("", tuple(row.bytes_per_s for row in rows), rank=2, right=True),
+        TextColumn("", tuple(row.bound for row in rows), rank=1, least=14),
     ]
 
 

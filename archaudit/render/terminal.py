@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import StringIO
 
-from archaudit.render.lines import Line, write_judgement, write_profile, write_report
+from archaudit.render.lines import Line, write_judgement, write_profile, write_report, write_timing_alone
 from archaudit.render.view import view_judgement, view_profile, view_report
 from archaudit.schema import Judgement, Profile, Report
 
@@ -43,6 +43,18 @@ def paint_report(report: Report, width: int, color: bool) -> str:
 def paint_profile(profile: Profile, width: int, color: bool) -> str:
     """A profile as text."""
     return _paint(write_profile(view_profile(profile), max(width, _NARROWEST)), color)
+
+
+def paint_timing(report: Report, width: int, color: bool) -> str:
+    """What `archaudit latency` prints of two models."""
+    view = view_report(report)
+    return _paint(write_timing_alone(view.headline.title, view.layers, view.footing, max(width, _NARROWEST)), color)
+
+
+def paint_profile_timing(profile: Profile, width: int, color: bool) -> str:
+    """What `archaudit latency` prints of one model."""
+    view = view_profile(profile)
+    return _paint(write_timing_alone(view.title, view.layers, view.footing, max(width, _NARROWEST)), color)
 
 
 def paint_judgement(judgement: Judgement, width: int, color: bool) -> str:

@@ -14,7 +14,19 @@ from archaudit.schema.diff import Cause, Diff, Group, Match, ModuleDiff
 from archaudit.schema.explanation import Explanation, OperatorRun
 from archaudit.schema.forward import FlowDiff, FlowEdgeDiff, FlowPart
 from archaudit.schema.judgement import Judgement, SourceLine
-from archaudit.schema.latency import Latency
+from archaudit.schema.latency import (
+    Device,
+    DeviceState,
+    Latency,
+    LatencyBudget,
+    LatencyFile,
+    Machine,
+    MeasuredCeilings,
+    Pairing,
+    Precision,
+    RecordedLatency,
+    TimingSettings,
+)
 from archaudit.schema.profile import (
     Call,
     Environment,
@@ -33,7 +45,7 @@ from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, Reshap
 from archaudit.schema.recipe import InputSpec, Recipe
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Record, Setting, Shape
 from archaudit.schema.report import Report
-from archaudit.schema.saving import decode_profile, decode_report, encode, strip_provenance
+from archaudit.schema.saving import decode_latencies, decode_profile, decode_report, encode, strip_provenance
 
 __all__ = [
     "FORMAT_VERSION",
@@ -47,6 +59,8 @@ __all__ = [
     "Contributor",
     "Cost",
     "Deviation",
+    "Device",
+    "DeviceState",
     "Diff",
     "Environment",
     "Equivalence",
@@ -62,20 +76,27 @@ __all__ = [
     "InputSpec",
     "Judgement",
     "Latency",
+    "LatencyBudget",
+    "LatencyFile",
     "Ledger",
     "Level",
+    "Machine",
     "Match",
+    "MeasuredCeilings",
     "ModuleDiff",
     "ModuleRecord",
     "OpRecord",
     "OperatorRun",
     "OperatorStatus",
     "Outcome",
+    "Pairing",
     "Peaks",
+    "Precision",
     "Profile",
     "Provenance",
     "Recipe",
     "Record",
+    "RecordedLatency",
     "Report",
     "ReshapedKey",
     "Setting",
@@ -83,9 +104,11 @@ __all__ = [
     "SourceLine",
     "Stamp",
     "TensorRecord",
+    "TimingSettings",
     "Verdict",
     "Witness",
     "WitnessRow",
+    "decode_latencies",
     "decode_profile",
     "decode_report",
     "encode",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from archaudit.errors import SavedFileError
+from archaudit.schema.latency import LatencyFile
 from archaudit.schema.profile import Profile
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, Record
 from archaudit.schema.report import Report
@@ -33,6 +34,11 @@ def decode_profile(data: bytes, source: str) -> Profile:
 def decode_report(data: bytes, source: str) -> Report:
     """A saved report; SavedFileError, naming `source`, when it is none."""
     return _decode(data, source, Report, "a saved report", "Write it again: archaudit compare BEFORE AFTER --format json.")
+
+
+def decode_latencies(data: bytes, source: str) -> LatencyFile:
+    """Recorded times; SavedFileError, naming `source`, when it is none."""
+    return _decode(data, source, LatencyFile, "a file of recorded times", "Record them again: archaudit latency BEFORE AFTER --record.")
 
 
 class _Version(msgspec.Struct):

@@ -1,32 +1,45 @@
 """The protocol between a parent and its workers: JSON messages, each preceded by its length in eight bytes.
 
-Load, then Measure, Explain, TimeBlock, Exhibit and Imitate as often as wanted, then Quit. Each request has one reply of the matching
-type, or Failed.
+Load, then Measure, Explain, PrepareTiming (and after it TimeBlock, TimeModules and Survey), Exhibit and Imitate as often as wanted,
+then Quit. Each request has one reply of the matching type, or Failed.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
+from typing import Literal
 
 import msgspec
 
 from archaudit import errors
 from archaudit.errors import ArchauditError, WorkerError
-from archaudit.schema import Checkout, Equivalence, Explanation, Footprint, InputSpec, Profile
+from archaudit.schema import (
+    Checkout,
+    DeviceState,
+    Equivalence,
+    Explanation,
+    Footprint,
+    InputSpec,
+    Machine,
+    MeasuredCeilings,
+    Profile,
+    TimingSettings,
+)
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
     """Find the model of `reference` (as typed, not a name nor a saved profile); reports will call it `name`.
 
     `formulas` are files or modules of the user's that register formulas for operators of their own. With `checkout` the model is that of a
-    revision, and what is read of it is written down."""
+    revision, and what is read of it is written down. `batch` replaces the size of the first dimension of every input."""
 
     reference: str
     name: str
     inputs: tuple[InputSpec, ...] = ()
     formulas: tuple[str, ...] = ()
     checkout: Checkout | None = None
+    batch: int | None = None
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
@@ -43,15 +56,31 @@ class Explain(msgspec.Struct, frozen=True, tag="explain"):
     path: str
 
 
-class TimeBlock(msgspec.Struct, frozen=True, tag="time"):
-    """Run the loaded model for real on `device`, `repeats` times after `warmup` untimed ones. `per_module` times each module instead of
-    the whole."""
+class PrepareTiming(msgspec.Struct, frozen=True, tag="prepare"):
+    """Build the loaded model for real as `settings` say, anew, and warm it up for at most `limit_s` seconds."""
 
-    device: str = "cpu"
-    repeats: int = 5
-    warmup: int = 2
-    threads: int | None = None
-    per_module: bool = False
+    settings: TimingSettings
+    limit_s: float
+
+
+class TimeBlock(msgspec.Struct, frozen=True, tag="time"):
+    """Run the prepared model `repeats` times in one form: `eager`, `replay` (of its CUDA graph) or `compiled`."""
+
+    repeats: int
+    form: Literal["eager", "replay", "compiled"] = "eager"
+
+
+class TimeModules(msgspec.Struct, frozen=True, tag="time_modules"):
+    """Run the prepared model `repeats` times with instruments attached, for each module's time."""
+
+    repeats: int
+
+
+class Survey(msgspec.Struct, frozen=True, tag="survey"):
+    """Say in what state the device is, where `own_processes` of ours use it, and, if asked, measure its ceilings."""
+
+    own_processes: int
+    ceilings: bool = False
 
 
 class Exhibit(msgspec.Struct, frozen=True, tag="exhibit"):
@@ -98,13 +127,38 @@ class Explained(msgspec.Struct, frozen=True, tag="explained"):
     explanation: Explanation
 
 
-class Timed(msgspec.Struct, frozen=True, tag="timed"):
-    """Raw times in seconds: of the whole forward pass, or inclusive ones of each module by path."""
+class TimingReady(msgspec.Struct, frozen=True, tag="ready"):
+    """The model is on the device: its settings with the threads that are used, the forms that it can be timed in, and its warm-up."""
 
-    device: str
-    threads: int
-    samples_s: tuple[float, ...] = ()
-    modules_s: dict[str, tuple[float, ...]] = {}
+    settings: TimingSettings
+    machine: Machine
+    forms: tuple[str, ...]
+    warmup_s: tuple[float, ...]
+    stable: bool
+    notes: tuple[str, ...] = ()
+
+
+class Timed(msgspec.Struct, frozen=True, tag="timed"):
+    """Raw times in seconds of whole forward passes."""
+
+    samples_s: tuple[float, ...]
+
+
+class ModulesTimed(msgspec.Struct, frozen=True, tag="modules_timed"):
+    """Raw times in seconds by path, one for each instrumented pass: a module's own, and with everything below it."""
+
+    own_s: dict[str, tuple[float, ...]]
+    total_s: dict[str, tuple[float, ...]]
+    launches: dict[str, int]
+    attribution: str
+    notes: tuple[str, ...] = ()
+
+
+class Surveyed(msgspec.Struct, frozen=True, tag="surveyed"):
+    """The device's state, and its ceilings where they were asked for."""
+
+    state: DeviceState
+    ceilings: MeasuredCeilings | None = None
 
 
 class Exhibited(msgspec.Struct, frozen=True, tag="exhibited"):
@@ -136,8 +190,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
         return (kind if isinstance(kind, type) and issubclass(kind, ArchauditError) else WorkerError)(self.message, self.hint)
 
 
-Request = Load | Measure | Explain | TimeBlock | Exhibit | Imitate | Quit
-Reply = Loaded | Measured | Explained | Timed | Exhibited | Imitated | Progress | Failed
+Request = Load | Measure | Explain | PrepareTiming | TimeBlock | TimeModules | Survey | Exhibit | Imitate | Quit
+Reply = Loaded | Measured | Explained | TimingReady | Timed | ModulesTimed | Surveyed | Exhibited | Imitated | Progress | Failed
 
 _LENGTH = struct.Struct("!Q")
 _decode_request = msgspec.json.Decoder(Request).decode

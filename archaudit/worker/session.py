@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,23 +23,32 @@ from archaudit.worker.messages import (
     Loaded,
     Measure,
     Measured,
+    ModulesTimed,
+    PrepareTiming,
     Progress,
     Quit,
     Reply,
     Request,
+    Survey,
+    Surveyed,
     TimeBlock,
     Timed,
+    TimeModules,
+    TimingReady,
 )
+
+if TYPE_CHECKING:
+    from archaudit.measure.latency import TimedModel
 
 
 class Session:
-    """The state of one side: the recipe once loaded, and its timed model once timed."""
+    """The state of one side: the recipe once loaded, and its model once prepared to be timed."""
 
     def __init__(self, notify: Callable[[Progress], None] = lambda progress: None, announce: Callable[[str], None] | None = None) -> None:
         self._announce = announce
         self.recipe: Recipe | None = None
         self.notify = notify
-        self._timer: object | None = None
+        self._timed: TimedModel | None = None
         self._checkout: Checkout | None = None
         self._footprint: FootprintRecorder | None = None
 
@@ -85,13 +95,18 @@ class Session:
             self._footprint = FootprintRecorder(request.checkout)
             import_formulas(request.formulas)
             enter_checkout(request.checkout)
-            self.recipe = load_recipe(msgspec.structs.replace(reference, text=request.checkout.text), request.inputs, request.name)
+            recipe = load_recipe(msgspec.structs.replace(reference, text=request.checkout.text), request.inputs, request.name)
             check_origins(request.checkout)
         else:
             import_formulas(request.formulas)
-            self.recipe = load_recipe(reference, request.inputs, request.name)
-        self._timer = None
-        return Loaded(self.recipe.name)
+            recipe = load_recipe(reference, request.inputs, request.name)
+        if request.batch is not None:
+            from archaudit.measure.latency.batching import set_batch
+
+            recipe = set_batch(recipe, request.batch)
+        self.recipe = recipe
+        self._timed = None
+        return Loaded(recipe.name)
 
     def _explain(self, recipe: Recipe, request: Explain) -> Reply:
         from archaudit.measure.explaining import explain_recipe
@@ -123,14 +138,35 @@ class Session:
             return Exhibited()
         return Imitated(imitate_model(recipe, Path(request.path), request.dtype, request.names, request.modules))
 
-    def _time(self, recipe: Recipe, request: TimeBlock) -> Reply:
+    def _time(self, recipe: Recipe, request: PrepareTiming | TimeBlock | TimeModules | Survey) -> Reply:
+        if isinstance(request, PrepareTiming):
+            return self._prepare(recipe, request)
+        model = self._timed
+        if model is None:
+            raise WorkerError("nothing was prepared to be timed yet")
+        if isinstance(request, Survey):
+            return self._survey(model, request)
+        self.notify(Progress(f"timing {recipe.name} on {model.settings.device}"))
+        if isinstance(request, TimeModules):
+            times = model.time_modules(request.repeats)
+            return ModulesTimed(times.own_s, times.total_s, times.launches, times.attribution, times.notes)
+        return Timed(model.time_passes(request.repeats, request.form))
+
+    def _prepare(self, recipe: Recipe, request: PrepareTiming) -> Reply:
         from archaudit.measure.latency import TimedModel
 
-        self.notify(Progress(f"timing {recipe.name} on {request.device}"))
-        timer = self._timer
-        if not isinstance(timer, TimedModel) or timer.device != request.device:
-            timer = self._timer = TimedModel(recipe, request.device, request.threads)
-        if request.per_module:
-            modules_s = timer.time_modules(request.repeats, request.warmup)
-            return Timed(timer.device_name, timer.threads, modules_s=modules_s)
-        return Timed(timer.device_name, timer.threads, samples_s=timer.time_passes(request.repeats, request.warmup))
+        self.notify(Progress(f"warming {recipe.name} up on {request.settings.device}"))
+        self._timed = None  # a model before it goes first: two may not fit
+        model = self._timed = TimedModel(recipe, request.settings)
+        warmed = model.prepare(request.limit_s)
+        return TimingReady(model.settings, model.machine, model.forms, warmed.samples_s, warmed.stable, model.notes)
+
+    def _survey(self, model: TimedModel, request: Survey) -> Reply:
+        from archaudit.measure.latency.ceilings import measure_ceilings
+        from archaudit.measure.latency.devices import read_state
+
+        state = read_state(model.settings.device, request.own_processes)
+        if not request.ceilings:
+            return Surveyed(state)
+        self.notify(Progress(f"measuring what {model.settings.device} can do"))
+        return Surveyed(state, measure_ceilings(model.settings, model.clock, model.synchronize))

@@ -5,7 +5,20 @@ import os
 import pytest
 
 from archaudit.errors import LoadError, MeasureError, WorkerError
-from archaudit.worker import Load, Measure, Measured, TimeBlock, Timed, WorkerOptions, start_workers
+from archaudit.schema import TimingSettings
+from archaudit.worker import (
+    Load,
+    Measure,
+    Measured,
+    PrepareTiming,
+    Survey,
+    TimeBlock,
+    Timed,
+    TimeModules,
+    TimingReady,
+    WorkerOptions,
+    start_workers,
+)
 from archaudit.worker.processes import list_descendants
 
 MODELS = """
@@ -53,13 +66,28 @@ def test_a_model_is_measured(models, isolated):
     assert reply.profile.totals.macs == 8
 
 
-def test_a_block_of_passes_is_timed_whole_and_by_module(ask, models):
-    whole = ask(models, "Good", TimeBlock(repeats=4))
+def test_a_block_of_passes_is_timed_whole_and_by_module(fork, models):
+    worker = fork()
+
+    def ask(request):
+        worker.send(request)
+        return worker.receive()
+
+    ask(Load(f"{models}:Good", "side"))
+    ready = ask(PrepareTiming(TimingSettings(device="cpu", threads=1), limit_s=0.1))
+    assert isinstance(ready, TimingReady)
+    assert ready.forms == ("eager",)
+    whole = ask(TimeBlock(repeats=4))
     assert isinstance(whole, Timed)
     assert len(whole.samples_s) == 4
     assert all(sample > 0 for sample in whole.samples_s)
-    parts = ask(models, "Good", TimeBlock(repeats=2, per_module=True))
-    assert list(parts.modules_s) == [""]
+    assert list(ask(TimeModules(repeats=2)).own_s) == [""]
+    assert ask(Survey(own_processes=1)).ceilings is None
+
+
+def test_nothing_is_timed_that_was_not_prepared(ask, models):
+    with pytest.raises(WorkerError, match="nothing was prepared"):
+        ask(models, "Good", TimeBlock(repeats=4))
 
 
 def test_one_of_two_that_dies_leaves_the_other_alone(models):

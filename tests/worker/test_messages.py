@@ -25,9 +25,7 @@ def test_requests_arrive_as_they_were_sent(channels, request_):
     assert receive_request(channels[1]) == request_
 
 
-@pytest.mark.parametrize(
-    "reply", [Loaded("a"), Timed("CPU", 2, (0.1, 0.2), {"a.b": (0.1,)}), Progress("ü" * 3000), Failed("LoadError", "no", "try")]
-)
+@pytest.mark.parametrize("reply", [Loaded("a"), Timed((0.1, 0.2)), Progress("ü" * 3000), Failed("LoadError", "no", "try")])
 def test_replies_arrive_as_they_were_sent(channels, reply):
     send(channels[0], reply)
     assert receive_reply(channels[1]) == reply

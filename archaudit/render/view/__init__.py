@@ -41,7 +41,9 @@ def view_report(report: Report) -> ReportView:
         flow=view_flow(report),
         icicles=view_icicles(report),
         also=view_also(report),
-        footing=view_footing((("before", report.before), ("after", report.after))),
+        footing=view_footing(
+            (("before", report.before), ("after", report.after)), [(row.before_path, row.after_path) for row in report.modules]
+        ),
     )
 
 

@@ -138,7 +138,7 @@ def _describe_expected(check: Verdict, unit: str) -> str:
 
 def _find_unit(check: Verdict) -> str:
     """What the verdict's numbers are in: percent and ratios have their own, everything else the metric's."""
-    if check.comparison in ("percent", "ratio"):
+    if check.comparison in ("percent", "ratio", "max_ratio"):
         return "%" if check.comparison == "percent" else "x"
     metric = find_metric(check.metric)
     return metric.unit if metric else _unit_as_written(check.expected)

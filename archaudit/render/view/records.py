@@ -5,6 +5,7 @@ A `Figure` is a number as text: `exact` has every digit, `short` three of them; 
 
 from __future__ import annotations
 
+from archaudit.render.view.timing_records import Timing
 from archaudit.schema import Record
 
 
@@ -300,6 +301,7 @@ class Footing(Record, frozen=True, kw_only=True):
     ledger: tuple[LedgerRow, ...]
     latency: tuple[LatencyRow, ...]
     latency_note: str
+    timing: Timing | None
     ties: tuple[FactRow, ...]
     assumptions: tuple[FactRow, ...]
     provenance: tuple[FactRow, ...]

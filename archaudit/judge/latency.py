@@ -1,0 +1,43 @@
+"""The budget on measured time: evidence of one run to a verdict. The rule itself is `timing.decide`, which knows no config."""
+
+from __future__ import annotations
+
+import msgspec
+
+from archaudit.schema import Latency, LatencyBudget, Verdict
+from archaudit.timing import Budget, decide, find_doubts, weigh_pair
+
+
+def make_budget(budget: LatencyBudget | None) -> Budget:
+    """The rule's budget: the default one where none was configured."""
+    plain = Budget()
+    if budget is None:
+        return plain
+    return Budget(budget.max_ratio, plain.min_change_s if budget.min_change_s is None else budget.min_change_s)
+
+
+def judge_latency(model: str, before: Latency | None, after: Latency | None, budget: LatencyBudget) -> Verdict:
+    """PASSED, FAILED or INCONCLUSIVE for the time of `model` after by the time before; never PASSED where nothing was measured."""
+    verdict = Verdict(
+        id=budget.id,
+        origin="budget",
+        model=model,
+        metric="latency",
+        scope="",
+        comparison="max_ratio",
+        expected=budget.expected,
+        limit=budget.max_ratio,
+        outcome="inconclusive",
+        reason="",
+    )
+    doubts = find_doubts(before, after)
+    evidence = weigh_pair(before, after) if before is not None and after is not None and not doubts else ()
+    if not evidence:
+        return _conclude(verdict, "inconclusive", "; ".join(doubts) or "too few samples", None)
+    decision = decide(evidence, make_budget(budget))
+    return _conclude(verdict, decision.outcome, decision.reason, evidence[0].ratio.middle)
+
+
+def _conclude(verdict: Verdict, outcome: str, reason: str, ratio: float | None) -> Verdict:
+    deviation = ratio - verdict.limit if ratio is not None and verdict.limit is not None else None
+    return msgspec.structs.replace(verdict, outcome=outcome, reason=reason, actual=ratio, deviation=deviation)

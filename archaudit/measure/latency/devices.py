@@ -1,0 +1,112 @@
+"""What was timed on, and in what state it was. NVIDIA's management library is asked where nvidia-ml-py is installed; nothing needs it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from archaudit.errors import MeasureError
+from archaudit.schema import Device, DeviceState, Machine
+
+# NVML's bits for clocks that are held down; idling, clocks that somebody set and synchronised boosts are none. Source: nvml.h.
+_THROTTLES = {0x04: "power cap", 0x08: "hardware slowdown", 0x20: "software thermal", 0x40: "hardware thermal", 0x80: "power brake"}
+_CPU_FILE = "/proc/cpuinfo"
+
+
+def resolve_device(device: Device) -> Device:
+    """`cpu` or `cuda`. Raises MeasureError where there is no such device."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MeasureError("there is no CUDA device here to time on", "Choose --device cpu (compare: --latency cpu).")
+    return device
+
+
+def choose_threads() -> int:
+    """Half of the CPUs that this process may use: one for each core where a core is two CPUs, and room for everything else that runs.
+
+    With all of them, a thread that has to wait for its CPU makes every operator wait for it, a scheduler's tick at a time.
+    """
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cpus // 2)
+
+
+def describe_machine(device: Device) -> Machine:
+    """The device by name, its driver and the versions."""
+    version = str(torch.__version__)
+    if device == "cpu":
+        return Machine(device=f"CPU ({_name_cpu()})", torch=version)
+    return Machine(
+        device=torch.cuda.get_device_name(), driver=_ask_nvml(_read_driver), torch=version, cuda=getattr(torch.version, "cuda", None)
+    )
+
+
+def read_state(device: Device, own_processes: int) -> DeviceState:
+    """Clocks, temperature, throttling and company now; empty where nobody can be asked. `own_processes` are ours on the device."""
+    if device == "cpu":
+        return DeviceState()
+    return _ask_nvml(lambda nvml: _read_state(nvml, own_processes)) or DeviceState()
+
+
+def _name_cpu() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    with suppress(OSError):
+        for line in Path(_CPU_FILE).read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return f"{value.strip()}, {platform.machine()}"
+    return platform.machine()
+
+
+def _ask_nvml(question: Any) -> Any:
+    """The library's answer; None where it is not there or does not answer."""
+    try:
+        import pynvml as nvml
+    except ImportError:
+        return None
+    try:
+        nvml.nvmlInit()
+        try:
+            return question(nvml)
+        finally:
+            nvml.nvmlShutdown()
+    except nvml.NVMLError:  # no driver, no permission, or a container without it
+        return None
+
+
+def _read_driver(nvml: Any) -> str:
+    version = nvml.nvmlSystemGetDriverVersion()
+    return version.decode() if isinstance(version, bytes) else str(version)
+
+
+def _read_state(nvml: Any, own_processes: int) -> DeviceState:
+    handle = _find_handle(nvml)
+    mask = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    return DeviceState(
+        clock_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+        memory_clock_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+        temperature_c=nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+        throttled=name_throttles(mask),
+        # by number: inside a container the library tells the process ids of the machine around it
+        other_processes=max(0, len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) - own_processes),
+    )
+
+
+def name_throttles(mask: int) -> tuple[str, ...]:
+    """What holds the clocks down, by NVML's bits."""
+    return tuple(name for bit, name in _THROTTLES.items() if mask & bit)
+
+
+def _find_handle(nvml: Any) -> Any:
+    """The device that torch uses: by its UUID, since CUDA_VISIBLE_DEVICES numbers devices otherwise than NVML."""
+    index = torch.cuda.current_device()
+    uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
+    if uuid is not None:
+        name = str(uuid)
+        return nvml.nvmlDeviceGetHandleByUUID(name if name.startswith(("GPU-", "MIG-")) else f"GPU-{name}")
+    return nvml.nvmlDeviceGetHandleByIndex(index)

@@ -1,0 +1,104 @@
+"""Kernels to the modules that launched them: a join over plain records of a trace, which needs no device.
+
+A kernel carries the correlation id of the runtime call that launched it; that call's moment on the CPU lies in the ranges of the modules
+that were running, and the innermost of these owns the kernel. Operators have ids too, from another series, so ids are compared
+within their own kind only. Source: CUPTI's activity records, as kineto hands them on (`correlation_id`, `linked_correlation_id`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+MODULE_RANGE, PASS_RANGE = "archaudit::module::", "archaudit::pass::"
+
+
+class TraceEvent(NamedTuple):
+    """An event of a trace, its times in nanoseconds. `linked` is the id of the operator that was running (0: it is one itself)."""
+
+    name: str
+    on_device: bool
+    start_ns: int
+    end_ns: int
+    correlation: int = 0
+    linked: int = 0
+
+
+class PassKernels(NamedTuple):
+    """One pass: the nanoseconds of kernels and their number by the position of the module that launched them.
+
+    `lost_ns` is the time of kernels whose launch is not in the trace: never hidden, never given to a module.
+    """
+
+    own_ns: dict[int, int]
+    launches: dict[int, int]
+    lost_ns: int
+
+
+def join_kernels(events: Sequence[TraceEvent]) -> list[PassKernels]:
+    """What each pass of a trace spent in kernels, by module, in the order of the passes."""
+    passes = sorted((event for event in events if _is_range(event, PASS_RANGE)), key=lambda event: event.start_ns)
+    modules = _Timeline((event, int(event.name.removeprefix(MODULE_RANGE))) for event in events if _is_range(event, MODULE_RANGE))
+    during = _Timeline((event, number) for number, event in enumerate(passes))
+    launches = {event.correlation: event.start_ns for event in events if _is_launch(event)}
+    operators = {event.correlation: event.start_ns for event in events if _is_operator(event)}
+    joined = [PassKernels({}, {}, 0) for _ in passes]
+    for kernel in (event for event in events if event.on_device and not event.name.startswith("archaudit::")):
+        launched_ns = launches.get(kernel.correlation, operators.get(kernel.linked) if kernel.linked else None)
+        number = during.find(launched_ns if launched_ns is not None else kernel.start_ns)
+        if number is None:
+            continue  # before the first pass: what warmed up, or the profiler's own
+        position = modules.find(launched_ns) if launched_ns is not None else None
+        spent = kernel.end_ns - kernel.start_ns
+        if position is None:
+            joined[number] = joined[number]._replace(lost_ns=joined[number].lost_ns + spent)
+            continue
+        own_ns, counts, _ = joined[number]
+        own_ns[position] = own_ns.get(position, 0) + spent
+        counts[position] = counts.get(position, 0) + 1
+    return joined
+
+
+def _is_range(event: TraceEvent, prefix: str) -> bool:
+    """A range on the CPU; kineto draws the same ranges on the device once more."""
+    return not event.on_device and event.name.startswith(prefix)
+
+
+def _is_launch(event: TraceEvent) -> bool:
+    """A call of the runtime or the driver: linked to an operator, or called as the runtime's functions are."""
+    return not event.on_device and bool(event.correlation) and (event.linked > 0 or event.name.startswith(("cuda", "cuLaunch", "hip")))
+
+
+def _is_operator(event: TraceEvent) -> bool:
+    return not event.on_device and event.linked == 0 and not event.name.startswith(("cuda", "cuLaunch", "hip"))
+
+
+class _Timeline:
+    """Which of some nested ranges is innermost at a moment."""
+
+    def __init__(self, ranges: Iterable[tuple[TraceEvent, int]]) -> None:
+        ordered = sorted(ranges, key=lambda pair: (pair[0].start_ns, -pair[0].end_ns))
+        self._times: list[int] = []
+        self._inner: list[int | None] = []
+        open_ranges: list[tuple[int, int]] = []
+        for event, number in ordered:
+            self._close(open_ranges, event.start_ns)
+            open_ranges.append((event.end_ns, number))
+            self._mark(event.start_ns, number)
+        self._close(open_ranges, None)
+
+    def find(self, moment: int) -> int | None:
+        """The number of the innermost range around a moment; None outside of all."""
+        place = bisect_right(self._times, moment) - 1
+        return self._inner[place] if place >= 0 else None
+
+    def _close(self, open_ranges: list[tuple[int, int]], until: int | None) -> None:
+        """Ends what ended up to a moment: what was around it is innermost again."""
+        while open_ranges and (until is None or open_ranges[-1][0] <= until):
+            end, _ = open_ranges.pop()
+            self._mark(end, open_ranges[-1][1] if open_ranges else None)
+
+    def _mark(self, moment: int, number: int | None) -> None:
+        self._times.append(moment)
+        self._inner.append(number)

@@ -1,0 +1,201 @@
+"""A recipe's model built for real on a device, ready to be timed in blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from archaudit.errors import MeasureError
+from archaudit.measure.building import build_real
+from archaudit.measure.frames import CallObserver, follow_calls
+from archaudit.measure.inputs import make_inputs
+from archaudit.measure.latency.call_clock import CallClock
+from archaudit.measure.latency.devices import choose_threads, describe_machine, resolve_device
+from archaudit.measure.latency.forms import capture_graph, compile_model, first_line
+from archaudit.measure.latency.precision import cast_passes, check_precision, float32_precision
+from archaudit.measure.latency.profiled import profile_kernels
+from archaudit.measure.latency.stream_events import EventClock
+from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.schema import Recipe, TimingSettings
+from archaudit.timing import Clock, WarmUp, warm_up
+
+Form = Literal["eager", "replay", "compiled"]
+
+BY_CLOCK = "a clock around every call"
+BY_KERNELS = "kernels joined to the module that launched them by correlation id"
+BY_EVENTS = "CUDA events around every call: gaps between kernels are included"
+
+
+class ModuleTimes(NamedTuple):
+    """Seconds by path, one for each instrumented pass: in a module's own operators, and with everything below it.
+
+    `launches` counts a module's own kernels in one pass (on the CPU: its calls); `attribution` says how time came to modules.
+    """
+
+    own_s: dict[str, tuple[float, ...]]
+    total_s: dict[str, tuple[float, ...]]
+    launches: dict[str, int]
+    attribution: str
+    notes: tuple[str, ...] = ()
+
+
+class TimedModel:
+    """The model on the settings' device (`auto`: CUDA where there is one), with its inputs, and the forms that it can be timed in.
+
+    `settings` are the ones asked for, with the threads that are used. `clock` and `synchronize` are the measuring edge: a test hands in its
+    own. Raises MeasureError where there is no such device, or the model does not run there.
+    """
+
+    def __init__(
+        self, recipe: Recipe, settings: TimingSettings, clock: Clock = time.perf_counter, synchronize: Callable[[], None] | None = None
+    ) -> None:
+        settings = msgspec.structs.replace(settings, device=resolve_device(settings.device), threads=settings.threads or choose_threads())
+        check_precision(settings.dtype, settings.device)
+        self.settings = settings
+        self.machine = describe_machine(settings.device)
+        self.notes: tuple[str, ...] = ()
+        self.clock = clock
+        self.synchronize = synchronize or (torch.cuda.synchronize if settings.device == "cuda" else _wait_for_nothing)
+        model, self._context = build_real(recipe)
+        with self._context():
+            args, kwargs = make_inputs(recipe)
+        self._model = _place(model.eval(), settings)
+        self._args, self._kwargs = _pytree.tree_map(lambda leaf: _place(leaf, settings), (args, kwargs))
+        self._forms: dict[Form, Callable[[], Any]] = {"eager": lambda: self._pass(self._model)}
+
+    def prepare(self, limit_s: float) -> WarmUp:
+        """Runs until the times are stable (at most `limit_s` seconds, and two passes), then makes the other forms that there are."""
+        with self._running():
+            try:
+                warmed = warm_up(lambda: self._time("eager"), limit_s)
+            except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+                raise MeasureError(
+                    f"the model does not run on {self.settings.device} in {self.settings.dtype}: {first_line(error)}",
+                    "Other settings: --dtype, --batch, --device.",
+                ) from error
+            if self.settings.device == "cuda":
+                replay, why = capture_graph(self._forms["eager"])
+                self._add_form("replay", replay, why)
+            if self.settings.compiled:
+                compiled, why = compile_model(self._model, self._pass)
+                self._add_form("compiled", None if compiled is None else lambda: self._pass(compiled), why)
+                if compiled is not None:
+                    warm_up(lambda: self._time("compiled"), limit_s)
+        return warmed
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """What can be timed."""
+        return tuple(self._forms)
+
+    def time_passes(self, repeats: int, form: Form = "eager") -> tuple[float, ...]:
+        """Seconds of each of `repeats` passes in inference mode, nothing attached to the model."""
+        with self._running():
+            return tuple(self._time(form) for _ in range(repeats))
+
+    def time_modules(self, repeats: int) -> ModuleTimes:
+        """Each module's time in `repeats` instrumented passes."""
+        tree = walk_tree(self._model)
+        with self._running():
+            if self.settings.device == "cpu":
+                return self._time_by_clock(tree, repeats)
+            passes = profile_kernels(tree, self._run_and_wait, repeats)
+            if not passes:
+                return self._time_by_events(tree, repeats)
+        own = [{position: spent / 1e9 for position, spent in each.own_ns.items()} for each in passes]
+        lost = max(each.lost_ns for each in passes)
+        notes = (f"{lost / 1e6:.3f} ms of kernels in a pass could not be joined to a module",) if lost else ()
+        return _gather(tree, own, passes[0].launches, BY_KERNELS, notes)
+
+    def _time_by_clock(self, tree: ModuleTree, repeats: int) -> ModuleTimes:
+        clock = CallClock(self.clock)
+        own = self._follow(tree, clock, repeats, lambda: dict(clock.own), clock.clear)
+        return _gather(tree, own, clock.calls, BY_CLOCK, ())
+
+    def _time_by_events(self, tree: ModuleTree, repeats: int) -> ModuleTimes:
+        clock = EventClock()
+        own = self._follow(tree, clock, repeats, clock.read_own, clock.clear)
+        return _gather(tree, own, clock.counts, BY_EVENTS, ("the profiler saw no kernels: CUPTI is not allowed here",))
+
+    def _follow(
+        self, tree: ModuleTree, observer: CallObserver, repeats: int, read: Callable[[], dict[int, float]], clear: Callable[[], None]
+    ) -> list[dict[int, float]]:
+        """What `read` finds after each of `repeats` passes; one before them warms the instruments up."""
+        found = []
+        with follow_calls(tree, observer):
+            for number in range(1 + repeats):
+                clear()
+                self._run_and_wait()
+                if number:
+                    found.append(read())
+        return found
+
+    def _add_form(self, name: Form, run: Callable[[], Any] | None, why: str) -> None:
+        if run is None:
+            self.notes = (*self.notes, why)
+        else:
+            self._forms[name] = run
+
+    def _time(self, form: Form) -> float:
+        self.synchronize()
+        start = self.clock()
+        self._forms[form]()
+        self.synchronize()
+        return self.clock() - start
+
+    def _run_and_wait(self) -> None:
+        self._pass(self._model)
+        self.synchronize()
+
+    def _pass(self, model: nn.Module) -> Any:
+        with cast_passes(self.settings.dtype, self.settings.device):
+            return model(*self._args, **self._kwargs)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        threads = torch.get_num_threads()
+        try:
+            torch.set_num_threads(self.settings.threads or threads)
+            with self._context(), torch.inference_mode(), float32_precision(self.settings.dtype, self.settings.device):
+                yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _wait_for_nothing() -> None:
+    """The CPU has finished when a call returns."""
+
+
+def _place(value: Any, settings: TimingSettings) -> Any:
+    """A model or a tensor on the device, laid out as asked; anything else as it is."""
+    if not isinstance(value, torch.Tensor | nn.Module):
+        return value
+    placed: Any = value.to(settings.device)
+    images = isinstance(placed, nn.Module) or placed.dim() == 4
+    return placed.to(memory_format=torch.channels_last) if settings.channels_last and images else placed
+
+
+def _gather(
+    tree: ModuleTree, own: list[dict[int, float]], launches: dict[int, int], attribution: str, notes: tuple[str, ...]
+) -> ModuleTimes:
+    """Times by path; totals sum up the tree, children before parents. Modules that never ran are left out."""
+    totals = [dict(each) for each in own]
+    for each in totals:
+        for position in reversed(range(1, len(tree))):
+            if position in each:
+                each[tree.parents[position]] = each.get(tree.parents[position], 0.0) + each[position]
+    ran = sorted({position for each in totals for position in each})
+    return ModuleTimes(
+        own_s={tree.paths[position]: tuple(each.get(position, 0.0) for each in own) for position in ran},
+        total_s={tree.paths[position]: tuple(each.get(position, 0.0) for each in totals) for position in ran},
+        launches={tree.paths[position]: launches[position] for position in ran if position in launches},
+        attribution=attribution,
+        notes=notes,
+    )

@@ -1,0 +1,271 @@
+"""The latency section: forms of the whole pass, how the layers add up to it, how sure the comparison is, and what the time is spent on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from archaudit.quantities import format_percent, format_ratio, format_short
+from archaudit.render.formatting import NOTHING, count, make_visible, name_path
+from archaudit.render.view.figures import make_duration
+from archaudit.render.view.roofline import draw_roofline
+from archaudit.render.view.timing_records import SpentRow, Timing, TimingRow
+from archaudit.schema import Latency, MeasuredCeilings, ModuleRecord, Profile
+from archaudit.timing import Budget, Ceilings, Decision, Work, decide, find_doubts, label_work, weigh_pair
+
+_MOST_SPENT, _MOST_SENTENCES = 10, 6
+# What is told of in a sentence takes at least this share of the time on one side.
+_LEAST_SHARE = 0.03
+_CEILING_NAMES = {"compute-bound": "of the matrix product's FLOP/s", "memory-bound": "of copy bandwidth", "launch-bound": "of it launching"}
+
+
+class Timed(NamedTuple):
+    """One side: what to call it, its profile and its times, the module records by path, and what its device can do."""
+
+    side: str
+    profile: Profile
+    latency: Latency
+    modules: dict[str, ModuleRecord]
+    ceilings: Ceilings | None
+
+
+def view_timing(sides: Sequence[tuple[str, Profile]], pairs: Sequence[tuple[str | None, str | None]] = ()) -> Timing | None:
+    """The section; None where no side was timed with its layers. `pairs` are the paths of modules that are one module before and after."""
+    timed = [_gather(side, profile, profile.latency) for side, profile in sides if profile.latency is not None]
+    if not any(each.latency.own_s for each in timed):
+        return None
+    both = (timed[0], timed[1]) if len(timed) == 2 else None
+    return Timing(
+        source=" and ".join(dict.fromkeys(describe_source(each.latency) for each in timed)),
+        heads=tuple(each.side or "median" for each in timed),
+        rows=tuple(_list_rows(timed)),
+        judgement=tuple(_tell_verdict(both[0].latency, both[1].latency)) if both else (),
+        sentences=tuple(_tell_changes(both, pairs)) if both else (),
+        spent=tuple(row for each in timed for row in _list_spent(each)),
+        roofline=draw_roofline(timed),
+        notes=tuple(_list_notes(timed)),
+    )
+
+
+def _gather(side: str, profile: Profile, latency: Latency) -> Timed:
+    modules = {module.path: module for module in profile.modules}
+    return Timed(side, profile, latency, modules, find_ceilings(latency.ceilings))
+
+
+def find_ceilings(measured: MeasuredCeilings | None) -> Ceilings | None:
+    """The best that was measured, since a ceiling is what can be reached."""
+    if measured is None:
+        return None
+    return Ceilings(
+        flops_per_s=measured.product_flops / min(measured.products_s),
+        bytes_per_s=measured.copied_bytes / min(measured.copies_s),
+        launch_s=min(measured.launches_s),
+    )
+
+
+def describe_source(latency: Latency) -> str:
+    """`recorded in h200.json: NVIDIA H200, driver 570, torch 2.9, bfloat16, batch 16`; `measured now: CPU (…), 2 threads, float32`."""
+    machine, settings = latency.machine, latency.settings
+    parts = [make_visible(latency.device)]
+    if machine is not None:
+        parts += [f"driver {machine.driver}"] * bool(machine.driver) + [f"torch {machine.torch}"] * bool(machine.torch)
+    if settings is not None:
+        if settings.device == "cpu" and settings.threads is not None:
+            parts.append(count(settings.threads, "thread"))
+        parts += [settings.dtype] + ["channels last"] * settings.channels_last + [f"batch {settings.batch}"] * (settings.batch is not None)
+    told = f"recorded in {latency.recorded}" if latency.recorded else "measured"
+    return make_visible(f"{told}: {', '.join(parts)}")
+
+
+# --- totals and their reconciliation --------------------------------------------------------------------------------
+
+
+def _list_rows(timed: Sequence[Timed]) -> Iterator[TimingRow]:
+    ends = [_median(each.latency.samples_s) for each in timed]
+    sums = [sum_layers(each.latency) for each in timed]
+    replays = [_median(each.latency.replays_s) for each in timed]
+    yield _make_row("end to end, eager", ends, "wall time, nothing attached")
+    if any(value is not None for value in replays):
+        yield _make_row("end to end, CUDA graph", replays, "replayed: no launching on the way")
+    compiled = [_median(each.latency.compiled_s) for each in timed]
+    if any(value is not None for value in compiled):
+        yield _make_row("end to end, compiled", compiled, "torch.compile")
+    yield _make_row("sum of the layers", sums, make_visible(timed[0].latency.attribution))
+    gaps = [None if end is None or total is None else end - total for end, total in zip(ends, sums, strict=True)]
+    yield _make_row(
+        "reconciliation",
+        gaps,
+        "end to end less the layers: launch gaps, idle time, overlap; negative where instruments slow passes down",
+        ratio=False,
+    )
+    if any(value is not None for value in replays):
+        yield _make_row(
+            "CUDA graph less the layers",
+            [None if replay is None or total is None else replay - total for replay, total in zip(replays, sums, strict=True)],
+            "; ".join(_tell_agreement(each, replay, total) for each, replay, total in zip(timed, replays, sums, strict=True)),
+            ratio=False,
+        )
+
+
+def _tell_agreement(timed: Timed, replay: float | None, total: float | None) -> str:
+    side = f"{timed.side}: " if timed.side else ""
+    if replay is None or not total:
+        return f"{side}not measured"
+    return f"{side}the replay is {100 * (replay / total - 1):+.1f} % off the kernels' sum"
+
+
+def _make_row(label: str, values: Sequence[float | None], note: str, *, ratio: bool = True) -> TimingRow:
+    told = NOTHING
+    if ratio and len(values) == 2 and values[0] and values[1]:
+        told = format_ratio(values[0], values[1]).replace("fewer", "faster").replace("more", "slower")
+    return TimingRow(label=label, values=tuple(make_duration(value).short for value in values), ratio=told, note=note)
+
+
+def sum_layers(latency: Latency) -> float | None:
+    """The median over instrumented passes of the sum of all modules' own times."""
+    passes = list(zip(*latency.own_s.values(), strict=True))
+    return median(map(sum, passes)) if passes else None
+
+
+def _median(samples: Sequence[float]) -> float | None:
+    return median(samples) if samples else None
+
+
+# --- the verdict ----------------------------------------------------------------------------------------------------
+
+
+def judge_plainly(before: Latency, after: Latency) -> Decision:
+    """The rule under its default budget, for a reader: no gate."""
+    doubts = find_doubts(before, after)
+    evidence = weigh_pair(before, after) if not doubts else ()
+    return decide(evidence, Budget(), doubts) if evidence or doubts else Decision("inconclusive", "too few samples")
+
+
+def _tell_verdict(before: Latency, after: Latency) -> Iterator[str]:
+    doubts = find_doubts(before, after)
+    evidence = weigh_pair(before, after) if not doubts else ()
+    if evidence:
+        first = evidence[0]
+        again = f"{first.again.middle:.3f}x, {first.again.low:.3f}x to {first.again.high:.3f}x"
+        yield (
+            f"After takes {first.ratio.middle:.3f}x the time of before (99 % interval {first.ratio.low:.3f}x to {first.ratio.high:.3f}x, "
+            f"{count(first.rounds, 'interleaved round')})."
+        )
+        floor = max(each.floor for each in evidence)
+        yield f"A/A: before against itself is {again}; the smallest regression visible today is {100 * floor:.2g} %."
+    decision = judge_plainly(before, after)
+    reason = "the whole interval is inside" if decision.outcome == "passed" else make_visible(decision.reason)
+    yield f"{decision.outcome.upper()} under a budget of 5 %: {reason}."
+
+
+# --- where the time goes --------------------------------------------------------------------------------------------
+
+
+def measure_work(timed: Timed, path: str, *, total: bool) -> Work | None:
+    """What a module does in a pass (`total`: with everything below it); None where it was not timed."""
+    samples = (timed.latency.modules_s if total else timed.latency.own_s).get(path)
+    module = timed.modules.get(path)
+    if not samples or module is None:
+        return None
+    cost = module.total if total else module.own
+    prefix = f"{path}." if path else ""
+    launches = [each for name, each in timed.latency.launches.items() if name == path or (total and name.startswith(prefix))]
+    return Work(cost.flops, cost.moved_bytes, sum(launches), median(samples))
+
+
+def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
+    """`memory-bound at 71 % of copy bandwidth`; empty where nothing can be said."""
+    label = label_work(work, ceilings) if ceilings is not None else None
+    if label is None:
+        return ""
+    if label.bound == "neither":
+        return f"neither ceiling is near ({format_percent(label.share)})"
+    return f"{label.bound} at {100 * label.share:.0f} % {_CEILING_NAMES[label.bound]}"
+
+
+def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
+    """The same for a cell: `memory-bound, 71 %`."""
+    label = label_work(work, ceilings) if ceilings is not None else None
+    return f"{label.bound}, {format_percent(label.share)}" if label is not None else NOTHING
+
+
+def _list_spent(timed: Timed) -> Iterator[SpentRow]:
+    """The modules that take most time by themselves."""
+    works = [(path, work) for path in timed.latency.own_s if (work := measure_work(timed, path, total=False)) is not None]
+    everything = sum(work.seconds for _, work in works)
+    for path, work in sorted(works, key=lambda pair: -pair[1].seconds)[:_MOST_SPENT]:
+        intensity = work.intensity
+        yield SpentRow(
+            side=timed.side,
+            path=name_path(path),
+            own=make_duration(work.seconds).short,
+            share=format_percent(work.seconds / everything) if everything else NOTHING,
+            intensity=f"{intensity:.3g}" if intensity is not None else NOTHING,
+            flops_per_s=f"{format_short(work.flops_per_s)}FLOP/s" if work.flops else NOTHING,
+            bytes_per_s=f"{format_short(work.bytes_per_s)}B/s" if work.moved_bytes else NOTHING,
+            bound=_spell_bound(work, timed.ceilings),
+        )
+
+
+def _tell_changes(both: tuple[Timed, Timed], pairs: Sequence[tuple[str | None, str | None]]) -> Iterator[str]:
+    """`decoder_stage2: 94 % fewer FLOPs, 3.1x faster: memory-bound at 71 % of copy bandwidth`, for the modules at the top of the tree."""
+    told: list[tuple[float, str]] = []
+    whole = [sum_layers(each.latency) or 0.0 for each in both]
+    for first, second in pairs:
+        if first is None or second is None or not second or "." in second:
+            continue
+        before, after = measure_work(both[0], first, total=True), measure_work(both[1], second, total=True)
+        if before is None or after is None or not before.seconds or not after.seconds or before.flops == after.flops:
+            continue
+        weight = max(before.seconds / (whole[0] or 1), after.seconds / (whole[1] or 1))
+        if weight >= _LEAST_SHARE:
+            told.append((weight, _tell_change(second, before, after, describe_bound(after, both[1].ceilings))))
+    return iter([text for _, text in sorted(told, key=lambda pair: -pair[0])[:_MOST_SENTENCES]])
+
+
+def _tell_change(path: str, before: Work, after: Work, bound: str) -> str:
+    speed = format_ratio(before.seconds, after.seconds).replace("fewer", "faster").replace("more", "slower")
+    return f"{name_path(path)}: {_tell_flops(before.flops, after.flops)}, {speed}{f': {bound}' if bound else ''}"
+
+
+def _tell_flops(before: int, after: int) -> str:
+    if not before:
+        return "FLOPs where there were none"
+    share = after / before - 1
+    return f"{format_percent(abs(share))} {'fewer' if share < 0 else 'more'} FLOPs"
+
+
+def _list_notes(timed: Sequence[Timed]) -> Iterator[str]:
+    """What is to be known of the runs: notes, states of the device, the ceilings and the seed; once where it holds for both."""
+    notes: dict[str, list[str]] = {}
+    for each in timed:
+        latency = each.latency
+        for note in (*latency.notes, *_tell_states(latency), *_tell_ceilings(each.ceilings)):
+            notes.setdefault(make_visible(note), []).append(each.side)
+        if latency.pairing is not None:
+            pairing = latency.pairing
+            rounds, passes = " and ".join(map(str, pairing.rounds)), count(pairing.passes, "pass", "passes")
+            yield f"rounds of A B A' A' B A in random order: {rounds}, {passes} a block, seed {pairing.seed}"
+    for note, sides in notes.items():
+        named = " and ".join(filter(None, sides)) if len(sides) < len(timed) else ""
+        yield f"{named}: {note}" if named else note
+
+
+def _tell_ceilings(ceilings: Ceilings | None) -> Iterator[str]:
+    if ceilings is not None:
+        yield (
+            f"ceilings measured in the same run: {format_short(ceilings.flops_per_s)}FLOP/s (matrix product), "
+            f"{format_short(ceilings.bytes_per_s)}B/s (copy), {ceilings.launch_s * 1e6:.1f} µs a launch"
+        )
+
+
+def _tell_states(latency: Latency) -> Iterator[str]:
+    for moment, state in zip(("at the start", "at the end"), latency.states, strict=False):
+        parts = [f"{state.clock_mhz} MHz"] * (state.clock_mhz is not None)
+        parts += [f"{state.temperature_c} °C"] * (state.temperature_c is not None)
+        parts += [f"clocks held down by {', '.join(state.throttled)}"] * bool(state.throttled)
+        if state.other_processes:
+            parts.append(count(state.other_processes, "other process", "other processes"))
+        if parts:
+            yield f"device {moment}: {', '.join(parts)}"

@@ -1,0 +1,113 @@
+"""`archaudit latency`, and times in `compare` and `check`. Models are tiny: what is tested is the way, not the time."""
+
+import json
+
+import pytest
+
+FAST = ("--no-isolation", "--no-witnesses", "--input", "1x3x16x16")
+SLOW = """
+import time
+from old import Net as Plain
+
+
+class Net(Plain):
+    def forward(self, x):
+        time.sleep(0.004)
+        return super().forward(x)
+"""
+CONFIG = """
+[models.old]
+reference = "old.py:Net"
+input = "1x3x16x16"
+[models.new]
+reference = "slow.py:Net"
+input = "1x3x16x16"
+[latency]
+before = "{before}"
+after = "new"
+device = "cpu"
+"""
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch):
+    monkeypatch.setattr("archaudit.timing.order._MOST_ROUNDS", 7)
+
+
+@pytest.fixture
+def slow(project):
+    (project / "slow.py").write_text(SLOW)
+    return project
+
+
+def test_two_models_are_timed_layer_by_layer_with_a_verdict(archaudit, project):
+    result = archaudit("latency", "old.py:Net", "new.py:Net", "--device", "cpu", "--seconds", "1", "--seed", "5", *FAST)
+    assert result.status == 0
+    for told in ("conv", "head", "sum of the layers", "reconciliation", "A/A", "smallest regression visible", "seed 5", "CPU ("):
+        assert told in result.out
+    assert "GPU" not in result.out.replace("CPU", "")
+
+
+def test_one_model_is_timed_alone(archaudit, project):
+    result = archaudit("latency", "old.py:Net", "--device", "cpu", "--format", "json", *FAST)
+    assert result.status == 0
+    latency = json.loads(result.out)["latency"]
+    assert set(latency["own_s"]) == {"", "conv", "head"}
+    assert latency["settings"]["device"] == "cpu"
+    assert latency["ceilings"]["products_s"]
+
+
+def test_a_slowdown_beyond_what_is_allowed_fails(archaudit, slow):
+    result = archaudit("latency", "old.py:Net", "slow.py:Net", "--device", "cpu", "--seconds", "1", "--max-increase", "5", *FAST)
+    assert result.status == 1, result.out
+    assert "a second measurement agrees" in result.out
+
+
+def test_an_increase_needs_two_models(archaudit, project):
+    result = archaudit("latency", "old.py:Net", "--device", "cpu", "--max-increase", "5", *FAST)
+    assert result.status == 2
+    assert "name BEFORE and AFTER" in result.err
+
+
+def test_what_is_recorded_is_shown_later_and_says_where_it_is_from(archaudit, project):
+    done = archaudit("latency", "old.py:Net", "new.py:Net", "--device", "cpu", "--seconds", "1", "--record", *FAST)
+    (path,) = (project / "baselines" / "latency").glob("CPU*.json")
+    assert f"wrote baselines/latency/{path.name}" in done.out
+    shown = archaudit("compare", "old.py:Net", "new.py:Net", *FAST)
+    assert f"recorded in {path.name}" in " ".join(shown.out.split())
+    other = archaudit("compare", "old.py:Net", "new.py:Net", "--no-isolation", "--no-witnesses", "--input", "1x3x8x8")
+    assert "Latency: not measured." in other.out
+    assert "recorded in" not in archaudit("compare", "old.py:Net", "new.py:Net", "--latency", "off", *FAST).out
+
+
+def test_a_config_with_latency_gates_what_compare_compares(archaudit, slow):
+    (slow / "archaudit.toml").write_text(CONFIG.format(before="old"))
+    result = archaudit("compare", "old", "new", "--no-isolation", "--no-witnesses")
+    assert result.status == 1, result.out
+    assert "✗ latency" in result.out
+    unjudged = archaudit("compare", "old", "new", "--no-isolation", "--no-witnesses", "--latency", "off")
+    assert unjudged.status == 2
+    assert "latency was not measured" in unjudged.out
+    assert archaudit("compare", "new", "old", "--no-isolation", "--no-witnesses").status == 0
+
+
+def test_check_times_both_models_in_one_run(archaudit, slow):
+    (slow / "archaudit.toml").write_text(CONFIG.format(before="old"))
+    assert archaudit("check", "--no-isolation").status == 1
+
+
+def test_check_does_not_pass_where_no_time_was_stored(archaudit, slow):
+    (slow / "archaudit.toml").write_text(CONFIG.format(before="baseline"))
+    result = archaudit("check", "--no-isolation")
+    assert result.status == 2
+    assert "latency was not measured" in result.out
+
+
+def test_a_device_that_is_not_there_is_a_message(archaudit, project):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    result = archaudit("latency", "old.py:Net", "new.py:Net", "--device", "cuda", *FAST)
+    assert result.status == 2
+    assert "there is no CUDA device here" in result.err

@@ -1,0 +1,101 @@
+"""Kernels joined to modules, on traces written by hand."""
+
+import pytest
+
+from archaudit.measure.latency.kernels import MODULE_RANGE, PASS_RANGE, PassKernels, TraceEvent, join_kernels
+
+
+def cpu(name, start, end, correlation=0, linked=0):
+    return TraceEvent(name, False, start, end, correlation, linked)
+
+
+def kernel(start, end, correlation=0, linked=0, name="sgemm"):
+    return TraceEvent(name, True, start, end, correlation, linked)
+
+
+def module(position, start, end):
+    return cpu(f"{MODULE_RANGE}{position}", start, end, correlation=1000 + position)
+
+
+ONE_PASS = cpu(f"{PASS_RANGE}0", 0, 1000)
+# Module 0 around 1 and 2; operators 7 and 8 run in 1 and 2, their launches are 70 and 80.
+TRACE = [
+    ONE_PASS,
+    module(0, 10, 900),
+    module(1, 100, 300),
+    module(2, 400, 600),
+    cpu("aten::conv2d", 110, 290, correlation=7),
+    cpu("cudaLaunchKernel", 120, 125, correlation=70, linked=7),
+    cpu("aten::relu", 410, 590, correlation=8),
+    cpu("cudaLaunchKernel", 420, 425, correlation=80, linked=8),
+]
+
+
+def test_a_kernel_belongs_to_the_innermost_module_that_launched_it_however_late_it_runs():
+    joined = join_kernels([*TRACE, kernel(700, 750, 70, 7), kernel(750, 753, 80, 8)])
+    assert joined == [PassKernels({1: 50, 2: 3}, {1: 1, 2: 1}, 0)]
+
+
+def test_what_a_module_launches_between_its_children_is_its_own():
+    events = [*TRACE, cpu("cuLaunchKernelEx", 350, 355, correlation=90), kernel(800, 808, 90)]
+    assert join_kernels(events)[0].own_ns == {0: 8}
+
+
+def test_ids_of_operators_are_not_taken_for_those_of_launches():
+    # the operator in module 2 has the id that the launch in module 1 has
+    events = [*TRACE[:-2], cpu("aten::relu", 410, 590, correlation=70), kernel(700, 750, 70, 7)]
+    assert join_kernels(events)[0].own_ns == {1: 50}
+
+
+def test_without_its_launch_a_kernel_is_joined_by_its_operator():
+    assert join_kernels([*TRACE, kernel(700, 750, 71, 8)])[0].own_ns == {2: 50}
+
+
+def test_a_kernel_without_either_is_lost_and_said_to_be():
+    assert join_kernels([*TRACE, kernel(700, 750, 71, 99)]) == [PassKernels({}, {}, 50)]
+
+
+def test_a_kernel_launched_outside_of_all_modules_is_lost_and_said_to_be():
+    events = [*TRACE, cpu("cudaMemcpyAsync", 950, 955, correlation=90), kernel(960, 970, 90)]
+    assert join_kernels(events) == [PassKernels({}, {}, 10)]
+
+
+def test_each_pass_has_its_own_sums():
+    later = [event._replace(start_ns=event.start_ns + 2000, end_ns=event.end_ns + 2000) for event in TRACE]
+    later = [event._replace(correlation=event.correlation + 500) if event.linked else event for event in later]
+    later[0] = later[0]._replace(name=f"{PASS_RANGE}1")
+    joined = join_kernels([*later, *TRACE, kernel(700, 750, 70, 7), kernel(2700, 2770, 570, 7)])
+    assert [each.own_ns for each in joined] == [{1: 50}, {1: 70}]
+
+
+def test_ranges_that_kineto_draws_on_the_device_are_no_kernels():
+    events = [*TRACE, kernel(100, 900, 0, 0, name=f"{MODULE_RANGE}1"), kernel(700, 750, 70, 7)]
+    assert join_kernels(events) == [PassKernels({1: 50}, {1: 1}, 0)]
+
+
+def test_copies_count_as_kernels():
+    events = [*TRACE, cpu("cudaMemsetAsync", 130, 131, correlation=91, linked=7), kernel(700, 705, 91, 7, name="Memset (Device)")]
+    assert join_kernels(events)[0].own_ns == {1: 5}
+
+
+def test_a_trace_without_passes_has_none():
+    assert join_kernels([kernel(0, 1, 1)]) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_profilers_own_events_are_read():
+    import torch
+
+    from archaudit.measure.latency.profiled import ModuleRanges, read_events
+
+    ranges = ModuleRanges()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        ranges.enter_call(3, (), {})
+        torch.ones(2) + 1
+        ranges.leave_call(3, (), {}, None)
+    events = read_events(profiler.profiler.kineto_results.events())
+    (opened,) = (event for event in events if event.name == f"{MODULE_RANGE}3")
+    inside = [event for event in events if event.name == "aten::add"]
+    assert inside
+    assert all(opened.start_ns <= event.start_ns <= event.end_ns <= opened.end_ns for event in inside)
+    assert not any(event.on_device for event in events)

@@ -1,0 +1,282 @@
+"""Timing on a clock that only the toy models move: what is timed, warmed up, attributed and put back."""
+
+import pytest
+import torch
+from torch import nn
+
+from archaudit.errors import MeasureError
+from archaudit.measure.latency import TimedModel
+from archaudit.measure.latency.batching import set_batch
+from archaudit.measure.latency.ceilings import measure_ceilings
+from archaudit.measure.latency.devices import describe_machine, name_throttles, read_state
+from archaudit.measure.latency.stream_events import EventClock
+from archaudit.schema import DeviceState, InputSpec, Recipe, TimingSettings
+
+
+class FakeClock:
+    """Stands still unless somebody moves it."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+class Takes(nn.Module):
+    """Takes so many seconds, once for each of `seconds`, then always the last."""
+
+    def __init__(self, clock, *seconds):
+        super().__init__()
+        self.clock, self.seconds = [clock], list(seconds)
+
+    def forward(self, x):
+        self.clock[0].now += self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
+        return x
+
+
+class Tree(nn.Module):
+    """5 s by itself, a child of 1 s that is called twice, and a child around a child of 2 s that adds 3 s of its own."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.twice = Takes(clock, 1.0)
+        self.around = Around(clock)
+        self.uncalled = Takes(clock, 9.0)
+        self.clock = [clock]
+
+    def forward(self, x):
+        self.clock[0].now += 5
+        return self.around(self.twice(self.twice(x)))
+
+
+class Around(nn.Module):
+    def __init__(self, clock):
+        super().__init__()
+        self.inner = Takes(clock, 2.0)
+        self.clock = [clock]
+
+    def forward(self, x):
+        self.clock[0].now += 3
+        return self.inner(x)
+
+
+def make_timed(build, settings=TimingSettings(device="cpu", threads=1), **fields):  # noqa: B008 - a record, which nothing can change
+    clock = FakeClock()
+    recipe = Recipe(name="toy", reference="toy", build=lambda: build(clock), inputs=(InputSpec(shape=(2, 3)),), **fields)
+    return TimedModel(recipe, settings, clock=clock)
+
+
+def test_warming_up_ends_when_two_windows_agree():
+    model = make_timed(lambda clock: Takes(clock, 9.0, 5.0, 3.0, 1.0))
+    warmed = model.prepare(limit_s=1000)
+    assert warmed.stable
+    assert warmed.pass_s == 1.0
+    assert warmed.samples_s == (9.0, 5.0, 3.0, *[1.0] * 5)
+
+
+def test_a_slow_model_is_not_warmed_up_for_ever():
+    warmed = make_timed(lambda clock: Takes(clock, 9.0, 5.0)).prepare(limit_s=3)
+    assert warmed.samples_s == (9.0, 5.0)
+    assert not warmed.stable
+
+
+def test_whole_passes_are_timed_one_by_one():
+    model = make_timed(lambda clock: Takes(clock, 3.0, 2.0, 1.0))
+    assert model.time_passes(3) == (3.0, 2.0, 1.0)
+
+
+def test_a_modules_own_time_is_its_time_less_that_of_what_it_calls():
+    times = make_timed(Tree).time_modules(repeats=2)
+    assert times.own_s == {"": (5.0, 5.0), "twice": (2.0, 2.0), "around": (3.0, 3.0), "around.inner": (2.0, 2.0)}
+    assert times.total_s == {"": (12.0, 12.0), "twice": (2.0, 2.0), "around": (5.0, 5.0), "around.inner": (2.0, 2.0)}
+    assert times.launches["twice"] == 2
+    assert "uncalled" not in times.own_s
+
+
+def test_own_times_add_up_to_the_pass():
+    model = make_timed(Tree)
+    times = model.time_modules(repeats=1)
+    assert sum(samples[0] for samples in times.own_s.values()) == times.total_s[""][0] == model.time_passes(1)[0]
+
+
+def test_timing_leaves_the_process_and_the_model_as_they_were():
+    clock = FakeClock()
+    live = Tree(clock)
+    before = (torch.get_num_threads(), torch.get_rng_state().clone(), dict(live.__dict__), nn.Module.__call__)
+    model = TimedModel(
+        Recipe(name="toy", reference="toy", build=lambda: live, inputs=(InputSpec(shape=(1, 3)),), instance=True),
+        TimingSettings(device="cpu", threads=2),
+    )
+    model.prepare(1)
+    model.time_modules(1)
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert dict(live.__dict__) == before[2]
+    assert nn.Module.__call__ is before[3]
+    assert live.training
+
+
+def test_settings_say_how_many_threads_were_used_and_on_what():
+    model = make_timed(lambda clock: Takes(clock, 1.0), TimingSettings(device="cpu", threads=3))
+    assert model.settings == TimingSettings(device="cpu", threads=3)
+    assert model.machine.device.startswith("CPU (")
+    assert model.machine.torch == str(torch.__version__)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)])
+def test_an_autocast_is_around_each_pass(dtype, expected):
+    seen = []
+
+    class Looks(nn.Linear):
+        def forward(self, x):
+            seen.append(super().forward(x).dtype)
+            return x
+
+    make_timed(lambda clock: Looks(3, 3), TimingSettings(device="cpu", dtype=dtype, threads=1)).time_passes(2)
+    assert seen == [expected] * 2
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_images_and_weights_are_laid_out_as_asked():
+    seen = []
+
+    class Looks(nn.Conv2d):
+        def forward(self, x):
+            seen.append((x.is_contiguous(memory_format=torch.channels_last), self.weight.is_contiguous(memory_format=torch.channels_last)))
+            return super().forward(x)
+
+    recipe = Recipe(name="toy", reference="toy", build=lambda: Looks(3, 4, 3), inputs=(InputSpec(shape=(1, 3, 8, 8)),))
+    TimedModel(recipe, TimingSettings(device="cpu", channels_last=True, threads=1)).time_passes(1)
+    assert seen == [(True, True)]
+
+
+def test_what_a_device_does_not_have_is_a_message():
+    with pytest.raises(MeasureError, match="TF32"):
+        make_timed(lambda clock: Takes(clock, 1.0), TimingSettings(device="cpu", dtype="tf32"))
+    if not torch.cuda.is_available():
+        with pytest.raises(MeasureError, match="no CUDA device"):
+            make_timed(lambda clock: Takes(clock, 1.0), TimingSettings(device="cuda"))
+
+
+def test_a_model_that_does_not_run_is_a_message():
+    class Refuses(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("not implemented for 'Half'\nand more")
+
+    with pytest.raises(MeasureError, match="does not run on cpu in float32: not implemented for 'Half'"):
+        make_timed(lambda clock: Refuses()).prepare(1)
+
+
+def test_a_model_that_cannot_be_compiled_is_a_note(monkeypatch):
+    def refuse(model):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    model = make_timed(lambda clock: Takes(clock, 1.0), TimingSettings(device="cpu", compiled=True, threads=1))
+    model.prepare(1)
+    assert model.forms == ("eager",)
+    assert model.notes == ("the model could not be compiled: RuntimeError: no compiler",)
+
+
+def test_a_compiled_model_is_a_form_of_its_own(monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(torch, "compile", lambda model: Takes(clock, 0.25))
+    recipe = Recipe(name="toy", reference="toy", build=lambda: Takes(clock, 1.0), inputs=(InputSpec(shape=(1, 3)),))
+    model = TimedModel(recipe, TimingSettings(device="cpu", compiled=True, threads=1), clock=clock)
+    model.prepare(1)
+    assert model.forms == ("eager", "compiled")
+    assert model.time_passes(2, "compiled") == (0.25, 0.25)
+    assert model.time_passes(1) == (1.0,)
+
+
+def test_ceilings_are_raw_times_of_what_was_run():
+    measured = measure_ceilings(TimingSettings(device="cpu"), clock=FakeClock(), synchronize=lambda: None)
+    assert len(measured.copies_s) == len(measured.products_s) == len(measured.launches_s) == 7
+    assert measured.product_flops == 2 * 1536**3
+    assert measured.copied_bytes == 2 * 64 * 2**20
+
+
+def test_another_batch_is_set_in_every_input():
+    recipe = Recipe(name="toy", reference="toy", build=nn.Identity, inputs=(InputSpec(shape=(1, 3, 8)), InputSpec(shape=(), name="scale")))
+    assert [spec.shape for spec in set_batch(recipe, 16).inputs] == [(16, 3, 8), ()]
+    made = Recipe(
+        name="toy", reference="toy", build=nn.Identity, example_inputs=lambda: ((torch.arange(3.0),), {"mask": [torch.ones(2, 2)]})
+    )
+    (first,), kwargs = set_batch(made, 5).example_inputs()
+    assert first.tolist() == [0, 1, 2, 0, 1]
+    assert kwargs["mask"][0].shape == (5, 2)
+    assert any("batch size is 5" in text for text in set_batch(made, 5).assumptions)
+
+
+# --- what belongs to CUDA, on fakes of its edge ---------------------------------------------------------------------
+
+
+class FakeMoment:
+    """A moment on a stream that is marked with the clock's time, in milliseconds."""
+
+    def __init__(self, clock):
+        self.clock, self.at = clock, None
+
+    def record(self):
+        self.at = self.clock.now
+
+    def elapsed_time(self, later):
+        return 1e3 * (later.at - self.at)
+
+
+def test_cuda_events_give_each_module_what_it_spent_by_itself(monkeypatch):
+    from archaudit.measure.frames import follow_calls
+    from archaudit.measure.tree import walk_tree
+
+    clock = FakeClock()
+    model = Tree(clock)
+    monkeypatch.setattr(EventClock, "make_moment", lambda self: FakeMoment(clock))
+    tree, events = walk_tree(model), EventClock()
+    with follow_calls(tree, events):
+        model(torch.zeros(1))
+    own = {tree.paths[position]: pytest.approx(spent) for position, spent in events.read_own().items()}
+    assert own == {"": 5.0, "twice": 2.0, "around": 3.0, "around.inner": 2.0}
+    assert events.counts[tree.paths.index("twice")] == 2
+
+
+def test_throttling_is_named_by_the_librarys_bits():
+    assert name_throttles(0x1 | 0x2) == ()
+    assert name_throttles(0x4 | 0x20) == ("power cap", "software thermal")
+
+
+def test_the_cpu_is_asked_nothing():
+    assert read_state("cpu", 2) == DeviceState()
+    assert describe_machine("cpu").driver is None
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", ["float32", "tf32", "bfloat16", "float16"])
+def test_on_a_cuda_device_kernels_add_up_to_the_graph_replay(dtype):
+    def build():
+        return nn.Sequential(*[nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()) for _ in range(8)])
+
+    recipe = Recipe(name="toy", reference="toy", build=build, inputs=(InputSpec(shape=(16, 64, 128, 128)),))
+    model = TimedModel(recipe, TimingSettings(device="cuda", dtype=dtype))
+    model.prepare(5)
+    assert model.forms == ("eager", "replay"), model.notes
+    times = model.time_modules(5)
+    assert set(times.own_s) == {"", *(str(i) for i in range(8)), *(f"{i}.{j}" for i in range(8) for j in range(2))}
+    if "kernels" in times.attribution:
+        total, replay = sorted(times.total_s[""])[2], sorted(model.time_passes(9, "replay"))[4]
+        assert replay == pytest.approx(total, rel=0.15)
+
+
+@pytest.mark.cuda
+def test_on_a_cuda_device_flags_are_put_back():
+    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+    recipe = Recipe(name="toy", reference="toy", build=lambda: nn.Linear(3, 3), inputs=(InputSpec(shape=(2, 3)),))
+    TimedModel(recipe, TimingSettings(device="cuda", dtype="tf32")).time_passes(1)
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
+
+
+@pytest.mark.cuda
+def test_on_a_cuda_device_ceilings_and_state_are_read():
+    measured = measure_ceilings(TimingSettings(device="cuda"), clock=__import__("time").perf_counter, synchronize=torch.cuda.synchronize)
+    assert min(measured.products_s) > 0
+    assert isinstance(read_state("cuda", 1), DeviceState)
