@@ -2,10 +2,15 @@
 
     >>> import archaudit
     >>> report = archaudit.compare("before", "after")
+    >>> report
+    <Report before → after: 6,831,509 → 2,516,853 params, passed>
     >>> report.after.totals.params
     2516853
-    >>> report.outcome
+    >>> report.check(params="<3M", macs={"max_increase": "0%"}).outcome
     'passed'
+    >>> profile = archaudit.profile("after")
+    >>> profile.check(params="<2M", scope="aspp").checks[0].reason
+    '1,541,376 is 458,624 under the limit of 2M'
 
 Importing this module imports neither torch nor a renderer. A live model is measured in this process, on a copy without values; it is
 left exactly as it was. A reference is measured in a process of its own.
@@ -21,9 +26,13 @@ import msgspec
 
 from archaudit import schema
 from archaudit.errors import ArchauditError
+from archaudit.judge import conclude
+from archaudit.load.input_text import parse_inputs
 from archaudit.pipeline import Options, Target, compare_profiles, read_profile, resolve
 from archaudit.pipeline import profile as profile_reference
+from archaudit.pipeline.limits import Limit, judge_limits
 from archaudit.pipeline.measuring import measure_targets
+from archaudit.quantities import format_short
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,9 +56,24 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
         """The profile as one self-contained page."""
         return self._render("html")
 
+    def check(self, *, scope: str | tuple[str, ...] = "", **limits: Limit) -> schema.Judgement:
+        """What becomes of limits: `profile.check(params="<3M", macs="<=2.6G", scope="decoder*").outcome` is `passed`, `failed` or
+        `inconclusive`, and `.checks` says why. Raises ConfigError for what is no metric or no limit.
+        """
+        return judge_limits(self, limits, scope)
+
     def save(self, path: str | Path) -> None:
         """Writes what a baseline holds: the profile without what varies by machine and version."""
         Path(path).write_bytes(schema.encode(schema.strip_provenance(self)))
+
+    def __repr__(self) -> str:
+        macs = f"{'' if self.flops_complete else 'at least '}{format_short(self.totals.macs)} MACs"
+        return f"<Profile {self.name}: {self.totals.params:,} params, {macs}>"
+
+    def _repr_html_(self) -> str:
+        from archaudit.render import summary_profile_html
+
+        return summary_profile_html(self)
 
     def _render(self, form: str) -> str:
         from archaudit.render import PROFILE_FORMATS
@@ -75,6 +99,22 @@ class Report(schema.Report, frozen=True, kw_only=True):
         """The report as one self-contained page."""
         return self._render("html")
 
+    def check(self, *, scope: str | tuple[str, ...] = "", **limits: Limit) -> Report:
+        """The report with these limits on the after side judged too: `params="<3M"`, or, for its growth since the before side,
+        `macs={"max_increase": "1%", "floor": "1M"}`. Raises ConfigError for what is no metric or no limit.
+        """
+        checks = self.checks + judge_limits(self.after, limits, scope, self.before).checks
+        return msgspec.structs.replace(self, checks=checks, outcome=conclude(checks))
+
+    def __repr__(self) -> str:
+        params = f"{self.before.totals.params:,} → {self.after.totals.params:,} params"
+        return f"<Report {self.before.name} → {self.after.name}: {params}, {self.outcome}>"
+
+    def _repr_html_(self) -> str:
+        from archaudit.render import summary_html
+
+        return summary_html(self)
+
     def _render(self, form: str) -> str:
         from archaudit.render import FORMATS
 
@@ -84,8 +124,8 @@ class Report(schema.Report, frozen=True, kw_only=True):
 def profile(model: nn.Module | str, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, witnesses: bool = False) -> Profile:
     """The profile of a live model run on `args` and `kwargs` (any structure of tensors), or of a reference.
 
-    A single tensor stands for one argument. `witnesses` asks torchinfo and fvcore too. Raises an ArchauditError when the model cannot be
-    found, copied, built or run.
+    A single tensor stands for one argument, and a text such as `1x3x224x224` or `ids=int64[1,128]` for a tensor. `witnesses` asks torchinfo
+    and fvcore too. Raises an ArchauditError when the model cannot be found, copied, built or run.
     """
     if isinstance(model, str):
         if args or kwargs:
@@ -134,6 +174,9 @@ def _find_target(
 def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, *, witnesses: bool) -> schema.Profile:
     from archaudit.measure.live import measure_live
 
+    texts = [args] if isinstance(args, str) else list(args) if isinstance(args, (list, tuple)) else []
+    if texts and all(isinstance(text, str) for text in texts):
+        return measure_live(model, kwargs=kwargs, inputs=parse_inputs(texts), witnesses=witnesses)
     return measure_live(model, args, kwargs, witnesses=witnesses)
 
 

@@ -4,6 +4,7 @@ Reading a config imports no model and opens no other file: references, inputs an
 models and sections, `checks` budgets, `claims` claims, all through the typed tables of `tables`.
 """
 
+from archaudit.config.budgets import LIMITS, RELATIVE_LIMITS
 from archaudit.config.reading import EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
 
@@ -11,6 +12,8 @@ __all__ = [
     "BASELINE",
     "COMPUTED_SECTIONS",
     "EXAMPLE_SOURCE",
+    "LIMITS",
+    "RELATIVE_LIMITS",
     "AlignPin",
     "Config",
     "ModelConfig",

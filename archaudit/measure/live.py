@@ -9,7 +9,7 @@ from torch import nn
 
 from archaudit.errors import MeasureError
 from archaudit.measure.recipe import measure_recipe
-from archaudit.schema import Profile, Recipe
+from archaudit.schema import InputSpec, Profile, Recipe
 
 # Wrappers that hold the whole model in `module` and add communication, which no count is about; by name, since importing
 # torch.distributed for the class would be slow.
@@ -18,10 +18,18 @@ _UNWRAPPED = ("DistributedDataParallel",)
 _REFUSED = ("FullyShardedDataParallel", "FSDPModule")
 
 
-def measure_live(model: nn.Module, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, witnesses: bool = False) -> Profile:
+def measure_live(
+    model: nn.Module,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    inputs: tuple[InputSpec, ...] = (),
+    witnesses: bool = False,
+) -> Profile:
     """The profile of `model` run on `args` (one tensor, or a sequence of arguments) and `kwargs`; the model stays as it is.
 
-    A DistributedDataParallel wrapper is taken off, and the profile says so; a sharded model is a MeasureError.
+    `inputs`, where there are any, describe what it is run on instead. A DistributedDataParallel wrapper is taken off, and the profile says
+    so; a sharded model is a MeasureError.
     """
     if not isinstance(model, nn.Module):
         raise MeasureError(f"{type(model).__name__} is no nn.Module", "Pass a model, or a reference as text.")
@@ -32,6 +40,7 @@ def measure_live(model: nn.Module, args: Any = (), kwargs: Mapping[str, Any] | N
     recipe = Recipe(
         name=name,
         reference=name,
+        inputs=inputs,
         build=lambda: model,
         example_inputs=lambda: (positional, named),
         instance=True,

@@ -55,11 +55,13 @@ def list_applying(configs: Iterable[Config], keys: tuple[str, str]) -> list[Chec
             first = next(iter(config.models[model].scenarios), None) if model in config.models else None
             if model not in keys or check.against not in (None, BASELINE, *keys) or check.scenario not in (None, first):
                 continue
-            side = before_scopes.get(check.section or "") if model == keys[0] != keys[1] else None
-            other = before_scopes.get(check.section) if check.section and check.against == keys[0] else check.against_scope
-            scope, against_scope = side or check.scope, None if side else other
-            changes = {"model": model, "scenario": first, "scope": scope, "against_scope": against_scope}
-            applying.append(msgspec.structs.replace(check, **changes))
+            check = msgspec.structs.replace(check, model=model, scenario=first)
+            before_scope = before_scopes.get(check.section or "")
+            if before_scope and model == keys[0] != keys[1]:
+                check = msgspec.structs.replace(check, scope=before_scope)
+            elif before_scope and check.against == keys[0]:
+                check = msgspec.structs.replace(check, against_scope=before_scope)
+            applying.append(check)
     return applying
 
 

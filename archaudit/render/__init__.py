@@ -15,6 +15,7 @@ __all__ = [
     "render_profile_text",
     "render_text",
     "summary_html",
+    "summary_profile_html",
 ]
 
 _TEMPLATES = {"markdown": "report.md.j2", "html": "report.html.j2"}
@@ -48,6 +49,13 @@ def summary_html(report: Report) -> str:
     from archaudit.render.templating import render_summary
 
     return render_summary(report)
+
+
+def summary_profile_html(profile: Profile) -> str:
+    """A profile as a notebook shows it: the totals, the layers folded. HTML without style or script."""
+    from archaudit.render.templating import render_profile_summary
+
+    return render_profile_summary(profile)
 
 
 def prepare(formats: Iterable[str]) -> None:

@@ -20,7 +20,6 @@ from archaudit.render.diagram import NO_PROGRAM, place_diagram
 from archaudit.render.layout import shorten
 from archaudit.render.markdown import cut_markdown, mark_part, mark_row, split_parts
 from archaudit.render.mermaid import write_mermaid
-from archaudit.render.outputs.comment import write_mark
 from archaudit.render.view import view_judgement, view_profile, view_report
 from archaudit.render.view.pictures import Diagram, Flow
 from archaudit.render.view.records import LayerTable
@@ -59,7 +58,7 @@ def render_profile(template: str, profile: Profile) -> str:
 def render_judgement(template: str, judgement: Judgement, limit: int) -> str:
     """Checks without a comparison as Markdown of at most `limit` characters, after the line by which it is found again."""
     page = _load_environment(template).get_template(template)
-    return cut_markdown(split_parts(page.render(view=view_judgement(judgement), mark_line=Markup(write_mark(judgement)))), limit)
+    return cut_markdown(split_parts(page.render(view=view_judgement(judgement), mark_line=Markup(_write_mark(judgement)))), limit)
 
 
 def _finish(template: str, text: str) -> str:
@@ -79,6 +78,18 @@ def load_templates(templates: Iterable[str]) -> None:
 def render_summary(report: Report) -> str:
     """A report as a piece of HTML for a page of somebody else's: no style, no script, nothing that reaches beyond it."""
     return _load_environment("notebook.html.j2").get_template("notebook.html.j2").render(view=view_report(report))
+
+
+def render_profile_summary(profile: Profile) -> str:
+    """A profile as a piece of HTML for a page of somebody else's, as `render_summary` makes it of a report."""
+    name = "notebook_profile.html.j2"
+    return _load_environment(name).get_template(name).render(view=view_profile(profile))
+
+
+def _write_mark(judgement: Judgement) -> str:
+    """The line that tells this comment from others: one for each config."""
+    source = "".join(character for character in judgement.source if character.isalnum() or character in "./_").replace("..", "")
+    return f"<!-- archaudit check {source} -->"
 
 
 def escape_markdown(value: object) -> Markup:

@@ -16,9 +16,3 @@ def write(judgement: Judgement) -> str:
     from archaudit.render.templating import render_judgement
 
     return render_judgement("judgement.md.j2", judgement, LIMIT)
-
-
-def write_mark(judgement: Judgement) -> str:
-    """The line that tells this comment from others: one for each config."""
-    source = "".join(character for character in judgement.source if character.isalnum() or character in "./_").replace("..", "")
-    return f"<!-- archaudit check {source} -->"

@@ -1,0 +1,170 @@
+"""pytest: budgets on the model that a test makes, and a fixture that measures one.
+
+    @pytest.mark.model_budget(params="<3M", macs="<2.6G", input="1x3x512x512")
+    def test_net():
+        return Net()
+
+    def test_head(audit):
+        assert audit(Net(), torch.zeros(1, 3, 64, 64)).totals.params < 3_000_000
+
+A test with the marker returns or yields its model, or a pair of the model and its inputs (a tensor, or a tuple of arguments), or of three
+with keyword arguments. What could not be measured fails too, as inconclusive: nothing is green that was not measured. Neither torch nor the
+rest of archaudit is imported until one of the two is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from archaudit.api import Profile
+    from archaudit.schema import Judgement
+
+_MARKER = "model_budget"
+_PROPERTY = "archaudit"  # by which a test's verdicts reach the summary, also from another process
+_HELP = (
+    f'{_MARKER}(params="<3M", macs="<2.6G", ..., scope="", input="1x3x224x224"): the model that the test returns or yields, '
+    "alone or with its inputs, stays within these limits"
+)
+_SYMBOLS = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marker known."""
+    config.addinivalue_line("markers", _HELP)
+
+
+@pytest.fixture
+def audit() -> Callable[..., Profile]:
+    """`audit(model, inputs).totals.params`: the profile of a live model, or of a reference. The model stays as it was."""
+
+    def measure(model: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Profile:
+        import archaudit
+
+        return archaudit.profile(model, args, kwargs)
+
+    return measure
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> Any:
+    """A marked test that yields its model, which pytest itself no longer takes for a test."""
+    if not inspect.isgeneratorfunction(obj) or not collector.funcnamefilter(name):
+        return None
+    if not any(mark.name == _MARKER for mark in _list_marks(obj)):
+        return None
+
+    @functools.wraps(obj)
+    def start(*args: Any, **kwargs: Any) -> Any:
+        return obj(*args, **kwargs)
+
+    return collector.ihook.pytest_pycollect_makeitem(collector=collector, name=name, obj=start)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs a marked test and judges its model; others are left to pytest."""
+    marks = list(pyfuncitem.iter_markers(_MARKER))
+    if not marks:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    made = pyfuncitem.obj(**arguments)
+    if not inspect.isgenerator(made):
+        _judge(pyfuncitem, made, marks)
+        return True
+    try:
+        _judge(pyfuncitem, next(made, None), marks)
+        for _ in made:
+            pytest.fail(f"a test with {_MARKER} yields one model", pytrace=False)
+    finally:
+        made.close()
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A section with every model that was judged; nothing where none was."""
+    lines = [line for report in _list_reports(terminalreporter) for line in _tell_report(report)]
+    if lines:
+        terminalreporter.section("archaudit: model budgets")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def _judge(item: pytest.Function, made: Any, marks: list[pytest.Mark]) -> None:
+    """Fails the test where a limit does not hold, or nothing could be said. The nearest marker's limits stand."""
+    import archaudit
+
+    model, args, kwargs = _take_apart(made)
+    if model is None:
+        _conclude(item, "no model", [("inconclusive", _MARKER, "the test returned no model: return it, or yield it")])
+        return
+    asked: dict[tuple[str, str], Any] = {}
+    for mark in marks:  # the nearest first
+        limits = {name: limit for name, limit in mark.kwargs.items() if name not in ("scope", "input")}
+        args = mark.kwargs.get("input", ()) if _is_nothing(args) else args
+        for metric, limit in limits.items():
+            asked.setdefault((mark.kwargs.get("scope", ""), metric), limit)
+    if not asked or any(mark.args for mark in marks):
+        _conclude(item, type(model).__name__, [("inconclusive", _MARKER, 'it names no limit: write for example params="<3M"')])
+        return
+    try:
+        profile = archaudit.profile(model, args, kwargs)
+        judgements = [profile.check(scope=scope, **{metric: limit}) for (scope, metric), limit in asked.items()]
+    except archaudit.ArchauditError as error:
+        _conclude(item, type(model).__name__, [("inconclusive", _MARKER, str(error))])
+        return
+    _conclude(item, repr(profile), [row for judgement in judgements for row in _list_rows(judgement)])
+
+
+def _take_apart(made: Any) -> tuple[Any, Any, Any]:
+    """The model, its arguments and its keyword arguments, of what the test returned."""
+    if not isinstance(made, tuple) or not 2 <= len(made) <= 3:
+        return made, (), None
+    return made[0], made[1], made[2] if len(made) == 3 else None
+
+
+def _is_nothing(args: Any) -> bool:
+    return isinstance(args, tuple) and not args
+
+
+def _list_rows(judgement: Judgement) -> list[tuple[str, str, str]]:
+    return [(check.outcome, check.id, check.reason) for check in judgement.checks]
+
+
+def _conclude(item: pytest.Item, name: str, rows: list[tuple[str, str, str]]) -> None:
+    """Notes the verdicts for the summary, and fails the test unless all of them passed."""
+    item.user_properties.append((_PROPERTY, json.dumps({"model": name, "rows": rows})))
+    bad = [row for row in rows if row[0] != "passed"]
+    if bad:
+        told = [f"{_SYMBOLS[outcome]} {outcome}: {check}: {reason}" for outcome, check, reason in bad]
+        pytest.fail("\n".join([f"{_MARKER}: {name}", *told]), pytrace=False)
+
+
+# --- the summary ------------------------------------------------------------------------------------------------------
+
+
+def _list_marks(obj: Any) -> list[pytest.Mark]:
+    marks = getattr(obj, "pytestmark", [])
+    return list(marks) if isinstance(marks, (list, tuple)) else [marks]
+
+
+def _list_reports(terminalreporter: Any) -> Iterator[Any]:
+    for reports in terminalreporter.stats.values():
+        yield from (report for report in reports if getattr(report, "when", None) == "call" and getattr(report, "user_properties", None))
+
+
+def _tell_report(report: Any) -> Iterator[str]:
+    for name, value in report.user_properties:
+        if name == _PROPERTY:
+            noted = json.loads(value)
+            yield f"{report.nodeid}: {noted['model']}"
+            yield from (f"  {_SYMBOLS[outcome]} {outcome}: {check}: {reason}" for outcome, check, reason in noted["rows"])
