@@ -24,6 +24,8 @@ COMMANDS = {
     "check": ("check_command", "Judge every budget of the config, against baselines where they ask for it."),
     "claims": ("claims_command", "Is what a document says true? Judge its numbers, draft what they are about, put them right."),
     "baseline": ("baseline_command", "Write or update the saved profiles that budgets compare with."),
+    "history": ("history_command", "One model over the commits of the repository: metrics, jumps, and who made them."),
+    "bisect": ("bisect_command", "The first commit at which a condition on a model holds."),
     "conformance": ("conformance_command", "Prove the counts on small models with hand-worked answers, against other counters."),
 }
 

@@ -16,7 +16,7 @@ from archaudit.pipeline.recordings import attach_recorded, fingerprint
 from archaudit.pipeline.targets import Target
 from archaudit.pipeline.timing import TimingOptions, time_models
 from archaudit.schema import Explanation, Profile, Record
-from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, Worker, WorkerOptions, start_workers
+from archaudit.worker import Explain, Explained, Fork, Load, Loaded, Measure, Measured, Worker, WorkerOptions, start_workers
 
 # The answers to "on what to time" that mean to measure now.
 MEASURED = ("auto", "cpu", "cuda")
@@ -30,7 +30,7 @@ class Options(Record, frozen=True, kw_only=True):
     input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done; `meanwhile` is
     called once while workers start, which takes seconds in which the caller could get ready for what comes out; `baseline_revision` is
     the git revision that baselines are read from (None: from their files); `cached` whether a git revision that was measured before
-    needs not be measured again.
+    needs not be measured again; `fork` takes workers from a pool that is open.
     """
 
     config: Config | None = None
@@ -46,6 +46,7 @@ class Options(Record, frozen=True, kw_only=True):
     notify: Callable[[str], None] = lambda stage: None
     meanwhile: Callable[[], None] = lambda: None
     cached: bool = True
+    fork: Fork | None = None
 
 
 def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile]:
@@ -70,7 +71,7 @@ def _measure_live(targets: Sequence[Target], options: Options) -> list[Profile]:
     preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in live for name in target.preload))))
     workers_options = msgspec.structs.replace(options.workers, preload=preload)
     pythons = [options.workers.choose_python(side) for side, target in enumerate(targets) if target.saved is None]
-    with start_workers([target.name for target in live], workers_options, options.notify, pythons) as workers:
+    with start_workers([target.name for target in live], workers_options, options.notify, pythons, options.fork) as workers:
         measured = dict(zip(map(id, live), _measure_all(live, workers, options), strict=True))
     return [target.saved if target.saved is not None else measured[id(target)] for target in targets]
 

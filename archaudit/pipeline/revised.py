@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from archaudit.config import Config
 from archaudit.errors import ArchauditError, RevisionError, SavedFileError
 from archaudit.load.reference import Reference
-from archaudit.pipeline.targets import Revised, Target
+from archaudit.pipeline.targets import Revised, Target, resolve
 from archaudit.revisions import (
     Cache,
     CacheKey,
@@ -48,11 +49,20 @@ def keep_profile(target: Target, profile: Profile, footprint: Footprint | None) 
     revised = target.revised
     if revised is None:
         return profile
-    profile = _rename(profile, target, revised)
+    entries = find_repository(Path(revised.toplevel)).list_tree(revised.commit)
+    sources = tuple(path for path in footprint.sources if path in entries) if footprint is not None else ()
+    profile = _rename(profile, target, revised, sources)
     if footprint is not None and revised.question is not None:
-        repository = find_repository(Path(revised.toplevel))
-        Cache().keep(CacheKey(question=revised.question, entries=repository.list_tree(revised.commit)), profile, footprint)
+        Cache().keep(CacheKey(question=revised.question, entries=entries), profile, footprint)
     return profile
+
+
+def find_source(reference: str, config: Config | None, commit: str = "HEAD") -> tuple[Repository, str]:
+    """The repository of a reference without a revision, and the path of its file at a commit; empty for an importable module.
+
+    Raises RevisionError where it is not there."""
+    place = _locate(resolve(f"{reference}@{commit}", config))
+    return place.repository, place.path or ""
 
 
 class _Place(msgspec.Struct):
@@ -72,7 +82,7 @@ class _Place(msgspec.Struct):
             *describe_surroundings(),
             self.path,
             self.folder,
-            self.assumption,
+            self.assumption is not None,
             msgspec.to_builtins(msgspec.structs.replace(target.reference, revision="", text="")),
             msgspec.to_builtins(target.inputs),
             self.repository.read_conversions().decode(errors="replace"),
@@ -157,14 +167,12 @@ def _open(target: Target, place: _Place, question: Sequence[object] | None, stac
     return msgspec.structs.replace(target, reference=msgspec.structs.replace(moved, revision=""), revised=revised)
 
 
-def _rename(profile: Profile, target: Target, revised: Revised) -> Profile:
-    """Without the checkout's place, which is another one each time."""
-    root = revised.checkout.root.rstrip(os.sep) + os.sep
+def _rename(profile: Profile, target: Target, revised: Revised, sources: tuple[str, ...]) -> Profile:
+    """Without the checkout's place, which is another one each time, and with all files of the revision that were read."""
     ledger, provenance = profile.ledger, profile.provenance
     if revised.assumption is not None:
         ledger = msgspec.structs.replace(ledger, assumptions=(revised.assumption, *ledger.assumptions))
     if provenance is not None:
-        sources = tuple(source.removeprefix(os.path.realpath(root) + os.sep) for source in provenance.sources)
         provenance = msgspec.structs.replace(provenance, sources=sources)
     return msgspec.structs.replace(profile, reference=target.name, ledger=ledger, provenance=provenance)
 

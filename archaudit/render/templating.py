@@ -61,6 +61,11 @@ def render_judgement(template: str, judgement: Judgement, limit: int) -> str:
     return cut_markdown(split_parts(page.render(view=view_judgement(judgement), mark_line=Markup(_write_mark(judgement)))), limit)
 
 
+def render_view(template: str, view: object) -> str:
+    """Any other view in the format that the template's name says."""
+    return _finish(template, _load_environment(template).get_template(template).render(view=view))
+
+
 def _finish(template: str, text: str) -> str:
     return cut_markdown(split_parts(text)) if template.endswith(".md.j2") else text
 

@@ -72,10 +72,21 @@ class Repository:
         wanted = [end] if start is None else [end, f"^{start}"]
         return self.ask("rev-list", "--first-parent", "--reverse", *wanted, "--").split()
 
-    def find_parent(self, commit: str) -> str | None:
-        """The first parent; None for a first commit, or where a shallow clone ends."""
-        parents = self.ask("rev-list", "--parents", "--max-count=1", commit, "--").split()[1:]
-        return parents[0] if parents else None
+    def list_changes(self, start: str | None, end: str) -> dict[str, list[tuple[str, str]]]:
+        """For each commit after `start` up to `end`, along first parents, what it changed: a letter (A, D, M, T) and a path."""
+        wanted = [end] if start is None else [end, f"^{start}"]
+        options = ("--first-parent", "--diff-merges=first-parent", "--root", "--no-renames", "--name-status", "-z", "--format=%x00%H")
+        output = self._check(self._call("log", *options, *wanted, "--"), "log")
+        changes: dict[str, list[tuple[str, str]]] = {}
+        current: list[tuple[str, str]] = []
+        parts = iter(output.split(b"\0"))
+        for part in parts:
+            word = part.strip().decode(errors="replace")
+            if len(word) >= 40:
+                current = changes.setdefault(word, [])
+            elif word:
+                current.append((word[0], os.fsdecode(next(parts, b""))))
+        return changes
 
     def read_subjects(self, commits: Iterable[str]) -> dict[str, tuple[str, str, str]]:
         """For each commit its abbreviated name, its date (ISO, of the author) and its subject."""

@@ -46,16 +46,19 @@ from archaudit.schema.recipe import InputSpec, Recipe
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Record, Setting, Shape
 from archaudit.schema.report import Report
 from archaudit.schema.saving import decode_latencies, decode_profile, decode_report, encode, strip_provenance
+from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
 
 __all__ = [
     "FORMAT_VERSION",
     "AnyRecord",
+    "Bisection",
     "Call",
     "Cause",
     "Check",
     "Checkout",
     "CheckpointMap",
     "ClassUse",
+    "Contribution",
     "Contributor",
     "Cost",
     "Deviation",
@@ -71,10 +74,13 @@ __all__ = [
     "FlowPart",
     "Footprint",
     "Group",
+    "History",
+    "HistoryStep",
     "InitialisationChange",
     "InputRecord",
     "InputSpec",
     "Judgement",
+    "Jump",
     "Latency",
     "LatencyBudget",
     "LatencyFile",
@@ -103,8 +109,10 @@ __all__ = [
     "Shape",
     "SourceLine",
     "Stamp",
+    "Sweep",
     "TensorRecord",
     "TimingSettings",
+    "Variant",
     "Verdict",
     "Witness",
     "WitnessRow",

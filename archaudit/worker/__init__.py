@@ -7,7 +7,7 @@ debugging, and on platforms that cannot fork.
 
 from __future__ import annotations
 
-from archaudit.worker.client import Worker, WorkerOptions, start_workers
+from archaudit.worker.client import Fork, Worker, WorkerOptions, share_pool, start_workers
 from archaudit.worker.messages import (
     Exhibit,
     Exhibited,
@@ -38,6 +38,7 @@ __all__ = [
     "Explain",
     "Explained",
     "Failed",
+    "Fork",
     "Imitate",
     "Imitated",
     "Load",
@@ -56,5 +57,6 @@ __all__ = [
     "TimingReady",
     "Worker",
     "WorkerOptions",
+    "share_pool",
     "start_workers",
 ]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
+import msgspec
+
 from archaudit.errors import WorkerError
 from archaudit.schema import Record
 from archaudit.worker.messages import Failed, Progress, Reply, Request, receive_reply, send
@@ -140,29 +142,42 @@ def _name_status(end: End | None) -> str:
         return f" (killed by signal {-end.code})"
 
 
+# What measuring imports, torch's own shape functions included, which it imports when the first operator asks for them.
+IMPORTED_ANYWAY = ("archaudit.load.python_source", "archaudit.measure.recipe", "torch._dynamo", "torch._refs", "torch.utils._device")
+
+Fork = Callable[[str, int | None], ProcessWorker]
+
+
 @contextmanager
 def start_workers(
     sides: Sequence[str],
     options: WorkerOptions,
     notify: Callable[[str], None] = lambda stage: None,
     pythons: Sequence[str | None] = (),
+    fork: Fork | None = None,
 ) -> Iterator[list[Worker]]:
-    """A worker for each of `sides` (their names are for messages), under the interpreters `pythons` where those are given. When the block
-    ends, every process that was started is gone."""
+    """A worker for each of `sides` (their names are for messages), under the interpreters `pythons` where those are given, or from a pool
+    that is open (`fork`). When the block ends, every process that was started is gone."""
     if not can_isolate(options):
         yield [LocalWorker(notify) for _ in sides]
         return
     interpreters = [pythons[number] if number < len(pythons) else None for number in range(len(sides))]
     threads = max(1, (os.cpu_count() or 1) // len(sides)) if len(sides) > 1 else None
+    if fork is not None:
+        workers = [fork(side, threads) for side in sides]
+        try:
+            yield list(workers)
+        finally:
+            for worker in workers:
+                worker.close()
+        return
     with ExitStack() as stack:
         forks = {python: stack.enter_context(start_pool(options, notify, python)) for python in dict.fromkeys(interpreters)}
         yield [forks[python](side, threads) for side, python in zip(sides, interpreters, strict=True)]
 
 
 @contextmanager
-def start_pool(
-    options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None, python: str | None = None
-) -> Iterator[Callable[[str, int | None], ProcessWorker]]:
+def start_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None, python: str | None = None) -> Iterator[Fork]:
     """A function from a side and a number of threads to a worker, to be called as often as wanted: torch is imported only once."""
     with Pool(options.preload, options.memory_bytes, python) as pool, ExitStack() as stack:
 
@@ -170,6 +185,26 @@ def start_pool(
             worker = ProcessWorker(side, pool, options, notify, threads)
             stack.callback(worker.close)
             return worker
+
+        yield fork
+
+
+@contextmanager
+def share_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None) -> Iterator[Fork | None]:
+    """The same for many measurements one after the other: a pool that is started when the first worker is wanted, if one ever is. What
+    measuring imports is imported once, too. None where workers are no processes."""
+    if not can_isolate(options):
+        yield None
+        return
+    preload = tuple(dict.fromkeys((*options.preload, *IMPORTED_ANYWAY)))
+    with ExitStack() as stack:
+        started: list[Fork] = []
+
+        def fork(side: str, threads: int | None) -> ProcessWorker:
+            if not started:
+                pool = start_pool(msgspec.structs.replace(options, preload=preload), notify, options.choose_python(0))
+                started.append(stack.enter_context(pool))
+            return started[0](side, threads)
 
         yield fork
 

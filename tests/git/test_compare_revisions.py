@@ -34,7 +34,7 @@ def test_the_dirty_tree_is_compared_with_a_revision_from_a_subfolder(repo, monke
     report = compare("seg.py:Net@main", "seg.py:Net(width=4)", PLAIN)
     assert (report.before.totals.params, report.after.totals.params) == (8 * (27 + 1), 4 * (75 + 1))
     assert report.before.reference == report.before.name == "seg.py:Net@main"
-    assert report.before.provenance.sources == ("models/seg.py",)
+    assert report.before.provenance.sources == ("models/__init__.py", "models/blocks.py", "models/seg.py")
     assert str(find_shelf()) not in msgspec.json.encode(report).decode()
     assert repo.state() == before
     assert list(find_shelf().iterdir()) == []

@@ -3,14 +3,14 @@
 import pytest
 
 from archaudit.worker import Load, Measure, WorkerOptions
-from archaudit.worker.client import ProcessWorker
+from archaudit.worker.client import IMPORTED_ANYWAY, ProcessWorker
 from archaudit.worker.pool import Pool
 
 
 @pytest.fixture(scope="module")
 def fork():
     """`fork("side", timeout_s=3)`: a worker."""
-    with Pool(("torch",), None) as pool:
+    with Pool(("torch", *IMPORTED_ANYWAY), None) as pool:
         made = []
 
         def make(side="side", **options):

@@ -1,0 +1,81 @@
+"""The first commit at which a condition holds, in about log2(n) profiles."""
+
+from __future__ import annotations
+
+from archaudit.history.commits import Prober, list_range, open_prober
+from archaudit.history.condition import Condition, parse_condition
+from archaudit.pipeline import Options
+from archaudit.schema import Bisection
+
+
+def bisect(reference: str, commits: str | None, when: str, options: Options) -> Bisection:
+    """The first commit of a range (None: of all up to HEAD) at which `when` holds, though not at the one before.
+
+    A commit whose model cannot be measured, or where the condition cannot be judged, is skipped. Raises RevisionError or ConfigError.
+    """
+    condition = parse_condition(when)
+    with open_prober(reference, options) as prober:
+        start, listed = list_range(prober.repository, commits)
+        candidates = [start, *listed] if start is not None else listed
+        return _Search(prober, condition, candidates).run()
+
+
+class _Search:
+    """Between `low`, where the condition does not hold (-1: before the first), and `high`, where it does."""
+
+    def __init__(self, prober: Prober, condition: Condition, commits: list[str]) -> None:
+        self._prober = prober
+        self._condition = condition
+        self._commits = commits
+        self._skipped: set[int] = set()
+
+    def run(self) -> Bisection:
+        high = self._find_end()
+        if high is None:
+            return self._conclude("never", None)
+        low = -1
+        while (place := self._choose(low, high)) is not None:
+            holds = self._holds(place)
+            if holds is None:
+                self._skipped.add(place)
+            elif holds:
+                high = place
+            else:
+                low = place
+        between = [place for place in range(low + 1, high) if place in self._skipped]
+        if between:
+            return self._conclude("unsure", high, low, between)
+        return self._conclude("found" if low >= 0 else "always", high, low)
+
+    def _find_end(self) -> int | None:
+        """The last commit where it can be said, if it holds there."""
+        for place in reversed(range(len(self._commits))):
+            holds = self._holds(place)
+            if holds is not None:
+                return place if holds else None
+            self._skipped.add(place)
+        return None
+
+    def _choose(self, low: int, high: int) -> int | None:
+        """The commit that halves what is left; its nearest neighbour where it was skipped."""
+        middle = (low + high) // 2
+        left = [place for place in range(low + 1, high) if place not in self._skipped]
+        return min(left, key=lambda place: (abs(place - middle), place)) if left else None
+
+    def _holds(self, place: int) -> bool | None:
+        probe = self._prober.probe(self._commits[place])
+        return None if probe.profile is None else self._condition.judge(probe.profile)[0]
+
+    def _conclude(self, outcome: str, first: int | None, low: int = -1, between: list[int] | None = None) -> Bisection:
+        describe = self._prober.describe
+        skipped = between if between is not None else sorted(self._skipped)
+        return Bisection(
+            reference=self._prober.reference,
+            condition=self._condition.text,
+            outcome=outcome,  # type: ignore[arg-type]
+            first=describe(self._commits[first]) if first is not None else None,
+            before=describe(self._commits[low]) if low >= 0 else None,
+            skipped=tuple(describe(self._commits[place]) for place in skipped),
+            commits=len(self._commits),
+            profiles=self._prober.count,
+        )

@@ -1,0 +1,179 @@
+"""The search, over commits that are only numbers, and once over real ones."""
+
+import math
+import sys
+
+import pytest
+from factories import make_profile
+from hypothesis import given
+from hypothesis import strategies as st
+from repositories import Repo
+
+from archaudit.cli import run as run_command
+from archaudit.errors import ConfigError, RevisionError
+from archaudit.history import bisect, parse_condition, trace_history
+from archaudit.history.bisecting import _Search
+from archaudit.history.commits import Probe
+from archaudit.pipeline import Options
+from archaudit.schema import HistoryStep
+
+PLAIN = Options(witnesses=False, symbolic=False)
+
+
+class Numbers:
+    """A prober of commits that are numbers: each has so many params, or None where it cannot be measured."""
+
+    reference = "net.py:Net"
+
+    def __init__(self, params):
+        self.params = params
+        self.probed = {}
+
+    @property
+    def count(self):
+        return len(self.probed)
+
+    def probe(self, commit):
+        params = self.params[int(commit)]
+        profile = None if params is None else make_profile({"a": params})
+        return self.probed.setdefault(commit, Probe(commit=commit, profile=profile, error="broken" if profile is None else None))
+
+    def describe(self, commit, probe=None):
+        return HistoryStep(commit=commit, short=commit, date="2026-01-01", subject=f"commit {commit}")
+
+
+def search(params, condition="params > 10"):
+    prober = Numbers(params)
+    return _Search(prober, parse_condition(condition), [str(place) for place in range(len(params))]).run()
+
+
+@given(st.integers(1, 300).flatmap(lambda count: st.tuples(st.just(count), st.integers(0, count - 1))))
+def test_the_first_commit_is_found_in_about_log2_profiles(drawn):
+    count, first = drawn
+    found = search([1] * first + [11] * (count - first))
+    assert found.first.commit == str(first)
+    assert found.outcome == ("found" if first else "always")
+    assert found.profiles <= 1 + math.ceil(math.log2(count))
+
+
+@given(st.lists(st.sampled_from([1, 11, None]), min_size=1, max_size=40))
+def test_what_is_found_is_a_commit_where_it_holds_after_one_where_it_does_not(params):
+    found = search(params)
+    if found.outcome == "never":
+        last = next((each for each in reversed(params) if each is not None), 1)
+        assert last == 1
+    else:
+        first = int(found.first.commit)
+        before = int(found.before.commit) if found.before is not None else -1
+        assert params[first] == 11
+        assert before < 0 or params[before] == 1
+        assert all(params[place] is None for place in range(before + 1, first))
+        assert (found.outcome == "unsure") == (first - before > 1)
+
+
+def test_commits_that_do_not_build_are_gone_around():
+    found = search([1, 1, None, None, 1, None, 11, 11, None])
+    assert (found.outcome, found.first.commit, [step.commit for step in found.skipped]) == ("unsure", "6", ["5"])
+    assert search([1, None, 1, 11, None, 11]).outcome == "found"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("params", "is no condition"),
+        ("parms > 3", "no metric 'parms'"),
+        ("params > many", "is not a number"),
+        ("params > ~3M", "is not one number"),
+        ("flops > 3 GMACs", "is counted in flops, not macs"),
+    ],
+)
+def test_a_condition_that_is_none_is_told(text, told):
+    with pytest.raises(ConfigError, match=told):
+        parse_condition(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("params > 3", True),
+        ("params>=5", True),
+        ("params of b <= 2", True),
+        ("params = 4", False),
+        ("macs < 1K", True),
+        ("params of c > 1", None),
+    ],
+)
+def test_a_condition_is_judged_over_its_scope(text, holds):
+    assert parse_condition(text).judge(make_profile({"a": 3, "b": 2}))[0] is holds
+
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3)
+        self.head = nn.Linear(8, {width})
+
+    def forward(self, x):
+        return self.head(self.stem(x).mean((2, 3)))
+
+
+def example_inputs():
+    return torch.zeros(1, 3, 8, 8)  # {number}
+"""
+
+
+@pytest.fixture
+def grown(tmp_path, monkeypatch):
+    """Two hundred commits: number 137 makes the head forty times as wide, 150 does not build, every tenth touches the file."""
+    repo = Repo(tmp_path / "grown")
+    repo.folder.mkdir()
+    repo.git("init", "--quiet", "--initial-branch=main")
+    trees = []
+    for number in range(200):
+        text = NET.format(width=10 if number < 137 else 400, number=number // 10) if number != 150 else "import nowhere"
+        trees.append({"net.py": text, "log.txt": str(number)})
+    repo.import_commits(trees)
+    monkeypatch.chdir(repo.folder)
+    return repo
+
+
+def test_a_planted_growth_is_found_in_nine_profiles_and_its_history_told(grown, monkeypatch, capsys, tmp_path):
+    found = bisect("net.py:Net", None, "params > 3K", PLAIN)
+    assert (found.outcome, found.first.subject, found.before.subject) == ("found", "commit 137", "commit 136")
+    assert (found.commits, found.first.totals.params) == (200, 3 * 8 * 9 + 8 + 9 * 400)
+    assert found.profiles <= 9
+
+    monkeypatch.setattr(sys, "argv", ["archaudit", "history", "net.py:Net", "main~80..main", "-o", str(tmp_path / "out"), "--no-witnesses"])
+    monkeypatch.setenv("COLUMNS", "90")
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "head (Linear) +3.51K" in text
+    assert "commit 150" in text
+    assert "not measured: net.py:Net@" in text
+    assert max(map(len, text.splitlines())) <= 90
+    written = {path.suffix: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert "<polyline" in written[".html"]
+    assert "xychart-beta" in written[".md"]
+
+    history = trace_history("net.py:Net", "main~80..main", PLAIN)
+    subjects = [int(step.subject.split()[1]) for step in history.steps]
+    assert subjects == [119, 120, 130, 137, 140, 150, 151, 160, 170, 180, 190]
+    jumps = [step for step in history.steps if step.jumps]
+    assert [step.subject for step in jumps] == ["commit 137"]
+    assert [(jump.metric, jump.layers[0].path) for jump in jumps[0].jumps] == [("params", "head"), ("flops", "head")]
+    assert history.untouched == 80 - 10
+
+
+def test_a_range_that_is_none_is_told(grown):
+    for commits, told in (("main..main~3", "no commits in"), ("nope..main", "no revision 'nope'")):
+        with pytest.raises(RevisionError, match=told):
+            bisect("net.py:Net", commits, "params > 3K", PLAIN)
+    with pytest.raises(RevisionError, match="names a revision"):
+        bisect("net.py:Net@main", None, "params > 3K", PLAIN)
