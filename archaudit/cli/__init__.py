@@ -26,6 +26,7 @@ COMMANDS = {
     "baseline": ("baseline_command", "Write or update the saved profiles that budgets compare with."),
     "history": ("history_command", "One model over the commits of the repository: metrics, jumps, and who made them."),
     "bisect": ("bisect_command", "The first commit at which a condition on a model holds."),
+    "sweep": ("sweep_command", "Several models, inputs and arguments in one table, on one machine or many."),
     "conformance": ("conformance_command", "Prove the counts on small models with hand-worked answers, against other counters."),
 }
 

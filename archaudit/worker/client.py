@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -199,11 +200,13 @@ def share_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda st
     preload = tuple(dict.fromkeys((*options.preload, *IMPORTED_ANYWAY)))
     with ExitStack() as stack:
         started: list[Fork] = []
+        lock = threading.Lock()
 
         def fork(side: str, threads: int | None) -> ProcessWorker:
-            if not started:
-                pool = start_pool(msgspec.structs.replace(options, preload=preload), notify, options.choose_python(0))
-                started.append(stack.enter_context(pool))
+            with lock:
+                if not started:
+                    pool = start_pool(msgspec.structs.replace(options, preload=preload), notify, options.choose_python(0))
+                    started.append(stack.enter_context(pool))
             return started[0](side, threads)
 
         yield fork

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,6 +58,7 @@ class Pool:
         self._control, self._theirs = socket.socketpair()
         self._process: subprocess.Popen[bytes] | None = None
         self._forked = 0
+        self._lock = threading.Lock()  # several threads may ask one pool
         self._heard = b""
         self._ends: dict[int, End] = {}
 
@@ -91,28 +94,27 @@ class Pool:
 
     def fork(self, side: str, channel: socket.socket, threads: int | None) -> int:
         """Asks for a worker at the other end of `channel`; the number by which its end is asked for. It need not have started yet."""
-        number = self._forked
-        self._forked += 1
-        data = json.dumps({"number": number, "side": side[:_LONGEST_SIDE], "threads": threads}).encode()
-        with suppress(BrokenPipeError, ConnectionResetError):  # found out when the reply is awaited
-            socket.send_fds(self._control, [data.ljust(REQUEST_BYTES)], [channel.fileno()])
+        with self._lock:
+            number = self._forked
+            self._forked += 1
+            data = json.dumps({"number": number, "side": side[:_LONGEST_SIDE], "threads": threads}).encode()
+            with suppress(BrokenPipeError, ConnectionResetError):  # found out when the reply is awaited
+                socket.send_fds(self._control, [data.ljust(REQUEST_BYTES)], [channel.fileno()])
         return number
 
     def await_end(self, number: int) -> End | None:
         """How the worker ended, waiting a moment for it; None when that is not known."""
         deadline = time.monotonic() + _GRACE_S
-        while number not in self._ends:
-            self._control.settimeout(max(0.01, deadline - time.monotonic()))
-            try:
-                data = self._control.recv(1 << 16)
-            except (TimeoutError, ConnectionResetError):
-                return None
-            if not data:
-                return None
-            *lines, self._heard = (self._heard + data).split(b"\n")
-            for end in (msgspec.json.decode(line, type=End) for line in lines):
-                self._ends[end.number] = end
-        return self._ends[number]
+        with self._lock:
+            while number not in self._ends:
+                ready, _, _ = select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))
+                data = self._control.recv(1 << 16) if ready else b""
+                if not data:
+                    return None
+                *lines, self._heard = (self._heard + data).split(b"\n")
+                for end in (msgspec.json.decode(line, type=End) for line in lines):
+                    self._ends[end.number] = end
+            return self._ends[number]
 
 
 def _make_environment(python: str | None) -> dict[str, str]:
