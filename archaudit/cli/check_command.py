@@ -31,6 +31,7 @@ _PRINTED = ("annotations",)
 )
 @click.option("-o", "--output", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write the formats there, and print text.")
 @click.option("--allow-inconclusive", is_flag=True, help="Exit with 0 also where a check could not be judged; never where there is none.")
+@click.option("--self-test", is_flag=True, help="Instead: plant a regression of each kind in a small model, and see that the gate trips.")
 @measuring_options
 def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | None, allow_inconclusive: bool, **asked: Any) -> int:
     """Judge every budget of the config, or those of the models NAMES, against baselines where they ask for it.
@@ -39,6 +40,8 @@ def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | Non
     """
     from archaudit.pipeline import check
 
+    if asked.pop("self_test"):
+        return _test_gate(asked)
     try:
         with asked_options(**asked) as options:
             judgement = check(names, options)
@@ -48,6 +51,22 @@ def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | Non
         raise
     _deliver(judgement, formats, folder)
     return _choose_status(judgement, allow_inconclusive=allow_inconclusive)
+
+
+def _test_gate(asked: dict[str, Any]) -> int:
+    """Prints what became of every planted case; a gate that does not close is a failure, whatever the config says."""
+    from archaudit.pipeline import check
+    from archaudit.pipeline.self_test import run_self_test
+
+    with asked_options(**asked) as options:
+        cases = run_self_test(check, options)
+    for case in cases:
+        came_out = case.expected if case.holds else f"{case.outcome or 'not judged'}, but should be {case.expected}"
+        print_text(f"{'✓' if case.holds else '✗'} {case.id}: {came_out}\n    {case.reason}")
+    failed = sum(not case.holds for case in cases)
+    said = "does not close" if failed else "closes"
+    print_text(f"\nThe gate {said}: {len(cases) - failed} of {len(cases)} planted cases came out as they should.")
+    return EXIT_FAILED if failed else 0
 
 
 def _deliver(judgement: Judgement, formats: tuple[str, ...], folder: Path | None) -> None:

@@ -86,4 +86,4 @@ def _spell(evidence: Evidence) -> str:
 
 def _digits(ratio: float) -> str:
     """Four significant digits."""
-    return f"{ratio:.4g}" if ratio < 1 else f"{ratio:.3f}" if ratio < 100 else f"{ratio:,.0f}"
+    return f"{ratio:.3f}" if 1 <= ratio < 10 else f"{ratio:.4g}"

@@ -111,3 +111,18 @@ def test_a_device_that_is_not_there_is_a_message(archaudit, project):
     result = archaudit("latency", "old.py:Net", "new.py:Net", "--device", "cuda", *FAST)
     assert result.status == 2
     assert "there is no CUDA device here" in result.err
+
+
+def test_the_gate_can_be_tried_out(archaudit, project, monkeypatch):
+    from archaudit.pipeline import self_test
+
+    holds = self_test.Planted(id="a sleep", expected="failed", outcome="failed", reason="seen twice")
+    missed = self_test.Planted(id="more params", expected="failed", outcome=None, reason="not judged at all")
+    monkeypatch.setattr(self_test, "run_self_test", lambda check, options: (holds,))
+    closes = archaudit("check", "--self-test")
+    assert closes.status == 0
+    assert "The gate closes: 1 of 1" in closes.out
+    monkeypatch.setattr(self_test, "run_self_test", lambda check, options: (holds, missed))
+    open_gate = archaudit("check", "--self-test")
+    assert open_gate.status == 1
+    assert "✗ more params: not judged, but should be failed" in open_gate.out

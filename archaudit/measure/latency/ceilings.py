@@ -10,11 +10,11 @@ from archaudit.measure.latency.precision import find_dtype, float32_precision
 from archaudit.schema import MeasuredCeilings, TimingSettings
 from archaudit.timing import Clock
 
-_REPEATS, _WARMUP = 7, 2
+_REPEATS, _WARMUP = 5, 2
 # Larger than the caches (a data-centre GPU has some 50 MiB, a server CPU some 30), small enough for any device.
 _COPY_BYTES = {"cuda": 256 * 2**20, "cpu": 64 * 2**20}
 # Products large enough to fill the device: some milliseconds on a GPU, some tens on a CPU core.
-_PRODUCT_SIZE = {"cuda": 4096, "cpu": 1536}
+_PRODUCT_SIZE = {"cuda": 4096, "cpu": 1024}
 _LAUNCHES = 100
 
 
