@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain
 from statistics import median
@@ -76,7 +77,7 @@ def find_oddities(samples: Sequence[float]) -> list[str]:
 def has_two_modes(samples: Sequence[float]) -> bool:
     """Whether the samples are in two heaps with a gap between them, each with a fair share."""
     ordered = sorted(samples)
-    least = max(2, round(_LEAST_SHARE * len(ordered)))
+    least = max(2, math.ceil(_LEAST_SHARE * len(ordered)))
     cuts = range(least, len(ordered) - least + 1)
     if not cuts:
         return False

@@ -13,12 +13,15 @@ from archaudit.schema import (
     Call,
     Contributor,
     Cost,
+    DeviceState,
     Environment,
     FlowNode,
     Group,
     InputRecord,
     Latency,
     Ledger,
+    Machine,
+    MeasuredCeilings,
     ModuleDiff,
     ModuleRecord,
     OpRecord,
@@ -29,6 +32,7 @@ from archaudit.schema import (
     Report,
     Shape,
     TensorRecord,
+    TimingSettings,
     Verdict,
     Witness,
     WitnessRow,
@@ -419,11 +423,33 @@ HOSTILE_NAMES = (
 )
 
 
+def make_hostile_latency(name: str, path: str) -> Latency:
+    """Times of layers, with the name everywhere that a name can stand."""
+    return Latency(
+        device=name,
+        method=name,
+        samples_s=(0.1, 0.2),
+        own_s={"": (0.01,), path: (0.05,), f"{path}.x": (0.04,)},
+        modules_s={"": (0.1,), path: (0.09,), f"{path}.x": (0.04,)},
+        attribution=name,
+        settings=TimingSettings(device="cuda"),
+        machine=Machine(device=name, driver=name, torch=name, cuda=name),
+        states=(DeviceState(throttled=(name,)),),
+        ceilings=MeasuredCeilings(copied_bytes=100, copies_s=(1.0,), product_flops=1000, products_s=(1.0,), launches_s=(0.001,)),
+        notes=(name,),
+        recorded=name,
+    )
+
+
 def make_hostile_report(name: str) -> Report:
     """Everything that a model, a config or a document may put into a report is `name`."""
     path = name or "a."
-    modules = [make_module("", name), make_module(path, name, make_cost(10, 20), p=name), make_module(f"{path}.x", name, make_cost(1, 2))]
-    changed = [make_module("", name), make_module(path, name, make_cost(11, 22), p=f"{name}!")]
+    modules = [
+        make_module("", name),
+        make_module(path, name, make_cost(10, 20, 5), p=name),
+        make_module(f"{path}.x", name, make_cost(1, 2)),
+    ]
+    changed = [make_module("", name), make_module(path, name, make_cost(11, 22, 5), p=f"{name}!")]
     ledger = Ledger(
         counted=1, unknown=1, operators=(OpRecord(name=name, count=1, status="unknown", flops=0, modules=(path,)),), assumptions=(name,)
     )
@@ -434,7 +460,7 @@ def make_hostile_report(name: str) -> Report:
         "ledger": ledger,
         "ties": ((name, path),),
         "witnesses": {"fvcore": witness, f"z{name}": Witness(reason=name)},
-        "latency": Latency(device=name, method=name, samples_s=(0.1, 0.2)),
+        "latency": make_hostile_latency(name, path),
         "flow": (
             FlowNode(id=0, op="input", module=""),
             FlowNode(id=1, op="call", module=path, inputs=(0,), shape=(1, 2), symbolic=(name, "2")),

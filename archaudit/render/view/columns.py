@@ -9,7 +9,7 @@ from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import NO_FIGURE, make_duration, make_figure, make_sides
 from archaudit.render.view.latency import find_module_median
 from archaudit.render.view.records import ColumnGroup, Figure
-from archaudit.schema import Cost, ModuleRecord, Profile, WitnessRow
+from archaudit.schema import Cost, Latency, ModuleRecord, Profile, WitnessRow
 
 COMPARED = ("before", "after", "delta")
 BOTH = ("before", "after")
@@ -97,7 +97,16 @@ def _latency_columns(profiles: Sequence[Profile]) -> tuple[Column, ...]:
             for latency, module in zip(latencies, pair, strict=False)
         )
 
-    return (Column(ColumnGroup(key="latency", label="Latency, ms", columns=BOTH if len(profiles) == 2 else ALONE), fill),)
+    label = f"Latency, ms{_name_devices(latencies)}"
+    return (Column(ColumnGroup(key="latency", label=label, columns=BOTH if len(profiles) == 2 else ALONE), fill),)
+
+
+def _name_devices(latencies: Sequence[Latency | None]) -> str:
+    """` (CPU)`, ` (GPU)`: times of one are never taken for those of the other. Nothing where it was not noted."""
+    kinds = {"cpu": "CPU", "cuda": "GPU"}
+    named = [kinds.get(latency.settings.device, "") for latency in latencies if latency is not None and latency.settings is not None]
+    told = " and ".join(dict.fromkeys(filter(None, named)))
+    return f" ({told})" if told else ""
 
 
 def _witness_columns(profiles: Sequence[Profile]) -> tuple[Column, ...]:

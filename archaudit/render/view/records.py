@@ -183,6 +183,10 @@ class LayerTable(Record, frozen=True, kw_only=True):
         """For each of a row's figures, whether its column shows the exact form."""
         return tuple(group.exact for group in self.groups for _ in group.columns)
 
+    def label_of(self, key: str) -> str:
+        """The heading of one group of columns; empty where the table has no such group."""
+        return next((group.label for group in self.groups if group.key == key), "")
+
     def columns_of(self, key: str) -> tuple[int, ...]:
         """The positions, among a row's figures, of the columns of one group; none where the table has no such group."""
         position = 0
