@@ -99,3 +99,45 @@ def test_the_profilers_own_events_are_read():
     assert inside
     assert all(opened.start_ns <= event.start_ns <= event.end_ns <= opened.end_ns for event in inside)
     assert not any(event.on_device for event in events)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_profile_without_kernels_is_none():
+    import torch
+    from torch import nn
+
+    from archaudit.measure.latency.profiled import profile_kernels
+    from archaudit.measure.tree import walk_tree
+
+    if torch.cuda.is_available():
+        pytest.skip("the profiler sees kernels here")
+    model = nn.Linear(3, 3)
+    assert profile_kernels(walk_tree(model), lambda: model(torch.zeros(1, 3)), 2) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_kernels_of_a_real_trace_come_to_their_modules(monkeypatch):
+    """The profiler's own trace of a model on the CPU, with the kernels that a device would add: one of 100 ns for each product."""
+    import torch
+    from torch import nn
+
+    from archaudit.measure.latency import profiled
+    from archaudit.measure.tree import walk_tree
+
+    read = profiled.read_events
+
+    def add_kernels(events):
+        found = [event for event in read(events) if not event.on_device]
+        products = [event for event in found if event.name == "aten::addmm"]
+        return found + [kernel(event.end_ns + 10_000, event.end_ns + 10_100, 0, event.correlation) for event in products]
+
+    monkeypatch.setattr(profiled, "read_events", add_kernels)
+    model = nn.Sequential(nn.Linear(3, 3), nn.Identity(), nn.Sequential(nn.Linear(3, 3)))
+    model.append(model[0])
+    tree = walk_tree(model)
+    passes = profiled.profile_kernels(tree, lambda: model(torch.zeros(1, 3)), 2)
+    assert len(passes) == 2
+    for each in passes:
+        own = {tree.paths[position]: spent for position, spent in each.own_ns.items()}
+        assert own == {"": 0, "0": 200, "1": 0, "2": 0, "2.0": 100}
+        assert each.lost_ns == 0

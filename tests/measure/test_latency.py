@@ -240,6 +240,75 @@ def test_cuda_events_give_each_module_what_it_spent_by_itself(monkeypatch):
     assert events.counts[tree.paths.index("twice")] == 2
 
 
+@pytest.fixture
+def pretended_cuda(monkeypatch):
+    """TimedModel as it runs on CUDA, its edge replaced: models stay on the CPU, and a graph's replay takes a tenth of a second."""
+    from contextlib import nullcontext
+
+    from archaudit.measure.latency import timed_model
+    from archaudit.schema import Machine
+
+    def build(build_model, **fields):
+        clock = FakeClock()
+        captured = []
+
+        def capture(run):
+            captured.append(run)
+            return lambda: setattr(clock, "now", clock.now + 0.1), ""
+
+        monkeypatch.setattr(timed_model, "resolve_device", lambda device: "cuda")
+        monkeypatch.setattr(timed_model, "describe_machine", lambda device: Machine(device="Fake GPU", driver="1", torch="2"))
+        monkeypatch.setattr(timed_model, "_place", lambda value, settings: value)
+        monkeypatch.setattr(timed_model, "float32_precision", lambda dtype, device: nullcontext())
+        monkeypatch.setattr(timed_model, "cast_passes", lambda dtype, device: nullcontext())
+        monkeypatch.setattr(timed_model, "capture_graph", fields.pop("capture", capture))
+        monkeypatch.setattr(timed_model, "profile_kernels", lambda tree, run, repeats: fields["passes"](tree) if "passes" in fields else [])
+        monkeypatch.setattr(EventClock, "make_moment", lambda self: FakeMoment(clock))
+        recipe = Recipe(name="toy", reference="toy", build=lambda: build_model(clock), inputs=(InputSpec(shape=(2, 3)),))
+        return TimedModel(recipe, TimingSettings(device="cuda"), clock=clock, synchronize=lambda: None)
+
+    return build
+
+
+def test_a_graph_is_a_form_of_its_own(pretended_cuda):
+    model = pretended_cuda(lambda clock: Takes(clock, 1.0))
+    model.prepare(1)
+    assert model.forms == ("eager", "replay")
+    assert model.time_passes(2, "replay") == pytest.approx((0.1, 0.1))
+    assert model.time_passes(1) == (1.0,)
+
+
+def test_a_model_that_cannot_be_captured_is_a_note(pretended_cuda):
+    model = pretended_cuda(lambda clock: Takes(clock, 1.0), capture=lambda run: (None, "no CUDA graph could be captured: it waits"))
+    model.prepare(1)
+    assert model.forms == ("eager",)
+    assert model.notes == ("no CUDA graph could be captured: it waits",)
+
+
+def test_kernels_are_summed_up_the_tree_and_what_is_lost_is_a_note(pretended_cuda):
+    from archaudit.measure.latency.kernels import PassKernels
+
+    def join(tree):
+        own = {tree.paths.index(path): spent for path, spent in (("twice", 2_000_000_000), ("around.inner", 1_000_000_000))}
+        return [PassKernels(own, dict.fromkeys(own, 3), 500_000)] * 2
+
+    times = pretended_cuda(Tree, passes=join).time_modules(2)
+    assert times.own_s == {"twice": (2.0, 2.0), "around": (0.0, 0.0), "around.inner": (1.0, 1.0), "": (0.0, 0.0)}
+    assert times.total_s[""] == (3.0, 3.0)
+    assert times.total_s["around"] == (1.0, 1.0)
+    assert times.launches == {"twice": 3, "around.inner": 3}
+    assert "correlation id" in times.attribution
+    assert times.notes == ("0.500 ms of kernels in a pass could not be joined to a module",)
+
+
+def test_where_no_kernels_are_seen_events_stand_in_and_it_is_said(pretended_cuda):
+    times = pretended_cuda(Tree).time_modules(1)
+    assert times.own_s["around"] == pytest.approx((3.0,))
+    assert times.total_s[""] == pytest.approx((12.0,))
+    assert times.attribution.startswith("CUDA events")
+    assert "CUPTI is not allowed" in times.notes[0]
+
+
 def test_throttling_is_named_by_the_librarys_bits():
     assert name_throttles(0x1 | 0x2) == ()
     assert name_throttles(0x4 | 0x20) == ("power cap", "software thermal")
@@ -280,3 +349,91 @@ def test_on_a_cuda_device_ceilings_and_state_are_read():
     measured = measure_ceilings(TimingSettings(device="cuda"), clock=__import__("time").perf_counter, synchronize=torch.cuda.synchronize)
     assert min(measured.products_s) > 0
     assert isinstance(read_state("cuda", 1), DeviceState)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("tf32", "tf32"), ("float32", "ieee"), ("bfloat16", "ieee")])
+def test_tf32_is_on_only_where_it_was_asked_for_and_is_put_back(dtype, expected):
+    from archaudit.measure.latency.precision import float32_precision
+
+    places = [torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv", torch.backends.cudnn)]
+    if not hasattr(places[0], "fp32_precision"):
+        pytest.skip("this torch has the older switches")
+    before = [place.fp32_precision for place in places]
+    with float32_precision(dtype, "cuda"):
+        assert [place.fp32_precision for place in places] == [expected] * 2
+    assert [place.fp32_precision for place in places] == before
+    with float32_precision(dtype, "cpu"):
+        assert [place.fp32_precision for place in places] == before
+
+
+class FakeNvml:
+    """As much of nvidia-ml-py as is asked, for the device with one UUID."""
+
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, processes=3, fails=False):
+        self.processes, self.fails, self.open = processes, fails, 0
+
+    def nvmlInit(self):
+        self.open += 1
+
+    def nvmlShutdown(self):
+        self.open -= 1
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        if self.fails:
+            raise self.NVMLError("no permission")
+        assert uuid == "GPU-1234"
+        return "handle"
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle):
+        return 0x40 | 0x1
+
+    def nvmlDeviceGetClockInfo(self, handle, kind):
+        return {1: 1980, 2: 2619}[kind]
+
+    def nvmlDeviceGetTemperature(self, handle, kind):
+        return 71
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return ["process"] * self.processes
+
+    def nvmlSystemGetDriverVersion(self):
+        return b"570.86"
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    import sys
+    from types import SimpleNamespace
+
+    def install(**fields):
+        fake = FakeNvml(**fields)
+        monkeypatch.setitem(sys.modules, "pynvml", fake)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid="1234"))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Fake GPU")
+        return fake
+
+    return install
+
+
+def test_the_state_of_a_device_is_asked_of_its_library(nvml):
+    fake = nvml()
+    expected = DeviceState(clock_mhz=1980, memory_clock_mhz=2619, temperature_c=71, throttled=("hardware thermal",), other_processes=1)
+    assert read_state("cuda", own_processes=2) == expected
+    assert fake.open == 0, "the library is closed again"
+    assert describe_machine("cuda").driver == "570.86"
+    assert describe_machine("cuda").device == "Fake GPU"
+
+
+def test_a_library_that_does_not_answer_is_no_error(nvml, monkeypatch):
+    fake = nvml(fails=True)
+    assert read_state("cuda", 1) == DeviceState()
+    assert fake.open == 0
+    monkeypatch.setitem(__import__("sys").modules, "pynvml", None)  # as where it is not installed
+    assert read_state("cuda", 1) == DeviceState()
+    assert describe_machine("cuda").driver is None
