@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
+from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
 from archaudit.cli.asking import asked_options, measuring_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.errors import ConfigError, SavedFileError
-from archaudit.schema import LatencyFile, Profile, TimingSettings, decode_latencies, encode
+from archaudit.schema import LatencyFile, Profile, TimingSettings, Verdict, decode_latencies, encode
 
 if TYPE_CHECKING:
     from archaudit.pipeline import Options, TimingOptions
@@ -46,6 +46,8 @@ def command(before: str, after: str | None, format_name: str, max_increase: floa
     from archaudit.pipeline import Options, compare, profile
     from archaudit.render.terminal import paint_profile_timing, paint_timing
 
+    if after is None and max_increase is not None:
+        raise click.UsageError("--max-increase is about two models: name BEFORE and AFTER.")
     timing = _make_timing(asked, max_increase)
     asked |= {"latency": timing.settings.device, "timing": timing}
     with asked_options(**asked) as options:
@@ -58,9 +60,13 @@ def command(before: str, after: str | None, format_name: str, max_increase: floa
         print_text(paint_timing(report, terminal_width(), wants_color()))
     else:
         print_text(paint_profile_timing(profiles[0], terminal_width(), wants_color()))
-    if record:
-        _record(profiles, options)
-    return _choose_status(profiles, timing) if max_increase is not None else 0
+    lines = [_record(profiles, options)] if record else []
+    verdict = _judge(profiles, timing)
+    if verdict is not None:
+        lines.append(f"{verdict.outcome.upper()}: {verdict.reason}")
+    for line in lines:
+        click.echo(printable(line), err=format_name == "json")  # JSON stays alone on standard output
+    return 0 if verdict is None else {"passed": 0, "failed": EXIT_FAILED}.get(verdict.outcome, EXIT_UNJUDGED)
 
 
 def _make_timing(asked: dict[str, Any], max_increase: float | None) -> TimingOptions:
@@ -74,18 +80,17 @@ def _make_timing(asked: dict[str, Any], max_increase: float | None) -> TimingOpt
     return TimingOptions(settings=settings, seed=asked.pop("seed"), limit_s=asked.pop("seconds"), budget=budget)
 
 
-def _choose_status(profiles: tuple[Profile, ...], timing: TimingOptions) -> int:
+def _judge(profiles: tuple[Profile, ...], timing: TimingOptions) -> Verdict | None:
+    """The verdict under --max-increase; None where that was not given."""
     from archaudit.judge.latency import judge_latency
 
-    if len(profiles) != 2 or timing.budget is None:
-        raise click.UsageError("--max-increase is about two models: name BEFORE and AFTER.")
-    verdict = judge_latency(profiles[1].name, profiles[0].latency, profiles[1].latency, timing.budget)
-    print_text(f"{verdict.outcome.upper()}: {verdict.reason}")
-    return {"passed": 0, "failed": EXIT_FAILED}.get(verdict.outcome, EXIT_UNJUDGED)
+    if timing.budget is None:
+        return None
+    return judge_latency(profiles[1].name, profiles[0].latency, profiles[1].latency, timing.budget)
 
 
-def _record(profiles: tuple[Profile, ...], options: Options) -> None:
-    """Adds the times to the device's file, in place of earlier ones of the same models and settings."""
+def _record(profiles: tuple[Profile, ...], options: Options) -> str:
+    """Adds the times to the device's file, in place of earlier ones of the same models and settings; says where."""
     from archaudit.pipeline import find_folder, make_recording, merge_recording
 
     if any(profile.latency is None for profile in profiles):
@@ -98,4 +103,4 @@ def _record(profiles: tuple[Profile, ...], options: Options) -> None:
     except OSError as error:
         raise SavedFileError(f"{path} cannot be read: {error.strerror}") from error
     written = write_files(path.parent, {name: encode(merge_recording(known, entry))})
-    print_text(f"wrote {written[0]}")
+    return f"wrote {written[0]}"

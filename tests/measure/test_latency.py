@@ -437,3 +437,13 @@ def test_a_library_that_does_not_answer_is_no_error(nvml, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)  # as where it is not installed
     assert read_state("cuda", 1) == DeviceState()
     assert describe_machine("cuda").driver is None
+
+
+def test_a_product_that_takes_long_is_a_smaller_one():
+    clock = FakeClock()
+
+    def tick():
+        clock.now += 0.02  # of every measured run, before and after it
+
+    measured = measure_ceilings(TimingSettings(device="cpu"), clock=clock, synchronize=tick)
+    assert measured.product_flops == 2 * 128**3

@@ -17,7 +17,7 @@ from archaudit.measure.building import build_real
 from archaudit.measure.frames import CallObserver, follow_calls
 from archaudit.measure.inputs import make_inputs
 from archaudit.measure.latency.call_clock import CallClock
-from archaudit.measure.latency.devices import choose_threads, describe_machine, resolve_device
+from archaudit.measure.latency.devices import choose_threads, describe_machine, fixed_threads, resolve_device
 from archaudit.measure.latency.forms import capture_graph, compile_model, first_line
 from archaudit.measure.latency.precision import cast_passes, check_precision, float32_precision
 from archaudit.measure.latency.profiled import profile_kernels
@@ -160,13 +160,14 @@ class TimedModel:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        threads = torch.get_num_threads()
-        try:
-            torch.set_num_threads(self.settings.threads or threads)
-            with self._context(), torch.inference_mode(), float32_precision(self.settings.dtype, self.settings.device):
-                yield
-        finally:
-            torch.set_num_threads(threads)
+        settings = self.settings
+        with (
+            fixed_threads(settings.threads),
+            self._context(),
+            torch.inference_mode(),
+            float32_precision(settings.dtype, settings.device),
+        ):
+            yield
 
 
 def _wait_for_nothing() -> None:

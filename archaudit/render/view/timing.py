@@ -181,7 +181,8 @@ def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
         return ""
     if label.bound == "neither":
         return f"neither ceiling is near ({format_percent(label.share)})"
-    return f"{label.bound} at {100 * label.share:.0f} % {_CEILING_NAMES[label.bound]}"
+    share = f"{100 * label.share:.0f} % {_CEILING_NAMES[label.bound]}"
+    return f"{label.bound} at {share}" if label.share <= 1 else f"{label.bound}, beyond the ceiling that was measured ({share})"
 
 
 def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
