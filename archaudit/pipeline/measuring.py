@@ -98,7 +98,13 @@ def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list
             "a git revision is measured in a process of its own: two versions of a module do not fit into one", "Leave --no-isolation out."
         )
     formulas = [list(target.config.formulas) for target in targets if target.config is not None]
-    question = [options.witnesses, options.symbolic, formulas, list(options.config.formulas) if options.config is not None else []]
+    question = [
+        options.witnesses,
+        options.symbolic,
+        options.timing.settings.batch,
+        formulas,
+        list(options.config.formulas) if options.config is not None else [],
+    ]
     keeps = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
     with open_revisions(targets, question=question if keeps else None) as opened:
         yield opened
