@@ -64,7 +64,7 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
 
     def save(self, path: str | Path) -> None:
         """Writes what a baseline holds: the profile without what varies by machine and version."""
-        Path(path).write_bytes(schema.encode(schema.strip_provenance(self)))
+        Path(path).write_bytes(schema.encode_lock(schema.strip_provenance(self)))
 
     def __repr__(self) -> str:
         macs = f"{'' if self.flops_complete else 'at least '}{format_short(self.totals.macs)} MACs"

@@ -9,7 +9,7 @@ import click
 from archaudit.cli.asking import asked_options, measuring_options
 from archaudit.cli.output import name_file, print_text, write_files
 from archaudit.errors import ConfigError
-from archaudit.schema import encode, strip_provenance
+from archaudit.schema import encode_lock, strip_provenance
 
 
 @click.command(short_help="Write or update baselines.")
@@ -27,6 +27,6 @@ def command(names: tuple[str, ...], **asked: Any) -> int:
         if not wanted:
             raise ConfigError("there is nothing to write a baseline of", "Name the models: archaudit baseline NAME ...")
         profiles = profile_runs(wanted, options)
-    files = {f"{name_file(name)}.json": encode(strip_provenance(measured)) for name, measured in profiles.items()}
+    files = {f"{name_file(name)}.json": encode_lock(strip_provenance(measured)) for name, measured in profiles.items()}
     print_text("\n".join(f"wrote {path}" for path in write_files(find_folder(options), files)))
     return 0

@@ -27,6 +27,7 @@ from archaudit.schema.latency import (
     RecordedLatency,
     TimingSettings,
 )
+from archaudit.schema.lock import encode_lock
 from archaudit.schema.profile import (
     Call,
     Environment,
@@ -120,6 +121,7 @@ __all__ = [
     "decode_profile",
     "decode_report",
     "encode",
+    "encode_lock",
     "name_run",
     "strip_provenance",
     "sum_costs",

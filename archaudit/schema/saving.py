@@ -6,6 +6,7 @@ import msgspec
 
 from archaudit.errors import SavedFileError
 from archaudit.schema.latency import LatencyFile
+from archaudit.schema.lock import read_lock
 from archaudit.schema.profile import Profile
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, Record
 from archaudit.schema.report import Report
@@ -27,7 +28,7 @@ def encode(record: Record) -> bytes:
 
 
 def decode_profile(data: bytes, source: str) -> Profile:
-    """A saved profile; SavedFileError, naming `source`, when it is none."""
+    """A saved profile or a baseline; SavedFileError, naming `source`, when it is none."""
     return _decode(data, source, Profile, "a saved profile", "Write it again: archaudit baseline, or archaudit profile -o.")
 
 
@@ -43,16 +44,20 @@ def decode_latencies(data: bytes, source: str) -> LatencyFile:
 
 class _Version(msgspec.Struct):
     format_version: int
+    lock_version: int = 0
 
 
 def _decode(data: bytes, source: str, kind: type[AnyRecord], noun: str, hint: str) -> AnyRecord:
     try:
-        version = msgspec.json.decode(data, type=_Version).format_version
+        found = msgspec.json.decode(data, type=_Version)
+        version = found.format_version
     except msgspec.MsgspecError as error:
         raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
     if version != FORMAT_VERSION:
         raise SavedFileError(f"{source} has format version {version}; this archaudit reads version {FORMAT_VERSION}", hint)
     try:
+        if found.lock_version and kind is Profile:
+            return msgspec.convert(read_lock(msgspec.json.decode(data)), kind)
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
         raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
