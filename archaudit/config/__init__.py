@@ -5,6 +5,7 @@ models and sections, `checks` budgets, `claims` claims, all through the typed ta
 """
 
 from archaudit.config.budgets import LIMITS, RELATIVE_LIMITS
+from archaudit.config.editing import replace_values
 from archaudit.config.reading import EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
 
@@ -23,4 +24,5 @@ __all__ = [
     "load_config",
     "load_example_config",
     "read_claims",
+    "replace_values",
 ]

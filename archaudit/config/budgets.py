@@ -198,6 +198,7 @@ def _read_subject(table: Table, known: Known, metric: Metric | None) -> _Subject
         "level": table.read_text("level", choices=LEVELS) or "error",
         "why": table.read_text("reason") or None,
         "until": _read_until(table),
+        "key": table.key,
     }
     return _Subject(models, scenarios or (None,), fields)
 

@@ -33,6 +33,7 @@ from archaudit.pipeline.ranging import resolve_pair
 from archaudit.pipeline.recorded import find_folder, read_baselines
 from archaudit.pipeline.recordings import make_recording, merge_recording
 from archaudit.pipeline.targets import Target, read_profile, resolve
+from archaudit.pipeline.tightening import Tightening, list_needed, list_worse, tighten
 from archaudit.pipeline.timing import TimingOptions
 from archaudit.schema import Explanation, Judgement, Profile, Report
 
@@ -41,6 +42,7 @@ __all__ = [
     "Options",
     "Run",
     "Target",
+    "Tightening",
     "TimingOptions",
     "check",
     "compare",
@@ -48,12 +50,15 @@ __all__ = [
     "explain",
     "find_folder",
     "list_baselined",
+    "list_needed",
+    "list_worse",
     "make_recording",
     "merge_recording",
     "profile",
     "profile_runs",
     "read_profile",
     "resolve",
+    "tighten",
 ]
 
 

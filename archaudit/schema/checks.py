@@ -27,7 +27,8 @@ class Check(Record, frozen=True, kw_only=True):
 
     A budget may be about modules of `types` only (patterns over type names, each with everything below it), about a `section` of the
     breakdown, or about one input `scenario` of the model. `floor` is the smallest change that a limit in percent cares about. Only level
-    `error` decides the outcome. `until` is the last day (ISO) on which the limit holds at all, `why` then its reason.
+    `error` decides the outcome. `until` is the last day (ISO) on which the limit holds at all, `why` then its reason. `key` is where it
+    stands in the config: `budgets[0]`.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Check(Record, frozen=True, kw_only=True):
     floor: str | None = None
     level: Level = "error"
     until: str | None = None
+    key: str | None = None
 
     @property
     def run(self) -> str:
