@@ -27,6 +27,9 @@ COMMANDS = {
     "history": ("history_command", "One model over the commits of the repository: metrics, jumps, and who made them."),
     "bisect": ("bisect_command", "The first commit at which a condition on a model holds."),
     "sweep": ("sweep_command", "Several models, inputs and arguments in one table, on one machine or many."),
+    "init": ("init_command", "A first config and baseline for a model, with budgets from what it measures."),
+    "schema": ("schema_command", "The JSON Schema of the config, or of a record that is printed as JSON."),
+    "completion": ("completion_command", "The script that completes commands and options in a shell."),
     "conformance": ("conformance_command", "Prove the counts on small models with hand-worked answers, against other counters."),
 }
 

@@ -6,12 +6,15 @@ models and sections, `checks` budgets, `claims` claims, all through the typed ta
 
 from archaudit.config.budgets import LIMITS, RELATIVE_LIMITS
 from archaudit.config.editing import replace_values
-from archaudit.config.reading import EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
+from archaudit.config.json_schema import make_config_schema
+from archaudit.config.reading import CONFIG_FILE, EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
+from archaudit.config.starter import write_starter
 
 __all__ = [
     "BASELINE",
     "COMPUTED_SECTIONS",
+    "CONFIG_FILE",
     "EXAMPLE_SOURCE",
     "LIMITS",
     "RELATIVE_LIMITS",
@@ -23,6 +26,8 @@ __all__ = [
     "load_claims",
     "load_config",
     "load_example_config",
+    "make_config_schema",
     "read_claims",
     "replace_values",
+    "write_starter",
 ]
