@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Literal
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
 
 import msgspec
 
@@ -194,8 +196,12 @@ Request = Load | Measure | Explain | PrepareTiming | TimeBlock | TimeModules | S
 Reply = Loaded | Measured | Explained | TimingReady | Timed | ModulesTimed | Surveyed | Exhibited | Imitated | Progress | Failed
 
 _LENGTH = struct.Struct("!Q")
-_decode_request = msgspec.json.Decoder(Request).decode
-_decode_reply = msgspec.json.Decoder(Reply).decode
+
+
+@cache
+def _make_decoder(kind: Any) -> Callable[[bytes], Any]:
+    """Made when first used: a comparison of saved profiles has no worker, and need not wait for what it would say."""
+    return msgspec.json.Decoder(kind).decode
 
 
 def send(channel: socket.socket, message: Request | Reply) -> None:
@@ -207,13 +213,13 @@ def send(channel: socket.socket, message: Request | Reply) -> None:
 def receive_request(channel: socket.socket) -> Request | None:
     """The next request; None when the parent is gone."""
     data = _receive(channel)
-    return None if data is None else _decode_request(data)
+    return None if data is None else _make_decoder(Request)(data)
 
 
 def receive_reply(channel: socket.socket) -> Reply | None:
     """The next reply or progress note; None when the worker is gone. TimeoutError when none comes in time."""
     data = _receive(channel)
-    return None if data is None else _decode_reply(data)
+    return None if data is None else _make_decoder(Reply)(data)
 
 
 def _receive(channel: socket.socket) -> bytes | None:
