@@ -106,7 +106,7 @@ class LatencyBudget(Record, frozen=True, kw_only=True):
 
     id: str = "latency"
     max_ratio: float = 1.05
-    expected: str = "5 %"
+    expected: str = "1.05x"
     min_change_s: float | None = None
     device: Device = "auto"
     dtype: Precision = "float32"

@@ -42,8 +42,8 @@ def bound_ratio(before: Rounds, after: Rounds, seed: int, resamples: int = RESAM
     first, second = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if not first.size or not second.size or len(first) != len(second):
         raise ValueError("a ratio needs samples of both sides, round by round")
-    generator = np.random.default_rng(seed)
-    rounds = generator.integers(0, len(first), (resamples, len(first)))
+    generator = np.random.RandomState(seed % 2**32)  # its numbers are the same in every version of numpy, which reports rely on
+    rounds = generator.randint(0, len(first), (resamples, len(first)), dtype=np.int64)
     ratios = _resample(second, rounds, generator) / _resample(first, rounds, generator)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(ratios, (tail, 1 - tail))
@@ -51,9 +51,9 @@ def bound_ratio(before: Rounds, after: Rounds, seed: int, resamples: int = RESAM
     return Interval(min(float(low), middle), middle, max(float(high), middle))
 
 
-def _resample(samples: NDArray[np.float64], rounds: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.float64]:
+def _resample(samples: NDArray[np.float64], rounds: NDArray[np.int64], generator: np.random.RandomState) -> NDArray[np.float64]:
     """The median of each resample."""
-    inside = generator.integers(0, samples.shape[1], (*rounds.shape, samples.shape[1]))
+    inside = generator.randint(0, samples.shape[1], (*rounds.shape, samples.shape[1]), dtype=rounds.dtype.type)
     drawn: Any = samples[rounds[:, :, None], inside].reshape(len(rounds), -1)
     drawn.sort(axis=1)
     middle = drawn.shape[1] // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,6 +158,7 @@ class Session:
 
         self.notify(Progress(f"warming {recipe.name} up on {request.settings.device}"))
         self._timed = None  # a model before it goes first: two may not fit
+        gc.collect()  # it knows the functions that know it
         model = self._timed = TimedModel(recipe, request.settings)
         warmed = model.prepare(request.limit_s)
         return TimingReady(model.settings, model.machine, model.forms, warmed.samples_s, warmed.stable, model.notes)

@@ -26,6 +26,9 @@ from archaudit.measure.tree import ModuleTree, walk_tree
 from archaudit.schema import Recipe, TimingSettings
 from archaudit.timing import Clock, WarmUp, warm_up
 
+# Clocks tick in nanoseconds; further digits of a difference only fill files.
+_DIGITS = 9
+
 Form = Literal["eager", "replay", "compiled"]
 
 BY_CLOCK = "a clock around every call"
@@ -148,7 +151,7 @@ class TimedModel:
         start = self.clock()
         self._forms[form]()
         self.synchronize()
-        return self.clock() - start
+        return round(self.clock() - start, _DIGITS)
 
     def _run_and_wait(self) -> None:
         self._pass(self._model)
@@ -194,8 +197,8 @@ def _gather(
                 each[tree.parents[position]] = each.get(tree.parents[position], 0.0) + each[position]
     ran = sorted({position for each in totals for position in each})
     return ModuleTimes(
-        own_s={tree.paths[position]: tuple(each.get(position, 0.0) for each in own) for position in ran},
-        total_s={tree.paths[position]: tuple(each.get(position, 0.0) for each in totals) for position in ran},
+        own_s={tree.paths[position]: tuple(round(each.get(position, 0.0), _DIGITS) for each in own) for position in ran},
+        total_s={tree.paths[position]: tuple(round(each.get(position, 0.0), _DIGITS) for each in totals) for position in ran},
         launches={tree.paths[position]: launches[position] for position in ran if position in launches},
         attribution=attribution,
         notes=notes,
