@@ -351,19 +351,37 @@ def test_on_a_cuda_device_ceilings_and_state_are_read():
     assert isinstance(read_state("cuda", 1), DeviceState)
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [("tf32", "tf32"), ("float32", "ieee"), ("bfloat16", "ieee")])
+def read_switches():
+    places = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    return [place.allow_tf32 for place in places], getattr(places[0], "fp32_precision", None)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("tf32", True), ("float32", False), ("bfloat16", False)])
 def test_tf32_is_on_only_where_it_was_asked_for_and_is_put_back(dtype, expected):
     from archaudit.measure.latency.precision import float32_precision
 
-    places = [torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv", torch.backends.cudnn)]
-    if not hasattr(places[0], "fp32_precision"):
-        pytest.skip("this torch has the older switches")
-    before = [place.fp32_precision for place in places]
+    before = read_switches()
     with float32_precision(dtype, "cuda"):
-        assert [place.fp32_precision for place in places] == [expected] * 2
-    assert [place.fp32_precision for place in places] == before
+        assert read_switches()[0] == [expected] * 2
+    assert read_switches() == before
     with float32_precision(dtype, "cpu"):
-        assert [place.fp32_precision for place in places] == before
+        assert read_switches() == before
+
+
+def test_a_users_newer_switch_is_respected_too():
+    from archaudit.measure.latency.precision import float32_precision
+
+    matmul = torch.backends.cuda.matmul
+    if not hasattr(matmul, "fp32_precision"):
+        pytest.skip("this torch has the older switches only")
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"  # from now on torch refuses to read allow_tf32
+        with float32_precision("float32", "cuda"):
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before
 
 
 class FakeNvml:

@@ -97,15 +97,23 @@ def _read_driver(nvml: Any) -> str:
 
 
 def _read_state(nvml: Any, own_processes: int) -> DeviceState:
+    """What the device answers; a question that it does not know (a slice of a device knows few) stays open."""
     handle = _find_handle(nvml)
-    mask = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+
+    def ask(question: Any, *arguments: Any) -> Any:
+        try:
+            return question(handle, *arguments)
+        except nvml.NVMLError:
+            return None
+
+    # by number: inside a container the library tells the process ids of the machine around it
+    processes = ask(nvml.nvmlDeviceGetComputeRunningProcesses)
     return DeviceState(
-        clock_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
-        memory_clock_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
-        temperature_c=nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-        throttled=name_throttles(mask),
-        # by number: inside a container the library tells the process ids of the machine around it
-        other_processes=max(0, len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) - own_processes),
+        clock_mhz=ask(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM),
+        memory_clock_mhz=ask(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_MEM),
+        temperature_c=ask(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
+        throttled=name_throttles(ask(nvml.nvmlDeviceGetCurrentClocksThrottleReasons) or 0),
+        other_processes=None if processes is None else max(0, len(processes) - own_processes),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -33,24 +34,48 @@ def find_dtype(dtype: Precision) -> torch.dtype:
 
 @contextmanager
 def float32_precision(dtype: Precision, device: Device) -> Iterator[None]:
-    """While open, products of float32 run as asked: in TF32 or, for everything else, in full."""
+    """While open, products of float32 run as asked: in TF32 or, for everything else, in full.
+
+    `allow_tf32` is set where it can be read: every torch knows it, and from 2.9 on it sets `fp32_precision` too. Where somebody set only
+    the newer one, torch refuses to read the other, and the newer one is set.
+    """
     if device == "cpu":
         yield
         return
-    attribute, on, off = _name_switch()
-    places = [torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv", torch.backends.cudnn)]
-    previous = [getattr(place, attribute) for place in places]
+    places, attribute = _find_switches()
+    value = dtype == "tf32" if attribute == "allow_tf32" else ("tf32" if dtype == "tf32" else "ieee")
+    previous = [_read(place, attribute) for place in places]
+    inherited = _read(places[0], "fp32_precision")
     try:
         for place in places:
-            setattr(place, attribute, on if dtype == "tf32" else off)
+            _write(place, attribute, value)
         yield
     finally:
-        for place, value in zip(places, previous, strict=True):
-            setattr(place, attribute, value)
+        for place, before in zip(places, previous, strict=True):
+            _write(place, attribute, before)
+        if inherited == "none":  # which is written as `ieee` by the switch before, and means that it follows others
+            _write(places[0], "fp32_precision", inherited)
 
 
-def _name_switch() -> tuple[str, Any, Any]:
-    """The switch's name and its two positions: torch 2.9 renamed it, and warns of the name before."""
-    if hasattr(torch.backends.cuda.matmul, "fp32_precision") and hasattr(torch.backends.cudnn, "conv"):
-        return "fp32_precision", "tf32", "ieee"
-    return "allow_tf32", True, False
+def _find_switches() -> tuple[tuple[Any, Any], str]:
+    """Where TF32 is switched, for matrix products and for convolutions, and the switch's name."""
+    places: tuple[Any, Any] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    try:
+        for place in places:
+            _read(place, "allow_tf32")
+    except RuntimeError:
+        return (places[0], places[1].conv), "fp32_precision"
+    return places, "allow_tf32"
+
+
+def _read(place: Any, attribute: str) -> Any:
+    """A switch; None where this torch does not have it. torch 2.9 warns of the names before, which are not the user's doing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return getattr(place, attribute, None)
+
+
+def _write(place: Any, attribute: str, value: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        setattr(place, attribute, value)
