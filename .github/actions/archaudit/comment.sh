@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Puts $FOLDER/check.md on a pull request: into the comment that begins with the same mark, else into a new one.
+#
+# The folder may come from a fork's run, so nothing in it is trusted: the text is sent as data, the number must be one, and with $HEAD_SHA
+# the pull request must be at that commit, which is the one that the run was for.
+set -euo pipefail
+
+[ -s "$FOLDER/check.md" ] || { echo "there is nothing to comment: no check.md"; exit 1; }
+number=${PULL_REQUEST:-$(head -c 20 "$FOLDER/pull-request.txt" 2> /dev/null || true)}
+[[ $number =~ ^[1-9][0-9]{0,9}$ ]] || { echo "there is no pull request to comment on"; exit 1; }
+if [ -n "${HEAD_SHA:-}" ]; then
+  head=$(gh api "repos/$GITHUB_REPOSITORY/pulls/$number" --jq .head.sha)
+  [ "$head" = "$HEAD_SHA" ] || { echo "pull request $number is not at the commit that was checked"; exit 1; }
+fi
+mark=$(head -n 1 "$FOLDER/check.md")
+[[ $mark =~ ^'<!-- archaudit check '[A-Za-z0-9_./]*' -->'$ ]] || { echo "check.md does not begin with the mark"; exit 1; }
+body=$(mktemp)
+python3 -c 'import json, sys; json.dump({"body": open(sys.argv[1], encoding="utf-8").read()[:65535]}, sys.stdout)' "$FOLDER/check.md" > "$body"
+filter='.[] | select(.user.type == "Bot" and (.body | startswith($ENV.MARK))) | .id'
+found=$(MARK="$mark" gh api --paginate "repos/$GITHUB_REPOSITORY/issues/$number/comments?per_page=100" --jq "$filter" | head -n 1)
+if [ -n "$found" ]; then
+  gh api --method PATCH "repos/$GITHUB_REPOSITORY/issues/comments/$found" --input "$body" > /dev/null
+else
+  gh api --method POST "repos/$GITHUB_REPOSITORY/issues/$number/comments" --input "$body" > /dev/null
+fi
