@@ -1,0 +1,154 @@
+"""The GitHub Action and the hooks: their files are well formed, and their scripts run, with `archaudit` and `gh` replaced."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from archaudit.cli import COMMANDS, main
+
+ROOT = Path(__file__).parent.parent.parent
+ACTION = ROOT / ".github" / "actions" / "archaudit"
+MARK = "<!-- archaudit check a.toml -->"
+
+ARCHAUDIT = """#!/usr/bin/env bash
+printf '%s\\n' "$@" > "$CALLS"
+while [ $# -gt 0 ]; do [ "$1" != -o ] || folder=$2; shift; done
+if [ -z "${SILENT:-}" ]; then
+  echo "the summary" > "$folder/summary.md"
+  echo "{}" > "$folder/check.json"
+fi
+exit "${EXIT:-0}"
+"""
+GH = """#!/usr/bin/env bash
+printf '%s\\n' "$*" >> "$CALLS"
+case "$*" in
+  *comments?per_page*) printf '%s' "${FOUND:-}" ;;
+  *.head.sha*) echo "abc" ;;
+  *--input*) cat "${@: -1}" > "$BODY" ;;
+esac
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a script of the action; what was called, what came of it."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in (("archaudit", ARCHAUDIT), ("gh", GH)):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+
+    def call(script, **environment):
+        plain = {
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "CALLS": str(tmp_path / "calls"),
+            "BODY": str(tmp_path / "body"),
+            "RUNNER_TEMP": str(tmp_path),
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+            "GITHUB_REPOSITORY": "owner/name",
+        }
+        done = subprocess.run(["bash", ACTION / script], env=plain | environment, capture_output=True, text=True, check=False)
+        calls = (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
+        return done, calls
+
+    return call
+
+
+def read_outputs(folder):
+    return dict(line.split("=", 1) for line in (folder / "output").read_text().splitlines())
+
+
+def test_the_action_is_well_formed_and_puts_no_expression_into_a_script():
+    action = yaml.safe_load((ACTION / "action.yml").read_text())
+    assert action["runs"]["using"] == "composite"
+    steps = action["runs"]["steps"]
+    assert all(step.get("shell") == "bash" for step in steps if "run" in step)
+    assert not any("${{" in step["run"] for step in steps if "run" in step)  # what a fork names things may not become a command
+    assert all("description" in value for value in (*action["inputs"].values(), *action["outputs"].values()))
+    assert steps[-1]["run"] == 'exit "${STATUS:-2}"'
+
+
+def test_the_workflow_tests_every_version_that_is_claimed():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "versions.yml").read_text())
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13"]
+    assert [torch.rstrip(".*") for torch in matrix["torch"]] == ["2.6", "2.11", ""]
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_hooks_are_commands_that_there_are():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert [hook["id"] for hook in hooks] == ["archaudit-check", "archaudit-claims"]
+    for hook in hooks:
+        words = hook["entry"].split()
+        assert words[0] == "archaudit"
+        assert words[1] in COMMANDS
+    options = {option for parameter in main.get_command(None, "check").params for option in parameter.opts}
+    script = (ACTION / "check.sh").read_text()
+    assert {"--format", "--config", "--baseline-rev", "--allow-inconclusive", "-o"} <= options
+    assert all(name in script for name in ("--format", "--config", "--baseline-rev", "--allow-inconclusive"))
+
+
+@pytest.mark.parametrize(("exit_status", "status"), [("0", "0"), ("1", "1"), ("2", "2"), ("137", "2"), ("127", "2")])
+def test_the_status_is_kept_for_the_last_step_and_a_crash_is_no_verdict(run, tmp_path, exit_status, status):
+    done, _ = run("check.sh", EXIT=exit_status)
+    assert done.returncode == 0
+    outputs = read_outputs(tmp_path)
+    assert outputs["status"] == status
+    assert Path(outputs["folder"]).is_dir()
+    assert (tmp_path / "summary").read_text() == "the summary\n"
+
+
+def test_green_without_an_output_that_says_so_is_not_green(run, tmp_path):
+    run("check.sh", EXIT="0", SILENT="1")
+    assert read_outputs(tmp_path)["status"] == "2"
+
+
+def test_inputs_are_arguments_and_never_options_or_commands(run, tmp_path):
+    _, calls = run("check.sh", CONFIG="a b.toml", BASELINE_REV="--output=x", MODELS="seg --force $(touch x)", PULL_REQUEST="7")
+    assert calls[calls.index("--config") + 1] == "a b.toml"
+    assert "--baseline-rev=--output=x" in calls
+    assert calls[calls.index("--") + 1 :] == ["seg", "--force", "$(touch", "x)"]
+    assert (Path(read_outputs(tmp_path)["folder"]) / "pull-request.txt").read_text() == "7\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "check.md").write_text(f"{MARK}\n## failed $(touch x) `y`\n")
+    (tmp_path / "kept" / "pull-request.txt").write_text("12\n")
+    return tmp_path / "kept"
+
+
+@pytest.mark.parametrize(
+    ("found", "method"), [("", "POST repos/owner/name/issues/12/comments"), ("99", "PATCH repos/owner/name/issues/comments/99")]
+)
+def test_a_comment_is_updated_in_place_or_made(run, tmp_path, folder, found, method):
+    done, calls = run("comment.sh", FOLDER=str(folder), FOUND=found, HEAD_SHA="abc")
+    assert done.returncode == 0, done.stdout
+    assert f"api --method {method}" in calls[-1]
+    assert json.loads((tmp_path / "body").read_text())["body"] == (folder / "check.md").read_text()
+
+
+@pytest.mark.parametrize("number", ["", "x", "1/../../users", "12345678901", "-1"])
+def test_a_number_that_is_none_is_refused(run, folder, number):
+    (folder / "pull-request.txt").write_text(number)
+    done, calls = run("comment.sh", FOLDER=str(folder))
+    assert (done.returncode, calls) == (1, [])
+
+
+def test_a_pull_request_at_another_commit_is_refused(run, folder):
+    done, calls = run("comment.sh", FOLDER=str(folder), HEAD_SHA="def")
+    assert done.returncode == 1
+    assert not any("--method" in call for call in calls)
+
+
+@pytest.mark.parametrize("text", ["", "no mark\n", '<!-- archaudit check " | .[] -->\n'])
+def test_a_text_without_the_mark_is_refused(run, folder, text):
+    (folder / "check.md").write_text(text)
+    assert run("comment.sh", FOLDER=str(folder))[0].returncode == 1
