@@ -1,6 +1,11 @@
 """The records of what is drawn: waterfalls, icicles, diagrams of the data flow, and the forward pass line by line.
 
 They hold shares and texts, never coordinates on a page: those are the renderer's.
+
+The charts (waterfall, icicle, roofline, history, Pareto plot) are bars, steps and points with text, drawn by the templates from these rows.
+Vega-Lite through vl-convert was weighed: its first chart takes 1.1 to 1.5 s here, ten times what the whole page does, and its output is a
+picture, while these have texts that can be selected, exact numbers on hover, and links to the layer's row. Laying out a graph is another
+matter: `render/diagram.py` leaves it to Graphviz.
 """
 
 from __future__ import annotations
