@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from render.synthetic import make_large_report, make_segmentation_report
+from render.synthetic import make_cost, make_large_report, make_segmentation_report
+from render.test_timing_section import make_pair
+from render.test_timing_section import make_report as make_timed_report
 
 from archaudit.render import FORMATS, PROFILE_FORMATS
+from archaudit.render.studies import render_study_html
+from archaudit.schema import Contribution, History, HistoryStep, Jump, Sweep, Variant
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -26,6 +30,35 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PHONE, DESKTOP = 390, 1200
+HISTORY = History(
+    reference="models/<b>seg</b>.py:Model",
+    steps=(
+        HistoryStep(commit="a" * 40, short="aaaaaaa", date="2026-01-02", subject="one", totals=make_cost(100, 1_000)),
+        HistoryStep(commit="b" * 40, short="bbbbbbb", date="2026-01-03", subject="<script>", error="it does not import"),
+        HistoryStep(
+            commit="c" * 40,
+            short="ccccccc",
+            date="2026-01-04",
+            subject="three",
+            totals=make_cost(300, 1_000),
+            jumps=(Jump(metric="params", before=100, after=300, layers=(Contribution(path="head", type="Linear", delta=200),)),),
+        ),
+    ),
+    untouched=4,
+)
+SWEEP = Sweep(
+    variants=tuple(
+        Variant(
+            reference="models/seg.py:Model",
+            input=f"1x3x{size}x{size}",
+            choices={"width": str(width)},
+            totals=make_cost(100 * width, 10 * width * size),
+            pareto=size == 32,
+        )
+        for width in (1, 2)
+        for size in (32, 64)
+    )
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +87,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     main.main(["compare", "before", "after", "-o", str(folder)], standalone_mode=False)
     report = make_segmentation_report()
     texts = {
+        "times": FORMATS["html"](make_timed_report(*make_pair())),
+        "history": render_study_html(HISTORY),
+        "sweep": render_study_html(SWEEP),
         "report": FORMATS["html"](report),
         "profile": PROFILE_FORMATS["html"](report.after),
         "large": FORMATS["html"](make_large_report(5_000)),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Opened]
 Pages = dict[str, Path]
-NAMES = ("example", "report", "profile", "large")
+NAMES = ("example", "report", "profile", "large", "times", "history", "sweep")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -29,7 +29,7 @@ def test_nothing_is_wider_than_the_screen(open_page: Open, pages: Pages, name: s
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["example", "report", "profile"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "large"])
 def test_axe_finds_nothing(open_page: Open, pages: Pages, name: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     for width in (PHONE, DESKTOP):

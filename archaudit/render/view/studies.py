@@ -89,7 +89,7 @@ def view_sweep(sweep: Sweep) -> StudyView:
     choices = list(dict.fromkeys(name for variant in variants for name in variant.choices))
     several = len({variant.reference for variant in variants}) > 1
     columns = [
-        Column(heading="", cells=tuple("*" if variant.pareto else "" for variant in variants)),
+        Column(heading="best", cells=tuple("*" if variant.pareto else "" for variant in variants)),
         *([Column(heading="model", cells=tuple(make_visible(each.reference) for each in variants), least=14)] if several else []),
         *(Column(heading=name, cells=tuple(make_visible(each.choices.get(name, "")) for each in variants)) for name in choices),
         Column(heading="input", cells=tuple(make_visible(each.input) for each in variants), least=10),
