@@ -17,6 +17,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from archaudit import kinds
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
 
@@ -101,9 +103,16 @@ class Measured(Record, frozen=True, kw_only=True):
     modules: int = 0
 
 
+def is_unknown(profile: Profile, metric: str) -> bool:
+    """Whether the source of a profile cannot tell a metric."""
+    return profile.unknown is not UNSET and metric in profile.unknown
+
+
 def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] = "") -> Measured:
     """The value of `metric` over everything that `scopes` (one pattern or several) covers in `profile`."""
     patterns = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+    if is_unknown(profile, metric.name):
+        return Measured(value=None, reason=f"{profile.name} cannot tell {metric.name}: there is no code behind it")
     if metric.of_profile is not None:
         if any(patterns):
             return Measured(value=None, reason=f"{metric.name} is not additive: it is known for the whole model only")

@@ -67,6 +67,7 @@ def measuring_options(command: Command) -> Command:
                 metavar="PATH",
                 help="Measure under another interpreter, which has its own archaudit and torch; given twice: before, after.",
             ),
+            click.option("--allow-pickle", is_flag=True, help="Read a .pt or .pth of weights, by torch's reader that runs no code."),
             click.option("--cache/--no-cache", "cached", default=True, help="Keep and use profiles of git revisions (default: yes)."),
         )
     ):
@@ -120,6 +121,7 @@ def asked_options(
     cached: bool = True,
     memory: int | None = None,
     pythons: tuple[str, ...] = (),
+    allow_pickle: bool = False,
 ) -> Iterator[Options]:
     """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
     from archaudit.config import find_config, load_config
@@ -143,6 +145,7 @@ def asked_options(
             notify=notify,
             meanwhile=meanwhile,
             cached=cached,
+            allow_pickle=allow_pickle,
         )
 
 

@@ -6,7 +6,9 @@ Arguments are Python literals, read with `ast` and never evaluated.
 from __future__ import annotations
 
 import ast
+import functools
 import re
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 import msgspec
@@ -14,12 +16,17 @@ import msgspec
 from archaudit.errors import LoadError
 from archaudit.schema import Record
 
-Kind = Literal["name", "saved", "file", "module", "library"]
+Kind = Literal["name", "saved", "file", "module", "library", "weights", "exported"]
 
 # Libraries whose models go by name: `torchvision:resnet50`.
 LIBRARIES = ("torchvision", "timm", "transformers")
 
 _FORMS = "A reference is a name from the config, file.py:Model, package.module:Model, torchvision:NAME or a saved profile.json; REF@REV."
+# What is told by a file's ending. Pickles are recognised so that they can be refused in their own words.
+_ENDINGS: dict[str, Kind] = {
+    ".safetensors": "weights", ".onnx": "weights", ".pt": "weights", ".pth": "weights", ".ckpt": "weights", ".bin": "weights",
+    ".pkl": "weights", ".pt2": "exported",
+}  # fmt: skip
 _NAME = re.compile(r"^[^\W\d][\w.-]*$")
 _ATTRIBUTE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")
 
@@ -40,7 +47,7 @@ class Reference(Record, frozen=True, kw_only=True):
     @property
     def base(self) -> str:
         """The reference without its arguments: what budgets and claims name a model by."""
-        return self.target if self.kind in ("name", "saved") else f"{self.target}:{self.attribute}"
+        return self.target if self.kind in ("name", "saved", "weights", "exported") else f"{self.target}:{self.attribute}"
 
     def spell(self) -> str:
         """The reference as text again, with its present target and arguments."""
@@ -66,6 +73,8 @@ def _read_revised(text: str, head: str, tail: str) -> Reference | None:
         reference = _parse_plain(head)
     except LoadError:
         return None
+    if reference.kind in ("weights", "exported"):
+        raise LoadError(f"{text}: files of weights and programs have no revisions here", "Revisions are of code and of saved profiles.")
     if reference.kind in ("name", "saved") and ":" in tail:
         return None  # pictures@large/net.py:Model is a file
     if reference.target == "transformers" and ".json" in tail:
@@ -89,6 +98,13 @@ def _parse_plain(text: str) -> Reference:
         if arguments:
             raise LoadError(f"{text}: a saved profile takes no arguments", _FORMS)
         return Reference(text=text, kind="saved", target=head)
+    ending = head[head.rfind(".") :] if "." in head.rpartition("/")[2] else ""
+    if ending in _ENDINGS:
+        if arguments:
+            raise LoadError(f"{text}: a file of weights or a program takes no arguments", _FORMS)
+        return Reference(text=text, kind=_ENDINGS[ending], target=head)
+    if colon and "/" not in library and "." not in library and find_plugin(library) is not None:
+        return Reference(text=text, kind="library", target=library, attribute=rest, arguments=arguments)
     target, colon, attribute = head.rpartition(":")
     if not colon:
         if head.endswith(".py"):
@@ -100,6 +116,12 @@ def _parse_plain(text: str) -> Reference:
         raise LoadError(f"{text}: {attribute!r} is not the name of a class, factory or model", _FORMS)
     is_file = target.endswith(".py") or "/" in target or "\\" in target
     return Reference(text=text, kind="file" if is_file else "module", target=target, attribute=attribute, arguments=arguments)
+
+
+@functools.cache
+def find_plugin(name: str) -> EntryPoint | None:
+    """The source of that name which another package brings, by the entry point `archaudit.sources`: a function like those of SOURCES."""
+    return next(iter(entry_points(group="archaudit.sources", name=name)), None)
 
 
 def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import EntryPoint
 
 from archaudit.errors import LoadError
-from archaudit.load.reference import Reference
+from archaudit.load.reference import Reference, find_plugin
 from archaudit.schema import InputSpec, Recipe
 
 # Kind of reference, or library, to the file here that loads it: each has one function `load(reference, inputs) -> Recipe`.
 SOURCES: dict[str, str] = {
     "file": "python_source",
     "module": "python_source",
+    "exported": "exported_program",
     "torchvision": "torchvision_models",
     "timm": "timm_models",
     "transformers": "transformers_models",
@@ -25,7 +27,21 @@ def load_recipe(reference: Reference, inputs: tuple[InputSpec, ...] = (), name: 
     `inputs` overrides what the source would run the model on; `name` is what reports call it. Raises LoadError.
     """
     key = reference.target if reference.kind == "library" else reference.kind
+    plugin = find_plugin(key) if key not in SOURCES else None
+    if plugin is not None:
+        return _load_by(plugin, reference, inputs, name or reference.text)
     if key not in SOURCES:
         raise LoadError(f"{reference.text}: there is no source of models called {key!r}", f"Known: {', '.join(sorted(SOURCES))}.")
     load: Callable[[Reference, tuple[InputSpec, ...], str], Recipe] = import_module(f"archaudit.load.{SOURCES[key]}").load
     return load(reference, inputs, name or reference.text)
+
+
+def _load_by(plugin: EntryPoint, reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
+    try:
+        load = plugin.load()
+    except Exception as error:  # somebody else's package, which may fail in any way
+        raise LoadError(f"{reference.text}: the source {plugin.value} does not import: {type(error).__name__}: {error}") from error
+    recipe = load(reference, inputs, name)
+    if not isinstance(recipe, Recipe):
+        raise LoadError(f"{reference.text}: the source {plugin.value} returned a {type(recipe).__name__}, no Recipe")
+    return recipe

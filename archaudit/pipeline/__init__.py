@@ -64,7 +64,7 @@ __all__ = [
 
 def profile(reference: str, options: Options) -> Profile:
     """The profile of one reference. Raises an ArchauditError for what cannot be found, built or run."""
-    return measure_targets([resolve(reference, options.config, options.inputs)], options)[0]
+    return measure_targets([resolve(reference, options.config, options.inputs, allow_pickle=options.allow_pickle)], options)[0]
 
 
 def explain(reference: str, path: str, options: Options) -> Explanation:

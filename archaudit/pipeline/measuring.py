@@ -30,7 +30,8 @@ class Options(Record, frozen=True, kw_only=True):
     input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done; `meanwhile` is
     called once while workers start, which takes seconds in which the caller could get ready for what comes out; `baseline_revision` is
     the git revision that baselines are read from (None: from their files); `cached` whether a git revision that was measured before
-    needs not be measured again; `fork` takes workers from a pool that is open.
+    needs not be measured again; `fork` takes workers from a pool that is open; `allow_pickle`
+    whether a pickled state dict may be read by torch's restricted reader.
     """
 
     config: Config | None = None
@@ -47,6 +48,7 @@ class Options(Record, frozen=True, kw_only=True):
     meanwhile: Callable[[], None] = lambda: None
     cached: bool = True
     fork: Fork | None = None
+    allow_pickle: bool = False
 
 
 def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile]:

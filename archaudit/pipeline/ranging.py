@@ -17,12 +17,18 @@ def resolve_pair(before: str, after: str, options: Options) -> list[Target]:
     model as it is: what is asked of it by name is asked of this side."""
     ends = _read_range(before)
     if ends is None:
-        return [resolve(text, options.config, () if text.endswith(".json") else options.inputs) for text in (before, after)]
+        return [_resolve_side(text, options) for text in (before, after)]
     reference = parse_reference(after)
     if reference.revision:
         raise RevisionError(f"{after} names a revision, and {before} two", "Name the model without a revision after a range.")
     sides = [resolve(f"{after}@{end}", options.config, options.inputs) for end in ends]
     return [sides[0], msgspec.structs.replace(sides[1], key=reference.base)]
+
+
+def _resolve_side(text: str, options: Options) -> Target:
+    """A side that cannot be run on another input stands beside one that is."""
+    inputs = () if text.endswith(".json") or parse_reference(text).kind == "weights" else options.inputs
+    return resolve(text, options.config, inputs, allow_pickle=options.allow_pickle)
 
 
 def _read_range(text: str) -> tuple[str, str] | None:

@@ -52,7 +52,7 @@ class Target(Record, frozen=True, kw_only=True):
         return ("torchvision",) if needs_torchvision or "torchvision" in libraries else ()
 
 
-def resolve(text: str, config: Config | None, inputs: tuple[str, ...] = ()) -> Target:
+def resolve(text: str, config: Config | None, inputs: tuple[str, ...] = (), *, allow_pickle: bool = False) -> Target:
     """The target of a reference. `inputs`, when given, replace the inputs that a config or the model's file names.
 
     Raises LoadError for what is no reference or an unknown name (with the nearest ones), InputError, or SavedFileError.
@@ -65,6 +65,8 @@ def resolve(text: str, config: Config | None, inputs: tuple[str, ...] = ()) -> T
         if reference.revision:
             return Target(name=text, key=_key_of(reference), reference=reference)
         return Target(name=text, key=reference.target, saved=read_profile(Path(reference.target)))
+    if reference.kind == "weights":
+        return _read_weights(reference, text, given, allow_pickle=allow_pickle)
     if reference.kind != "name":
         return Target(name=text, key=_key_of(reference), reference=reference, inputs=given)
     for known in (config, load_example_config()):
@@ -84,14 +86,26 @@ def _resolve_name(name: Reference, config: Config, given: tuple[InputSpec, ...])
         raise ConfigError(
             f"{config.source}: models.{name.target}.reference: {model.reference!r} is another name", "Write where the model is."
         )
-    if reference.kind in ("file", "saved"):
+    if reference.kind in ("file", "saved", "weights", "exported"):
         reference = msgspec.structs.replace(reference, target=str(config.folder / reference.target))
     if name.revision:
         reference = _revise(name, reference, config)
     elif reference.kind == "saved":
         return Target(name=name.text, key=name.target, saved=read_profile(Path(reference.target)), config=config)
+    elif reference.kind == "weights":
+        target = _read_weights(reference, name.text, given, allow_pickle=False)
+        return msgspec.structs.replace(target, key=name.target, config=config)
     reference = msgspec.structs.replace(reference, arguments={**reference.arguments, **name.arguments})
     return Target(name=name.text, key=_key_of(name), reference=reference, inputs=inputs, config=config)
+
+
+def _read_weights(reference: Reference, text: str, given: tuple[InputSpec, ...], *, allow_pickle: bool) -> Target:
+    if given:
+        raise LoadError(f"{text} has weights only: it cannot be run on an input", "Leave --input out, or name the model's code.")
+    from archaudit.load.weights import read_weights
+
+    saved = read_weights(Path(reference.target).expanduser(), text, allow_pickle=allow_pickle)
+    return Target(name=text, key=reference.target, saved=saved)
 
 
 def _key_of(reference: Reference) -> str:
@@ -102,7 +116,11 @@ def _key_of(reference: Reference) -> str:
 def _revise(name: Reference, reference: Reference, config: Config) -> Reference:
     if config.source.startswith("built-in"):
         raise LoadError(f"{name.text}: the built-in example has no revisions", "A revision is of code in a git repository of yours.")
-    if reference.revision or (reference.kind == "library" and reference.target != "transformers"):
+    if (
+        reference.revision
+        or reference.kind in ("weights", "exported")
+        or (reference.kind == "library" and reference.target != "transformers")
+    ):
         raise LoadError(f"{name.text}: {name.target} is {reference.text}, which has no revisions of its own")
     return msgspec.structs.replace(reference, text=name.text, revision=name.revision)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from archaudit.schema.costs import Cost, Peaks
 from archaudit.schema.latency import Latency
 from archaudit.schema.record import FORMAT_VERSION, OperatorStatus, Record, Setting, Shape
@@ -149,7 +151,10 @@ class Provenance(Record, frozen=True, kw_only=True):
 
 
 class Profile(Record, frozen=True, kw_only=True):
-    """Everything measured about one model with one input. Saved, it is a baseline."""
+    """Everything measured about one model with one input. Saved, it is a baseline.
+
+    `unknown` names the metrics that its source cannot tell: their numbers mean nothing.
+    """
 
     format_version: int = FORMAT_VERSION
     name: str
@@ -165,3 +170,4 @@ class Profile(Record, frozen=True, kw_only=True):
     flow: tuple[FlowNode, ...] = ()
     latency: Latency | None = None
     provenance: Provenance | None = None
+    unknown: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # left out where everything is known

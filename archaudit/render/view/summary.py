@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archaudit.metrics import METRICS, Metric, measure_scope
+from archaudit.metrics import METRICS, Metric, is_unknown, measure_scope
 from archaudit.quantities import format_pair, format_percent, format_ratio
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
@@ -141,7 +141,9 @@ def _label(metric: Metric) -> str:
 
 
 def _read(profile: Profile, metric: Metric) -> int | None:
-    """The whole model's number, also where FLOPs are incomplete: the counted part."""
+    """The whole model's number, also where FLOPs are incomplete: the counted part. None where its source cannot tell it."""
+    if is_unknown(profile, metric.name):
+        return None
     return metric.of_cost(profile.totals) if metric.of_cost is not None else measure_scope(profile, metric).value
 
 

@@ -1,0 +1,42 @@
+"""Programs saved by torch.export: `model.pt2`, with the modules that they came from, on the inputs that they were exported with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from archaudit.errors import LoadError
+from archaudit.load.reference import Reference
+from archaudit.schema import InputSpec, Recipe
+
+
+def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
+    """The recipe for an exported program. Classes of modules are not in it; their names and all operators are."""
+    path = Path(reference.target).expanduser()
+    if not path.is_file():
+        raise LoadError(f"there is no file {reference.target}", "Paths are relative to the current folder.")
+    try:
+        program = torch.export.load(path)
+        model = torch.export.unflatten(program)
+    except Exception as error:  # the format has many ways to be wrong, and the library an error for each
+        text = " ".join(str(error).split())[:300]
+        raise LoadError(f"{reference.text} cannot be read as a program of torch.export: {type(error).__name__}: {text}") from error
+    example = program.example_inputs
+
+    def give_inputs() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        args, kwargs = example
+        return tuple(args), dict(kwargs)
+
+    assumptions = () if inputs or example is None else ("the input is what the program was exported with",)
+    return Recipe(
+        name=name,
+        reference=reference.text,
+        build=lambda: model,
+        inputs=inputs,
+        example_inputs=give_inputs if example is not None and not inputs else None,
+        instance=True,
+        sources=(str(path.resolve()),),
+        assumptions=("classes of modules are not in an exported program", *assumptions),
+    )
