@@ -56,7 +56,7 @@ class Entry(Record, frozen=True, kw_only=True):
         return (
             all(path in entries and entries[path].blob == blob for path, blob in self.blobs.items())
             and all(os.environ.get(name) == value for name, value in self.footprint.environ.items())
-            and all(take_stamp(path) == stamp for path, stamp in self.footprint.outside.items())
+            and all(_is_still(path, stamp) for path, stamp in self.footprint.outside.items())
         )
 
 
@@ -126,6 +126,14 @@ def describe_surroundings() -> list[object]:
         platform.machine(),
         sorted(early.items()),
     ]
+
+
+# Of a folder that was only looked at, what is in it does not matter.
+A_FOLDER = Stamp(size=-1)
+
+
+def _is_still(path: str, stamp: Stamp) -> bool:
+    return Path(path).is_dir() if stamp == A_FOLDER else take_stamp(path) == stamp
 
 
 def take_stamp(path: str) -> Stamp:

@@ -5,12 +5,14 @@ Python tells of every file that it opens and every folder that it lists (`sys.ad
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
-from archaudit.revisions.cache import take_stamp
-from archaudit.schema import Checkout, Footprint
+from archaudit.revisions.cache import A_FOLDER, take_stamp
+from archaudit.schema import Checkout, Footprint, Stamp
 
 _READS_UNSEEN = {
     "subprocess.Popen": "it starts processes",
@@ -32,9 +34,11 @@ class FootprintRecorder:
     def __init__(self, checkout: Checkout) -> None:
         self._root = os.path.realpath(checkout.root) + os.sep
         self._opened: set[str] = set()
+        self._looked_at: set[str] = set()
         self._refusal: str | None = None
         self._asked: dict[str, str | None] = {}
         _watch_environment(self._asked)
+        _watch_looks(self._looked_at)
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -55,21 +59,31 @@ class FootprintRecorder:
         imported = {source for module in list(sys.modules.values()) if isinstance(source := getattr(module, "__file__", None), str)}
         searched = {_name(entry) for entry in sys.path}
         sources: set[str] = set()
-        outside: set[str] = set()
-        for path in self._opened | imported | searched:
+        outside: dict[str, Stamp] = {}
+        for path in sorted(self._opened | imported | searched | self._looked_at):
             if path.startswith(_NO_FILES) or "__pycache__" in path:
                 continue
             real = os.path.realpath(path)
             if real.startswith(self._root):
                 sources.add(os.path.relpath(real, self._root).replace(os.sep, "/"))
-            elif real + os.sep != self._root:
-                outside.add(path)
-        return Footprint(
-            sources=tuple(sorted(sources)),
-            outside={path: take_stamp(path) for path in sorted(outside)},
-            environ=dict(self._asked),
-            refusal=self._refusal,
-        )
+            elif not self._root.startswith(real.rstrip(os.sep) + os.sep):  # the folders that the checkout lies in are other ones each time
+                only_looked = path not in self._opened and path not in imported and path not in searched
+                outside[path] = A_FOLDER if only_looked and Path(path).is_dir() else take_stamp(path)
+        return Footprint(sources=tuple(sorted(sources)), outside=outside, environ=dict(self._asked), refusal=self._refusal)
+
+
+def _watch_looks(looked_at: set[str]) -> None:
+    """Notes each path whose being there, kind or size is asked for from now on: of that, Python tells no hook."""
+    for name in ("stat", "lstat", "access", "readlink"):
+        plain = getattr(os, name)
+
+        @functools.wraps(plain)
+        def watched(path: Any, *args: Any, _plain: Any = plain, **kwargs: Any) -> Any:
+            if isinstance(path, str | bytes | os.PathLike) and kwargs.get("dir_fd") is None:
+                looked_at.add(_name(os.fspath(path)))
+            return _plain(path, *args, **kwargs)
+
+        setattr(os, name, watched)
 
 
 def _name(path: str | bytes) -> str:

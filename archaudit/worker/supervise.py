@@ -72,6 +72,9 @@ class Supervisor:
 
     def kill_all(self) -> None:
         """Every process that descends from this one; orphans were adopted, so none is out of reach. Their ends are not waited for."""
+        for pid in self._children:  # each leads a session: reached also where the system does not tell descendants
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
         killed: set[int] = set()
         while new := set(list_descendants(os.getpid())) - killed:  # one that forked meanwhile needs another round
             for pid in new:

@@ -93,6 +93,7 @@ def test_all_that_is_read_is_noted(tmp_path):
     (root / "net.py").write_text("import os, pathlib\nWIDTH = os.environ.get('WIDTH')\npathlib.Path('sizes.txt').read_text()\n")
     (root / "sizes.txt").write_text("1 2 3")
     (tmp_path / "beside.txt").write_text("outside")
+    (tmp_path / "folder").mkdir()
     script = f"""
     import os, sys, pathlib
     from archaudit.schema import Checkout
@@ -108,6 +109,9 @@ def test_all_that_is_read_is_noted(tmp_path):
     assert {str(tmp_path / "beside.txt")!r} in taken.outside and os.__file__ in taken.outside
     assert {str(tmp_path / "written.txt")!r} not in taken.outside
     assert taken.refusal is None
+    assert not pathlib.Path({str(tmp_path / "asked.txt")!r}).exists() and os.path.isdir({str(tmp_path / "folder")!r})
+    looked = recorder.take().outside
+    assert looked[{str(tmp_path / "asked.txt")!r}].size is None and looked[{str(tmp_path / "folder")!r}].size == -1, looked
     import subprocess; subprocess.run(["true"])
     assert recorder.take().refusal == "it starts processes"
     """
