@@ -55,7 +55,7 @@ class Entry(Record, frozen=True, kw_only=True):
         """Whether everything is as it was."""
         return (
             all(path in entries and entries[path].blob == blob for path, blob in self.blobs.items())
-            and all(os.environ.get(name) == value for name, value in self.footprint.environ.items())
+            and all(digest_text(os.environ.get(name)) == value for name, value in self.footprint.environ.items())
             and all(_is_still(path, stamp) for path, stamp in self.footprint.outside.items())
         )
 
@@ -143,6 +143,11 @@ def take_stamp(path: str) -> Stamp:
     except (OSError, ValueError):
         return Stamp()
     return Stamp(size=found.st_size, changed_ns=found.st_mtime_ns)
+
+
+def digest_text(text: str | None) -> str | None:
+    """What stands for a text that may be a secret: the cache must not hold those. None for none."""
+    return None if text is None else hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def describe_question(parts: Iterable[object]) -> str:

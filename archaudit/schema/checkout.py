@@ -28,7 +28,7 @@ class Footprint(Record, frozen=True, kw_only=True):
     """Everything that a profile depends on besides what was asked for.
 
     `sources` are files of the revision, by path from its top; `outside` all others, folders that were searched included; `environ` the
-    variables that were asked for, with their values. `refusal` says why that may not be all: then the profile is not kept.
+    variables that were asked for, with digests of their values. `refusal` says why that may not be all: then the profile is not kept.
     """
 
     sources: tuple[str, ...] = ()

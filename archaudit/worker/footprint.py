@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from archaudit.revisions.cache import A_FOLDER, take_stamp
+from archaudit.revisions.cache import A_FOLDER, digest_text, take_stamp
 from archaudit.schema import Checkout, Footprint, Stamp
 
 _READS_UNSEEN = {
@@ -69,7 +69,8 @@ class FootprintRecorder:
             elif not self._root.startswith(real.rstrip(os.sep) + os.sep):  # the folders that the checkout lies in are other ones each time
                 only_looked = path not in self._opened and path not in imported and path not in searched
                 outside[path] = A_FOLDER if only_looked and Path(path).is_dir() else take_stamp(path)
-        return Footprint(sources=tuple(sorted(sources)), outside=outside, environ=dict(self._asked), refusal=self._refusal)
+        environ = {name: digest_text(value) for name, value in self._asked.items()}
+        return Footprint(sources=tuple(sorted(sources)), outside=outside, environ=environ, refusal=self._refusal)
 
 
 def _watch_looks(looked_at: set[str]) -> None:

@@ -98,6 +98,7 @@ def test_all_that_is_read_is_noted(tmp_path):
     import os, sys, pathlib
     from archaudit.schema import Checkout
     from archaudit.worker.footprint import FootprintRecorder
+    from archaudit.revisions.cache import digest_text
     recorder = FootprintRecorder(Checkout(root={str(root)!r}, toplevel="/nowhere", folder="", text="x"))
     os.chdir({str(root)!r}); sys.path.insert(0, {str(root)!r})
     import net
@@ -105,7 +106,7 @@ def test_all_that_is_read_is_noted(tmp_path):
     open({str(tmp_path / "written.txt")!r}, "w").close()
     taken = recorder.take()
     assert taken.sources == ("net.py", "sizes.txt"), taken.sources
-    assert taken.environ["WIDTH"] == "8", taken.environ
+    assert taken.environ["WIDTH"] == digest_text("8") != "8", taken.environ
     assert {str(tmp_path / "beside.txt")!r} in taken.outside and os.__file__ in taken.outside
     assert {str(tmp_path / "written.txt")!r} not in taken.outside
     assert taken.refusal is None
