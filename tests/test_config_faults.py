@@ -240,12 +240,36 @@ KEYS = st.sampled_from(
         "id",
         "name",
         "why",
+        "level",
+        "floor",
+        "until",
+        "reason",
+        "type",
+        "section",
+        "scenario",
+        "overrides",
+        "gated",
+        "defaults",
+        "unchanged",
+        "reference",
+        "inputs",
     ]
 )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["", "[[budgets]]", "[[claims]]", "[[sections]]", "[models.a]"]), KEYS, VALUES), max_size=6))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["", "[[budgets]]", "[[unchanged]]", "[defaults]", "[[claims]]", "[[sections]]", "[models.a]", "[models.a.inputs]"]
+            ),
+            KEYS,
+            VALUES,
+        ),
+        max_size=6,
+    )
+)
 def test_no_toml_raises_anything_but_a_config_error(tmp_path: Path, lines: list[tuple[str, str, str]]) -> None:
     path = write(tmp_path, "\n".join(f"{table}\n{key} = {value}" for table, key, value in lines))
     message = ""

@@ -63,9 +63,9 @@ def lay_checks(rows: Sequence[CheckRow]) -> list[TextColumn]:
     """Budgets and baselines; the reasons come below."""
     return [
         TextColumn("", tuple(f"{row.symbol} {row.outcome}" + (f" ({row.level})" if row.level else "") for row in rows)),
-        TextColumn("check", tuple(row.id for row in rows), least=26),
+        TextColumn("check", tuple(row.id for row in rows), least=20),
         TextColumn("of", tuple(row.what for row in rows), rank=2, least=16),
-        TextColumn("limit", tuple(row.expected for row in rows), rank=1, least=18),
+        TextColumn("limit", tuple(row.expected for row in rows), rank=1, least=12),
         TextColumn("measured", tuple(row.actual for row in rows), right=True),
     ]
 
