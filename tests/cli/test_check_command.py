@@ -133,6 +133,22 @@ def test_leave_to_be_inconclusive_is_explicit_and_does_not_cover_failures(gate):
     assert gate(config + BUDGET + 'max = "1K"\n', "--allow-inconclusive", net=make_net()).status == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "arguments"),
+    [
+        ("raise ValueError('no')", ["--no-isolation"]),
+        ("raise SystemExit(0)", ["--no-isolation"]),
+        ("import os; os._exit(0)", []),  # a process that is dead, and says that all is well
+    ],
+)
+def test_a_model_that_does_not_run_is_not_green(archaudit, project, body, arguments):
+    (project / "dead.py").write_text(f"from torch import nn\n\nclass Net(nn.Module):\n    def forward(self, x):\n        {body}\n")
+    (project / "archaudit.toml").write_text("[models.net]\nreference = 'dead.py:Net'\ninput = '1x3x8x8'\n" + CAP)
+    result = archaudit("check", "--no-witnesses", "--allow-inconclusive", *arguments)
+    assert result.status == 2
+    assert "PASSED" not in result.out
+
+
 # --- shares and floors
 
 
