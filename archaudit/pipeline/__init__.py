@@ -31,10 +31,9 @@ from archaudit.pipeline.mismatches import list_mismatches, locate_culprits
 from archaudit.pipeline.proving import prove_equivalence
 from archaudit.pipeline.ranging import resolve_pair
 from archaudit.pipeline.recorded import find_folder, read_baselines
-from archaudit.pipeline.recordings import make_recording, merge_recording
 from archaudit.pipeline.targets import Target, read_profile, resolve
 from archaudit.pipeline.tightening import Tightening, list_needed, list_worse, tighten
-from archaudit.pipeline.timing import TimingOptions
+from archaudit.pipeline.timing_options import TimingOptions
 from archaudit.schema import Explanation, Judgement, Profile, Report
 
 __all__ = [
@@ -52,8 +51,6 @@ __all__ = [
     "list_baselined",
     "list_needed",
     "list_worse",
-    "make_recording",
-    "merge_recording",
     "profile",
     "profile_runs",
     "read_profile",

@@ -8,9 +8,7 @@ import msgspec
 
 from archaudit.config import BASELINE
 from archaudit.errors import ArchauditError
-from archaudit.judge.latency import judge_latency
 from archaudit.pipeline.measuring import Options, find_baselines, measure_targets
-from archaudit.pipeline.recordings import find_recordings, fingerprint, read_recordings
 from archaudit.pipeline.targets import Target, read_profile, resolve
 from archaudit.schema import Latency, LatencyBudget, Profile, Verdict
 
@@ -30,7 +28,11 @@ def choose_latency(options: Options, keys: tuple[str, str]) -> Options:
 def judge_pair(options: Options, keys: tuple[str, str], before: Profile, after: Profile) -> tuple[Verdict, ...]:
     """The verdict on two profiles; none where the config does not ask for one."""
     budget = find_budget(options, keys)
-    return (judge_latency(keys[1], before.latency, after.latency, budget),) if budget is not None else ()
+    if budget is None:
+        return ()
+    from archaudit.judge.latency import judge_latency
+
+    return (judge_latency(keys[1], before.latency, after.latency, budget),)
 
 
 def judge_check(options: Options, names: Collection[str]) -> tuple[Verdict, ...]:
@@ -41,6 +43,8 @@ def judge_check(options: Options, names: Collection[str]) -> tuple[Verdict, ...]
     budget = options.config.latency if options.config is not None else None
     if budget is None or (names and budget.after not in names):
         return ()
+    from archaudit.judge.latency import judge_latency
+
     sides = [name for name in (budget.before, budget.after) if name != BASELINE]
     targets = [resolve(name, options.config, options.inputs) for name in sides]
     try:
@@ -61,6 +65,8 @@ def _measure_for(budget: LatencyBudget, options: Options) -> Options:
 
 def _find_stored(target: Target, profile: Profile, budget: LatencyBudget, options: Options) -> Latency | None:
     """What was recorded of the model's baseline, on this device with these settings if possible; None where nothing was."""
+    from archaudit.pipeline.recordings import find_recordings, fingerprint, read_recordings
+
     folder = find_baselines([target], options)
     path = folder / f"{budget.after}.json"
     key = fingerprint(read_profile(path)) if path.exists() else fingerprint(profile)

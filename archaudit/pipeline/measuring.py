@@ -12,9 +12,8 @@ import msgspec
 from archaudit.config import Config
 from archaudit.errors import MeasureError, RevisionError
 from archaudit.pipeline.asking import expect
-from archaudit.pipeline.recordings import attach_recorded, fingerprint
 from archaudit.pipeline.targets import Target
-from archaudit.pipeline.timing import TimingOptions, time_models
+from archaudit.pipeline.timing_options import TimingOptions
 from archaudit.schema import Explanation, Profile, Record
 from archaudit.worker import Explain, Explained, Fork, Load, Loaded, Measure, Measured, Worker, WorkerOptions, start_workers
 
@@ -57,7 +56,11 @@ def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile
         with opened_targets(targets, options) as opened:
             return measure_targets(opened, options)
     profiles = _measure_live(targets, options)
-    return attach_recorded(profiles, find_baselines(targets, options)) if options.latency in ("recorded", None) else profiles
+    if options.latency not in ("recorded", None) or not (folder := find_baselines(targets, options)).joinpath("latency").is_dir():
+        return profiles
+    from archaudit.pipeline.recordings import attach_recorded
+
+    return attach_recorded(profiles, folder)
 
 
 def find_baselines(targets: Sequence[Target], options: Options) -> Path:
@@ -140,6 +143,9 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
     profiles = [_keep(target, reply) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:
         return profiles
+    from archaudit.pipeline.recordings import fingerprint
+    from archaudit.pipeline.timing import time_models
+
     settings = msgspec.structs.replace(options.timing.settings, device=options.latency)
     timing = msgspec.structs.replace(options.timing, settings=settings)
     latencies = time_models(workers, [fingerprint(profile) for profile in profiles], timing)

@@ -11,7 +11,8 @@ import msgspec
 
 from archaudit.judge.latency import make_budget
 from archaudit.pipeline.asking import ask
-from archaudit.schema import DeviceState, Latency, LatencyBudget, MeasuredCeilings, Pairing, Record, TimingSettings
+from archaudit.pipeline.timing_options import TimingOptions
+from archaudit.schema import DeviceState, Latency, MeasuredCeilings, Pairing
 from archaudit.timing import MEASUREMENT_SIDES, Decision, Plan, decide, draw_order, find_doubts, plan_rounds, weigh_pair
 from archaudit.worker import (
     ModulesTimed,
@@ -30,19 +31,6 @@ METHOD = "wall time of eager forward passes in inference mode; modules timed in 
 _LEAST_MODULE_PASSES, _MOST_MODULE_PASSES, _MODULE_S = 3, 11, 3.0
 # Of one model alone: as many rounds as a pair has.
 _ALONE_S = 10.0
-
-
-class TimingOptions(Record, frozen=True, kw_only=True):
-    """How models are to be timed: `seed` draws the order (None: a new one), `limit_s` is what one measurement of a pair may take.
-
-    `budget` is what a second measurement may be needed for (None: the default one).
-    """
-
-    settings: TimingSettings = TimingSettings()
-    seed: int | None = None
-    limit_s: float = 15.0
-    warmup_s: float = 3.0
-    budget: LatencyBudget | None = None
 
 
 class _Stand(NamedTuple):
