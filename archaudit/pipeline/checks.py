@@ -93,7 +93,8 @@ def list_budgets(config: Config, names: tuple[str, ...]) -> tuple[list[Check], l
     A budget without a model applies to every model of the config. Raises ConfigError for a name that has no budget.
     """
     budgets = [each for check in config.checks if check.origin != "claim" for each in _spell_out(check, config)]
-    budgeted = list(dict.fromkeys(check.model for check in budgets))
+    timed = [config.latency.after] if config.latency is not None else []
+    budgeted = list(dict.fromkeys([*(check.model for check in budgets), *timed]))
     for name in names:
         if name not in budgeted:
             raise ConfigError(

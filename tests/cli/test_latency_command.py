@@ -93,7 +93,10 @@ def test_a_config_with_latency_gates_what_compare_compares(archaudit, slow):
 
 def test_check_times_both_models_in_one_run(archaudit, slow):
     (slow / "archaudit.toml").write_text(CONFIG.format(before="old"))
-    assert archaudit("check", "--no-isolation").status == 1
+    assert archaudit("check", "new", "--no-isolation").status == 1
+    unknown = archaudit("check", "old", "--no-isolation")
+    assert unknown.status == 2
+    assert "no budget is about 'old'" in unknown.err
 
 
 def test_check_does_not_pass_where_no_time_was_stored(archaudit, slow):
