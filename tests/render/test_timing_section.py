@@ -7,8 +7,9 @@ from factories import make_cost, make_module, make_profile
 
 from archaudit.render import FORMATS, PROFILE_FORMATS, render_text
 from archaudit.render.terminal import paint_profile_timing, paint_timing
+from archaudit.render.view.spending import list_parts
 from archaudit.render.view.timing import view_timing
-from archaudit.schema import DeviceState, Latency, Machine, MeasuredCeilings, ModuleDiff, Pairing, Report, TimingSettings
+from archaudit.schema import DeviceState, Group, Latency, Machine, MeasuredCeilings, ModuleDiff, Pairing, Report, TimingSettings
 
 # 1000 FLOP/s, 100 bytes/s, 1 ms a launch.
 CEILINGS = MeasuredCeilings(copied_bytes=100, copies_s=(1.0, 2.0), product_flops=1000, products_s=(2.0, 1.0), launches_s=(0.001,))
@@ -64,10 +65,9 @@ def make_report(before, after):
     return Report(before=before, after=after, delta=after.totals - before.totals, flops_complete=True, modules=rows, outcome="inconclusive")
 
 
-def view(before, after):
-    return view_timing(
-        (("before", before), ("after", after)), [(each.path, other.path) for each, other in zip(before.modules, after.modules, strict=True)]
-    )
+def view(before, after, **fields):
+    report = msgspec.structs.replace(make_report(before, after), **fields)
+    return view_timing((("before", before), ("after", after)), list_parts(report))
 
 
 def test_the_layers_and_the_reconciliation_come_to_the_whole():
@@ -90,6 +90,15 @@ def test_a_graph_replay_is_held_against_the_layers():
 def test_why_so_many_fewer_flops_are_only_so_much_faster_is_a_sentence():
     (sentence,) = view(*make_pair()).sentences
     assert sentence == "stage: 94.0 % fewer FLOPs, 3.10x faster: memory-bound at 71 % of copy bandwidth"
+
+
+def test_where_there_are_sections_the_sentences_are_about_them():
+    before, after = make_pair()
+    layers = [next(module for module in side.modules if module.path == "stage.conv").total for side in (before, after)]
+    costs = {"before": layers[0], "after": layers[1], "delta": layers[1] - layers[0]}
+    section = Group(name="The work", before_paths=("stage.conv",), after_paths=("stage.conv",), **costs)
+    (sentence,) = view(before, after, groups=(section,)).sentences
+    assert sentence.startswith("The work: 94.0 % fewer FLOPs, 3.10x faster")
 
 
 def test_the_verdict_names_the_interval_the_pair_and_the_floor():

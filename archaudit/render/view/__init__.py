@@ -10,6 +10,7 @@ from archaudit.render.view.footing import view_footing
 from archaudit.render.view.icicle import view_icicles, view_profile_icicles
 from archaudit.render.view.layers import view_layers, view_profile_layers
 from archaudit.render.view.sections import view_sections
+from archaudit.render.view.spending import list_parts
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
 from archaudit.render.view.views import DifferenceView, JudgementView, ProfileView, ReportView
 from archaudit.render.view.waterfall import view_waterfalls
@@ -41,9 +42,7 @@ def view_report(report: Report) -> ReportView:
         flow=view_flow(report),
         icicles=view_icicles(report),
         also=view_also(report),
-        footing=view_footing(
-            (("before", report.before), ("after", report.after)), [(row.before_path, row.after_path) for row in report.modules]
-        ),
+        footing=view_footing((("before", report.before), ("after", report.after)), list_parts(report)),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from archaudit.render.formatting import count, join_names, make_visible, name_path
 from archaudit.render.view.latency import NOT_MEASURED, view_latency
 from archaudit.render.view.records import FactRow, Footing, LedgerRow
+from archaudit.render.view.spending import Part
 from archaudit.render.view.timing import view_timing
 from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import OpRecord, Profile
@@ -28,10 +29,10 @@ _METHOD = (
 _NO_LATENCY = f"Latency: {NOT_MEASURED}."
 
 
-def view_footing(sides: Sequence[tuple[str, Profile]], pairs: Sequence[tuple[str | None, str | None]] = ()) -> Footing:
+def view_footing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Footing:
     """Everything below the tables; `sides` are the profiles with what to call them (a single profile has an empty name).
 
-    `pairs` are the paths, before and after, of modules that are one module.
+    `parts` are the parts of both models that are told of by name.
     """
     witnesses, witness_note = view_witnesses(sides)
     latency, latency_note = view_latency(sides)
@@ -41,7 +42,7 @@ def view_footing(sides: Sequence[tuple[str, Profile]], pairs: Sequence[tuple[str
         ledger=tuple(_view_ledger(side, profile) for side, profile in sides),
         latency=latency,
         latency_note=latency_note,
-        timing=view_timing(sides, pairs),
+        timing=view_timing(sides, parts),
         ties=_merge_sides(_view_tie(side, tie) for side, profile in sides for tie in profile.ties),
         assumptions=_merge_sides(
             FactRow(side=side, kind="assumption", text=make_visible(text)) for side, profile in sides for text in profile.ledger.assumptions

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import NamedTuple
 
-from archaudit.quantities import format_percent, format_ratio, format_short
-from archaudit.render.formatting import NOTHING, count, make_visible, name_path
+from archaudit.quantities import format_ratio, format_short
+from archaudit.render.formatting import NOTHING, count, make_visible
 from archaudit.render.view.figures import make_duration
 from archaudit.render.view.roofline import draw_roofline
-from archaudit.render.view.timing_records import SpentRow, Timing, TimingRow
-from archaudit.schema import Latency, MeasuredCeilings, ModuleRecord, Profile
-from archaudit.timing import Budget, Ceilings, Decision, Work, decide, find_doubts, label_work, weigh_pair
-
-_MOST_SPENT, _MOST_SENTENCES = 10, 6
-# What is told of in a sentence takes at least this share of the time on one side.
-_LEAST_SHARE = 0.03
-_CEILING_NAMES = {"compute-bound": "of the matrix product's FLOP/s", "memory-bound": "of copy bandwidth", "launch-bound": "of it launching"}
+from archaudit.render.view.spending import Part, Timed, list_spent, sum_layers, tell_changes
+from archaudit.render.view.timing_records import Timing, TimingRow
+from archaudit.schema import Latency, MeasuredCeilings, Profile
+from archaudit.timing import Budget, Ceilings, Decision, decide, find_doubts, weigh_pair
 
 
-class Timed(NamedTuple):
-    """One side: what to call it, its profile and its times, the module records by path, and what its device can do."""
-
-    side: str
-    profile: Profile
-    latency: Latency
-    modules: dict[str, ModuleRecord]
-    ceilings: Ceilings | None
-
-
-def view_timing(sides: Sequence[tuple[str, Profile]], pairs: Sequence[tuple[str | None, str | None]] = ()) -> Timing | None:
-    """The section; None where no side was timed with its layers. `pairs` are the paths of modules that are one module before and after."""
+def view_timing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Timing | None:
+    """The section; None where no side was timed with its layers. `parts` are what its sentences are about."""
     timed = [_gather(side, profile, profile.latency) for side, profile in sides if profile.latency is not None]
     if not any(each.latency.own_s for each in timed):
         return None
@@ -41,8 +26,8 @@ def view_timing(sides: Sequence[tuple[str, Profile]], pairs: Sequence[tuple[str 
         heads=tuple(each.side or "median" for each in timed),
         rows=tuple(_list_rows(timed)),
         judgement=tuple(_tell_verdict(both[0].latency, both[1].latency)) if both else (),
-        sentences=tuple(_tell_changes(both, pairs)) if both else (),
-        spent=tuple(row for each in timed for row in _list_spent(each)),
+        sentences=tell_changes(*both, parts) if both else (),
+        spent=tuple(row for each in timed for row in list_spent(each)),
         roofline=draw_roofline(timed),
         notes=tuple(_list_notes(timed)),
     )
@@ -122,12 +107,6 @@ def _make_row(label: str, values: Sequence[float | None], note: str, *, ratio: b
     return TimingRow(label=label, values=tuple(make_duration(value).short for value in values), ratio=told, note=note)
 
 
-def sum_layers(latency: Latency) -> float | None:
-    """The median over instrumented passes of the sum of all modules' own times."""
-    passes = list(zip(*latency.own_s.values(), strict=True))
-    return median(map(sum, passes)) if passes else None
-
-
 def _median(samples: Sequence[float]) -> float | None:
     return median(samples) if samples else None
 
@@ -159,82 +138,7 @@ def _tell_verdict(before: Latency, after: Latency) -> Iterator[str]:
     yield f"{decision.outcome.upper()} under a budget of 5 %: {reason}."
 
 
-# --- where the time goes --------------------------------------------------------------------------------------------
-
-
-def measure_work(timed: Timed, path: str, *, total: bool) -> Work | None:
-    """What a module does in a pass (`total`: with everything below it); None where it was not timed."""
-    samples = (timed.latency.modules_s if total else timed.latency.own_s).get(path)
-    module = timed.modules.get(path)
-    if not samples or module is None:
-        return None
-    cost = module.total if total else module.own
-    prefix = f"{path}." if path else ""
-    launches = [each for name, each in timed.latency.launches.items() if name == path or (total and name.startswith(prefix))]
-    return Work(cost.flops, cost.moved_bytes, sum(launches), median(samples))
-
-
-def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
-    """`memory-bound at 71 % of copy bandwidth`; empty where nothing can be said."""
-    label = label_work(work, ceilings) if ceilings is not None else None
-    if label is None:
-        return ""
-    if label.bound == "neither":
-        return f"neither ceiling is near ({format_percent(label.share)})"
-    share = f"{100 * label.share:.0f} % {_CEILING_NAMES[label.bound]}"
-    return f"{label.bound} at {share}" if label.share <= 1 else f"{label.bound}, beyond the ceiling that was measured ({share})"
-
-
-def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
-    """The same for a cell: `memory-bound, 71 %`."""
-    label = label_work(work, ceilings) if ceilings is not None else None
-    return f"{label.bound}, {format_percent(label.share)}" if label is not None else NOTHING
-
-
-def _list_spent(timed: Timed) -> Iterator[SpentRow]:
-    """The modules that take most time by themselves."""
-    works = [(path, work) for path in timed.latency.own_s if (work := measure_work(timed, path, total=False)) is not None]
-    everything = sum(work.seconds for _, work in works)
-    for path, work in sorted(works, key=lambda pair: -pair[1].seconds)[:_MOST_SPENT]:
-        intensity = work.intensity
-        yield SpentRow(
-            side=timed.side,
-            path=name_path(path),
-            own=make_duration(work.seconds).short,
-            share=format_percent(work.seconds / everything) if everything else NOTHING,
-            intensity=f"{intensity:.3g}" if intensity is not None else NOTHING,
-            flops_per_s=f"{format_short(work.flops_per_s)}FLOP/s" if work.flops else NOTHING,
-            bytes_per_s=f"{format_short(work.bytes_per_s)}B/s" if work.moved_bytes else NOTHING,
-            bound=_spell_bound(work, timed.ceilings),
-        )
-
-
-def _tell_changes(both: tuple[Timed, Timed], pairs: Sequence[tuple[str | None, str | None]]) -> Iterator[str]:
-    """`decoder_stage2: 94 % fewer FLOPs, 3.1x faster: memory-bound at 71 % of copy bandwidth`, for the modules at the top of the tree."""
-    told: list[tuple[float, str]] = []
-    whole = [sum_layers(each.latency) or 0.0 for each in both]
-    for first, second in pairs:
-        if first is None or second is None or not second or "." in second:
-            continue
-        before, after = measure_work(both[0], first, total=True), measure_work(both[1], second, total=True)
-        if before is None or after is None or not before.seconds or not after.seconds or before.flops == after.flops:
-            continue
-        weight = max(before.seconds / (whole[0] or 1), after.seconds / (whole[1] or 1))
-        if weight >= _LEAST_SHARE:
-            told.append((weight, _tell_change(second, before, after, describe_bound(after, both[1].ceilings))))
-    return iter([text for _, text in sorted(told, key=lambda pair: -pair[0])[:_MOST_SENTENCES]])
-
-
-def _tell_change(path: str, before: Work, after: Work, bound: str) -> str:
-    speed = format_ratio(before.seconds, after.seconds).replace("fewer", "faster").replace("more", "slower")
-    return f"{name_path(path)}: {_tell_flops(before.flops, after.flops)}, {speed}{f': {bound}' if bound else ''}"
-
-
-def _tell_flops(before: int, after: int) -> str:
-    if not before:
-        return "FLOPs where there were none"
-    share = after / before - 1
-    return f"{format_percent(abs(share))} {'fewer' if share < 0 else 'more'} FLOPs"
+# --- what is to be known of the runs ---------------------------------------------------------------------------------
 
 
 def _list_notes(timed: Sequence[Timed]) -> Iterator[str]:
