@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
+import archaudit
 
 ROOT = Path(__file__).parent.parent
 
@@ -120,8 +123,10 @@ def test_incomplete():
 
 
 def run_pytest(folder, *arguments):
-    command = [sys.executable, "-m", "pytest", "-p", "archaudit.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    installed = entry_points(group="pytest11", name="archaudit")  # then pytest finds it by itself, and would not have it twice
+    plugin = [] if installed else ["-p", "archaudit.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(archaudit.__file__).parent.parent), "COLUMNS": "200"}
     done = subprocess.run([*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done.stdout
 

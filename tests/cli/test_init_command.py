@@ -9,6 +9,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from factories import make_cost, make_module, make_profile
 
+import archaudit
 from archaudit.cli import main
 from archaudit.config import load_config, make_config_schema
 from archaudit.config.budgets import BUDGET_KEYS
@@ -76,7 +77,7 @@ def read_toml(path, table=None):
     return json.loads(json.dumps(content, default=str))  # dates become texts, as editors see them
 
 
-CONFIGS = [ROOT / ".ci" / "archaudit.toml", ROOT / "archaudit" / "examples" / "segmentation" / "audit.toml"]
+CONFIGS = [ROOT / ".ci" / "archaudit.toml", Path(archaudit.__file__).parent / "examples" / "segmentation" / "audit.toml"]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
