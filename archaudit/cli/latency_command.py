@@ -49,7 +49,8 @@ def command(before: str, after: str | None, format_name: str, max_increase: floa
     if after is None and max_increase is not None:
         raise click.UsageError("--max-increase is about two models: name BEFORE and AFTER.")
     timing = _make_timing(asked, max_increase)
-    asked |= {"latency": timing.settings.device, "timing": timing}
+    # other counters have nothing to say of time, and cost seconds
+    asked |= {"latency": timing.settings.device, "timing": timing, "witnesses": False}
     with asked_options(**asked) as options:
         assert isinstance(options, Options)
         report = compare(before, after, options) if after is not None else None
