@@ -8,7 +8,7 @@ spent on. All of it works on numbers, so that tests run on a clock of their own 
 from __future__ import annotations
 
 from archaudit.timing.clocks import Clock
-from archaudit.timing.deciding import Budget, Decision, decide
+from archaudit.timing.deciding import Budget, Decision, decide, spell_share
 from archaudit.timing.evidence import Evidence, weigh
 from archaudit.timing.intervals import Interval, bound_ratio
 from archaudit.timing.order import LEAST_ROUNDS, MEASUREMENT_SIDES, Plan, draw_order, plan_rounds
@@ -35,6 +35,7 @@ __all__ = [
     "is_pair",
     "label_work",
     "plan_rounds",
+    "spell_share",
     "warm_up",
     "weigh",
     "weigh_pair",

@@ -75,7 +75,12 @@ def _explain_doubt(evidence: Evidence, budget: Budget) -> str:
 
 
 def _tell(evidence: Evidence, budget: Budget) -> str:
-    return f"{_spell(evidence)}, limit {budget.max_ratio:.4g}x; the smallest regression visible is {100 * evidence.floor:.2g} %"
+    return f"{_spell(evidence)}, limit {budget.max_ratio:.4g}x; the smallest regression visible is {spell_share(evidence.floor)}"
+
+
+def spell_share(share: float) -> str:
+    """`4.2 %`, `43 %`, `120 %`: a floor is not known better than that."""
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:,.0f} %"
 
 
 def _spell(evidence: Evidence) -> str:

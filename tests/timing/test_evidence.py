@@ -152,3 +152,10 @@ def test_two_modes_are_the_reason_where_they_are():
     found = decide([weigh(before, times(1.06, before[::-1]), before, 0)], Budget())
     assert found.outcome == "inconclusive"
     assert found.reason.startswith("two modes")
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.0042, "0.42 %"), (0.043, "4.3 %"), (0.43, "43 %"), (0.999, "100 %"), (1.234, "123 %")])
+def test_a_floor_is_told_with_the_digits_that_it_has(share, told):
+    from archaudit.timing import spell_share
+
+    assert spell_share(share) == told

@@ -12,7 +12,7 @@ from archaudit.render.view.roofline import draw_roofline
 from archaudit.render.view.spending import Part, Timed, list_spent, sum_layers, tell_changes
 from archaudit.render.view.timing_records import Timing, TimingRow
 from archaudit.schema import Latency, MeasuredCeilings, Profile
-from archaudit.timing import Budget, Ceilings, Decision, decide, find_doubts, weigh_pair
+from archaudit.timing import Budget, Ceilings, Decision, decide, find_doubts, spell_share, weigh_pair
 
 
 def view_timing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Timing | None:
@@ -132,7 +132,7 @@ def _tell_verdict(before: Latency, after: Latency) -> Iterator[str]:
             f"{count(first.rounds, 'interleaved round')})."
         )
         floor = max(each.floor for each in evidence)
-        yield f"A/A: before against itself is {again}; the smallest regression visible today is {100 * floor:.2g} %."
+        yield f"A/A: before against itself is {again}; the smallest regression visible today is {spell_share(floor)}."
     decision = judge_plainly(before, after)
     reason = "the whole interval is inside" if decision.outcome == "passed" else make_visible(decision.reason)
     yield f"{decision.outcome.upper()} under a budget of 5 %: {reason}."
