@@ -39,8 +39,8 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
 
     BEFORE and AFTER are names from the config (or of the built-in example: before, after), file.py:Model, package.module:Model,
     torchvision:NAME, or saved profiles; any of your own at a git revision: REF@main. `compare main..HEAD REF` compares two revisions of one
-    model, main...HEAD from where the branch began. Exits with 1 when a check failed, with 2 when one could not be judged; with --equivalent also
-    with 1 when the two compute something else, with 2 when that could not be tried.
+    model, main...HEAD from where the branch began. Exits with 1 when a check failed, with 2 when one could not be judged; with --equivalent
+    also with 1 when the two compute something else, with 2 when that could not be tried.
     """
     from archaudit.pipeline import compare
     from archaudit.render import FORMATS, prepare, render_text
