@@ -14,6 +14,7 @@ from archaudit.diff import diff
 from archaudit.errors import ConfigError
 from archaudit.flow_diff import diff_flow
 from archaudit.judge import conclude, judge, judge_gated
+from archaudit.metrics import is_unknown
 from archaudit.pipeline.checks import (
     Run,
     find_today,
@@ -90,7 +91,9 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     checks = list_applying(configs, keys)
     matches = align(before, after, list_pins(configs, targets))
     difference = diff(before, after, matches, list_sections(configs, targets))
-    classes_added, classes_removed = diff_classes(before, after)
+    # what a source without code does not say is no change: weights alone have no forward pass, no classes, no initialisation
+    told = not any(is_unknown(profile, "macs") for profile in profiles)
+    classes_added, classes_removed = diff_classes(before, after) if told else ((), ())
     verdicts = judge(checks, {keys[0]: before, keys[1]: after}, read_baselines(checks, options), {keys[1]: before}, find_today())
     verdicts += judge_pair(options, keys, before, after)
     return Report(
@@ -102,8 +105,8 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
         groups=difference.groups,
         checks=verdicts,
         outcome=conclude(verdicts),
-        flow=diff_flow(before, after, matches),
-        initialisation=diff_initialisation(before, after, matches),
+        flow=diff_flow(before, after, matches) if told else None,
+        initialisation=diff_initialisation(before, after, matches) if told else (),
         classes_added=classes_added,
         classes_removed=classes_removed,
         checkpoint=map_checkpoint(before, after, matches),

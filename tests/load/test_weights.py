@@ -67,6 +67,9 @@ def test_the_real_library_writes_what_is_read(tmp_path):
 def test_weights_stand_beside_code(saved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = compare("net.safetensors", str(saved), Options(witnesses=False))
+    # what the header does not say is no change: neither of the forward pass, nor of classes, nor of how weights start
+    assert report.flow is None
+    assert (report.classes_added, report.classes_removed, report.initialisation) == ((), (), ())
     assert (report.delta.params, report.flops_complete) == (0, False)
     with pytest.raises(LoadError, match="weights only"):
         profile("net.safetensors", Options(inputs=("1x3x8x8",)))

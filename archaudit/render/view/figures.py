@@ -20,9 +20,11 @@ _CANNOT_SAY = Figure(short="?", exact="?")
 # Most numbers of a report stand in it several times: before and after, ours and the witnesses'.
 @lru_cache(maxsize=65536)
 def make_figure(value: float | None, unit: str = "", *, complete: bool = True) -> Figure:
-    """A number; `-` where there is none, `≥ 1.2G` where it is only the counted part."""
+    """A number; `-` where there is none, `≥ 1.2G` where it is only the counted part, `?` where no part of it was counted."""
     if value is None:
         return _ABSENT
+    if value == 0 and not complete:
+        return _CANNOT_SAY
     if complete:
         return _ZERO if value == 0 and unit != "bytes" else Figure(short=format_short(value, unit), exact=format_exact(value))
     return Figure(short=AT_LEAST + format_short(value, unit), exact=AT_LEAST + format_exact(value))
