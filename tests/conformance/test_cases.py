@@ -75,12 +75,16 @@ def test_case_builds_and_runs_with_the_params_it_says(case: Case) -> None:
     model = case.build()
     if not case.train:
         model.eval()
-    with ThreadPoolExecutor(1) as fresh_stack:  # the deepest model needs nearly all of Python's stack
-        if case.raises:
-            with pytest.raises(RuntimeError):
-                fresh_stack.submit(_run, case, model).result()
-        else:
+    if case.raises:
+        with pytest.raises(RuntimeError):
+            _run(case, model)
+    elif "deep" in case.name:
+        if sys.version_info[:2] == (3, 12):
+            pytest.xfail("Python 3.12 has a fixed limit of C recursion, which this model's plain forward pass meets")
+        with ThreadPoolExecutor(1) as fresh_stack:  # it needs nearly all of Python's stack
             fresh_stack.submit(_run, case, model).result()
+    else:  # not in a thread: some releases of torch do not survive compiling in one
+        _run(case, model)
     assert sum(parameter.numel() for parameter in {id(p): p for p in model.parameters()}.values()) == case.params
 
 
