@@ -29,7 +29,7 @@ class Case(Record, frozen=True, kw_only=True):
     are other answers that differ from `macs` only by convention: bias, norm, pooling or resizing arithmetic added, or one product
     summed up in another way.
     `needs_real` marks a model that cannot run on the meta device; `train` one that is handed over as it is built, in
-    training mode; all others are put into eval mode.
+    training mode; all others are put into eval mode. `exists` says whether this torch has what the model is made of.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Case(Record, frozen=True, kw_only=True):
     raises: bool = False
     needs_real: bool = False
     train: bool = False
+    exists: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         if (self.macs is None) != (self.expects_incomplete or self.raises):

@@ -221,7 +221,7 @@ _PROCESS: Mapping[str, Callable[[], Any]] = {
     "Python random state": random.getstate,
     "NumPy random state": _numpy_state,
     "default dtype": torch.get_default_dtype,
-    "default device": torch.get_default_device,
+    "default device": lambda: torch.empty(0).device,  # torch 2.6 cannot be asked for it once it was set back to none
     "grad mode": torch.is_grad_enabled,
     "inference mode": torch.is_inference_mode_enabled,
     "anomaly mode": torch.is_anomaly_enabled,
