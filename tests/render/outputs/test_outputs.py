@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import jsonschema
 import msgspec
+import pysarif
 import pytest
 import xmlschema
 from factories import make_profile
@@ -98,7 +99,9 @@ def test_openmetrics_is_read_by_its_parser(judgement):
 def test_sarif_fulfils_its_schema_and_points_at_the_source(judgement):
     log = json.loads(write_output("sarif", judgement))
     jsonschema.validate(log, json.loads((ASSETS / "sarif.schema.json").read_text()))
+    (read,) = pysarif.load_from_json(json.dumps(log)).runs
     (run,) = log["runs"]
+    assert [result.message.text for result in read.results] == [result["message"]["text"] for result in run["results"]]
     assert run["invocations"][0]["executionSuccessful"] is (judgement is JUDGEMENT)
     assert {result["ruleId"] for result in run["results"]} == {rule["id"] for rule in run["tool"]["driver"]["rules"]}
     if judgement is JUDGEMENT:
