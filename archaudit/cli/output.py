@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,6 +40,8 @@ def name_file(*names: str) -> str:
 
 def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]:
     """Writes each file into `folder` (made if needed): all of them, or none. Raises OutputError."""
+    import tempfile  # here, since most commands print only
+
     written: list[tuple[Path, Path]] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from archaudit.errors import LoadError
 from archaudit.schema import Record
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Kind = Literal["name", "saved", "file", "module", "library", "weights", "exported"]
 
@@ -121,6 +123,8 @@ def _parse_plain(text: str) -> Reference:
 @functools.cache
 def find_plugin(name: str) -> EntryPoint | None:
     """The source of that name which another package brings, by the entry point `archaudit.sources`: a function like those of SOURCES."""
+    from importlib.metadata import entry_points  # here, since saved profiles are compared without
+
     return next(iter(entry_points(group="archaudit.sources", name=name)), None)
 
 

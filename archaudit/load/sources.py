@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
 
 from archaudit.errors import LoadError
 from archaudit.load.reference import Reference, find_plugin
 from archaudit.schema import InputSpec, Recipe
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 # Kind of reference, or library, to the file here that loads it: each has one function `load(reference, inputs) -> Recipe`.
 SOURCES: dict[str, str] = {

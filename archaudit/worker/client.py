@@ -9,14 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from archaudit.errors import WorkerError
 from archaudit.schema import Record
 from archaudit.worker.messages import Failed, Progress, Reply, Request, receive_reply, send
-from archaudit.worker.pool import End, Pool
+
+if TYPE_CHECKING:
+    from archaudit.worker.pool import End, Pool
 
 # Longer than any model that can be measured without values takes; a real run of a small one neither.
 DEFAULT_TIMEOUT_S = 900.0
@@ -180,6 +182,8 @@ def start_workers(
 @contextmanager
 def start_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None, python: str | None = None) -> Iterator[Fork]:
     """A function from a side and a number of threads to a worker, to be called as often as wanted: torch is imported only once."""
+    from archaudit.worker.pool import Pool  # where only saved profiles are compared, nothing of it is wanted
+
     with Pool(options.preload, options.memory_bytes, python) as pool, ExitStack() as stack:
 
         def fork(side: str, threads: int | None) -> ProcessWorker:

@@ -108,7 +108,9 @@ class Pool:
         with self._lock:
             while number not in self._ends:
                 ready, _, _ = select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))
-                data = self._control.recv(1 << 16) if ready else b""
+                data = b""
+                with suppress(ConnectionResetError):  # the forking process is gone, too
+                    data = self._control.recv(1 << 16) if ready else b""
                 if not data:
                     return None
                 *lines, self._heard = (self._heard + data).split(b"\n")

@@ -13,6 +13,7 @@ import pytest
 from archaudit.cli import run as run_command
 from archaudit.errors import LoadError, MeasureError, WorkerError
 from archaudit.worker import Load, Measure, Measured, WorkerOptions, start_workers
+from archaudit.worker.client import ProcessWorker
 from archaudit.worker.pool import Pool
 from archaudit.worker.processes import list_descendants
 
@@ -123,8 +124,6 @@ def test_an_end_is_told_with_the_module_that_was_running(ask, models, how, told)
 
 def test_memory_is_watched(ask, models, monkeypatch):
     with Pool(("torch",), 2**30) as pool:
-        from archaudit.worker.client import ProcessWorker
-
         worker = ProcessWorker("side", pool, WorkerOptions(), lambda stage: None, 1)
         worker.send(Load(f"{models}:Net(how='takes')", "side"))
         worker.receive()
@@ -133,6 +132,23 @@ def test_memory_is_watched(ask, models, monkeypatch):
             worker.receive()
         worker.close()
     assert "--memory" in caught.value.hint
+
+
+@pytest.mark.parametrize("module", ["os", "dies_on_import"])
+def test_the_end_of_the_process_that_forks_is_told(models, module, monkeypatch):
+    """Killed from outside with its workers, or by what it was asked to import."""
+    (models.parent / "dies_on_import.py").write_text("import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setenv("PYTHONPATH", str(models.parent))
+    with Pool((module,), None) as pool:
+        worker = ProcessWorker("side", pool, WorkerOptions(), lambda stage: None, 1)
+        worker.send(Load(f"{models}:Net(how='hangs')", "side"))
+        if module == "os":
+            worker.receive()
+            worker.send(Measure(witnesses=False))
+            os.kill(pool._process.pid, signal.SIGKILL)
+        with pytest.raises(WorkerError, match="side: the process that measured it died"):
+            worker.receive()
+        worker.close()
 
 
 @pytest.mark.parametrize("how", ["hangs", pytest.param("spins", marks=pytest.mark.slow)])
