@@ -192,7 +192,9 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
         return (kind if isinstance(kind, type) and issubclass(kind, ArchauditError) else WorkerError)(self.message, self.hint)
 
 
-Request = Load | Measure | Explain | PrepareTiming | TimeBlock | TimeModules | Survey | Exhibit | Imitate | Quit
+# What the model runs for, once it is loaded.
+ModelRequest = Measure | Explain | PrepareTiming | TimeBlock | TimeModules | Survey | Exhibit | Imitate
+Request = Load | ModelRequest | Quit
 Reply = Loaded | Measured | Explained | TimingReady | Timed | ModulesTimed | Surveyed | Exhibited | Imitated | Progress | Failed
 
 _LENGTH = struct.Struct("!Q")

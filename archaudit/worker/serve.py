@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 
+from archaudit.worker.conduct import tell_forks
 from archaudit.worker.messages import Failed, Quit, receive_request, send
 from archaudit.worker.session import Session
 
@@ -33,6 +34,7 @@ def serve_and_exit(channel: socket.socket, threads: int | None, announce: Callab
     """Serves, and ends the process. One that the model forks is no worker: what it would answer goes nowhere."""
     worker = os.getpid()
     os.register_at_fork(after_in_child=channel.close)
+    tell_forks()
     code = 1
     try:
         serve(channel, threads, announce)

@@ -11,6 +11,7 @@ import msgspec
 
 from archaudit.errors import ArchauditError, WorkerError
 from archaudit.schema import Checkout, Recipe
+from archaudit.worker.conduct import good_conduct
 from archaudit.worker.footprint import FootprintRecorder
 from archaudit.worker.messages import (
     Exhibit,
@@ -24,6 +25,7 @@ from archaudit.worker.messages import (
     Loaded,
     Measure,
     Measured,
+    ModelRequest,
     ModulesTimed,
     PrepareTiming,
     Progress,
@@ -69,13 +71,17 @@ class Session:
             return Loaded("")
         if self.recipe is None:
             raise WorkerError("nothing was loaded yet")
+        with good_conduct(self.recipe.name):
+            return self._run_model(self.recipe, request)
+
+    def _run_model(self, recipe: Recipe, request: ModelRequest) -> Reply:
         if isinstance(request, Measure):
-            return self._measure(self.recipe, request)
+            return self._measure(recipe, request)
         if isinstance(request, Explain):
-            return self._explain(self.recipe, request)
+            return self._explain(recipe, request)
         if isinstance(request, Exhibit | Imitate):
-            return self._prove(self.recipe, request)
-        return self._time(self.recipe, request)
+            return self._prove(recipe, request)
+        return self._time(recipe, request)
 
     def _tell_modules(self) -> None:
         """From now on it is announced which module is running, for the case that this process dies in it."""
