@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from archaudit.cli.progress import shown_progress
 from archaudit.worker.client import DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def asked_options(
 
     path = config_path or find_config(Path.cwd())
     config = load_config(path) if path is not None else None
-    with _shown_progress() as notify:
+    with shown_progress() as shown:
         yield Options(
             config=config,
             inputs=inputs,
@@ -142,21 +142,9 @@ def asked_options(
             latency=latency,
             timing=timing or TimingOptions(),
             workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s, memory_bytes=memory, pythons=pythons),
-            notify=notify,
+            notify=shown.notify,
+            advance=shown.advance,
             meanwhile=meanwhile,
             cached=cached,
             allow_pickle=allow_pickle,
         )
-
-
-@contextmanager
-def _shown_progress() -> Iterator[Callable[[str], None]]:
-    """A line on standard error that says what is being done; nothing where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda stage: None
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    with Console(stderr=True).status(Text("starting")) as status:
-        yield lambda stage: status.update(Text(stage))

@@ -28,6 +28,7 @@ class _Search:
         self._condition = condition
         self._commits = commits
         self._skipped: set[int] = set()
+        self._expected = 1 + len(commits).bit_length()  # the last commit, then halves; more where commits have to be skipped
 
     def run(self) -> Bisection:
         high = self._find_end()
@@ -63,6 +64,7 @@ class _Search:
         return min(left, key=lambda place: (abs(place - middle), place)) if left else None
 
     def _holds(self, place: int) -> bool | None:
+        self._prober.advance(self._prober.count, self._expected)
         probe = self._prober.probe(self._commits[place])
         return None if probe.profile is None else self._condition.judge(probe.profile)[0]
 

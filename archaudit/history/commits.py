@@ -37,9 +37,14 @@ class Prober:
     def probe(self, commit: str) -> Probe:
         """The profile at a commit, or why there is none."""
         if commit not in self._probes:
-            self._options.notify(f"{len(self._probes) + 1}: {self.describe(commit).short} {self.describe(commit).subject}")
+            described = self.describe(commit)
+            self._options.notify(f"{described.short} {described.subject}")
             self._probes[commit] = self._measure(commit)
         return self._probes[commit]
+
+    def advance(self, done: int, total: int) -> None:
+        """Tells how much of the work is done."""
+        self._options.advance(done, total)
 
     @property
     def count(self) -> int:

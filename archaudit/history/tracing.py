@@ -40,6 +40,7 @@ def _walk_back(prober: Prober, start: str | None, commits: Sequence[str]) -> lis
     sources = set(newest.sources) | {prober.path}
     current = newest
     for place in reversed(range(len(commits))):
+        prober.advance(len(commits) - 1 - place, len(commits))
         older = commits[place - 1] if place else start
         if not _touches(changes.get(commits[place], ()), sources):
             if older is None:

@@ -26,7 +26,8 @@ class Options(Record, frozen=True, kw_only=True):
 
     `inputs` are texts as typed; `latency` says on what to time (`off`: not at all, `recorded`: what was recorded of the same models,
     None: what the config's [latency] says, else recorded), `timing` how; `symbolic` whether shapes are to be told in terms of the
-    input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done; `meanwhile` is
+    input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done, `advance` how many
+    of how many models are done, where it is known how many there will be about; `meanwhile` is
     called once while workers start, which takes seconds in which the caller could get ready for what comes out; `baseline_revision` is
     the git revision that baselines are read from (None: from their files); `cached` whether a git revision that was measured before
     needs not be measured again; `fork` takes workers from a pool that is open; `allow_pickle`
@@ -44,6 +45,7 @@ class Options(Record, frozen=True, kw_only=True):
     timing: TimingOptions = TimingOptions()
     workers: WorkerOptions = WorkerOptions()
     notify: Callable[[str], None] = lambda stage: None
+    advance: Callable[[int, int], None] = lambda done, total: None
     meanwhile: Callable[[], None] = lambda: None
     cached: bool = True
     fork: Fork | None = None

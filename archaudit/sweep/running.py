@@ -40,10 +40,12 @@ def sweep(plan: Plan, options: Options, workers: int | None = None, executor: Ex
     """
     tasks = list_tasks(plan, options)
     told = [0]
+    options.advance(0, len(tasks))
 
     def tell(variant: Variant) -> Variant:
         told[0] += 1
-        options.notify(f"{told[0]} of {len(tasks)}: {variant.reference} {variant.input}")
+        options.notify(f"{variant.reference} {variant.input}")
+        options.advance(told[0], len(tasks))
         return variant
 
     if executor is not None:

@@ -3,6 +3,7 @@
 import math
 import sys
 
+import msgspec
 import pytest
 from factories import make_profile
 from hypothesis import given
@@ -14,7 +15,7 @@ from archaudit.errors import ConfigError, RevisionError
 from archaudit.history import bisect, parse_condition, trace_history
 from archaudit.history.bisecting import _Search
 from archaudit.history.commits import Probe
-from archaudit.pipeline import Options
+from archaudit.pipeline import Options, revised
 from archaudit.schema import HistoryStep
 
 PLAIN = Options(witnesses=False, symbolic=False)
@@ -32,6 +33,9 @@ class Numbers:
     @property
     def count(self):
         return len(self.probed)
+
+    def advance(self, done, total):
+        assert done <= total or None in self.params  # the bar does not run over, but where commits are skipped
 
     def probe(self, commit):
         params = self.params[int(commit)]
@@ -169,6 +173,29 @@ def test_a_planted_growth_is_found_in_nine_profiles_and_its_history_told(grown, 
     assert [step.subject for step in jumps] == ["commit 137"]
     assert [(jump.metric, jump.layers[0].path) for jump in jumps[0].jumps] == [("params", "head"), ("flops", "head")]
     assert history.untouched == 80 - 10
+
+
+def test_what_was_measured_before_an_interruption_is_kept(grown, monkeypatch):
+    measured = []
+    keep = revised.keep_profile
+
+    def keep_and_count(target, *others):
+        if len(measured) == 2 and interrupting:
+            raise KeyboardInterrupt
+        measured.append(target.name)
+        return keep(target, *others)
+
+    monkeypatch.setattr(revised, "keep_profile", keep_and_count)
+    interrupting = True
+    with pytest.raises(KeyboardInterrupt):
+        trace_history("net.py:Net", "main~60..main", PLAIN)
+    interrupting = False
+    bar = []
+    counting = msgspec.structs.replace(PLAIN, advance=lambda done, total: bar.append((done, total)))
+    history = trace_history("net.py:Net", "main~60..main", counting)
+    built = [step for step in history.steps if not step.error]
+    assert len(measured) == len(set(measured)) == len(built)  # each once, in the one run or the other
+    assert bar == [(done, 60) for done in range(60)]
 
 
 def test_a_range_that_is_none_is_told(grown):
