@@ -29,7 +29,8 @@ class Options(Record, frozen=True, kw_only=True):
     input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done, `advance` how many
     of how many models are done, where it is known how many there will be about; `meanwhile` is
     called once while workers start, which takes seconds in which the caller could get ready for what comes out; `baseline_revision` is
-    the git revision that baselines are read from (None: from their files); `cached` whether a git revision that was measured before
+    the git revision that baselines are read from (None: from their files); `formulas` are files and modules of formulas beside those of
+    configs; `cached` whether a git revision that was measured before
     needs not be measured again; `fork` takes workers from a pool that is open; `allow_pickle`
     whether a pickled state dict may be read by torch's restricted reader.
     """
@@ -47,6 +48,7 @@ class Options(Record, frozen=True, kw_only=True):
     notify: Callable[[str], None] = lambda stage: None
     advance: Callable[[int, int], None] = lambda done, total: None
     meanwhile: Callable[[], None] = lambda: None
+    formulas: tuple[str, ...] = ()
     cached: bool = True
     fork: Fork | None = None
     allow_pickle: bool = False
@@ -83,13 +85,19 @@ def _measure_live(targets: Sequence[Target], options: Options) -> list[Profile]:
     return [target.saved if target.saved is not None else measured[id(target)] for target in targets]
 
 
+def list_formulas(target: Target, options: Options) -> tuple[str, ...]:
+    """The files and modules of the user's own formulas that count for `target`, each once."""
+    configs = [config for config in (options.config, target.config) if config is not None]
+    return tuple(dict.fromkeys([*options.formulas, *(source for config in configs for source in config.formulas)]))
+
+
 def load_request(target: Target, options: Options) -> Load:
     """What to tell a worker so that it finds the model of `target`."""
     assert target.reference is not None
-    configs = [config for config in (options.config, target.config) if config is not None]
-    formulas = dict.fromkeys(source for config in configs for source in config.formulas)
     checkout = target.revised.checkout if target.revised is not None else None
-    return Load(target.reference.spell(), target.name, target.inputs, tuple(formulas), checkout, options.timing.settings.batch)
+    return Load(
+        target.reference.spell(), target.name, target.inputs, list_formulas(target, options), checkout, options.timing.settings.batch
+    )
 
 
 @contextmanager
@@ -104,14 +112,8 @@ def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list
         raise RevisionError(
             "a git revision is measured in a process of its own: two versions of a module do not fit into one", "Leave --no-isolation out."
         )
-    formulas = [list(target.config.formulas) for target in targets if target.config is not None]
-    question = [
-        options.witnesses,
-        options.symbolic,
-        options.timing.settings.batch,
-        formulas,
-        list(options.config.formulas) if options.config is not None else [],
-    ]
+    formulas = [list_formulas(target, options) for target in targets]
+    question = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas]
     keeps = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
     with open_revisions(targets, question=question if keeps else None) as opened:
         yield opened

@@ -15,6 +15,7 @@ from archaudit.errors import ConfigError, InputError, LoadError, WorkerError
 from archaudit.load.input_text import parse_inputs
 from archaudit.metrics import METRICS
 from archaudit.pipeline import Options, resolve
+from archaudit.pipeline.measuring import list_formulas
 from archaudit.schema import Record, Sweep, Variant
 from archaudit.sweep.expansion import MOST_VARIANTS, expand_inputs, expand_settings
 from archaudit.sweep.tasks import Task, measure_task, run_task
@@ -84,6 +85,7 @@ def _make_task(reference: str, choices: dict[str, Any], inputs: tuple[str, ...],
         name=target.name,
         reference=spelled,
         inputs=target.inputs or parse_inputs(inputs),
+        formulas=tuple(str(Path.cwd() / source) if source.endswith(".py") else source for source in list_formulas(target, options)),
         choices={name: str(value) for name, value in choices.items()},
         timeout_s=options.workers.timeout_s,
         memory_bytes=options.workers.memory_bytes,

@@ -24,6 +24,7 @@ class Task(Record, frozen=True, kw_only=True):
     reference: str
     inputs: tuple[InputSpec, ...] = ()
     choices: dict[str, str] = msgspec.field(default_factory=dict)
+    formulas: tuple[str, ...] = ()
     timeout_s: float
     memory_bytes: int | None = None
 
@@ -42,7 +43,7 @@ def measure_task(task: Task, options: Options) -> Variant:
     """The variant with its numbers, or with the reason why there are none."""
     try:
         target = Target(name=task.name, key=task.name, reference=parse_reference(task.reference), inputs=task.inputs)
-        (profile,) = measure_targets([target], options)
+        (profile,) = measure_targets([target], msgspec.structs.replace(options, formulas=task.formulas))
     except ArchauditError as error:
         return Variant(reference=task.name, input=_write_specs(task.inputs), choices=task.choices, error=error.message)
     return Variant(

@@ -4,12 +4,14 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
 
 import msgspec
 import pytest
 from factories import make_cost
 
 from archaudit.cli import run as run_command
+from archaudit.config import load_config
 from archaudit.errors import ConfigError, InputError, LoadError, WorkerError
 from archaudit.pipeline import Options
 from archaudit.render.studies import render_study_html, render_study_markdown, render_study_text
@@ -239,3 +241,40 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
 def test_limits_travel_with_a_task(net):
     (task,) = list_tasks(Plan(references=("net.py:Net",)), Options(workers=WorkerOptions(timeout_s=7, memory_bytes=8)))
     assert (task.timeout_s, task.memory_bytes, task.reference) == (7, 8, f"{net}/net.py:Net")
+
+
+TWICE = """
+import torch
+from torch import nn
+
+torch.library.define("archaudit_sweep::twice", "(Tensor x) -> Tensor")
+
+
+@torch.library.impl("archaudit_sweep::twice", "Meta")
+def twice(x):
+    return torch.empty_like(x)
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        return torch.ops.archaudit_sweep.twice(x)
+"""
+
+TWICE_FORMULA = """
+from archaudit import register_formula
+
+register_formula("archaudit_sweep::twice", lambda x, *, out: ((2, *x.shape),))
+"""
+
+
+def test_formulas_of_the_config_travel_with_a_task(net, tmp_path_factory, monkeypatch):
+    (net / "twice.py").write_text(TWICE)
+    (net / "formulas.py").write_text(TWICE_FORMULA)
+    (net / "archaudit.toml").write_text('formulas = ["formulas.py"]\n')
+    plan = Plan(references=("twice.py:Net",), inputs=("3x4",))
+    (bare,) = list_tasks(plan, Options())
+    (task,) = list_tasks(plan, Options(config=load_config(Path("archaudit.toml"))))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    counted, unknown = (msgspec.json.decode(run_task(msgspec.json.encode(each)), type=Variant) for each in (task, bare))
+    assert (counted.flops_complete, counted.totals.macs) == (True, 24)
+    assert not unknown.flops_complete
