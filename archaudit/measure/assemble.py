@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 
 from torch import nn
 
-from archaudit.measure.aliases import list_aliases
-from archaudit.measure.params import Holdings
+from archaudit.measure.structure.aliases import list_aliases
+from archaudit.measure.structure.params import Holdings
+from archaudit.measure.structure.tree import ModuleTree, read_settings
 from archaudit.measure.tape import Tape
-from archaudit.measure.tree import ModuleTree, read_settings
 from archaudit.schema import Call, Cost, Ledger, ModuleRecord, OperatorStatus, OpRecord
 
 # Libraries whose classes are known by name wherever they are used.

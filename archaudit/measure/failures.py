@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from archaudit.errors import ArchauditError, MeasureError
-from archaudit.measure.inputs import describe_inputs
+from archaudit.measure.building import describe_inputs
+from archaudit.measure.structure.tree import ModuleTree
 from archaudit.measure.tape import Tape
-from archaudit.measure.tree import ModuleTree
 from archaudit.schema import Recipe
 
 _LONGEST_MESSAGE = 300

@@ -22,14 +22,13 @@ from typing import Any
 from torch import nn
 
 from archaudit.errors import ArchauditError, MeasureError
-from archaudit.measure.building import build_copied, build_deferred, build_fake, build_on_meta, build_real
-from archaudit.measure.deep_stack import run_deep
+from archaudit.measure.building import build_copied, build_deferred, build_fake, build_on_meta, build_real, make_inputs
+from archaudit.measure.building.deep_stack import run_deep
 from archaudit.measure.failures import Attempt, explain_failures
-from archaudit.measure.inputs import make_inputs
-from archaudit.measure.params import read_holdings
-from archaudit.measure.shape_memory import RecallShapes, ShapeMemory
+from archaudit.measure.structure.params import read_holdings
+from archaudit.measure.structure.tree import ModuleTree, walk_tree
 from archaudit.measure.tape import Tape, record_tape
-from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.measure.tape.shape_memory import RecallShapes, ShapeMemory
 from archaudit.schema import Recipe
 
 # A real forward holds all weights and the live activations at once. Two GiB of weights are safe on a CI machine of 7 GiB, where

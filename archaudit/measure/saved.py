@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from archaudit.measure.deep_stack import run_deep
+from archaudit.measure.building.deep_stack import run_deep
 from archaudit.measure.ladder import Run
-from archaudit.measure.params import iterate_tensors, storage_key
-from archaudit.measure.shape_memory import RecallShapes
+from archaudit.measure.structure.params import iterate_tensors, storage_key
 from archaudit.measure.tape import plain_paths
+from archaudit.measure.tape.shape_memory import RecallShapes
 
 
 def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:

@@ -20,14 +20,14 @@ import msgspec
 import torch
 from torch.utils import _pytree
 
-from archaudit.measure.deep_stack import run_deep
-from archaudit.measure.frames import follow_calls
+from archaudit.measure.building.deep_stack import run_deep
 from archaudit.measure.ladder import Run
-from archaudit.measure.shape_memory import ShapeMemory
+from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
+from archaudit.measure.structure.tree import ModuleTree
 from archaudit.measure.tape import TapeMode, TapeRecorder, plain_paths
-from archaudit.measure.tensors import iterate_tensors_in, shape_of
-from archaudit.measure.traits import read_traits
-from archaudit.measure.tree import ModuleTree
+from archaudit.measure.tape.frames import follow_calls
+from archaudit.measure.tape.shape_memory import ShapeMemory
+from archaudit.measure.tape.traits import read_traits
 from archaudit.schema import FlowNode, Shape
 
 # Runs without values only: another two runs on real numbers would cost as much as the model does.

@@ -86,7 +86,7 @@ class Session:
     def _tell_modules(self) -> None:
         """From now on it is announced which module is running, for the case that this process dies in it."""
         if self._announce is not None:
-            from archaudit.measure.frames import announce_calls
+            from archaudit.measure.tape.frames import announce_calls
 
             announce_calls(self._announce)
 

@@ -107,7 +107,7 @@ def test_a_profile_without_kernels_is_none():
     from torch import nn
 
     from archaudit.measure.latency.profiled import profile_kernels
-    from archaudit.measure.tree import walk_tree
+    from archaudit.measure.structure.tree import walk_tree
 
     if torch.cuda.is_available():
         pytest.skip("the profiler sees kernels here")
@@ -122,7 +122,7 @@ def test_kernels_of_a_real_trace_come_to_their_modules(monkeypatch):
     from torch import nn
 
     from archaudit.measure.latency import profiled
-    from archaudit.measure.tree import walk_tree
+    from archaudit.measure.structure.tree import walk_tree
 
     read = profiled.read_events
 

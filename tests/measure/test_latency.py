@@ -226,8 +226,8 @@ class FakeMoment:
 
 
 def test_cuda_events_give_each_module_what_it_spent_by_itself(monkeypatch):
-    from archaudit.measure.frames import follow_calls
-    from archaudit.measure.tree import walk_tree
+    from archaudit.measure.structure.tree import walk_tree
+    from archaudit.measure.tape.frames import follow_calls
 
     clock = FakeClock()
     model = Tree(clock)

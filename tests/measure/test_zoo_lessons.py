@@ -17,8 +17,8 @@ from archaudit.errors import MeasureError
 from archaudit.load import load_recipe, parse_reference
 from archaudit.measure.collection import collector_at_rest
 from archaudit.measure.recipe import measure_recipe
-from archaudit.measure.shape_memory import ShapeMemory
-from archaudit.measure.tensors import iterate_tensors_in, list_tensors_in
+from archaudit.measure.structure.tensors import iterate_tensors_in, list_tensors_in
+from archaudit.measure.tape.shape_memory import ShapeMemory
 from archaudit.schema import InputSpec
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, record_function
 
-from archaudit.measure.frames import follow_calls
 from archaudit.measure.latency.kernels import MODULE_RANGE, PASS_RANGE, PassKernels, TraceEvent, join_kernels
-from archaudit.measure.tree import ModuleTree
+from archaudit.measure.structure.tree import ModuleTree
+from archaudit.measure.tape.frames import follow_calls
 
 
 class ModuleRanges:

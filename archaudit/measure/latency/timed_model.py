@@ -13,16 +13,15 @@ from torch import nn
 from torch.utils import _pytree
 
 from archaudit.errors import MeasureError
-from archaudit.measure.building import build_real
-from archaudit.measure.frames import CallObserver, follow_calls
-from archaudit.measure.inputs import make_inputs
+from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.latency.call_clock import CallClock
 from archaudit.measure.latency.devices import choose_threads, describe_machine, fixed_threads, resolve_device
 from archaudit.measure.latency.forms import capture_graph, compile_model, first_line
 from archaudit.measure.latency.precision import cast_passes, check_precision, float32_precision
 from archaudit.measure.latency.profiled import profile_kernels
 from archaudit.measure.latency.stream_events import EventClock
-from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.measure.structure.tree import ModuleTree, walk_tree
+from archaudit.measure.tape.frames import CallObserver, follow_calls
 from archaudit.schema import Recipe, TimingSettings
 from archaudit.timing import Clock, WarmUp, warm_up
 

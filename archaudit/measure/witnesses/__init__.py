@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from archaudit.measure.shape_memory import ShapeMemory
-from archaudit.measure.tree import iterate_children
+from archaudit.measure.structure.tree import iterate_children
+from archaudit.measure.tape.shape_memory import ShapeMemory
 from archaudit.measure.witnesses.entry import Entry
 from archaudit.measure.witnesses.fvcore_trace import trace_with_fvcore
 from archaudit.measure.witnesses.isolation import LeftOut, leave_as_found

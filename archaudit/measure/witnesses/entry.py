@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from archaudit.measure.tensors import iterate_tensors_in
+from archaudit.measure.structure.tensors import iterate_tensors_in
 
 
 class Entry(nn.Module):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archaudit.measure.shape_memory import ShapeMemory
+from archaudit.measure.tape.shape_memory import ShapeMemory
 from archaudit.measure.witnesses.isolation import LeftOut
 
 _NEEDED = (

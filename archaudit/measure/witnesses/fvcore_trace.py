@@ -25,8 +25,8 @@ from typing import Any
 
 from torch._subclasses.fake_tensor import FakeTensor
 
-from archaudit.measure.shape_memory import ShapeMemory
-from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.measure.structure.tree import ModuleTree, walk_tree
+from archaudit.measure.tape.shape_memory import ShapeMemory
 from archaudit.measure.witnesses.entry import Entry
 from archaudit.measure.witnesses.fvcore_on_meta import SuspendTracing
 from archaudit.measure.witnesses.isolation import LeftOut, guard_library

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from archaudit.measure.purity import unchanged_globals
+from archaudit.measure.structure.tree import walk_tree
 from archaudit.measure.tape import plain_paths
-from archaudit.measure.tree import walk_tree
 
 # A reason stands in a table cell or one line of text; the longest messages of torch run over pages.
 _LONGEST_MESSAGE = 160

@@ -23,8 +23,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from archaudit.measure.shape_memory import RecallShapes, ShapeMemory
-from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.measure.structure.tree import ModuleTree, walk_tree
+from archaudit.measure.tape.shape_memory import RecallShapes, ShapeMemory
 from archaudit.measure.witnesses.entry import Entry
 from archaudit.measure.witnesses.isolation import LeftOut, guard_library
 from archaudit.schema import Shape, Witness, WitnessRow

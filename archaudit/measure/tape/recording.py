@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archaudit.measure.assumptions import answer_boolean
-from archaudit.measure.flow import FlowRecorder
 from archaudit.measure.formulas import Work, count_operator
-from archaudit.measure.frames import follow_calls
-from archaudit.measure.liveness import LivenessRecorder
-from archaudit.measure.params import storage_key
-from archaudit.measure.tensors import bytes_of, list_tensors_in, shape_of
-from archaudit.measure.traits import Traits, read_traits
-from archaudit.measure.tree import ModuleTree
+from archaudit.measure.structure.params import storage_key
+from archaudit.measure.structure.tensors import bytes_of, list_tensors_in, shape_of
+from archaudit.measure.structure.tree import ModuleTree
+from archaudit.measure.tape.assumptions import answer_boolean
+from archaudit.measure.tape.flow import FlowRecorder
+from archaudit.measure.tape.frames import follow_calls
+from archaudit.measure.tape.liveness import LivenessRecorder
+from archaudit.measure.tape.traits import Traits, read_traits
 from archaudit.schema import Shape
 
 # How an operator is run: `(operator, args, kwargs)` to its result. A memory of the meta device's answers may stand in for the kernel.

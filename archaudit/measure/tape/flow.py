@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from archaudit.measure.params import storage_key
+from archaudit.measure.structure.params import storage_key
 from archaudit.schema import FlowNode, Shape
 
 

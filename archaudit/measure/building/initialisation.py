@@ -24,9 +24,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archaudit.measure.initialisers import NOT_TOLD, SAME, write_arguments, write_call
-from archaudit.measure.params import INIT_NOTE, storage_key
-from archaudit.measure.tree import walk_tree
+from archaudit.measure.building.initialisers import NOT_TOLD, SAME, write_arguments, write_call
+from archaudit.measure.structure.params import INIT_NOTE, storage_key
+from archaudit.measure.structure.tree import walk_tree
 
 _TORCH_FOLDER = str(Path(torch.__file__).parent)
 # Functions that set a tensor: torch's, and those of libraries that bring their own.

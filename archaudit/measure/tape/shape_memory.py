@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archaudit.measure.params import storage_key
-from archaudit.measure.shape_rules import RULES, ShapeRules
-from archaudit.measure.tensors import list_tensors_in
+from archaudit.measure.structure.params import storage_key
+from archaudit.measure.structure.tensors import list_tensors_in
+from archaudit.measure.tape.shape_rules import RULES, ShapeRules
 from archaudit.schema import Shape
 
 # What an operator's result may depend on besides its tensors; anything else among the arguments, and the answer is not remembered.

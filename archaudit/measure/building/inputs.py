@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from archaudit.errors import InputError
-from archaudit.measure.tensors import iterate_tensors_in, shape_of
+from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
 from archaudit.schema import InputRecord, InputSpec, Recipe
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from archaudit.measure.tensors import iterate_tensors_in, shape_of
-from archaudit.measure.tree import ModuleTree
+from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
+from archaudit.measure.structure.tree import ModuleTree
 from archaudit.schema import Deviation, Equivalence
 
 Outputs = list[torch.Tensor]

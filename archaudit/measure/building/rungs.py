@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from archaudit.errors import LoadError
-from archaudit.measure.copying import copy_to_meta, empty_like_meta, is_on_meta
-from archaudit.measure.initialisation import InitialisationTape, record_initialisation
+from archaudit.measure.building.copying import copy_to_meta, empty_like_meta, is_on_meta
+from archaudit.measure.building.initialisation import InitialisationTape, record_initialisation
 from archaudit.schema import Recipe
 
 Built = tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]

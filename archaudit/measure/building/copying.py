@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archaudit.errors import MeasureError
-from archaudit.measure.deep_stack import run_deep
-from archaudit.measure.params import iterate_tensors
-from archaudit.measure.tree import walk_tree
+from archaudit.measure.building.deep_stack import run_deep
+from archaudit.measure.structure.params import iterate_tensors
+from archaudit.measure.structure.tree import walk_tree
 
 
 def copy_to_meta(value: Any, what: str = "the model") -> Any:

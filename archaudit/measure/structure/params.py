@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archaudit.measure.packed import count_packed
-from archaudit.measure.tree import ModuleTree
+from archaudit.measure.structure.packed import count_packed
+from archaudit.measure.structure.tree import ModuleTree
 from archaudit.schema import TensorRecord
 
 # The attribute of a parameter that says what initialised it; written where the model is built.

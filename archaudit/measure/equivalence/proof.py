@@ -20,15 +20,14 @@ from torch import nn
 from torch.utils import _pytree
 
 from archaudit.errors import ArchauditError, MeasureError
-from archaudit.measure.building import build_real
-from archaudit.measure.deviation import Comparison, Judge, Outputs, Watcher
-from archaudit.measure.frames import follow_calls
-from archaudit.measure.inputs import make_inputs
-from archaudit.measure.params import iterate_tensors
+from archaudit.measure.building import build_real, make_inputs
+from archaudit.measure.equivalence.deviation import Comparison, Judge, Outputs, Watcher
 from archaudit.measure.purity import unchanged_globals
+from archaudit.measure.structure.params import iterate_tensors
+from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
+from archaudit.measure.structure.tree import ModuleTree, walk_tree
 from archaudit.measure.tape import plain_paths
-from archaudit.measure.tensors import iterate_tensors_in, shape_of
-from archaudit.measure.tree import ModuleTree, walk_tree
+from archaudit.measure.tape.frames import follow_calls
 from archaudit.schema import Deviation, Equivalence, Recipe
 
 # Differences allowed, relative to the largest output (but at least to one). Sums in another order differ by the last few bits: about

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from archaudit.measure.tree import ModuleTree
+from archaudit.measure.structure.tree import ModuleTree
 
 _ABSENT = object()
 _announced: list[Callable[[str], None]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from archaudit.measure.tree import ModuleTree, iterate_children
+from archaudit.measure.structure.tree import ModuleTree, iterate_children
 
 # A module shared at every level of a deep model has exponentially many paths.
 _MOST_PATHS = 100_000

@@ -1,0 +1,6 @@
+"""From a recipe to a model and its inputs: with or without values, copied or built, and what its constructor did to its parameters."""
+
+from archaudit.measure.building.inputs import describe_inputs, make_inputs
+from archaudit.measure.building.rungs import build_copied, build_deferred, build_fake, build_on_meta, build_real
+
+__all__ = ["build_copied", "build_deferred", "build_fake", "build_on_meta", "build_real", "describe_inputs", "make_inputs"]
