@@ -8,8 +8,8 @@ from render.synthetic import make_cost, make_flow, make_module, make_profile, ma
 
 from archaudit.render import diagram as diagrams
 from archaudit.render.diagram import place_diagram
-from archaudit.render.view.flow import view_flow, view_profile_flow
-from archaudit.render.view.graph import build_graph
+from archaudit.render.view.drawings.flow import view_flow, view_profile_flow
+from archaudit.render.view.drawings.graph import build_graph
 from archaudit.render.view.pictures import Flow
 from archaudit.schema import Profile
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from render.synthetic import make_cost, make_incomplete_report, make_module, make_profile, make_report, make_segmentation_report
 
-from archaudit.render.view.icicle import view_icicles, view_profile_icicles
-from archaudit.render.view.waterfall import view_waterfalls
+from archaudit.render.view.drawings.icicle import view_icicles, view_profile_icicles
+from archaudit.render.view.drawings.waterfall import view_waterfalls
 from archaudit.schema import Group
 
 

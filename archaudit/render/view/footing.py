@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from archaudit.render.formatting import count, join_names, make_visible, name_path
-from archaudit.render.view.latency import NOT_MEASURED, view_latency
+from archaudit.render.view.counters.witnesses import view_witnesses
 from archaudit.render.view.records import FactRow, Footing, LedgerRow
-from archaudit.render.view.spending import Part
-from archaudit.render.view.timing import view_timing
-from archaudit.render.view.witnesses import view_witnesses
+from archaudit.render.view.times.latency import NOT_MEASURED, view_latency
+from archaudit.render.view.times.spending import Part
+from archaudit.render.view.times.timing import view_timing
 from archaudit.schema import OpRecord, Profile
 
 _MOST_MODULES = 4

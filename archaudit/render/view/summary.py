@@ -7,8 +7,8 @@ from archaudit.quantities import format_pair, format_percent, format_ratio
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
-from archaudit.render.view.latency import are_comparable, find_median
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
+from archaudit.render.view.times.latency import are_comparable, find_median
 from archaudit.schema import Group, Profile, Report
 
 _LEADING = ("params", "flops", "peak_activation_bytes", "latency")

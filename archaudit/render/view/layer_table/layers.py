@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from archaudit.quantities import format_exact, format_short, format_signed
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, format_setting, make_visible, name_path
-from archaudit.render.view.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
-from archaudit.render.view.folding import Item, gap_rows
+from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
+from archaudit.render.view.layer_table.folding import Item, gap_rows
+from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
 from archaudit.render.view.records import LayerRow, LayerTable
-from archaudit.render.view.tree import fold_repeats, view_tree
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
 
 _CAPTION = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from archaudit.render.view.graph import Graph, list_readers
+from archaudit.render.view.drawings.graph import Graph, list_readers
 from archaudit.schema import ModuleDiff
 
 Token = tuple[str, int]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from archaudit.quantities import format_exact, format_percent, format_short
 from archaudit.render.formatting import count, name_path
-from archaudit.render.view.layers import classify
+from archaudit.render.view.layer_table.layers import classify
 from archaudit.render.view.pictures import Cell, Icicle, IciclePair
 from archaudit.schema import ModuleRecord, Profile, Report
 

@@ -8,8 +8,8 @@ from statistics import median
 from archaudit.quantities import format_ratio, format_short
 from archaudit.render.formatting import NOTHING, count, make_visible
 from archaudit.render.view.figures import make_duration
-from archaudit.render.view.roofline import draw_roofline
-from archaudit.render.view.spending import Part, Timed, list_spent, sum_layers, tell_changes
+from archaudit.render.view.times.roofline import draw_roofline
+from archaudit.render.view.times.spending import Part, Timed, list_spent, sum_layers, tell_changes
 from archaudit.render.view.timing_records import Timing, TimingRow
 from archaudit.schema import Latency, MeasuredCeilings, Profile
 from archaudit.timing import Budget, Ceilings, Decision, decide, find_doubts, spell_share, weigh_pair

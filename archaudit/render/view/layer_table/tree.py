@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from archaudit.render.formatting import ELLIPSIS, count
-from archaudit.render.view.columns import Pair
-from archaudit.render.view.folding import Item, Repeats
+from archaudit.render.view.layer_table.columns import Pair
+from archaudit.render.view.layer_table.folding import Item, Repeats
 from archaudit.render.view.records import Figure, LayerRow, TreeRow
 from archaudit.schema import Cost, sum_costs
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from archaudit.render.view.columns import Pair
+from archaudit.render.view.layer_table.columns import Pair
 from archaudit.render.view.records import Figure, GapRow, LayerRow
 
 

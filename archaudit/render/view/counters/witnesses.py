@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from archaudit.quantities import format_exact, format_percent, format_signed
 from archaudit.render.formatting import NOTHING, count, make_visible
-from archaudit.render.view.disagreement import count_tied, describe_unsupported, explain_difference
+from archaudit.render.view.counters.disagreement import count_tied, describe_unsupported, explain_difference
 from archaudit.render.view.figures import make_delta, make_figure
 from archaudit.render.view.records import Difference, WitnessRow
 from archaudit.schema import Profile, Witness

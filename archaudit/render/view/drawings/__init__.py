@@ -1,0 +1,1 @@
+"""What is drawn: data flows beside each other, waterfalls and icicles."""
