@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from statistics import median
 from typing import NamedTuple
 
 import msgspec
@@ -13,7 +12,7 @@ from archaudit.judge.latency import make_budget
 from archaudit.pipeline.asking import ask
 from archaudit.pipeline.timing_options import TimingOptions
 from archaudit.schema import DeviceState, Latency, MeasuredCeilings, Pairing
-from archaudit.timing import MEASUREMENT_SIDES, Decision, Plan, decide, draw_order, find_doubts, plan_rounds, weigh_pair
+from archaudit.timing import MEASUREMENT_SIDES, Decision, Plan, decide, draw_order, find_doubts, find_pass_s, plan_rounds, weigh_pair
 from archaudit.worker import (
     ModulesTimed,
     PrepareTiming,
@@ -44,15 +43,19 @@ def time_models(workers: Sequence[Worker], fingerprints: Sequence[str], options:
     """The latencies of models that are loaded in their workers: of two against each other. `fingerprints` say which models they are."""
     stands = _prepare(workers, options)
     surveyed = ask(workers[0], Survey(own_processes=len(workers), ceilings=True), Surveyed)
-    modules = [_time_modules(stand) for stand in stands]
-    sides = [_start_latency(stand, times) for stand, times in zip(stands, modules, strict=True)]
+    sides = [_start_latency(stand) for stand in stands]
     if len(stands) == 2:
         timed = _time_pair(stands, sides, fingerprints[0], options)
     else:
         timed = [_time_alone(stand, side, options) for stand, side in zip(stands, sides, strict=True)]
     last = ask(workers[0], Survey(own_processes=len(workers), ceilings=True), Surveyed)
     ceilings = _merge_ceilings(surveyed.ceilings, last.ceilings)
-    return [_finish_latency(latency, ceilings, (surveyed.state, last.state)) for latency in timed]
+    # At the very end: a profiler of a device slows down the process that it was in, also when it has gone again.
+    modules = [_time_modules(stand) for stand in stands]
+    return [
+        _finish_latency(_add_modules(latency, times), ceilings, (surveyed.state, last.state))
+        for latency, times in zip(timed, modules, strict=True)
+    ]
 
 
 def _prepare(workers: Sequence[Worker], options: TimingOptions) -> list[_Stand]:
@@ -60,17 +63,13 @@ def _prepare(workers: Sequence[Worker], options: TimingOptions) -> list[_Stand]:
     return [_Stand(worker, ask(worker, request, TimingReady)) for worker in workers]
 
 
-def _find_pass_s(ready: TimingReady) -> float:
-    return median(ready.warmup_s[-3:])
-
-
 def _time_modules(stand: _Stand) -> ModulesTimed:
-    repeats = int(_MODULE_S / max(_find_pass_s(stand.ready), 1e-9))
+    repeats = int(_MODULE_S / max(find_pass_s(stand.ready.warmup_s), 1e-9))
     return ask(stand.worker, TimeModules(max(_LEAST_MODULE_PASSES, min(_MOST_MODULE_PASSES, repeats))), ModulesTimed)
 
 
-def _start_latency(stand: _Stand, times: ModulesTimed) -> Latency:
-    """Everything but the samples of whole passes."""
+def _start_latency(stand: _Stand) -> Latency:
+    """Everything but the samples."""
     ready = stand.ready
     unstable = () if ready.stable else ("the times had not become stable when the warm-up ended",)
     return Latency(
@@ -78,13 +77,20 @@ def _start_latency(stand: _Stand, times: ModulesTimed) -> Latency:
         method=METHOD,
         threads=ready.settings.threads if ready.settings.device == "cpu" else None,
         warmup=len(ready.warmup_s),
+        settings=ready.settings,
+        machine=ready.machine,
+        notes=(*ready.notes, *unstable),
+    )
+
+
+def _add_modules(latency: Latency, times: ModulesTimed) -> Latency:
+    return msgspec.structs.replace(
+        latency,
         modules_s=times.total_s,
         own_s=times.own_s,
         launches=times.launches,
         attribution=times.attribution,
-        settings=ready.settings,
-        machine=ready.machine,
-        notes=(*ready.notes, *times.notes, *unstable),
+        notes=(*latency.notes, *times.notes),
     )
 
 
@@ -109,7 +115,7 @@ def _finish_latency(latency: Latency, ceilings: MeasuredCeilings | None, states:
 
 
 def _time_alone(stand: _Stand, latency: Latency, options: TimingOptions) -> Latency:
-    pass_s = _find_pass_s(stand.ready)
+    pass_s = find_pass_s(stand.ready.warmup_s)
     plan = plan_rounds(pass_s, pass_s, min(options.limit_s, _ALONE_S))
     forms = {form: ask(stand.worker, TimeBlock(2 * plan.rounds * plan.passes, form), Timed).samples_s for form in stand.ready.forms}  # type: ignore[arg-type]
     return _add_forms(latency, forms)
@@ -140,7 +146,7 @@ class _Samples:
 def _time_pair(stands: list[_Stand], sides: list[Latency], before: str, options: TimingOptions) -> list[Latency]:
     """Both in turn; once more, from models built anew, where only a second measurement can tell."""
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
-    plan = plan_rounds(_find_pass_s(stands[0].ready), _find_pass_s(stands[1].ready), options.limit_s)
+    plan = plan_rounds(find_pass_s(stands[0].ready.warmup_s), find_pass_s(stands[1].ready.warmup_s), options.limit_s)
     samples = _Samples()
     order = _run_rounds(stands, plan, seed, samples)
     pairing = Pairing(before=before, seed=seed, passes=plan.passes, rounds=(plan.rounds,), order=order, again_s=())

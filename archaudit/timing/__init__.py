@@ -14,7 +14,7 @@ from archaudit.timing.intervals import Interval, bound_ratio
 from archaudit.timing.order import LEAST_ROUNDS, MEASUREMENT_SIDES, Plan, draw_order, plan_rounds
 from archaudit.timing.pairs import find_doubts, is_pair, weigh_pair
 from archaudit.timing.roofline import Ceilings, Work, label_work
-from archaudit.timing.warming import WarmUp, warm_up
+from archaudit.timing.warming import WarmUp, find_pass_s, warm_up
 
 __all__ = [
     "LEAST_ROUNDS",
@@ -32,6 +32,7 @@ __all__ = [
     "decide",
     "draw_order",
     "find_doubts",
+    "find_pass_s",
     "is_pair",
     "label_work",
     "plan_rounds",

@@ -1,8 +1,11 @@
-"""When a model has warmed up: allocators, caches and autotuners settle in the first passes, which say nothing of the later ones."""
+"""When a model has warmed up: allocators, caches and autotuners settle in the first passes, which say nothing of the later ones.
+
+The first pass of all loads libraries and kernels, for seconds on a device that was just started: it counts for nothing but itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -11,6 +14,8 @@ _WINDOW = 3
 # Autotuners change a pass by tens of per cent; ordinary noise of a median of three is a few.
 _TOLERANCE = 0.05
 _LEAST, _MOST = 2, 50
+# However short passes are: `least_s` of empty ones are too many to be told of.
+_MOST_SHORT = 5000
 
 
 class WarmUp(NamedTuple):
@@ -22,22 +27,31 @@ class WarmUp(NamedTuple):
     @property
     def pass_s(self) -> float:
         """What a pass took at the end."""
-        return median(self.samples_s[-_WINDOW:])
+        return find_pass_s(self.samples_s)
 
 
-def warm_up(run: Callable[[], float], limit_s: float) -> WarmUp:
-    """Calls `run`, which makes one pass and returns its seconds, until two windows of passes agree, or `limit_s` are spent.
+def find_pass_s(samples: Sequence[float]) -> float:
+    """What a pass takes, by the passes that warmed up: the last ones, the first of all never among them if there is another."""
+    return median((samples[1:] or samples)[-_WINDOW:])
 
-    A pass that alone takes more than a third of `limit_s` is made twice only: what is slow is not moved by what warms up.
+
+def warm_up(run: Callable[[], float], limit_s: float, least_s: float = 0.0) -> WarmUp:
+    """Calls `run`, which makes one pass and returns its seconds, until two windows of passes agree, or `limit_s` seconds are spent.
+
+    A pass that alone takes more than a third of `limit_s` is made twice only: what is slow is not moved by what warms up. Passes that are
+    short are made for `least_s` seconds: a device's clocks follow its load only after some tenths of a second. The first pass is in none
+    of these times.
     """
     samples: list[float] = []
-    while len(samples) < _MOST:
+    spent = 0.0
+    while len(samples) < (_MOST if spent >= least_s else _MOST_SHORT):
         samples.append(run())
         if len(samples) < _LEAST:
             continue
-        if len(samples) >= 2 * _WINDOW and _agree(samples):
+        spent += samples[-1]
+        if len(samples) >= 2 * _WINDOW and spent >= least_s and _agree(samples):
             return WarmUp(tuple(samples), True)
-        if sum(samples) >= limit_s or samples[-1] > limit_s / 3:
+        if spent >= limit_s or samples[-1] > limit_s / 3:
             break
     return WarmUp(tuple(samples), abs(samples[-1] - samples[-2]) <= _TOLERANCE * samples[-1] if len(samples) < 2 * _WINDOW else False)
 

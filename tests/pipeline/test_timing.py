@@ -78,6 +78,16 @@ def test_blocks_are_interleaved_in_palindromes():
     assert len(before.samples_s) == len(after.samples_s) == len(pairing.again_s) == 2 * pairing.passes * sum(pairing.rounds)
 
 
+def test_what_instruments_comes_after_all_that_is_timed_without():
+    (before, after), log = time_two(0.01, 0.011)
+    kinds = [type(request) for _, request in log.asked]
+    assert kinds[-2:] == [TimeModules, TimeModules]
+    assert kinds.count(TimeModules) == 2
+    assert before.own_s[""] == (0.01,) * 11
+    assert after.own_s[""] == (0.011,) * 11
+    assert before.attribution == "by hand"
+
+
 def test_the_same_seed_gives_the_same_order():
     assert time_two(0.1, 0.1)[0][1].pairing.order == time_two(0.1, 0.1)[0][1].pairing.order
 
