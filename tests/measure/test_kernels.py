@@ -2,7 +2,7 @@
 
 import pytest
 
-from archaudit.measure.latency.kernels import MODULE_RANGE, PASS_RANGE, PassKernels, TraceEvent, join_kernels
+from archaudit.measure.latency.kernels import MODULE_RANGE, PASS_RANGE, PassKernels, TraceEvent, join_kernels, keep_complete
 
 
 def cpu(name, start, end, correlation=0, linked=0):
@@ -51,6 +51,30 @@ def test_without_its_launch_a_kernel_is_joined_by_its_operator():
     assert join_kernels([*TRACE, kernel(700, 750, 71, 8)])[0].own_ns == {2: 50}
 
 
+@pytest.mark.parametrize("late_ns", [-30, 200])
+def test_calls_of_the_runtime_by_another_clock_move_no_kernel_to_a_neighbour(late_ns):
+    moved = [e._replace(start_ns=e.start_ns + late_ns, end_ns=e.end_ns + late_ns) if e.name.startswith("cuda") else e for e in TRACE]
+    assert join_kernels([*moved, kernel(700, 750, 70, 7), kernel(750, 753, 80, 8)])[0].own_ns == {1: 50, 2: 3}
+
+
+@pytest.mark.parametrize("call", ["cudaLaunchKernelExC", "cuLaunchKernelEx", "cuMemsetD8Async", "cuLaunchKernel"])
+def test_what_is_launched_outside_of_operators_is_found_by_its_call(call):
+    assert join_kernels([*TRACE, cpu(call, 150, 155, correlation=90), kernel(800, 808, 90)])[0].own_ns == {1: 8}
+
+
+def test_kernels_side_by_side_are_told_of_since_their_sum_counts_twice():
+    (joined,) = join_kernels([*TRACE, kernel(700, 750, 70, 7), kernel(740, 760, 80, 8), kernel(745, 755, 80, 8)])
+    assert joined.own_ns == {1: 50, 2: 30}
+    assert joined.overlap_ns == 80 - 60
+
+
+def test_passes_that_lack_kernels_are_left_out():
+    full, poor = PassKernels({1: 50}, {1: 2}, 0), PassKernels({1: 20}, {1: 1}, 0)
+    assert keep_complete([poor, full, full]) == [full, full]
+    assert keep_complete([full, poor, poor]) == [full, poor, poor], "a model that launches another number each time"
+    assert keep_complete([]) == []
+
+
 def test_a_kernel_without_either_is_lost_and_said_to_be():
     assert join_kernels([*TRACE, kernel(700, 750, 71, 99)]) == [PassKernels({}, {}, 50)]
 
@@ -62,9 +86,9 @@ def test_a_kernel_launched_outside_of_all_modules_is_lost_and_said_to_be():
 
 def test_each_pass_has_its_own_sums():
     later = [event._replace(start_ns=event.start_ns + 2000, end_ns=event.end_ns + 2000) for event in TRACE]
-    later = [event._replace(correlation=event.correlation + 500) if event.linked else event for event in later]
+    later = [event._replace(correlation=event.correlation + 500, linked=event.linked and event.linked + 500) for event in later]
     later[0] = later[0]._replace(name=f"{PASS_RANGE}1")
-    joined = join_kernels([*later, *TRACE, kernel(700, 750, 70, 7), kernel(2700, 2770, 570, 7)])
+    joined = join_kernels([*later, *TRACE, kernel(700, 750, 70, 7), kernel(2700, 2770, 570, 507)])
     assert [each.own_ns for each in joined] == [{1: 50}, {1: 70}]
 
 
@@ -141,3 +165,72 @@ def test_kernels_of_a_real_trace_come_to_their_modules(monkeypatch):
         own = {tree.paths[position]: spent for position, spent in each.own_ns.items()}
         assert own == {"": 0, "0": 200, "1": 0, "2": 0, "2.0": 100}
         assert each.lost_ns == 0
+
+
+class Recorded:
+    """An event as kineto hands it on."""
+
+    def __init__(self, name, device, start, duration, correlation=0, linked=0, annotation=False):
+        self.fields = (name, device, start, duration, correlation, linked, annotation)
+
+    def name(self):
+        return self.fields[0]
+
+    def device_type(self):
+        from types import SimpleNamespace
+
+        return SimpleNamespace(name=self.fields[1])
+
+    def start_ns(self):
+        return self.fields[2]
+
+    def duration_ns(self):
+        return self.fields[3]
+
+    def correlation_id(self):
+        return self.fields[4]
+
+    def linked_correlation_id(self):
+        return self.fields[5]
+
+    def is_user_annotation(self):
+        return self.fields[6]
+
+
+def test_only_kernels_copies_and_fills_are_work_of_the_device():
+    from archaudit.measure.latency.profiled import read_events
+
+    base = 1_795_396_030_013_000_000  # Unix time, as kineto's events have it
+    recorded = [
+        Recorded(f"{PASS_RANGE}0", "CPU", base, 900, 1, annotation=True),
+        Recorded(f"{MODULE_RANGE}0", "CPU", base + 10, 800, 2, annotation=True),
+        Recorded("the model's own range", "CPU", base + 20, 700, 3, annotation=True),
+        Recorded("aten::cudnn_convolution", "CPU", base + 30, 100, 4),
+        Recorded("cudaLaunchKernelExC", "CPU", base + 40, 5, 711, linked=4),
+        Recorded("cudaMemsetAsync", "CPU", base + 50, 5, 712, linked=4),
+        Recorded("cudaDeviceSynchronize", "CPU", base + 200, 600, 713),
+        Recorded("sm90_xmma_fprop_implicit_gemm", "CUDA", base + 300, 400, 711, linked=4),
+        Recorded("Memset (Device)", "CUDA", base + 700, 2, 712, linked=4),
+        Recorded(f"{PASS_RANGE}0", "CUDA", base + 300, 402, 1, annotation=True),
+        Recorded(f"{MODULE_RANGE}0", "CUDA", base + 300, 402, 2, annotation=True),
+        Recorded("the model's own range", "CUDA", base + 300, 402, 3, annotation=True),
+        Recorded("Context Sync", "CUDA", base + 200, 600, 713),
+    ]
+    assert join_kernels(read_events(recorded)) == [PassKernels({0: 402}, {0: 2}, 0)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_first_pass_under_the_profiler_is_not_counted(monkeypatch):
+    from torch import nn
+
+    from archaudit.measure.latency import profiled
+    from archaudit.measure.tree import walk_tree
+
+    made = []
+    monkeypatch.setattr(profiled, "read_events", lambda events: made.append(list(events)) or [])
+    ran = []
+    model = nn.Identity()
+    profiled.profile_kernels(walk_tree(model), lambda: ran.append(model(1)), 3)
+    assert len(ran) == 1 + 1 + 3
+    names = [event.name() for event in made[0]]
+    assert [name for name in names if name.startswith(PASS_RANGE)] == [f"{PASS_RANGE}{number}" for number in range(3)]

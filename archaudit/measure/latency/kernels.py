@@ -1,17 +1,21 @@
 """Kernels to the modules that launched them: a join over plain records of a trace, which needs no device.
 
-A kernel carries the correlation id of the runtime call that launched it; that call's moment on the CPU lies in the ranges of the modules
-that were running, and the innermost of these owns the kernel. Operators have ids too, from another series, so ids are compared
-within their own kind only. Source: CUPTI's activity records, as kineto hands them on (`correlation_id`, `linked_correlation_id`).
+A kernel carries two ids: of the operator in which it was launched, and of the call of the runtime that launched it. The moment of either
+lies in the ranges of the modules that were running, and the innermost of these owns the kernel. Operators come first, since their times
+are by the same clock as the ranges', and those of the runtime's calls by CUPTI's, which is fitted to it; what is launched outside of
+operators has its call only. Each kind has ids of a series of its own, so ids are compared within their kind only. Source: CUPTI's
+activity records, as kineto hands them on (`correlation_id`, `linked_correlation_id`).
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 MODULE_RANGE, PASS_RANGE = "archaudit::module::", "archaudit::pass::"
+_CALL = re.compile(r"(cuda|cu|hip)[A-Z]")
 
 
 class TraceEvent(NamedTuple):
@@ -28,12 +32,19 @@ class TraceEvent(NamedTuple):
 class PassKernels(NamedTuple):
     """One pass: the nanoseconds of kernels and their number by the position of the module that launched them.
 
-    `lost_ns` is the time of kernels whose launch is not in the trace: never hidden, never given to a module.
+    `lost_ns` is the time of kernels whose launch is not in the trace: never hidden, never given to a module. `overlap_ns` is what the
+    sum of all kernels has more than the time in which any of them ran: streams side by side are counted twice in a sum.
     """
 
     own_ns: dict[int, int]
     launches: dict[int, int]
     lost_ns: int
+    overlap_ns: int = 0
+
+    @property
+    def kernels(self) -> int:
+        """How many there were, lost ones left out."""
+        return sum(self.launches.values())
 
 
 def join_kernels(events: Sequence[TraceEvent]) -> list[PassKernels]:
@@ -44,20 +55,43 @@ def join_kernels(events: Sequence[TraceEvent]) -> list[PassKernels]:
     launches = {event.correlation: event.start_ns for event in events if _is_launch(event)}
     operators = {event.correlation: event.start_ns for event in events if _is_operator(event)}
     joined = [PassKernels({}, {}, 0) for _ in passes]
+    ran: list[list[tuple[int, int]]] = [[] for _ in passes]
     for kernel in (event for event in events if event.on_device and not event.name.startswith("archaudit::")):
-        launched_ns = launches.get(kernel.correlation, operators.get(kernel.linked) if kernel.linked else None)
+        launched_ns = operators.get(kernel.linked) if kernel.linked else None
+        if launched_ns is None:
+            launched_ns = launches.get(kernel.correlation)
         number = during.find(launched_ns if launched_ns is not None else kernel.start_ns)
         if number is None:
             continue  # before the first pass: what warmed up, or the profiler's own
+        ran[number].append((kernel.start_ns, kernel.end_ns))
         position = modules.find(launched_ns) if launched_ns is not None else None
         spent = kernel.end_ns - kernel.start_ns
         if position is None:
             joined[number] = joined[number]._replace(lost_ns=joined[number].lost_ns + spent)
             continue
-        own_ns, counts, _ = joined[number]
+        own_ns, counts = joined[number].own_ns, joined[number].launches
         own_ns[position] = own_ns.get(position, 0) + spent
         counts[position] = counts.get(position, 0) + 1
-    return joined
+    return [each._replace(overlap_ns=_find_overlap(times)) for each, times in zip(joined, ran, strict=True)]
+
+
+def keep_complete(passes: Sequence[PassKernels]) -> list[PassKernels]:
+    """The passes with as many kernels as the fullest: a profiler may lose the first kernels of a session, and every pass runs the same.
+
+    Where a model does launch another number each time, these are few; then all are kept.
+    """
+    most = max((each.kernels for each in passes), default=0)
+    complete = [each for each in passes if each.kernels == most]
+    return complete if 2 * len(complete) >= len(passes) else list(passes)
+
+
+def _find_overlap(times: list[tuple[int, int]]) -> int:
+    """How much longer some intervals are together than their union."""
+    overlap, reached = 0, 0
+    for start, end in sorted(times):
+        overlap += max(0, min(end, reached) - start)
+        reached = max(reached, end)
+    return overlap
 
 
 def _is_range(event: TraceEvent, prefix: str) -> bool:
@@ -66,12 +100,17 @@ def _is_range(event: TraceEvent, prefix: str) -> bool:
 
 
 def _is_launch(event: TraceEvent) -> bool:
-    """A call of the runtime or the driver: linked to an operator, or called as the runtime's functions are."""
-    return not event.on_device and bool(event.correlation) and (event.linked > 0 or event.name.startswith(("cuda", "cuLaunch", "hip")))
+    """A call of the runtime or the driver: linked to an operator, or called as their functions are."""
+    return not event.on_device and bool(event.correlation) and (event.linked > 0 or _is_call(event))
 
 
 def _is_operator(event: TraceEvent) -> bool:
-    return not event.on_device and event.linked == 0 and not event.name.startswith(("cuda", "cuLaunch", "hip"))
+    return not event.on_device and event.linked == 0 and not _is_call(event)
+
+
+def _is_call(event: TraceEvent) -> bool:
+    """`cudaLaunchKernelExC`, `cuLaunchKernelEx`, `cuMemsetD8Async`, `hipLaunchKernel`."""
+    return _CALL.match(event.name) is not None
 
 
 class _Timeline:

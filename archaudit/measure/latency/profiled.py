@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, record_function
 
-from archaudit.measure.latency.kernels import MODULE_RANGE, PASS_RANGE, PassKernels, TraceEvent, join_kernels
+from archaudit.measure.latency.kernels import MODULE_RANGE, PASS_RANGE, PassKernels, TraceEvent, join_kernels, keep_complete
 from archaudit.measure.structure.tree import ModuleTree
 from archaudit.measure.tape.frames import follow_calls
+
+# What kineto calls CUPTI's records of synchronisation, which last as long as somebody waits.
+_WAITS = frozenset({"Event Sync", "Stream Wait Event", "Stream Sync", "Context Sync", "Unknown Sync"})
 
 
 class ModuleRanges:
@@ -40,25 +43,31 @@ class ModuleRanges:
 def profile_kernels(tree: ModuleTree, run: Callable[[], Any], repeats: int) -> list[PassKernels]:
     """Kernel times of `repeats` passes by module; empty where the profiler saw no kernel, since CUPTI is not allowed here.
 
-    `run` makes one pass and waits for the device.
+    `run` makes one pass and waits for the device. The first pass under the profiler is made twice and counted once: CUPTI starts up in it,
+    and loses kernels. So can later ones; passes that lack kernels are left out.
     """
     run()
     ranges = ModuleRanges()
     with follow_calls(tree, ranges), torch.profiler.profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        run()
         for number in range(repeats):
             with record_function(f"{PASS_RANGE}{number}"):
                 run()
     events = read_events(profiler.profiler.kineto_results.events() if profiler.profiler is not None else ())
     if not any(event.on_device for event in events):
         return []
-    passes = join_kernels(events)
+    passes = keep_complete(join_kernels(events))
     for each in passes:  # a module that ran without launching anything took no time of the device, which is an answer
         each.own_ns.update({position: 0 for position in ranges.called if position not in each.own_ns})
     return passes
 
 
 def read_events(events: Iterable[Any]) -> list[TraceEvent]:
-    """Kineto's events as plain records."""
+    """Kineto's events as plain records; of those on the device only kernels, copies and fills.
+
+    Ranges of `record_function`, ours and the model's, are drawn on the device once more, around the kernels that were launched in them;
+    waiting for a stream is drawn there, too. Neither is work.
+    """
     return [
         TraceEvent(
             name=event.name(),
@@ -69,4 +78,5 @@ def read_events(events: Iterable[Any]) -> list[TraceEvent]:
             linked=event.linked_correlation_id(),
         )
         for event in events
+        if event.device_type().name != "CUDA" or not (event.is_user_annotation() or event.name() in _WAITS)
     ]
