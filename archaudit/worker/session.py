@@ -161,10 +161,13 @@ class Session:
 
     def _prepare(self, recipe: Recipe, request: PrepareTiming) -> Reply:
         from archaudit.measure.latency import TimedModel
+        from archaudit.measure.latency.devices import release_memory
 
         self.notify(Progress(f"warming {recipe.name} up on {request.settings.device}"))
-        self._timed = None  # a model before it goes first: two may not fit
-        gc.collect()  # it knows the functions that know it
+        if self._timed is not None:  # a model before it goes first: two may not fit
+            self._timed = None
+            gc.collect()  # it knows the functions that know it
+            release_memory(request.settings.device)
         model = self._timed = TimedModel(recipe, request.settings)
         warmed = model.prepare(request.limit_s)
         return TimingReady(model.settings, model.machine, model.forms, warmed.samples_s, warmed.stable, model.notes)
@@ -173,8 +176,9 @@ class Session:
         from archaudit.measure.latency.ceilings import measure_ceilings
         from archaudit.measure.latency.devices import read_state
 
-        state = read_state(model.settings.device, request.own_processes)
-        if not request.ceilings:
-            return Surveyed(state)
-        self.notify(Progress(f"measuring what {model.settings.device} can do"))
-        return Surveyed(state, measure_ceilings(model.settings, model.clock, model.synchronize))
+        ceilings = None
+        if request.ceilings:
+            self.notify(Progress(f"measuring what {model.settings.device} can do"))
+            ceilings = measure_ceilings(model.settings, model.clock, model.synchronize)
+        # after the work: an idle device has low clocks, which say nothing of those that the models run at
+        return Surveyed(read_state(model.settings.device, request.own_processes), ceilings)

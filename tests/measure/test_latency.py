@@ -278,6 +278,28 @@ def test_a_graph_is_a_form_of_its_own(pretended_cuda):
     assert model.time_passes(1) == (1.0,)
 
 
+def test_a_pass_after_the_other_models_is_not_counted_on_a_shared_device(pretended_cuda):
+    model = pretended_cuda(lambda clock: Takes(clock, 3.0, 1.0))
+    assert model.time_passes(2) == (1.0, 1.0)
+
+
+def test_what_does_not_fit_is_a_message(pretended_cuda, monkeypatch):
+    from archaudit.measure.latency import timed_model
+
+    model = pretended_cuda(lambda clock: Takes(clock, 1.0))
+    monkeypatch.setattr(model, "_model", None)
+
+    def refuse(value, settings):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(MeasureError, match="does not run on cuda in float32: 'NoneType' object is not callable"):
+        model.time_passes(1)
+    monkeypatch.setattr(timed_model, "resolve_device", lambda device: device)
+    monkeypatch.setattr(timed_model, "_place", refuse)
+    with pytest.raises(MeasureError, match="does not fit on cpu in float32: CUDA out of memory"):
+        make_timed(lambda clock: Takes(clock, 1.0))
+
+
 def test_a_model_that_cannot_be_captured_is_a_note(pretended_cuda):
     model = pretended_cuda(lambda clock: Takes(clock, 1.0), capture=lambda run: (None, "no CUDA graph could be captured: it waits"))
     model.prepare(1)
@@ -299,6 +321,25 @@ def test_kernels_are_summed_up_the_tree_and_what_is_lost_is_a_note(pretended_cud
     assert times.launches == {"twice": 3, "around.inner": 3}
     assert "correlation id" in times.attribution
     assert times.notes == ("0.500 ms of kernels in a pass could not be joined to a module",)
+
+
+def test_a_profiler_that_fails_is_told_and_events_stand_in(pretended_cuda):
+    def fail(tree):
+        raise RuntimeError("CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED")
+
+    times = pretended_cuda(Tree, passes=fail).time_modules(1)
+    assert times.attribution.startswith("CUDA events")
+    assert times.notes == ("the profiler failed: CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED",)
+
+
+def test_what_is_odd_about_sums_of_kernels_is_told(pretended_cuda):
+    from archaudit.measure.latency.kernels import PassKernels
+
+    times = pretended_cuda(Tree, passes=lambda tree: [PassKernels({0: 10_000_000}, {0: 4}, 0, 2_000_000)]).time_modules(3)
+    assert times.notes == (
+        "2.000 ms of kernels in a pass ran beside others: the sum of the layers counts them twice",
+        "2 of 3 instrumented passes are left out: the profiler lost kernels of them",
+    )
 
 
 def test_where_no_kernels_are_seen_events_stand_in_and_it_is_said(pretended_cuda):
@@ -334,6 +375,43 @@ def test_on_a_cuda_device_kernels_add_up_to_the_graph_replay(dtype):
     if "kernels" in times.attribution:
         total, replay = sorted(times.total_s[""])[2], sorted(model.time_passes(9, "replay"))[4]
         assert replay == pytest.approx(total, rel=0.15)
+
+
+@pytest.mark.cuda
+def test_on_a_cuda_device_a_model_that_waits_is_timed_all_the_same():
+    class Waits(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) if x.sum().item() else x
+
+    recipe = Recipe(name="toy", reference="toy", build=lambda: Waits(64, 64), inputs=(InputSpec(shape=(64, 64)),))
+    model = TimedModel(recipe, TimingSettings(device="cuda"))
+    model.prepare(5)
+    check_the_device_survived(model)
+    assert "synchronizing" in model.notes[0]
+
+
+@pytest.mark.cuda
+def test_on_a_cuda_device_a_capture_that_fails_leaves_the_process_usable():
+    class Breaks(nn.Linear):
+        def forward(self, x):
+            if torch.cuda.is_current_stream_capturing():
+                torch.cuda.synchronize()
+            return super().forward(x)
+
+    recipe = Recipe(name="toy", reference="toy", build=lambda: Breaks(64, 64), inputs=(InputSpec(shape=(64, 64)),))
+    model = TimedModel(recipe, TimingSettings(device="cuda"))
+    model.prepare(5)
+    check_the_device_survived(model)
+
+
+def check_the_device_survived(model):
+    assert model.forms == ("eager",)
+    assert "no CUDA graph" in model.notes[0]
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    assert torch.rand(8, device="cuda").isfinite().all(), "random numbers can still be made"
+    assert min(model.time_passes(3)) > 0
+    assert min(measure_ceilings(model.settings, model.clock, model.synchronize).copies_s) > 0
+    assert model.time_modules(3).total_s[""]
 
 
 @pytest.mark.cuda
@@ -384,6 +462,25 @@ def test_a_users_newer_switch_is_respected_too():
         matmul.fp32_precision = before
 
 
+def test_recurrent_layers_follow_a_users_newer_switch_too():
+    from archaudit.measure.latency.precision import float32_precision
+
+    cudnn = torch.backends.cudnn
+    if not hasattr(cudnn, "rnn"):
+        pytest.skip("this torch has the older switches only")
+    before = [(place, place.fp32_precision) for place in (cudnn.conv, cudnn.rnn)]
+    try:
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = "tf32", "ieee"  # which torch cannot tell as one `allow_tf32`
+        with float32_precision("tf32", "cuda"):
+            assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("tf32", "tf32")
+        with float32_precision("float32", "cuda"):
+            assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("ieee", "ieee")
+        assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("tf32", "ieee")
+    finally:
+        for place, precision in before:
+            place.fp32_precision = precision
+
+
 class FakeNvml:
     """As much of nvidia-ml-py as is asked, for the device with one UUID."""
 
@@ -392,8 +489,8 @@ class FakeNvml:
     class NVMLError(Exception):
         pass
 
-    def __init__(self, processes=3, fails=False):
-        self.processes, self.fails, self.open = processes, fails, 0
+    def __init__(self, processes=3, fails=False, uuid="GPU-1234"):
+        self.processes, self.fails, self.open, self.uuid = processes, fails, 0, uuid
 
     def nvmlInit(self):
         self.open += 1
@@ -404,7 +501,8 @@ class FakeNvml:
     def nvmlDeviceGetHandleByUUID(self, uuid):
         if self.fails:
             raise self.NVMLError("no permission")
-        assert uuid == "GPU-1234"
+        if uuid != self.uuid:
+            raise self.NVMLError("not found")
         return "handle"
 
     def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle):
@@ -448,6 +546,26 @@ def test_the_state_of_a_device_is_asked_of_its_library(nvml):
     assert describe_machine("cuda").device == "Fake GPU"
 
 
+def test_a_slice_of_a_device_is_found_by_its_own_kind_of_uuid(nvml):
+    nvml(uuid="MIG-1234")
+    assert read_state("cuda", 1).clock_mhz == 1980
+    nvml(uuid="GPU-another")
+    assert read_state("cuda", 1) == DeviceState()
+
+
+def test_questions_that_a_slice_or_another_version_does_not_answer_stay_open(nvml):
+    fake = nvml()
+    fake.nvmlDeviceGetCurrentClocksEventReasons = lambda handle: 0x08
+    assert read_state("cuda", 1).throttled == ("hardware slowdown",), "the newer name of throttle reasons"
+
+    def refuse(handle, *arguments):
+        raise fake.NVMLError("not supported")
+
+    fake.nvmlDeviceGetTemperature = fake.nvmlDeviceGetComputeRunningProcesses = refuse
+    state = read_state("cuda", 1)
+    assert (state.clock_mhz, state.temperature_c, state.other_processes) == (1980, None, None)
+
+
 def test_a_library_that_does_not_answer_is_no_error(nvml, monkeypatch):
     fake = nvml(fails=True)
     assert read_state("cuda", 1) == DeviceState()
@@ -455,6 +573,23 @@ def test_a_library_that_does_not_answer_is_no_error(nvml, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)  # as where it is not installed
     assert read_state("cuda", 1) == DeviceState()
     assert describe_machine("cuda").driver is None
+
+
+def test_of_little_memory_little_is_copied(monkeypatch):
+    from archaudit.measure.latency.ceilings import _choose_copy_bytes
+
+    for free, expected in ((100 * 2**30, 2**30), (2**30, 2**27), (1000, 2**20)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 2**40))
+        assert _choose_copy_bytes("cuda") == expected
+
+
+def test_no_memory_left_for_ceilings_is_a_message(monkeypatch):
+    def refuse(*shape, **fields):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch, "arange", refuse)
+    with pytest.raises(MeasureError, match="no memory left to measure what the device can do"):
+        measure_ceilings(TimingSettings(device="cpu"), clock=FakeClock(), synchronize=lambda: None)
 
 
 def test_a_product_that_takes_long_is_a_smaller_one():

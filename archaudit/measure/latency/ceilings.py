@@ -6,47 +6,59 @@ from collections.abc import Callable
 
 import torch
 
+from archaudit.errors import MeasureError
 from archaudit.measure.latency.devices import fixed_threads
 from archaudit.measure.latency.precision import find_dtype, float32_precision
 from archaudit.schema import MeasuredCeilings, TimingSettings
 from archaudit.timing import Clock
 
 _REPEATS, _WARMUP = 5, 2
-# Larger than the caches (a data-centre GPU has some 50 MiB, a server CPU some 30), small enough for any device.
-_COPY_BYTES = {"cuda": 256 * 2**20, "cpu": 64 * 2**20}
+# Many times the caches (a data-centre GPU has some 60 MiB, a server CPU some 30), and on a GPU long enough (half a millisecond) that
+# waiting for the end of it is nothing. Where little memory is left less of it is taken.
+_COPY_BYTES = {"cuda": 2**30, "cpu": 64 * 2**20}
+_LEAST_COPY_BYTES, _SHARE_OF_FREE = 2**20, 1 / 8
 # Products large enough to fill the device: some milliseconds on a GPU, some tens on a CPU core. Where one would take longer than
 # `_PRODUCT_S` seconds it is smaller: an arithmetic that a device only emulates can be a hundred times slower.
-_MOST_SIZE = {"cuda": 4096, "cpu": 1024}
+_MOST_SIZE = {"cuda": 8192, "cpu": 1024}
 _LEAST_SIZE, _PRODUCT_S = 128, 0.1
 _LAUNCHES = 100
 
 
 def measure_ceilings(settings: TimingSettings, clock: Clock, synchronize: Callable[[], None]) -> MeasuredCeilings:
-    """Raw times on the settings' device, in the settings' arithmetic and with their threads."""
+    """Raw times on the settings' device, in the settings' arithmetic and with their threads. Raises MeasureError where it has no memory
+    left for that."""
     device = settings.device
     stopwatch = _Stopwatch(clock, synchronize)
-    with (
-        torch.inference_mode(),
-        torch.random.fork_rng(devices=[]),
-        fixed_threads(settings.threads),
-        float32_precision(settings.dtype, device),
-    ):
-        source = torch.zeros(_COPY_BYTES[device] // 4, device=device)
-        target = torch.empty_like(source)
-        small = torch.zeros(1, device=device)
+    try:
+        with torch.inference_mode(), fixed_threads(settings.threads), float32_precision(settings.dtype, device):
+            size, products_s = _time_product(settings, stopwatch)
+            # not zeros: a device moves and multiplies those with less power, so faster
+            source = torch.arange(_choose_copy_bytes(device) // 4, device=device, dtype=torch.float32)
+            target = torch.empty_like(source)
+            small = torch.zeros(1, device=device)
 
-        def launch() -> None:
-            for _ in range(_LAUNCHES):
-                small.add_(1)
+            def launch() -> None:
+                for _ in range(_LAUNCHES):
+                    small.add_(1)
 
-        size, product = _make_product(settings, stopwatch)
-        return MeasuredCeilings(
-            copied_bytes=2 * _COPY_BYTES[device],
-            copies_s=stopwatch.time(lambda: target.copy_(source)),
-            product_flops=2 * size**3,
-            products_s=stopwatch.time(product),
-            launches_s=tuple(spent / _LAUNCHES for spent in stopwatch.time(launch)),
-        )
+            return MeasuredCeilings(
+                copied_bytes=2 * 4 * source.numel(),
+                copies_s=stopwatch.time(lambda: target.copy_(source)),
+                product_flops=2 * size**3,
+                products_s=products_s,
+                launches_s=tuple(spent / _LAUNCHES for spent in stopwatch.time(launch)),
+            )
+    except torch.OutOfMemoryError as error:
+        raise MeasureError(
+            "beside the models there is no memory left to measure what the device can do", "Try a smaller --batch."
+        ) from error
+
+
+def _choose_copy_bytes(device: str) -> int:
+    if device == "cpu":
+        return _COPY_BYTES[device]
+    free, _ = torch.cuda.mem_get_info()
+    return max(_LEAST_COPY_BYTES, min(_COPY_BYTES[device], int(free * _SHARE_OF_FREE)))
 
 
 class _Stopwatch:
@@ -67,16 +79,19 @@ class _Stopwatch:
         return tuple(samples[warmup:])
 
 
-def _make_product(settings: TimingSettings, stopwatch: _Stopwatch) -> tuple[int, Callable[[], object]]:
-    """A square matrix product and its size: the largest for the device that does not take too long."""
+def _time_product(settings: TimingSettings, stopwatch: _Stopwatch) -> tuple[int, tuple[float, ...]]:
+    """A square matrix product's size and times: the largest for the device that does not take too long."""
     size = _LEAST_SIZE
+    generator = torch.Generator(settings.device).manual_seed(0)  # of our own: the model's numbers stay what they would have been
     while True:
-        first, second = (torch.rand(size, size, device=settings.device).to(find_dtype(settings.dtype)) for _ in range(2))
+        first, second = (
+            torch.rand(size, size, device=settings.device, generator=generator).to(find_dtype(settings.dtype)) for _ in range(2)
+        )
 
         def run(first: torch.Tensor = first, second: torch.Tensor = second) -> object:
             return first @ second
 
         # twice the size is eight times the work
         if size >= _MOST_SIZE[settings.device] or 8 * stopwatch.time(run, repeats=1, warmup=1)[0] > _PRODUCT_S:
-            return size, run
+            return size, stopwatch.time(run)
         size *= 2

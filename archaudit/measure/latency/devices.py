@@ -58,6 +58,12 @@ def describe_machine(device: Device) -> Machine:
     )
 
 
+def release_memory(device: Device) -> None:
+    """Gives back what torch keeps of the device's memory for later: another process may need it."""
+    if device != "cpu" and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 def read_state(device: Device, own_processes: int) -> DeviceState:
     """Clocks, temperature, throttling and company now; empty where nobody can be asked. `own_processes` are ours on the device."""
     if device == "cpu":
@@ -100,19 +106,20 @@ def _read_state(nvml: Any, own_processes: int) -> DeviceState:
     """What the device answers; a question that it does not know (a slice of a device knows few) stays open."""
     handle = _find_handle(nvml)
 
-    def ask(question: Any, *arguments: Any) -> Any:
+    def ask(question: str, *arguments: Any) -> Any:
         try:
-            return question(handle, *arguments)
-        except nvml.NVMLError:
+            return getattr(nvml, question)(handle, *arguments)
+        except (AttributeError, nvml.NVMLError):  # another version of the library, or a device that does not tell
             return None
 
     # by number: inside a container the library tells the process ids of the machine around it
-    processes = ask(nvml.nvmlDeviceGetComputeRunningProcesses)
+    processes = ask("nvmlDeviceGetComputeRunningProcesses")
+    throttled = ask("nvmlDeviceGetCurrentClocksEventReasons")  # what throttle reasons are called now
     return DeviceState(
-        clock_mhz=ask(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM),
-        memory_clock_mhz=ask(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_MEM),
-        temperature_c=ask(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
-        throttled=name_throttles(ask(nvml.nvmlDeviceGetCurrentClocksThrottleReasons) or 0),
+        clock_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+        memory_clock_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+        temperature_c=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        throttled=name_throttles((ask("nvmlDeviceGetCurrentClocksThrottleReasons") if throttled is None else throttled) or 0),
         other_processes=None if processes is None else max(0, len(processes) - own_processes),
     )
 
@@ -123,10 +130,15 @@ def name_throttles(mask: int) -> tuple[str, ...]:
 
 
 def _find_handle(nvml: Any) -> Any:
-    """The device that torch uses: by its UUID, since CUDA_VISIBLE_DEVICES numbers devices otherwise than NVML."""
+    """The device that torch uses: by its UUID, since CUDA_VISIBLE_DEVICES numbers devices otherwise than NVML. A slice of a device has a
+    UUID of its own kind, and torch tells of neither which kind it is."""
     index = torch.cuda.current_device()
     uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-    if uuid is not None:
-        name = str(uuid)
-        return nvml.nvmlDeviceGetHandleByUUID(name if name.startswith(("GPU-", "MIG-")) else f"GPU-{name}")
-    return nvml.nvmlDeviceGetHandleByIndex(index)
+    if uuid is None:
+        return nvml.nvmlDeviceGetHandleByIndex(index)
+    name = str(uuid)
+    kinds = [""] if name.startswith(("GPU-", "MIG-")) else ["GPU-", "MIG-"]
+    for kind in kinds[:-1]:
+        with suppress(nvml.NVMLError):
+            return nvml.nvmlDeviceGetHandleByUUID(kind + name)
+    return nvml.nvmlDeviceGetHandleByUUID(kinds[-1] + name)

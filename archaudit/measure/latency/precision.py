@@ -57,14 +57,14 @@ def float32_precision(dtype: Precision, device: Device) -> Iterator[None]:
             _write(places[0], "fp32_precision", inherited)
 
 
-def _find_switches() -> tuple[tuple[Any, Any], str]:
-    """Where TF32 is switched, for matrix products and for convolutions, and the switch's name."""
-    places: tuple[Any, Any] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+def _find_switches() -> tuple[tuple[Any, ...], str]:
+    """Where TF32 is switched, for matrix products, convolutions and recurrent layers, and the switch's name."""
+    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     try:
         for place in places:
             _read(place, "allow_tf32")
     except RuntimeError:
-        return (places[0], places[1].conv), "fp32_precision"
+        return (places[0], places[1].conv, places[1].rnn), "fp32_precision"
     return places, "allow_tf32"
 
 

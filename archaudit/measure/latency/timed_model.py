@@ -17,6 +17,7 @@ from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.latency.call_clock import CallClock
 from archaudit.measure.latency.devices import choose_threads, describe_machine, fixed_threads, resolve_device
 from archaudit.measure.latency.forms import capture_graph, compile_model, first_line
+from archaudit.measure.latency.kernels import PassKernels
 from archaudit.measure.latency.precision import cast_passes, check_precision, float32_precision
 from archaudit.measure.latency.profiled import profile_kernels
 from archaudit.measure.latency.stream_events import EventClock
@@ -27,6 +28,12 @@ from archaudit.timing import Clock, WarmUp, warm_up
 
 # Clocks tick in nanoseconds; further digits of a difference only fill files.
 _DIGITS = 9
+
+# A GPU that was idle takes some tenths of a second of work to raise its clocks.
+_WARM_S = 0.5
+
+# Kernels that follow each other closely overlap by a fraction of a per cent, which says nothing.
+_TOLD_OVERLAP = 0.01
 
 Form = Literal["eager", "replay", "compiled"]
 
@@ -68,28 +75,22 @@ class TimedModel:
         model, self._context = build_real(recipe)
         with self._context():
             args, kwargs = make_inputs(recipe)
-        self._model = _place(model.eval(), settings)
-        self._args, self._kwargs = _pytree.tree_map(lambda leaf: _place(leaf, settings), (args, kwargs))
+        with self._refusals_told("does not fit"):
+            self._model = _place(model.eval(), settings)
+            self._args, self._kwargs = _pytree.tree_map(lambda leaf: _place(leaf, settings), (args, kwargs))
         self._forms: dict[Form, Callable[[], Any]] = {"eager": lambda: self._pass(self._model)}
 
     def prepare(self, limit_s: float) -> WarmUp:
         """Runs until the times are stable (at most `limit_s` seconds, and two passes), then makes the other forms that there are."""
         with self._running():
-            try:
-                warmed = warm_up(lambda: self._time("eager"), limit_s)
-            except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-                raise MeasureError(
-                    f"the model does not run on {self.settings.device} in {self.settings.dtype}: {first_line(error)}",
-                    "Other settings: --dtype, --batch, --device.",
-                ) from error
+            with self._refusals_told("does not run"):
+                warmed = self._warm_up(self._forms["eager"], limit_s)
             if self.settings.device == "cuda":
                 replay, why = capture_graph(self._forms["eager"])
                 self._add_form("replay", replay, why)
             if self.settings.compiled:
-                compiled, why = compile_model(self._model, self._pass)
+                compiled, why = compile_model(self._model, lambda model: self._warm_up(lambda: self._pass(model), limit_s))
                 self._add_form("compiled", None if compiled is None else lambda: self._pass(compiled), why)
-                if compiled is not None:
-                    warm_up(lambda: self._time("compiled"), limit_s)
         return warmed
 
     @property
@@ -98,8 +99,13 @@ class TimedModel:
         return tuple(self._forms)
 
     def time_passes(self, repeats: int, form: Form = "eager") -> tuple[float, ...]:
-        """Seconds of each of `repeats` passes in inference mode, nothing attached to the model."""
-        with self._running():
+        """Seconds of each of `repeats` passes in inference mode, nothing attached to the model.
+
+        Processes that share a device in turn find its caches full of the other's: there a pass before the others is not counted.
+        """
+        with self._running(), self._refusals_told("does not run"):
+            if self.settings.device == "cuda":
+                self._time(form)
             return tuple(self._time(form) for _ in range(repeats))
 
     def time_modules(self, repeats: int) -> ModuleTimes:
@@ -108,23 +114,27 @@ class TimedModel:
         with self._running():
             if self.settings.device == "cpu":
                 return self._time_by_clock(tree, repeats)
-            passes = profile_kernels(tree, self._run_and_wait, repeats)
+            with self._refusals_told("does not run"):
+                self._warm_up(self._forms["eager"], _WARM_S)  # clocks sink while the other model is timed
+            try:
+                passes, why = profile_kernels(tree, self._run_and_wait, repeats), "the profiler saw no kernels: CUPTI is not allowed here"
+            except RuntimeError as error:
+                passes, why = [], f"the profiler failed: {first_line(error)}"
             if not passes:
-                return self._time_by_events(tree, repeats)
+                return self._time_by_events(tree, repeats, why)
         own = [{position: spent / 1e9 for position, spent in each.own_ns.items()} for each in passes]
-        lost = max(each.lost_ns for each in passes)
-        notes = (f"{lost / 1e6:.3f} ms of kernels in a pass could not be joined to a module",) if lost else ()
-        return _gather(tree, own, passes[0].launches, BY_KERNELS, notes)
+        return _gather(tree, own, passes[0].launches, BY_KERNELS, tuple(_tell_kernels(passes, repeats)))
 
     def _time_by_clock(self, tree: ModuleTree, repeats: int) -> ModuleTimes:
         clock = CallClock(self.clock)
         own = self._follow(tree, clock, repeats, lambda: dict(clock.own), clock.clear)
         return _gather(tree, own, clock.calls, BY_CLOCK, ())
 
-    def _time_by_events(self, tree: ModuleTree, repeats: int) -> ModuleTimes:
+    def _time_by_events(self, tree: ModuleTree, repeats: int, why: str) -> ModuleTimes:
         clock = EventClock()
-        own = self._follow(tree, clock, repeats, clock.read_own, clock.clear)
-        return _gather(tree, own, clock.counts, BY_EVENTS, ("the profiler saw no kernels: CUPTI is not allowed here",))
+        with self._refusals_told("does not run"):
+            own = self._follow(tree, clock, repeats, clock.read_own, clock.clear)
+        return _gather(tree, own, clock.counts, BY_EVENTS, (why,))
 
     def _follow(
         self, tree: ModuleTree, observer: CallObserver, repeats: int, read: Callable[[], dict[int, float]], clear: Callable[[], None]
@@ -145,10 +155,16 @@ class TimedModel:
         else:
             self._forms[name] = run
 
+    def _warm_up(self, run: Callable[[], Any], limit_s: float) -> WarmUp:
+        return warm_up(lambda: self._clock_run(run), limit_s, _WARM_S if self.settings.device == "cuda" else 0.0)
+
     def _time(self, form: Form) -> float:
+        return self._clock_run(self._forms[form])
+
+    def _clock_run(self, run: Callable[[], Any]) -> float:
         self.synchronize()
         start = self.clock()
-        self._forms[form]()
+        run()
         self.synchronize()
         return round(self.clock() - start, _DIGITS)
 
@@ -159,6 +175,17 @@ class TimedModel:
     def _pass(self, model: nn.Module) -> Any:
         with cast_passes(self.settings.dtype, self.settings.device):
             return model(*self._args, **self._kwargs)
+
+    @contextmanager
+    def _refusals_told(self, what: str) -> Iterator[None]:
+        """Turns what a model or its device refuses into a MeasureError."""
+        try:
+            yield
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:  # out of memory is a RuntimeError
+            raise MeasureError(
+                f"the model {what} on {self.settings.device} in {self.settings.dtype}: {first_line(error)}",
+                "Other settings: --dtype, --batch, --device.",
+            ) from error
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -174,6 +201,17 @@ class TimedModel:
 
 def _wait_for_nothing() -> None:
     """The CPU has finished when a call returns."""
+
+
+def _tell_kernels(passes: list[PassKernels], repeats: int) -> Iterator[str]:
+    """What is to be known of sums of kernels."""
+    lost, overlap = max(each.lost_ns for each in passes), max(each.overlap_ns for each in passes)
+    if lost:
+        yield f"{lost / 1e6:.3f} ms of kernels in a pass could not be joined to a module"
+    if overlap > _TOLD_OVERLAP * sum(passes[0].own_ns.values()):
+        yield f"{overlap / 1e6:.3f} ms of kernels in a pass ran beside others: the sum of the layers counts them twice"
+    if len(passes) < repeats:
+        yield f"{repeats - len(passes)} of {repeats} instrumented passes are left out: the profiler lost kernels of them"
 
 
 def _place(value: Any, settings: TimingSettings) -> Any:

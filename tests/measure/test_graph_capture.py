@@ -1,0 +1,179 @@
+"""Capturing a CUDA graph, on a fake of torch.cuda that fails as torch's own does: what is left behind, and what is told."""
+
+import warnings
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from archaudit.measure.latency.forms import capture_graph
+
+
+class FakeGenerator:
+    """Its state is an object, which a failed capture leaves unusable."""
+
+    def __init__(self, state="the process's"):
+        self.state = state
+
+    def graphsafe_get_state(self):
+        return FakeGenerator(self.state)
+
+    def clone_state(self):
+        return FakeGenerator(f"a clone of {self.state}")
+
+    def graphsafe_set_state(self, other):
+        self.state = other.state
+
+
+class FakeStream:
+    def wait_stream(self, other):
+        pass
+
+
+class FakeCuda:
+    """As much of torch.cuda as is used. `graph` is written after torch 2.11: it stays on its stream when the end of a capture fails."""
+
+    def __init__(self):
+        self.default = self.current = FakeStream()
+        self.generator, self.debug_mode, self.capturing, self.stale = FakeGenerator(), 0, False, False
+        self.broken_states, self.replays, self.calls = [], 0, []
+
+    def install(self, monkeypatch):
+        patched = {
+            "Stream": FakeStream,
+            "stream": self.stream,
+            "current_stream": lambda: self.current,
+            "current_device": lambda: 0,
+            "synchronize": lambda: None,
+            "CUDAGraph": lambda: self,
+            "graph": self.graph,
+            "graph_pool_handle": lambda: (0, 7),
+            "default_generators": (self.generator,),
+            "get_sync_debug_mode": lambda: self.debug_mode,
+            "set_sync_debug_mode": self.set_debug_mode,
+        }
+        for name, value in patched.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+        monkeypatch.setattr(torch, "zeros", self.launch)
+        monkeypatch.setattr(
+            torch._C, "_cuda_endAllocateToPool", lambda device, pool: self.calls.append(("end", device, pool)), raising=False
+        )
+        monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda device, pool: self.calls.append(("release", device, pool)), raising=False)
+        return self
+
+    @contextmanager
+    def stream(self, stream):
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextmanager
+    def graph(self, graph, pool):
+        self.current, before, self.capturing = FakeStream(), self.current, True
+        try:
+            yield
+        except RuntimeError:
+            self.capturing, self.stale = False, True
+            self.broken_states.append(self.generator.state)
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")  # noqa: B904 - as torch does
+        self.capturing, self.current = False, before
+
+    def set_debug_mode(self, mode):
+        warnings.warn("Synchronization debug mode is a prototype feature", UserWarning, stacklevel=2)
+        self.debug_mode = {"error": 2}.get(mode, mode)
+
+    def launch(self, *shape, device):
+        if self.stale:
+            self.stale = False
+            raise RuntimeError("CUDA error: what went wrong in the capture")
+
+    def wait(self):
+        """What `.item()` does."""
+        if self.debug_mode == 2:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        if self.capturing:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+    def replay(self):
+        self.replays += 1
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    return FakeCuda().install(monkeypatch)
+
+
+def is_as_before(cuda):
+    return (cuda.current, cuda.generator.state, cuda.debug_mode, cuda.stale) == (cuda.default, "the process's", 0, False)
+
+
+def test_a_pass_is_captured_after_it_has_warmed_up(cuda):
+    ran = []
+    replay, why = capture_graph(lambda: ran.append(cuda.capturing))
+    assert why == ""
+    assert ran == [False] * 4 + [True]
+    replay()
+    assert cuda.replays == 1
+    assert is_as_before(cuda)
+    assert not cuda.calls, "a pool in use is not given back"
+
+
+def test_a_pass_that_waits_for_the_device_is_not_even_tried(cuda):
+    ran = []
+
+    def run():
+        ran.append(cuda.capturing)
+        cuda.wait()
+
+    assert capture_graph(run) == (None, "no CUDA graph could be captured: called a synchronizing CUDA operation")
+    assert not any(ran)
+    assert is_as_before(cuda)
+
+
+def test_a_capture_that_fails_leaves_nothing_behind_and_tells_its_cause(cuda):
+    def run():
+        if cuda.capturing:
+            raise RuntimeError("CUDA error: operation would make the legacy stream depend on a capturing blocking stream\nand more")
+
+    replay, why = capture_graph(run)
+    assert replay is None
+    assert why.endswith(": CUDA error: operation would make the legacy stream depend on a capturing blocking stream")
+    assert is_as_before(cuda)
+    assert cuda.broken_states == ["a clone of the process's"], "random numbers can still be made"
+    assert cuda.calls == [("end", 0, (0, 7)), ("release", 0, (0, 7))]
+
+
+def test_where_torch_has_left_the_pool_already_nothing_is_released_twice(cuda, monkeypatch):
+    def refuse(device, pool):
+        raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", refuse, raising=False)
+
+    def run():
+        if cuda.capturing:
+            raise RuntimeError("refused")
+
+    assert capture_graph(run)[1].endswith(": refused")
+    assert is_as_before(cuda)
+    assert cuda.calls == []
+
+
+def test_an_error_of_the_models_own_is_a_note_too(cuda):
+    def run():
+        assert not cuda.debug_mode, "a model may ask itself"
+
+    assert capture_graph(run)[1] == "no CUDA graph could be captured: a model may ask itself"
+    assert is_as_before(cuda)
+
+
+def test_torch_has_what_is_called_after_a_failed_capture():
+    """No device is needed to see whether the functions, whose names are torch's own affair, are still there."""
+    from archaudit.measure.latency.forms import _LEAVING
+
+    if not torch.backends.cuda.is_built():
+        pytest.skip("a torch without CUDA")
+    assert any(hasattr(torch._C, name) for name in _LEAVING)
+    assert hasattr(torch._C, "_cuda_releasePool")
+    assert all(hasattr(torch.Generator, name) for name in ("clone_state", "graphsafe_get_state", "graphsafe_set_state"))
