@@ -131,3 +131,30 @@ def test_the_gate_can_be_tried_out(archaudit, project, monkeypatch):
     open_gate = archaudit("check", "--self-test")
     assert open_gate.status == 1
     assert "✗ more params: not judged, but should be failed" in open_gate.out
+
+
+@pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["float32", "tf32", "float16", "bfloat16"])
+def test_on_a_cuda_device_two_models_are_timed_in_turn_and_recorded(archaudit, project, dtype):
+    asked = ("--device", "cuda", "--dtype", dtype, "--channels-last", "--batch", "16", "--input", "1x3x64x64", "--seconds", "1")
+    result = archaudit("latency", "old.py:Net", "new.py:Net", *asked, "--record", "--format", "json")
+    assert result.status == 0, result.err
+    (path,) = (project / "baselines" / "latency").glob("*.json")
+    (entry,) = json.loads(path.read_bytes())["entries"]
+    for side in (entry["before"], entry["after"]):
+        assert len(side["replays_s"]) == len(side["samples_s"]) > 0, side["notes"]
+        assert set(side["own_s"]) == {"", "conv", "head"}
+        assert side["attribution"].startswith("kernels"), side["notes"]
+        assert side["settings"]["dtype"] == dtype
+        assert side["ceilings"]["product_flops"] > 0
+    assert entry["after"]["pairing"]["again_s"]
+
+
+@pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
+def test_on_a_cuda_device_a_compiled_model_is_timed_too(archaudit, project):
+    result = archaudit("latency", "old.py:Net", "--device", "cuda", "--compile", "--input", "4x3x64x64", "--format", "json")
+    assert result.status == 0, result.err
+    latency = json.loads(result.out)["latency"]
+    assert latency["compiled_s"], latency["notes"]

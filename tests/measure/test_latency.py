@@ -361,6 +361,7 @@ def test_the_cpu_is_asked_nothing():
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dtype", ["float32", "tf32", "bfloat16", "float16"])
 def test_on_a_cuda_device_kernels_add_up_to_the_graph_replay(dtype):
     def build():
@@ -378,6 +379,39 @@ def test_on_a_cuda_device_kernels_add_up_to_the_graph_replay(dtype):
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_on_a_cuda_device_the_layers_of_a_segmentation_model_come_to_its_graph_replay(dtype):
+    from statistics import median
+
+    from archaudit.examples.segmentation.after import LightweightSegmentationModel
+
+    recipe = Recipe(name="after", reference="after", build=LightweightSegmentationModel, inputs=(InputSpec(shape=(16, 3, 512, 512)),))
+    model = TimedModel(recipe, TimingSettings(device="cuda", dtype=dtype))
+    model.prepare(5)
+    replay = median(model.time_passes(25, "replay"))
+    times = model.time_modules(5)
+    assert "kernels" in times.attribution, times.notes
+    assert replay == pytest.approx(median(times.total_s[""]), rel=0.05)
+
+
+@pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
+def test_on_a_cuda_device_a_models_own_ranges_are_not_counted():
+    class Ranged(nn.Linear):
+        def forward(self, x):
+            with torch.profiler.record_function("the model's own range"):
+                return super().forward(x)
+
+    def build(kind):
+        return Recipe(name="toy", reference="toy", build=lambda: kind(512, 512), inputs=(InputSpec(shape=(512, 512)),))
+
+    plain, ranged = (TimedModel(build(kind), TimingSettings(device="cuda")).time_modules(3) for kind in (nn.Linear, Ranged))
+    assert ranged.launches == plain.launches
+
+
+@pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
 def test_on_a_cuda_device_a_model_that_waits_is_timed_all_the_same():
     class Waits(nn.Linear):
         def forward(self, x):
@@ -391,6 +425,7 @@ def test_on_a_cuda_device_a_model_that_waits_is_timed_all_the_same():
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
 def test_on_a_cuda_device_a_capture_that_fails_leaves_the_process_usable():
     class Breaks(nn.Linear):
         def forward(self, x):
@@ -415,6 +450,7 @@ def check_the_device_survived(model):
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
 def test_on_a_cuda_device_flags_are_put_back():
     before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
     recipe = Recipe(name="toy", reference="toy", build=lambda: nn.Linear(3, 3), inputs=(InputSpec(shape=(2, 3)),))
@@ -423,6 +459,7 @@ def test_on_a_cuda_device_flags_are_put_back():
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")
 def test_on_a_cuda_device_ceilings_and_state_are_read():
     measured = measure_ceilings(TimingSettings(device="cuda"), clock=__import__("time").perf_counter, synchronize=torch.cuda.synchronize)
     assert min(measured.products_s) > 0

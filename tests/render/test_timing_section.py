@@ -3,7 +3,7 @@
 import re
 
 import msgspec
-from factories import make_cost, make_module, make_profile
+from factories import make_cost, make_module, make_profile, make_tensor
 
 from archaudit.render import FORMATS, PROFILE_FORMATS, render_text
 from archaudit.render.terminal import paint_profile_timing, paint_timing
@@ -115,6 +115,20 @@ def test_where_the_time_goes_says_what_bounds_each_layer():
     assert spent["after", "stage.conv"].bound == "memory-bound, 71.0 %"
     assert spent["after", "stage.conv"].share == "90.9 %"
     assert spent["after", "(root)"].bound == "-"
+
+
+def test_under_an_autocast_a_model_in_float32_moves_half_of_its_bytes():
+    def give_weights(profile):
+        weighted = [msgspec.structs.replace(each, tensors=(make_tensor("weight", (1,)),)) for each in profile.modules]
+        return msgspec.structs.replace(profile, modules=tuple(weighted))
+
+    section = view(*map(give_weights, make_pair()))
+    (row,) = [row for row in section.spent if (row.side, row.path) == ("after", "stage.conv")]
+    assert (row.bytes_per_s, row.intensity, row.bound) == ("35B/s", "1.71", "memory-bound, 35.0 %")
+    assert any(note.startswith("bytes moved are half of those in float32") for note in section.notes)
+    assert not any(note.startswith("bytes moved") for note in view(*make_pair()).notes)
+    full = view(*(give_weights(each) for each in make_pair(settings=TimingSettings(device="cuda", dtype="tf32"))))
+    assert [row.intensity for row in full.spent if (row.side, row.path) == ("after", "stage.conv")] == ["0.845"]
 
 
 def test_the_source_says_the_device_the_versions_and_the_settings():

@@ -6,27 +6,50 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
+import msgspec
+
 from archaudit.quantities import format_percent, format_ratio, format_short
 from archaudit.render.formatting import NOTHING, name_path
 from archaudit.render.view.figures import make_duration
 from archaudit.render.view.timing_records import SpentRow
-from archaudit.schema import Latency, ModuleRecord, Profile, Report
+from archaudit.schema import Cost, Latency, ModuleRecord, Profile, Report
 from archaudit.timing import Ceilings, Work, label_work
 
 _MOST_SPENT, _MOST_SENTENCES = 10, 6
 # What is told of in a sentence takes at least this share of the time on one side.
 _LEAST_SHARE = 0.03
+_HALVES = ("float16", "bfloat16")
 _CEILING_NAMES = {"compute-bound": "of the matrix product's FLOP/s", "memory-bound": "of copy bandwidth", "launch-bound": "of it launching"}
 
 
 class Timed(NamedTuple):
-    """One side: what to call it, its profile and its times, the module records by path, and what its device can do."""
+    """One side: what to call it, its profile and its times, the module records by path, what its device can do, and whether the records'
+    bytes are those of `narrow_modules`."""
 
     side: str
     profile: Profile
     latency: Latency
     modules: dict[str, ModuleRecord]
     ceilings: Ceilings | None
+    narrowed: bool = False
+
+
+def narrow_modules(profile: Profile, latency: Latency) -> dict[str, ModuleRecord] | None:
+    """The modules by path with half of the bytes that they move: under an autocast most tensors of a model in float32 are half as wide.
+
+    None where the profile's own bytes hold.
+    """
+    tensors = [tensor.dtype for module in profile.modules for tensor in module.tensors]
+    if latency.settings is None or latency.settings.dtype not in _HALVES or "float32" not in tensors:
+        return None
+    return {
+        module.path: msgspec.structs.replace(module, own=_halve_bytes(module.own), total=_halve_bytes(module.total))
+        for module in profile.modules
+    }
+
+
+def _halve_bytes(cost: Cost) -> Cost:
+    return msgspec.structs.replace(cost, moved_bytes=cost.moved_bytes // 2)
 
 
 class Part(NamedTuple):

@@ -9,10 +9,12 @@ from archaudit.quantities import format_ratio, format_short
 from archaudit.render.formatting import NOTHING, count, make_visible
 from archaudit.render.view.figures import make_duration
 from archaudit.render.view.times.roofline import draw_roofline
-from archaudit.render.view.times.spending import Part, Timed, list_spent, sum_layers, tell_changes
+from archaudit.render.view.times.spending import Part, Timed, list_spent, narrow_modules, sum_layers, tell_changes
 from archaudit.render.view.timing_records import Timing, TimingRow
 from archaudit.schema import Latency, MeasuredCeilings, Profile
 from archaudit.timing import Budget, Ceilings, Decision, decide, find_doubts, spell_share, weigh_pair
+
+_NARROWED = "bytes moved are half of those in float32: an autocast makes most tensors half as wide, not all"
 
 
 def view_timing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Timing | None:
@@ -34,8 +36,9 @@ def view_timing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()
 
 
 def _gather(side: str, profile: Profile, latency: Latency) -> Timed:
-    modules = {module.path: module for module in profile.modules}
-    return Timed(side, profile, latency, modules, find_ceilings(latency.ceilings))
+    narrow = narrow_modules(profile, latency)
+    modules = {module.path: module for module in profile.modules} if narrow is None else narrow
+    return Timed(side, profile, latency, modules, find_ceilings(latency.ceilings), narrow is not None)
 
 
 def find_ceilings(measured: MeasuredCeilings | None) -> Ceilings | None:
@@ -146,7 +149,7 @@ def _list_notes(timed: Sequence[Timed]) -> Iterator[str]:
     notes: dict[str, list[str]] = {}
     for each in timed:
         latency = each.latency
-        for note in (*latency.notes, *_tell_states(latency), *_tell_ceilings(each.ceilings)):
+        for note in (*latency.notes, *_tell_states(latency), *_tell_ceilings(each.ceilings), *[_NARROWED] * each.narrowed):
             notes.setdefault(make_visible(note), []).append(each.side)
         if latency.pairing is not None:
             pairing = latency.pairing
