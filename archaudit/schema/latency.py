@@ -15,7 +15,8 @@ class TimingSettings(Record, frozen=True, kw_only=True):
 
     `dtype` is `float32` (tensor cores' TF32 off), `tf32`, or an autocast to `float16` or `bfloat16`. `batch` replaces the first dimension
     of every input (None: as the model's inputs are). `compiled` times a `torch.compile`d copy too, as a whole only. `threads` are the
-    CPU's (None until known), and the device `auto` stands for CUDA where there is one, else the CPU, until that is known.
+    CPU's (None until known, and on CUDA unless asked for), and the device `auto` stands for CUDA where there is one, else the CPU, until
+    that is known.
     """
 
     device: Device = "cpu"

@@ -43,12 +43,14 @@ def warm_up(run: Callable[[], float], limit_s: float, least_s: float = 0.0) -> W
     of these times.
     """
     samples: list[float] = []
-    spent = 0.0
-    while len(samples) < (_MOST if spent >= least_s else _MOST_SHORT):
+    spent, most = 0.0, _MOST
+    while len(samples) < most:
         samples.append(run())
         if len(samples) < _LEAST:
             continue
         spent += samples[-1]
+        if spent < least_s:
+            most = min(len(samples) + _MOST, _MOST_SHORT)
         if len(samples) >= 2 * _WINDOW and spent >= least_s and _agree(samples):
             return WarmUp(tuple(samples), True)
         if spent >= limit_s or samples[-1] > limit_s / 3:

@@ -270,6 +270,10 @@ def pretended_cuda(monkeypatch):
     return build
 
 
+def test_threads_of_the_cpu_are_no_setting_of_a_device(pretended_cuda):
+    assert pretended_cuda(lambda clock: Takes(clock, 1.0)).settings == TimingSettings(device="cuda")
+
+
 def test_a_graph_is_a_form_of_its_own(pretended_cuda):
     model = pretended_cuda(lambda clock: Takes(clock, 1.0))
     model.prepare(1)
@@ -380,8 +384,8 @@ def test_on_a_cuda_device_kernels_add_up_to_the_graph_replay(dtype):
 
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_on_a_cuda_device_the_layers_of_a_segmentation_model_come_to_its_graph_replay(dtype):
+@pytest.mark.parametrize(("dtype", "off"), [("float32", 0.05), ("bfloat16", 0.1)])  # shorter kernels, the same gaps between them
+def test_on_a_cuda_device_the_layers_of_a_segmentation_model_come_to_its_graph_replay(dtype, off):
     from statistics import median
 
     from archaudit.examples.segmentation.after import LightweightSegmentationModel
@@ -392,7 +396,7 @@ def test_on_a_cuda_device_the_layers_of_a_segmentation_model_come_to_its_graph_r
     replay = median(model.time_passes(25, "replay"))
     times = model.time_modules(5)
     assert "kernels" in times.attribution, times.notes
-    assert replay == pytest.approx(median(times.total_s[""]), rel=0.05)
+    assert replay == pytest.approx(median(times.total_s[""]), rel=off)
 
 
 @pytest.mark.cuda

@@ -71,6 +71,13 @@ def test_short_passes_are_made_for_as_long_as_clocks_need():
     assert len(warm_up(lambda: 0.0, limit_s=3, least_s=0.5).samples_s) <= 5000
 
 
+def test_a_pass_that_is_odd_when_the_least_time_is_over_is_waited_for():
+    passes = iter([0.001] * 501 + [0.002] * 3 + [0.001] * 100)
+    warmed = warm_up(lambda: next(passes), limit_s=3, least_s=0.503)
+    assert warmed.stable
+    assert len(warmed.samples_s) > 504
+
+
 # --- intervals and floors -------------------------------------------------------------------------------------------
 
 

@@ -58,14 +58,17 @@ class ModuleTimes(NamedTuple):
 class TimedModel:
     """The model on the settings' device (`auto`: CUDA where there is one), with its inputs, and the forms that it can be timed in.
 
-    `settings` are the ones asked for, with the threads that are used. `clock` and `synchronize` are the measuring edge: a test hands in its
-    own. Raises MeasureError where there is no such device, or the model does not run there.
+    `settings` are the ones asked for, with the threads of the CPU that are used where it is timed. `clock` and `synchronize` are the
+    measuring edge: a test hands in its own. Raises MeasureError where there is no such device, or the model does not run there.
     """
 
     def __init__(
         self, recipe: Recipe, settings: TimingSettings, clock: Clock = time.perf_counter, synchronize: Callable[[], None] | None = None
     ) -> None:
-        settings = msgspec.structs.replace(settings, device=resolve_device(settings.device), threads=settings.threads or choose_threads())
+        device = resolve_device(settings.device)
+        # a device's times do not depend on the threads of the CPU that it happens to be attached to: one thread launches
+        threads = choose_threads() if settings.threads is None and device == "cpu" else settings.threads
+        settings = msgspec.structs.replace(settings, device=device, threads=threads)
         check_precision(settings.dtype, settings.device)
         self.settings = settings
         self.machine = describe_machine(settings.device)
