@@ -224,7 +224,7 @@ def test_the_first_pass_under_the_profiler_is_not_counted(monkeypatch):
     from torch import nn
 
     from archaudit.measure.latency import profiled
-    from archaudit.measure.tree import walk_tree
+    from archaudit.measure.structure.tree import walk_tree
 
     made = []
     monkeypatch.setattr(profiled, "read_events", lambda events: made.append(list(events)) or [])
