@@ -285,6 +285,9 @@ def test_a_graph_is_a_form_of_its_own(pretended_cuda):
 def test_a_pass_after_the_other_models_is_not_counted_on_a_shared_device(pretended_cuda):
     model = pretended_cuda(lambda clock: Takes(clock, 3.0, 1.0))
     assert model.time_passes(2) == (1.0, 1.0)
+    slow = pretended_cuda(lambda clock: Takes(clock, 0.4, 0.4, 3.0, 1.0))
+    assert slow.prepare(1).pass_s == pytest.approx(0.4)
+    assert slow.time_passes(2) == pytest.approx((3.0, 1.0)), "a pass that takes long is not made for nothing"
 
 
 def test_what_does_not_fit_is_a_message(pretended_cuda, monkeypatch):
