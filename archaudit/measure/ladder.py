@@ -113,7 +113,7 @@ def _attempt(
         state.param_bytes = max(state.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
         with context():
-            args, kwargs = make_inputs(state.recipe)
+            args, kwargs = make_inputs(state.recipe, model)
         if rung in ("meta", "deferred", "answered"):
             args, kwargs = build_copied((args, kwargs))
         elif state.recipe.instance:

@@ -1,5 +1,6 @@
 """Ways to build and run a model: which rung is used, what is told, and what the user sees when none works."""
 
+import logging
 from contextlib import suppress
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from modeling import measure, module
 from torch import nn
 
-from archaudit.errors import ArchauditError, LoadError, MeasureError
+from archaudit.errors import ArchauditError, InputError, LoadError, MeasureError
+from archaudit.measure.recipe import measure_recipe
+from archaudit.schema import Recipe
 
 
 def rung(profile):
@@ -127,6 +130,57 @@ def test_a_forward_that_raises_names_the_module_the_error_and_the_line():
     assert "--input" in text
     assert "test_ladder.py" in text
     assert len(text.splitlines()) <= 5
+
+
+def test_a_forward_that_raises_is_told_once_and_torch_logs_no_traceback_of_it():
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(MeasureError):
+            measure(Raises, torch.zeros(1, 3))
+    finally:
+        logger.removeHandler(handler)
+    assert not records
+    assert not logger.filters
+
+
+class Streams(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        yield self.layer(x)
+
+
+def test_a_forward_that_only_makes_a_generator_has_not_run_and_is_no_zero():
+    with pytest.raises(MeasureError, match="forward of Streams only returned a generator: nothing of it has run"):
+        measure(Streams, torch.zeros(1, 3))
+
+
+class TakesNothing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(3, 5))
+
+    def forward(self):
+        return self.table.T @ self.table
+
+
+class MayTakeSomething(nn.Module):
+    def forward(self, x=None):
+        return x
+
+
+def test_a_model_that_takes_no_input_needs_none():
+    profile = measure_recipe(Recipe(name="toy", reference="toy", build=TakesNothing))
+    assert profile.totals.macs == 5 * 3 * 5
+    assert profile.inputs == ()
+    with pytest.raises(InputError, match="does not say what input it takes"):
+        measure_recipe(Recipe(name="toy", reference="toy", build=MayTakeSomething))
 
 
 def test_a_constructor_that_raises_is_told():

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from archaudit.errors import InputError
 from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
 from archaudit.schema import InputRecord, InputSpec, Recipe
 
 
-def make_inputs(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments and keyword arguments for one forward pass, on the device that is the default when this is called."""
+def make_inputs(recipe: Recipe, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments and keyword arguments for one forward pass, on the device that is the default when this is called.
+
+    Raises InputError where nobody says what they are and `model`, which the recipe built, takes some.
+    """
     if recipe.inputs:
         args = tuple(_make_tensor(spec) for spec in recipe.inputs if spec.name is None)
         return args, {spec.name: _make_tensor(spec) for spec in recipe.inputs if spec.name is not None}
     if recipe.example_inputs is None:
+        if _takes_nothing(model):
+            return (), {}
         raise InputError(
             f"{recipe.reference} does not say what input it takes",
             "Give one: --input 1x3x224x224, or --input ids=int64[1,128]; or write example_inputs() in the model's file.",
         )
     return _split(recipe.example_inputs(), recipe.reference)
+
+
+def _takes_nothing(model: nn.Module) -> bool:
+    """Whether forward has no arguments at all: what is left out of optional ones would be a guess."""
+    try:
+        return not inspect.signature(model.forward).parameters
+    except (TypeError, ValueError):  # a forward that is compiled, or whose signature is made up
+        return False
 
 
 def _split(given: Any, reference: str) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -40,12 +41,12 @@ def build_fake(recipe: Recipe) -> Built:
     from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode:
+    with _unlogged(mode):
         model = _build_labelled(recipe)
     if recipe.instance:
         with FakeCopyMode(mode):
             model = copy.deepcopy(model)
-    return model, lambda: mode
+    return model, lambda: _unlogged(mode)
 
 
 def build_real(recipe: Recipe) -> Built:
@@ -82,6 +83,23 @@ def _build_labelled(recipe: Recipe) -> nn.Module:
 
 def _on_meta() -> AbstractContextManager[Any]:
     return torch.device("meta")
+
+
+@contextmanager
+def _unlogged(mode: AbstractContextManager[Any]) -> Iterator[None]:
+    """Opens the fake mode. Torch logs what an operator raises there with its whole traceback, before anybody can catch it; a model that
+    raises is told of once, by whoever runs it."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    logger.addFilter(_is_no_traceback)
+    try:
+        with mode:
+            yield
+    finally:
+        logger.removeFilter(_is_no_traceback)
+
+
+def _is_no_traceback(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 @contextmanager

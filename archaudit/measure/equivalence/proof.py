@@ -116,7 +116,7 @@ def _prepare(recipe: Recipe, dtype: str) -> tuple[_Stage, tuple[Any, Any]]:
         wanted = getattr(torch, dtype)
         model = model.eval().to(wanted)
         with context():
-            inputs = make_inputs(recipe)
+            inputs = make_inputs(recipe, model)
     except ArchauditError:
         raise
     except (Exception, SystemExit) as error:

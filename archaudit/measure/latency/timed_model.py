@@ -80,7 +80,7 @@ class TimedModel:
         self.synchronize = synchronize or (torch.cuda.synchronize if settings.device == "cuda" else _wait_for_nothing)
         model, self._context = build_real(recipe)
         with self._context():
-            args, kwargs = make_inputs(recipe)
+            args, kwargs = make_inputs(recipe, model)
         with self._refusals_told("does not fit"):
             self._model = _place(model.eval(), settings)
             self._args, self._kwargs = _pytree.tree_map(lambda leaf: _place(leaf, settings), (args, kwargs))

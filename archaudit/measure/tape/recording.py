@@ -7,7 +7,7 @@ seen, since nothing is guessed from module types. Costs are accumulated per modu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archaudit.errors import MeasureError
 from archaudit.measure.formulas import Work, count_operator
 from archaudit.measure.structure.params import storage_key
 from archaudit.measure.structure.tensors import bytes_of, list_tensors_in, shape_of
@@ -278,7 +279,12 @@ def record_tape(
         stack.enter_context(follow_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
         stack.enter_context(TapeMode(recorder, boolean_answer, run_operator))
-        tree.modules[0](*args, **kwargs)
+        result = tree.modules[0](*args, **kwargs)
+    if isinstance(result, Generator | Coroutine):
+        raise MeasureError(
+            f"forward of {type(tree.modules[0]).__name__} only returned a {type(result).__name__}: nothing of it has run",
+            "Measure a module that wraps it and returns what it yields or awaits.",
+        )
     recorder.liveness.close()
     recorder.tape.peak_activation_bytes = recorder.liveness.peak_bytes
     return recorder.tape
