@@ -1,5 +1,6 @@
 """The forward graphs of two models compared: toy profiles written by hand, and the example."""
 
+import msgspec
 from factories import make_input, make_module, make_profile
 
 from archaudit.flow_diff import describe_flow_changes, diff_flow
@@ -51,6 +52,15 @@ def test_a_model_against_itself_has_only_edges_that_stayed():
         (("head", "output"), "same"),
     ]
     assert flow.sentences == ()
+
+
+def test_a_module_that_is_there_but_no_longer_called_is_not_said_to_be_gone():
+    bypassed = make_model(("input", (), (1, 3, 8, 8)), ("stem", (0,), SHAPE), ("head", (1,), (1, 2)))
+    kept = msgspec.structs.replace(bypassed, modules=(*bypassed.modules, *(each for each in PLAIN.modules if each.path == "body")))
+    assert "body is no longer called: it read stem [1, 4, 8, 8] and fed head" in diff_flow(PLAIN, kept, SAME).sentences
+    assert "body is called now: it reads stem [1, 4, 8, 8] and feeds head" in diff_flow(kept, PLAIN, SAME).sentences
+    gone = match(("", ""), ("stem", "stem"), ("head", "head"), ("body", None))
+    assert "body is gone: it read stem [1, 4, 8, 8] and fed head" in diff_flow(PLAIN, bypassed, gone).sentences
 
 
 def test_a_new_skip_connection_is_a_new_edge_and_a_sentence():

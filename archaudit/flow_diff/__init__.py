@@ -31,14 +31,29 @@ def diff_flow(before: Profile, after: Profile, matches: Iterable[Match], depth: 
     graphs = build_graph(before, depth), build_graph(after, depth)
     pairs = pair_parts(*graphs, matches)
     flow = FlowDiff(
-        parts=_diff_parts(*graphs, pairs, matches),
+        parts=_diff_parts(*graphs, pairs, matches, _find_uncalled((before, after), matches)),
         edges=_diff_edges(*graphs, pairs),
         symbolic=all(any(node.symbolic is not None for node in profile.flow) for profile in (before, after)),
     )
     return msgspec.structs.replace(flow, sentences=describe_flow_changes(flow))
 
 
-def _diff_parts(before: FlowGraph, after: FlowGraph, pairs: dict[str, str], matches: tuple[Match, ...]) -> tuple[FlowPart, ...]:
+def _find_uncalled(sides: tuple[Profile, Profile], matches: Iterable[Match]) -> tuple[set[str], set[str]]:
+    """The paths before, and after, of modules that the other side has too, but runs nothing of: not even of what is below."""
+    run: tuple[set[str], set[str]] = (set(), set())
+    for side, profile in zip(run, sides, strict=True):
+        for module in profile.modules:
+            path = module.path if module.calls else ""
+            while path and path not in side:
+                side.add(path)
+                path = path.rpartition(".")[0]
+    both = [(match.before_path, match.after_path) for match in matches if match.before_path and match.after_path]
+    return {one for one, other in both if other not in run[1]}, {other for one, other in both if one not in run[0]}
+
+
+def _diff_parts(
+    before: FlowGraph, after: FlowGraph, pairs: dict[str, str], matches: tuple[Match, ...], uncalled: tuple[set[str], set[str]]
+) -> tuple[FlowPart, ...]:
     origins = {other: one for one, other in pairs.items()}
     divided = [match for match in matches if match.change_id is not None and {"split", "merged"} & set(match.changes)]
     ids = [{getattr(match, f"{side}_path"): match.change_id for match in divided} for side in ("before", "after")]
@@ -47,11 +62,13 @@ def _diff_parts(before: FlowGraph, after: FlowGraph, pairs: dict[str, str], matc
         origin = before.parts.get(origins.get(label, ""))
         shapes = _write_shapes(origin.given if origin else None, part.given)
         change_id = ids[1].get(part.path) if part.path is not None else None
-        rows.append(_make_part(part.kind, origin.label if origin else None, label, shapes, change_id))
+        row = _make_part(part.kind, origin.label if origin else None, label, shapes, change_id)
+        rows.append(msgspec.structs.replace(row, uncalled=True) if origin is None and part.path in uncalled[1] else row)
     for label, part in before.parts.items():
         if label not in pairs:
             change_id = ids[0].get(part.path) if part.path is not None else None
-            rows.append(_make_part(part.kind, label, None, _write_shapes(part.given, None), change_id))
+            row = _make_part(part.kind, label, None, _write_shapes(part.given, None), change_id)
+            rows.append(msgspec.structs.replace(row, uncalled=True) if part.path in uncalled[0] else row)
     return tuple(rows)
 
 

@@ -60,9 +60,9 @@ class _Teller:
         if part.kind == "operator":
             return []
         if part.before is None and part.after is not None:
-            return [f"{part.after} is new: {self._tell_place(part.after, 1)}"]
+            return [f"{part.after} is {'called now' if part.uncalled else 'new'}: {self._tell_place(part.after, 1)}"]
         if part.after is None and part.before is not None:
-            return [f"{part.before} is gone: {self._tell_place(part.before, 0)}"]
+            return [f"{part.before} is {'no longer called' if part.uncalled else 'gone'}: {self._tell_place(part.before, 0)}"]
         return [*self._tell_rewiring(part), *self._tell_shapes(part)]
 
     def _tell_place(self, label: str, side: int) -> str:

@@ -29,6 +29,7 @@ from archaudit.render.view.records import (
     Footing,
     GapRow,
     Headline,
+    LayerRow,
     LayerTable,
     MetricRow,
     SectionRow,
@@ -40,6 +41,8 @@ from archaudit.render.view.timing_records import Timing
 _WIDEST_TEXT = 120
 # Of more claims than this those that are true are counted only.
 _MOST_CLAIMS = 12
+# Kinds of change that a row of the layers tells in its columns or its note: figures, values of settings, the path before.
+_TOLD = frozenset({"settings", "resized", "renamed", "moved"})
 
 
 class Line(NamedTuple):
@@ -144,9 +147,19 @@ def _write_layers(table: LayerTable, width: int) -> Iterator[Line]:
             yield Line(line, "dim")
             continue
         yield Line(line, row.kind)
-        if row.note:
-            yield from _write_text(f"    {row.note}", width, "dim")
+        note = "; ".join(part for part in (_tell_kinds(row, line), row.note) if part)
+        if note:
+            yield from _write_text(f"    {note}", width, "dim")
     yield from _write_text(table.caption, width, "dim")
+
+
+def _tell_kinds(row: LayerRow, line: str) -> str:
+    """Which kinds of change the row's figures and its note do not show by themselves; the types in full where they were cut."""
+    if row.kind != "changed":
+        return ""
+    kinds = row.changes.split(", ")
+    untold = [kind for kind in kinds if kind not in _TOLD] or ([] if row.note else kinds)
+    return ", ".join(f"replaced: {row.type}" if kind == "replaced" and row.type not in line else kind for kind in untold)
 
 
 def _write_flow(flow: Flow, width: int) -> Iterator[Line]:

@@ -10,7 +10,8 @@ from archaudit.schema.record import Record
 class FlowPart(Record, frozen=True, kw_only=True):
     """A node of the forward graph as it is compared, on either side: a module with all that runs inside it, an operator between modules
     (`cat()`, the second `cat()#2`), an input or an output. One side is None for what is new or gone. Shapes are those of what it gives
-    last, in terms of the input where that is known; those that share a `change_id` are what one module was split into, or merged from."""
+    last, in terms of the input where that is known; those that share a `change_id` are what one module was split into, or merged from.
+    `uncalled`: the side that is None has the module too, and does not call it."""
 
     kind: Literal["module", "operator", "input", "output"]
     before: str | None
@@ -18,6 +19,7 @@ class FlowPart(Record, frozen=True, kw_only=True):
     before_shape: tuple[str, ...] | None = None
     after_shape: tuple[str, ...] | None = None
     change_id: int | None = None
+    uncalled: bool = False
 
 
 class FlowEdgeDiff(Record, frozen=True, kw_only=True):

@@ -49,6 +49,14 @@ def test_a_model_against_itself_changes_nothing() -> None:
     assert {edge.state for diagram in flow.diagrams for edge in diagram.edges} == {""}
 
 
+def test_a_step_that_changed_in_itself_alone_says_how() -> None:
+    before = make_segmentation_report().before
+    report = make_report(before, before)
+    rows = tuple(msgspec.structs.replace(row, changes=("frozen",)) if row.after_path == "classifier" else row for row in report.modules)
+    (line,) = [line for line in view_flow(msgspec.structs.replace(report, modules=rows)).lines if line.mark]
+    assert (line.mark, line.after) == ("~", f"{line.before} (frozen)")
+
+
 def make_stack(layers: int, wrapped: str = "model.layers") -> Profile:
     """One module that holds a chain of like layers."""
     modules = [make_module("", "Net"), make_module("model", "Model"), make_module(wrapped, "Stack", shape=None)]

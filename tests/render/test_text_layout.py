@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from render.synthetic import make_incomplete_report, make_large_report, make_segmentation_report
+from render.synthetic import (
+    make_cost,
+    make_incomplete_report,
+    make_large_report,
+    make_module,
+    make_profile,
+    make_report,
+    make_segmentation_report,
+)
 
 from archaudit.render import render_profile_text, render_text
 from archaudit.render.formatting import make_visible, shorten_middle
@@ -39,6 +48,22 @@ def test_unchanged_subtrees_are_one_line() -> None:
     text = render_text(make_segmentation_report(), 100)
     assert "… 37 modules unchanged" in text
     assert "backbone.3" not in text
+
+
+def test_a_changed_row_says_what_its_figures_do_not_show() -> None:
+    """A layer that was frozen, or is of another type, has the same figures before and after."""
+    before = make_profile("toy", [make_module("", "Net"), make_module("norm", "BatchNorm2d", make_cost(8))])
+    after = make_profile("toy", [make_module("", "Net"), make_module("norm", "GroupNorm", make_cost(8))])
+    for kinds, told in (
+        (("frozen",), "frozen"),
+        (("resized",), "resized"),
+        (("replaced", "dtype"), "replaced: BatchNorm2d → GroupNorm, dtype"),
+    ):
+        report = make_report(before, after)
+        rows = tuple(msgspec.structs.replace(row, changes=kinds) if row.after_path == "norm" else row for row in report.modules)
+        lines = render_text(msgspec.structs.replace(report, modules=rows), 80).split("\n")
+        place = next(place for place, line in enumerate(lines) if line.startswith("~ norm"))
+        assert lines[place + 1] == f"    {told}"
 
 
 def test_long_paths_keep_both_ends() -> None:

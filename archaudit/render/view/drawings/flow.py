@@ -67,7 +67,7 @@ def _view(sides: Sequence[tuple[str, Profile]], rows: Sequence[ModuleDiff]) -> F
         _Side(label, profile, graphs[place], wired[place], edges[place], _name_nodes(graphs[place], profile))
         for place, (label, profile) in enumerate(sides)
     ]
-    lines = _list_lines(made) if len(made) == 2 else _list_single(made[0])
+    lines = _list_lines(made, rows) if len(made) == 2 else _list_single(made[0])
     return Flow(diagrams=tuple(_draw(side, rows, place) for place, side in enumerate(made)), lines=lines, summary=_summarise(made, lines))
 
 
@@ -228,9 +228,11 @@ def _tell(side: _Side) -> str:
 # --- the forward pass, step by step -----------------------------------------------------------------------------------
 
 
-def _list_lines(sides: Sequence[_Side]) -> tuple[FlowLine, ...]:
-    """Both passes aligned: what is on both sides in the same order stands in one line."""
+def _list_lines(sides: Sequence[_Side], rows: Sequence[ModuleDiff]) -> tuple[FlowLine, ...]:
+    """Both passes aligned: what is on both sides in the same order stands in one line. A step that changed but reads and makes the same
+    says how it changed."""
     before, after = sides
+    by_path = {row.after_path: row for row in rows}
     texts = [[_write_step(side, position) for position in range(len(side.graph))] for side in sides]
     common = set(before.wired.tokens) & set(after.wired.tokens)
     lines: list[FlowLine] = []
@@ -239,7 +241,10 @@ def _list_lines(sides: Sequence[_Side]) -> tuple[FlowLine, ...]:
         if tag == "equal":
             for one, other in zip(range(start, end), range(start_after, end_after), strict=True):
                 state = after.wired.states[other] or ("changed" if _list_facts(before, one) != _list_facts(after, other) else "")
-                lines.append(FlowLine(mark=_MARKS[state], kind=state, before=texts[0][one], after=texts[1][other]))
+                text = texts[1][other]
+                if state and text == texts[0][one]:
+                    text += f" ({_describe_change(after.graph[other], state, by_path, 1)})"
+                lines.append(FlowLine(mark=_MARKS[state], kind=state, before=texts[0][one], after=text))
             continue
         for side, positions in ((0, range(start, end)), (1, range(start_after, end_after))):
             lines += (_write_alone(side, texts[side][each], sides[side].wired.tokens[each] in common) for each in positions)
