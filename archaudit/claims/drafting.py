@@ -44,7 +44,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     def write(self, verdict: Verdict | None) -> str:
         """The claim as TOML under a comment that says where the number stands, how sure the proposal is, and what was measured."""
         number = self.number
-        head = f"# line {number.line}: {_one_line(number.run.text)}"
+        head = f"# line {number.line}: {_one_line(number.run.whole)}"
         if verdict is None:
             figure = _quote(number.text)
             return f'{head}\n# no proposal; bind it, or say why it is exempt:\n# [[claims]]\n# figure = {figure}\n# exempt = ""\n'

@@ -52,7 +52,7 @@ def _tell_coverage(coverage: Coverage) -> Iterable[str]:
         f"{len(coverage.bound):,} bound, {len(coverage.exempt):,} exempt, {len(coverage.uncovered):,} uncovered"
     )
     for number in coverage.uncovered[:_MOST_UNCOVERED]:
-        yield printable(f"? uncovered  line {number.line}  {number.text}  {number.run.text.strip()[:80]}")
+        yield printable(f"? uncovered  line {number.line}  {number.text}  {number.run.whole.strip()[:80]}")
     if len(coverage.uncovered) > _MOST_UNCOVERED:
         yield f"? and {len(coverage.uncovered) - _MOST_UNCOVERED:,} more"
 

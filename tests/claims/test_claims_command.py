@@ -54,6 +54,12 @@ def test_a_false_claim_or_an_uncovered_number_exits_with_1(run: Run, notes: Note
     assert run("check", path, *saved_pair, "--strict")[0] == 1
 
 
+def test_a_number_is_shown_in_its_line_with_the_code_that_it_is_about(run: Run, notes: Notes, saved_pair: Pair) -> None:
+    path = notes("- `decoder.0` had 17 things\n")
+    assert "17  - `decoder.0` had 17 things" in run("check", path, *saved_pair, "--strict")[1]
+    assert "# line 1: - `decoder.0` had 17 things" in run("draft", path, *saved_pair)[1]
+
+
 def test_what_cannot_be_judged_exits_with_2(run: Run, notes: Notes, saved_pair: Pair) -> None:
     assert run("check", notes("Nothing.\n"))[0] == 2
     assert run("check", notes("17 %\n"))[0] == 2
