@@ -33,7 +33,8 @@ class _Search:
     def run(self) -> Bisection:
         high = self._find_end()
         if high is None:
-            return self._conclude("never", None)
+            # at the end of the range there may be commits of which nothing is known, or there is nothing else
+            return self._conclude("unsure" if self._skipped else "never", None)
         low = -1
         while (place := self._choose(low, high)) is not None:
             holds = self._holds(place)

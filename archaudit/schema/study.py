@@ -52,7 +52,8 @@ class History(Record, frozen=True, kw_only=True):
 class Bisection(Record, frozen=True, kw_only=True):
     """The search for the first commit at which a condition holds.
 
-    `found`: `first` is that commit. `unsure`: the commits `skipped` before it could not be measured, and one of them may be the first.
+    `found`: `first` is that commit. `unsure`: the commits `skipped` before it could not be measured, and one of them may be the first;
+    without a `first`, those at the end of the range, or all of it.
     `always`, `never`: it holds from the beginning of the range, or not at its end. `profiles` is how many commits were looked at.
     """
 

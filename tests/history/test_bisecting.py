@@ -16,6 +16,7 @@ from archaudit.history import bisect, parse_condition, trace_history
 from archaudit.history.bisecting import _Search
 from archaudit.history.commits import Probe
 from archaudit.pipeline import Options, revised
+from archaudit.render.view.studies import tell_bisection
 from archaudit.schema import HistoryStep
 
 PLAIN = Options(witnesses=False, symbolic=False)
@@ -63,9 +64,10 @@ def test_the_first_commit_is_found_in_about_log2_profiles(drawn):
 @given(st.lists(st.sampled_from([1, 11, None]), min_size=1, max_size=40))
 def test_what_is_found_is_a_commit_where_it_holds_after_one_where_it_does_not(params):
     found = search(params)
-    if found.outcome == "never":
+    if found.first is None:
         last = next((each for each in reversed(params) if each is not None), 1)
         assert last == 1
+        assert found.outcome == ("unsure" if params[-1] is None else "never")
     else:
         first = int(found.first.commit)
         before = int(found.before.commit) if found.before is not None else -1
@@ -79,6 +81,15 @@ def test_commits_that_do_not_build_are_gone_around():
     found = search([1, 1, None, None, 1, None, 11, 11, None])
     assert (found.outcome, found.first.commit, [step.commit for step in found.skipped]) == ("unsure", "6", ["5"])
     assert search([1, None, 1, 11, None, 11]).outcome == "found"
+
+
+@pytest.mark.parametrize(("params", "where"), [([None, None], "anywhere in the range"), ([1, None], "at the end of the range")])
+def test_where_the_end_cannot_be_measured_nothing_is_said_about_it(params, where):
+    """A reference or an input that is wrong for all commits is no answer, nor is a scope that matches nothing."""
+    found = search(params)
+    assert (found.outcome, found.first) == ("unsure", None)
+    assert tell_bisection(found)[0] == f"whether params > 10 holds {where} is open: these could not be measured or judged"
+    assert search([1, 1], "params of nosuch > 3").outcome == "unsure"
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,13 @@ def view_sweep(sweep: Sweep) -> StudyView:
 def tell_bisection(found: Bisection) -> list[str]:
     """What came of the search, a sentence a line."""
     condition = make_visible(found.condition)
-    looked = f"{found.profiles:,} of {found.commits:,} commits were measured."
-    if found.outcome == "never" or found.first is None:
-        return [f"{condition} does not hold at the end of the range.", looked, *map(_tell_skipped, found.skipped)]
+    looked = f"{found.profiles:,} of {found.commits:,} commits were looked at."
+    if found.first is None and found.skipped:
+        where = "anywhere in the range" if len(found.skipped) == found.commits else "at the end of the range"
+        told = f"whether {condition} holds {where} is open: these could not be measured or judged"
+        return [told, *map(_tell_skipped, found.skipped), looked]
+    if found.first is None:
+        return [f"{condition} does not hold at the end of the range.", looked]
     first = f"{found.first.short} {found.first.date} {make_visible(found.first.subject)}"
     if found.outcome == "always":
         return [f"{condition} holds from the first commit of the range on: {first}", looked]
