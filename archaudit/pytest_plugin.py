@@ -116,13 +116,14 @@ def _judge(item: pytest.Function, made: Any, marks: list[pytest.Mark]) -> None:
     if not asked or any(mark.args for mark in marks):
         _conclude(item, type(model).__name__, [("inconclusive", _MARKER, 'it names no limit: write for example params="<3M"')])
         return
+    name, rows = type(model).__name__, []
     try:
         profile = archaudit.profile(model, args, kwargs)
         judgements = [profile.check(scope=scope, **{metric: limit}) for (scope, metric), limit in asked.items()]
+        name, rows = repr(profile), [row for judgement in judgements for row in _list_rows(judgement)]
     except archaudit.ArchauditError as error:
-        _conclude(item, type(model).__name__, [("inconclusive", _MARKER, str(error))])
-        return
-    _conclude(item, repr(profile), [row for judgement in judgements for row in _list_rows(judgement)])
+        rows = [("inconclusive", _MARKER, str(error))]
+    _conclude(item, name, rows)  # out here, since a failure that is raised from the handler would show the error twice
 
 
 def _take_apart(made: Any) -> tuple[Any, Any, Any]:

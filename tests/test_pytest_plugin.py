@@ -202,6 +202,12 @@ def test_what_cannot_be_judged_is_not_green_and_says_so(outcome, name, reason):
     assert reason in outcome[1][name]
 
 
+def test_what_cannot_be_judged_is_told_once_and_names_no_option_of_the_command_line(outcome):
+    assert "During handling of the above exception" not in outcome[0]
+    assert "pass it another input" in outcome[0]
+    assert "--input" not in outcome[0]
+
+
 def test_the_nearest_marker_overrides_that_of_its_class(outcome):
     assert "params <100" in outcome[1]["test_usual"]
 

@@ -69,7 +69,9 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
     if attempt.module is not None and attempt.tree.paths[attempt.module]:
         where = f"{attempt.tree.paths[attempt.module]} ({type(attempt.tree.modules[attempt.module]).__name__})"
     shapes = ", ".join("x".join(map(str, record.shape)) or "scalar" for record in describe_inputs(*attempt.inputs))
-    hint = f"It was run {f'on {shapes}' if shapes else 'without a tensor'}; another input: --input."
+    # only what was named on a command line, or in a config, takes its input from there
+    another = "pass it another input." if recipe.instance and not recipe.sources else "another input: --input."
+    hint = f"It was run {f'on {shapes}' if shapes else 'without a tensor'}; {another}"
     if attempt.rung != "real" and attempt.asked_for_a_value():
         hint += " It is too large to be run for real; it was tried without values."
     return MeasureError(f"{recipe.reference}: {where} raised {text}", "\n".join([*lines, hint]))

@@ -31,6 +31,8 @@ def measure_live(
     `inputs`, where there are any, describe what it is run on instead. A DistributedDataParallel wrapper is taken off, and the profile says
     so; a sharded model is a MeasureError.
     """
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise MeasureError(f"{model.__name__} is a class, not a model", f"Pass an instance: {model.__name__}(...).")
     if not isinstance(model, nn.Module):
         raise MeasureError(f"{type(model).__name__} is no nn.Module", "Pass a model, or a reference as text.")
     model, assumptions = _unwrap(model)

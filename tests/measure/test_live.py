@@ -30,6 +30,11 @@ class Busy(nn.Module):
         return {"out": self.b(self.a(x))}
 
 
+def test_a_class_in_place_of_a_model_is_told():
+    with pytest.raises(archaudit.ArchauditError, match=r"Busy is a class, not a model\nPass an instance: Busy\(\.\.\.\)"):
+        archaudit.profile(Busy)
+
+
 def test_a_live_model_is_left_as_it_was():
     model = Busy().train()
     x = torch.rand(2, 3, 8, 8)
