@@ -7,7 +7,7 @@ from render.synthetic import make_cost, make_large_report, make_module, make_pro
 
 from archaudit.render.view import view_profile, view_report
 from archaudit.render.view.records import GapRow, TreeRow
-from archaudit.schema import ModuleRecord, Profile
+from archaudit.schema import Cost, ModuleDiff, ModuleRecord, Profile
 
 
 def view_rows(*modules: ModuleRecord) -> tuple[TreeRow, ...]:
@@ -25,6 +25,24 @@ def test_rows_stand_below_their_parents_wherever_the_matches_put_them() -> None:
     after = make_profile("a", [make_module("", "Net"), make_module("a", "A"), make_module("a.new", "New"), make_module("z", "Z")])
     rows = [(row.anchor, row.depth, row.row.kind) for row in view_report(make_report(before, after)).layers.tree]
     assert rows == [("layer-(root)", 0, ""), ("layer-a", 1, ""), ("layer-a.new", 2, "added"), ("layer-z", 1, "")]
+
+
+def test_what_a_new_container_was_put_around_stands_in_it_as_the_after_side_has_it() -> None:
+    """The rows come in the order of the before side, with what is new in the container right behind it."""
+    before = make_profile("b", [make_module("", "Net"), make_module("conv", "Conv2d"), make_module("norm", "Norm")])
+    body = [
+        make_module("body", "Sequential"),
+        *(make_module(f"body.{place}", kind) for place, kind in enumerate(("Conv2d", "Norm", "ReLU"))),
+    ]
+    after = make_profile("a", [make_module("", "Net"), *body])
+    matched = (("", ""), (None, "body"), (None, "body.2"), ("conv", "body.0"), ("norm", "body.1"))
+    rows = tuple(
+        ModuleDiff(before_path=one, after_path=other, changes=changes, own_delta=Cost(), total_delta=Cost())
+        for (one, other), changes in zip(matched, (("same",), ("added",), ("added",), ("wrapped",), ("wrapped",)), strict=True)
+    )
+    layers = view_report(msgspec.structs.replace(make_report(before, after), modules=rows)).layers
+    assert [row.name for row in layers.tree] == ["(root)", "body", "0", "1", "2"]
+    assert [row.path for row in layers.brief if not isinstance(row, GapRow)] == ["(root)", "body", "body.0", "body.1", "body.2"]
 
 
 def test_a_removed_row_with_the_path_of_another_has_its_own_link() -> None:

@@ -20,7 +20,7 @@ from render.synthetic import (
 
 from archaudit.render.view import view_profile, view_report
 from archaudit.render.view.records import GapRow
-from archaudit.schema import Latency, Report
+from archaudit.schema import Deviation, Equivalence, Latency, Report
 
 
 def test_importing_the_room_is_cheap() -> None:
@@ -152,3 +152,16 @@ def test_it_says_how_to_measure_the_same_again(report: Report) -> None:
     assert "To reproduce: archaudit compare before after, on the input named at the top." in view_report(report).footing.method
     live = msgspec.structs.replace(report.before, reference="Net")
     assert not any("To reproduce" in each for each in view_profile(live).footing.method)
+
+
+def test_a_difference_is_told_once_with_what_was_allowed() -> None:
+    reason = "the outputs differ by up to 0.0536; the first module whose output differs is head, by up to 0.0514"
+    found = Equivalence(
+        outcome="different",
+        reason=reason,
+        max_difference=0.05360521335875629,
+        tolerance=1e-9,
+        first_difference=Deviation(before_path="fc", after_path="head", max_difference=0.0514),
+    )
+    rows = view_report(msgspec.structs.replace(make_segmentation_report(), equivalence=found)).also
+    assert [row.text for row in rows if row.kind == "equivalence"] == [f"different: {reason}; 1e-09 of the largest was allowed"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from archaudit.quantities import format_exact
 from archaudit.render.formatting import ARROW, count, join_names, make_visible, name_path
 from archaudit.render.view.records import FactRow
 from archaudit.schema import CheckpointMap, ClassUse, Equivalence, InitialisationChange, Report
@@ -65,10 +64,6 @@ def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
 
 
 def _describe_equivalence(found: Equivalence) -> str:
-    parts: list[str] = [found.outcome]
-    if found.max_difference is not None and found.tolerance is not None:
-        parts.append(f"outputs differ by {format_exact(found.max_difference)} at most, {format_exact(found.tolerance)} was allowed")
-    if found.first_difference is not None:
-        parts.append(f"the first module that differs is {name_path(found.first_difference.after_path)}")
-    parts.append(make_visible(found.reason))
-    return "; ".join(part for part in parts if part)
+    """The verdict and its reason, which names the first module; what was allowed, where that was exceeded."""
+    allowed = f"; {found.tolerance:g} of the largest was allowed" if found.outcome == "different" and found.tolerance is not None else ""
+    return f"{found.outcome}: {make_visible(found.reason)}{allowed}"

@@ -6,6 +6,7 @@ itself is said in its note, so nothing is lost between the rows.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ def view_layers(report: Report) -> LayerTable:
         is_container = diff.before_path in parents[0] or diff.after_path in parents[1]
         weight = scale.weigh(diff.total_delta) + (diff.changes != ("same",)) / 1e3
         items.append(_view_module(diff, pair, columns, is_container, weight))
+    items = _arrange_wrapped(items, {path: place for place, path in enumerate(after)})
     changed = sum(item.row.kind in ("added", "removed", "changed") for item in items)
     return LayerTable(
         caption=_CAPTION,
@@ -95,6 +97,22 @@ def view_profile_layers(profile: Profile) -> LayerTable:
         widths=_measure_columns(columns, items),
         summary=f"{len(items):,} modules",
     )
+
+
+def _arrange_wrapped(items: Sequence[Item], places: dict[str, int]) -> list[Item]:
+    """The items, those in a container that is new in the order of the after side, which alone knows it; rows come in that of the before
+    side, where what the container was put around stood between others."""
+    new = {item.pair[1].path for item in items if item.pair[0] is None and item.pair[1] is not None}
+    inside: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for position, item in enumerate(items):
+        module = item.pair[1]
+        if module is not None and module.path and (parent := module.path.rpartition(".")[0]) in new:
+            inside[parent].append((places[module.path], position))
+    arranged = list(items)
+    for siblings in inside.values():
+        for target, (_, position) in zip(sorted(position for _, position in siblings), sorted(siblings), strict=True):
+            arranged[target] = items[position]
+    return arranged
 
 
 def _measure_columns(columns: Sequence[Column], items: Sequence[Item]) -> tuple[int, ...]:
