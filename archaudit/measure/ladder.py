@@ -120,12 +120,15 @@ def _attempt(
             args, kwargs = copy.deepcopy((args, kwargs))
         attempt.inputs = (args, kwargs)
 
-        def run() -> Tape:
+        def run(tree: ModuleTree) -> Tape:
             model.eval()
             with context():
                 return record_tape(tree, args, kwargs, boolean_answer=boolean_answer, run_operator=state.memory.run, into=started)
 
-        tape = run_deep(run, max(tree.depths))
+        tape = run_deep(lambda: run(tree), max(tree.depths))
+        attempt.tree = walk_tree(model)
+        if attempt.tree.modules != tree.modules:
+            tape = _run_grown(attempt.tree, started, run)
     except ArchauditError as error:
         if state.recipe.instance or not isinstance(error, MeasureError):
             raise
@@ -137,6 +140,18 @@ def _attempt(
         return Run(model, tape.tree, args, kwargs, tape, rung, context, state.memory, tuple(tape.assumptions))
     state.attempts.append(attempt)
     return None
+
+
+def _run_grown(tree: ModuleTree, started: list[Tape], run: Callable[[ModuleTree], Tape]) -> Tape:
+    """A second run, of a model to which the first has added modules: with those it is what it will be from then on."""
+    started.clear()
+    tape = run_deep(lambda: run(tree), max(tree.depths))
+    if walk_tree(tree.modules[0]).modules != tree.modules:
+        raise MeasureError(
+            f"forward of {type(tree.modules[0]).__name__} makes other modules each time it runs", "Make them in the constructor."
+        )
+    tape.assumptions.append("forward made modules when it first ran: what was measured is a second run")
+    return tape
 
 
 def _climb_answered(state: _Climb) -> Run | None:

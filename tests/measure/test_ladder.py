@@ -1,6 +1,7 @@
 """Ways to build and run a model: which rung is used, what is told, and what the user sees when none works."""
 
 import logging
+import threading
 from contextlib import suppress
 
 import pytest
@@ -159,6 +160,50 @@ class Streams(nn.Module):
 def test_a_forward_that_only_makes_a_generator_has_not_run_and_is_no_zero():
     with pytest.raises(MeasureError, match="forward of Streams only returned a generator: nothing of it has run"):
         measure(Streams, torch.zeros(1, 3))
+
+
+class Grows(nn.Module):
+    """Makes a layer once it knows the width of its input; or again and again."""
+
+    def __init__(self, again=False):
+        super().__init__()
+        self.first, self.again = nn.Linear(3, 5, bias=False), again
+
+    def forward(self, x):
+        x = self.first(x)
+        if self.again or not hasattr(self, "late"):
+            self.late = nn.Sequential(nn.Linear(x.shape[1], 2, bias=False))
+        return self.late(x)
+
+
+def test_modules_that_forward_makes_are_measured_in_a_second_run():
+    profile = measure(Grows, torch.zeros(1, 3))
+    assert [record.path for record in profile.modules] == ["", "first", "late", "late.0"]
+    assert (profile.totals.params, profile.totals.macs) == (15 + 10, 15 + 10)
+    assert any("what was measured is a second run" in text for text in profile.ledger.assumptions)
+    with pytest.raises(MeasureError, match="forward of Grows makes other modules each time it runs"):
+        measure(lambda: Grows(again=True), torch.zeros(1, 3))
+
+
+class OnAThread(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 5)
+
+    def forward(self, x):
+        results = []
+        thread = threading.Thread(target=lambda: results.append(self.layer(x)))
+        thread.start()
+        thread.join()
+        return results[0]
+
+
+def test_what_runs_on_another_thread_is_unknown_and_not_zero():
+    profile = measure(OnAThread, torch.zeros(1, 3))
+    assert not profile.flops_complete
+    assert [(each.name, each.modules) for each in profile.ledger.operators if each.status == "unknown"] == [
+        ("what another thread ran", ("layer",))
+    ]
 
 
 class TakesNothing(nn.Module):

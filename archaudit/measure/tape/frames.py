@@ -48,6 +48,7 @@ class _Follower:
         self.stack: list[int] = []
         self.in_forward: list[bool] = []
         self.thread = threading.get_ident()
+        self.elsewhere: set[int] = set()
 
     def run(self, position: int, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, in_forward: bool) -> Any:
         self.observer.enter_call(position, args, kwargs)
@@ -74,6 +75,7 @@ class _Follower:
         @functools.wraps(forward)
         def followed_forward(*args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() != self.thread:
+                self.elsewhere.add(position)
                 return forward(*args, **kwargs)
             if self.stack and self.stack[-1] == position and not self.in_forward[-1]:
                 self.in_forward[-1] = True  # reached through __call__, which opened the frame
@@ -84,14 +86,17 @@ class _Follower:
 
 
 @contextmanager
-def follow_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[None]:
-    """While open, `observer` is told of every call of a module of `tree` on this thread."""
+def follow_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[set[int]]:
+    """While open, `observer` is told of every call of a module of `tree` on this thread; gives the set of those called on others."""
     follower = _Follower(tree, observer)
     original_call = nn.Module.__call__
 
     def followed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         position = tree.positions.get(id(module))
-        if position is None or threading.get_ident() != follower.thread:
+        if position is None:
+            return original_call(module, *args, **kwargs)
+        if threading.get_ident() != follower.thread:
+            follower.elsewhere.add(position)
             return original_call(module, *args, **kwargs)
         return follower.run(position, _call_target(module, original_call), args, kwargs, in_forward=False)
 
@@ -102,7 +107,7 @@ def follow_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[None]:
                 replaced.append((module, module.__dict__.get("forward", _ABSENT)))
                 module.__dict__["forward"] = follower.wrap_forward(position, module.forward)
         nn.Module.__call__ = followed_call  # type: ignore[method-assign]
-        yield
+        yield follower.elsewhere
     finally:
         nn.Module.__call__ = original_call  # type: ignore[method-assign]
         for module, previous in replaced:

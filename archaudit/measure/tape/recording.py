@@ -276,7 +276,7 @@ def record_tape(
     with ExitStack() as stack:
         stack.enter_context(plain_paths())
         stack.enter_context(torch.no_grad())
-        stack.enter_context(follow_calls(tree, recorder))
+        elsewhere = stack.enter_context(follow_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
         stack.enter_context(TapeMode(recorder, boolean_answer, run_operator))
         result = tree.modules[0](*args, **kwargs)
@@ -285,6 +285,9 @@ def record_tape(
             f"forward of {type(tree.modules[0]).__name__} only returned a {type(result).__name__}: nothing of it has run",
             "Measure a module that wraps it and returns what it yields or awaits.",
         )
+    # a dispatch mode sees its own thread alone
+    unseen = Work("unknown", note="modes see the thread alone that opened them")
+    recorder.tape.entries += (TapeEntry("what another thread ran", position, unseen, (), ()) for position in sorted(elsewhere))
     recorder.liveness.close()
     recorder.tape.peak_activation_bytes = recorder.liveness.peak_bytes
     return recorder.tape
