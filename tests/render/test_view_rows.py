@@ -20,7 +20,8 @@ from render.synthetic import (
 
 from archaudit.render.view import view_profile, view_report
 from archaudit.render.view.records import GapRow
-from archaudit.schema import Deviation, Equivalence, Latency, Report
+from archaudit.render.view.studies import view_history
+from archaudit.schema import Deviation, Equivalence, Group, History, HistoryStep, Latency, Report
 
 
 def test_importing_the_room_is_cheap() -> None:
@@ -165,3 +166,24 @@ def test_a_difference_is_told_once_with_what_was_allowed() -> None:
     )
     rows = view_report(msgspec.structs.replace(make_segmentation_report(), equivalence=found)).also
     assert [row.text for row in rows if row.kind == "equivalence"] == [f"different: {reason}; 1e-09 of the largest was allowed"]
+
+
+def test_a_change_that_others_took_back_is_told_as_numbers_and_not_as_more_than_all_of_it() -> None:
+    before, after = (
+        make_profile(
+            name, [make_module("", "Net"), make_module("body", "Body", make_cost(body)), make_module("head", "Head", make_cost(head))]
+        )
+        for name, body, head in (("b", 7_056, 170), ("a", 2_160, 924))
+    )
+    groups = tuple(
+        Group(name=name, before_paths=(name,), after_paths=(name,), before=one, after=other, delta=other - one)
+        for name, one, other in (("body", make_cost(7_056), make_cost(2_160)), ("head", make_cost(170), make_cost(924)))
+    )
+    sentence = view_report(make_report(before, after, groups=groups)).headline.sentence
+    assert sentence.endswith("; parameters changed by -4,896 in body and by +754 elsewhere.")
+
+
+@pytest.mark.parametrize(("untouched", "told"), [(0, "0 others did not"), (1, "1 other did not"), (2, "2 others did not")])
+def test_a_history_counts_the_commits_that_it_left_out(untouched: int, told: str) -> None:
+    step = HistoryStep(commit="a" * 40, short="aaaaaaa", date="2026-01-01", subject="first")
+    assert told in view_history(History(reference="net.py:Net", steps=(step, step), untouched=untouched)).sentence

@@ -72,10 +72,11 @@ def view_history(history: History, metrics: Sequence[str] = ("params", "flops"))
     ]
     details = {place: tuple(_tell_step(step)) for place, step in enumerate(steps) if step.error or step.jumps}
     jumps = sum(bool(step.jumps) for step in steps)
-    sentence = f"{len(steps):,} commits touched what the model is read from, {history.untouched:,} others did not; {jumps:,} made it jump."
+    others = f"{history.untouched:,} other{'' if history.untouched == 1 else 's'} did not"
+    sentence = f"{len(steps):,} commits touched what the model is read from, {others}; {jumps:,} made it jump."
     return StudyView(
         title=f"{make_visible(history.reference)}: history",
-        sentence=sentence if len(steps) != 1 else f"One commit touched what the model is read from; {history.untouched:,} others did not.",
+        sentence=sentence if len(steps) != 1 else f"One commit touched what the model is read from; {others}.",
         columns=tuple(columns),
         details=details,
         plots=tuple(_plot_steps(measured, metric) for metric in metrics if len(measured) > 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archaudit.metrics import METRICS, Metric, is_unknown, measure_scope
-from archaudit.quantities import format_pair, format_percent, format_ratio
+from archaudit.quantities import format_pair, format_percent, format_ratio, format_signed
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
@@ -90,9 +90,13 @@ def _find_largest(report: Report) -> str:
         return group.delta.params / change
 
     largest = max(report.groups, key=share)
-    return (
-        f"; {format_percent(share(largest))} of the parameters' change is in {make_visible(largest.name)}" if share(largest) >= 0.5 else ""
-    )
+    if share(largest) < 0.5:
+        return ""
+    name = make_visible(largest.name)
+    if share(largest) > 1:  # a share of what is left after others took some of it back would be no share
+        there, elsewhere = format_signed(largest.delta.params), format_signed(change - largest.delta.params)
+        return f"; parameters changed by {there} in {name} and by {elsewhere} elsewhere"
+    return f"; {format_percent(share(largest))} of the parameters' change is in {name}"
 
 
 def view_metrics(report: Report) -> tuple[MetricRow, ...]:
