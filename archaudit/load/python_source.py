@@ -144,6 +144,8 @@ def _import_module(reference: Reference) -> ModuleType:
 
 def _import_file(reference: Reference) -> ModuleType:
     path = Path(reference.target).expanduser()
+    if path.is_dir():
+        raise LoadError(f"{reference.target} is a folder", "Write path/to/file.py:Model.")
     if not path.is_file():
         raise LoadError(f"there is no file {reference.target}", _nearest_files(path))
     path = path.resolve()

@@ -94,6 +94,12 @@ def test_a_file_that_is_not_there_names_the_nearest(net):
     assert "net_file.py" in (caught.value.hint or "")
 
 
+def test_a_folder_is_not_offered_in_place_of_itself(tmp_path):
+    (tmp_path / "models.py").mkdir()
+    with pytest.raises(LoadError, match=r"models\.py is a folder"):
+        load(f"{tmp_path}/models.py:Net")
+
+
 def test_a_file_that_does_not_import_shows_its_line(tmp_path):
     for name, text, expected in (
         ("raises", "x = 1\nraise KeyError('nope')\n", "raises.py:2"),
