@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from archaudit.errors import ArchauditError, MeasureError
-from archaudit.measure.building import describe_inputs
+from archaudit.measure.building import asks_for_device, describe_inputs
 from archaudit.measure.structure.tree import ModuleTree
 from archaudit.measure.tape import Tape
 from archaudit.schema import Recipe
@@ -61,6 +61,8 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
         return error
     text = f"{type(error).__name__}: {_first_line(error)}"
     lines = _user_lines(error)
+    if asks_for_device(error):
+        lines.append("It needs a device that is not here: leave the choice of the device to the caller, or measure it where there is one.")
     if not attempt.built:
         return MeasureError(f"{recipe.reference} raised while it was built: {text}", "\n".join(lines) or None)
     if attempt.tree is None or attempt.inputs is None:

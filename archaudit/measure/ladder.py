@@ -22,7 +22,17 @@ from typing import Any
 from torch import nn
 
 from archaudit.errors import ArchauditError, MeasureError
-from archaudit.measure.building import build_copied, build_deferred, build_fake, build_on_meta, build_real, make_inputs
+from archaudit.measure.building import (
+    Built,
+    asks_for_device,
+    build_copied,
+    build_deferred,
+    build_elsewhere,
+    build_fake,
+    build_on_meta,
+    build_real,
+    make_inputs,
+)
 from archaudit.measure.building.deep_stack import run_deep
 from archaudit.measure.failures import Attempt, explain_failures
 from archaudit.measure.structure.params import read_holdings
@@ -36,7 +46,7 @@ from archaudit.schema import Recipe
 REAL_PARAM_BYTES_LIMIT = 2 * 2**30
 
 
-Builder = Callable[[Recipe], tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]]
+Builder = Callable[[Recipe], Built]
 
 
 @dataclass(slots=True)
@@ -61,12 +71,14 @@ class Run:
 
 @dataclass(slots=True)
 class _Climb:
-    """What is known so far: failed attempts, the size of the weights once some rung could build the model, and meta's answers."""
+    """What is known so far: failed attempts, the size of the weights once some rung could build the model, and meta's answers; whether
+    devices that the model names are left out (`elsewhere`)."""
 
     recipe: Recipe
     memory: ShapeMemory = field(default_factory=ShapeMemory)
     attempts: list[Attempt] = field(default_factory=list)
     param_bytes: int | None = None
+    elsewhere: bool = False
 
 
 # Each rung and how it builds; the answered one builds as the rung did that came as far as running.
@@ -80,8 +92,23 @@ RUNGS: dict[str, Builder | None] = {
 
 
 def climb(recipe: Recipe) -> Run:
-    """Builds and runs `recipe` on the first rung that works. Raises MeasureError with the truest of the errors when none does."""
+    """Builds and runs `recipe` on the first rung that works. Raises MeasureError with the truest of the errors when none does.
+
+    A model that stopped at a device that is not here is tried once more, with the devices that it names left out.
+    """
     state = _Climb(recipe)
+    run = _climb_rungs(state)
+    if run is None and asks_for_device(state.attempts[-1].error):
+        state = _Climb(recipe, elsewhere=True)
+        run = _climb_rungs(state)
+        if run is not None:
+            run.assumptions = (*run.assumptions, "it names a device that is not here, which changes no count and was left out")
+    if run is None:
+        raise explain_failures(recipe, state.attempts)
+    return run
+
+
+def _climb_rungs(state: _Climb) -> Run | None:
     for rung, builder in RUNGS.items():
         if rung == "deferred" and state.attempts[0].built and state.attempts[0].asked_for_a_value():
             continue  # another way of building has no values either
@@ -91,9 +118,9 @@ def climb(recipe: Recipe) -> Run:
         if run is not None:
             run.failures = tuple(attempt.summarise() for attempt in state.attempts)
             return run
-        if _is_models_own(state.attempts):
+        if _is_models_own(state.attempts) or (not state.elsewhere and asks_for_device(state.attempts[-1].error)):
             break
-    raise explain_failures(recipe, state.attempts)
+    return None
 
 
 def _attempt(
@@ -108,7 +135,7 @@ def _attempt(
     try:
         # a constructor initialises hundreds of tensors, which the meta device takes longer over than over empty ones
         with RecallShapes(state.memory) if rung == "meta" else nullcontext():
-            model, context = builder(state.recipe)
+            model, context = _choose_builder(state, rung, builder)(state.recipe)
         tree = walk_tree(model)
         state.param_bytes = max(state.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
@@ -140,6 +167,13 @@ def _attempt(
         return Run(model, tape.tree, args, kwargs, tape, rung, context, state.memory, tuple(tape.assumptions))
     state.attempts.append(attempt)
     return None
+
+
+def _choose_builder(state: _Climb, rung: str, builder: Builder) -> Builder:
+    if not state.elsewhere:
+        return builder
+    built_on = "meta" if builder is build_on_meta else "cpu"
+    return build_elsewhere(builder, built_on, "cpu" if rung in ("fake", "real") else "meta")
 
 
 def _run_grown(tree: ModuleTree, started: list[Tape], run: Callable[[ModuleTree], Tape]) -> Tape:

@@ -164,8 +164,16 @@ def test_a_model_that_does_not_run_is_a_message():
         def forward(self, x):
             raise RuntimeError("not implemented for 'Half'\nand more")
 
-    with pytest.raises(MeasureError, match="does not run on cpu in float32: not implemented for 'Half'"):
+    with pytest.raises(MeasureError, match="^toy does not run on cpu in float32: RuntimeError: not implemented for 'Half'"):
         make_timed(lambda clock: Refuses()).prepare(1)
+
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            raise KeyError("a setting")
+
+    with pytest.raises(MeasureError, match="^toy cannot be built to be timed on cpu in float32: KeyError: 'a setting'"):
+        make_timed(lambda clock: Asks())
 
 
 def test_a_model_that_cannot_be_compiled_is_a_note(monkeypatch):
@@ -299,11 +307,11 @@ def test_what_does_not_fit_is_a_message(pretended_cuda, monkeypatch):
     def refuse(value, settings):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    with pytest.raises(MeasureError, match="does not run on cuda in float32: 'NoneType' object is not callable"):
+    with pytest.raises(MeasureError, match="does not run on cuda in float32: TypeError: 'NoneType' object is not callable"):
         model.time_passes(1)
     monkeypatch.setattr(timed_model, "resolve_device", lambda device: device)
     monkeypatch.setattr(timed_model, "_place", refuse)
-    with pytest.raises(MeasureError, match="does not fit on cpu in float32: CUDA out of memory"):
+    with pytest.raises(MeasureError, match="does not fit on cpu in float32: OutOfMemoryError: CUDA out of memory"):
         make_timed(lambda clock: Takes(clock, 1.0))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -14,10 +14,9 @@ from torch import nn
 
 from archaudit.errors import LoadError
 from archaudit.measure.building.copying import copy_to_meta, empty_like_meta, is_on_meta
+from archaudit.measure.building.elsewhere import Built
 from archaudit.measure.building.initialisation import InitialisationTape, record_initialisation
 from archaudit.schema import Recipe
-
-Built = tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]
 
 
 def build_on_meta(recipe: Recipe) -> Built:

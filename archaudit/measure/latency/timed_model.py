@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
-from archaudit.errors import MeasureError
+from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.latency.call_clock import CallClock
 from archaudit.measure.latency.devices import choose_threads, describe_machine, fixed_threads, resolve_device
@@ -73,14 +73,16 @@ class TimedModel:
         settings = msgspec.structs.replace(settings, device=device, threads=threads)
         check_precision(settings.dtype, settings.device)
         self.settings = settings
+        self._name = recipe.name
         self.machine = describe_machine(settings.device)
         self.notes: tuple[str, ...] = ()
         self.clock = clock
         self._pass_s = 0.0  # until it has warmed up
         self.synchronize = synchronize or (torch.cuda.synchronize if settings.device == "cuda" else _wait_for_nothing)
-        model, self._context = build_real(recipe)
-        with self._context():
-            args, kwargs = make_inputs(recipe, model)
+        with self._refusals_told("cannot be built to be timed"):
+            model, self._context = build_real(recipe)
+            with self._context():
+                args, kwargs = make_inputs(recipe, model)
         with self._refusals_told("does not fit"):
             self._model = _place(model.eval(), settings)
             self._args, self._kwargs = _pytree.tree_map(lambda leaf: _place(leaf, settings), (args, kwargs))
@@ -189,9 +191,11 @@ class TimedModel:
         """Turns what a model or its device refuses into a MeasureError."""
         try:
             yield
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:  # out of memory is a RuntimeError
+        except ArchauditError:
+            raise
+        except (Exception, SystemExit) as error:  # the user's model may raise anything
             raise MeasureError(
-                f"the model {what} on {self.settings.device} in {self.settings.dtype}: {first_line(error)}",
+                f"{self._name} {what} on {self.settings.device} in {self.settings.dtype}: {type(error).__name__}: {first_line(error)}",
                 "Other settings: --dtype, --batch, --device.",
             ) from error
 

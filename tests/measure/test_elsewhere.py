@@ -1,0 +1,84 @@
+"""Models that name a device which is not here: they cost what they cost anywhere."""
+
+import pytest
+import torch
+from modeling import measure
+from torch import nn
+
+from archaudit.errors import MeasureError
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="here the device is at hand")
+
+LEFT_OUT = "it names a device that is not here, which changes no count and was left out"
+
+
+class Placed(nn.Module):
+    """Weights, buffers and inputs that are put on a device in every way that there is."""
+
+    def __init__(self, how, arithmetic=False):
+        super().__init__()
+        self.how = how
+        width = int(torch.tensor(4.0, device="cuda" if arithmetic else None).item()) if arithmetic else 4
+        self.linear = nn.Linear(4, width).cuda()
+        self.other = nn.Linear(4, width, device="cuda:0").to(torch.device("cuda", 0))
+        self.other.weight = self.linear.weight
+        self.register_buffer("steps", torch.arange(4, device="cuda").float())
+
+    def forward(self, x):
+        x = HOW[self.how](x)
+        return self.linear(x) + self.other(x) + self.steps.to("cuda", torch.float32, non_blocking=True)
+
+
+HOW = {
+    "cuda()": lambda x: x.cuda(),
+    "cuda(0)": lambda x: x.cuda(0, non_blocking=True),
+    "to": lambda x: x.to("cuda"),
+    "to with a dtype": lambda x: x.to(torch.device("cuda"), torch.float64).to("cpu").to(torch.float32),
+    "to by keyword": lambda x: x.to(device="cuda:1", dtype=torch.float32),
+    "to like another": lambda x: x.to(torch.ones(1, device="cuda")),
+    "pinned": lambda x: x.pin_memory().to(0),
+    "mps": lambda x: x.to("mps"),
+    "new": lambda x: x + x.new_zeros(1, device="cuda") + torch.full((1,), 2.0, device=torch.device("cuda")),
+    "a value": lambda x: x.cuda() if x.sum() >= 0 else -x.cuda(),
+}
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_where_tensors_lie_changes_no_count(how):
+    profile = measure(lambda: Placed(how), torch.zeros(2, 4))
+    assert (profile.totals.params, profile.totals.buffers, profile.totals.macs) == (16 + 4 + 4, 4, 2 * 2 * 16)
+    assert profile.ties == (("linear.weight", "other.weight"),)
+    assert LEFT_OUT in profile.ledger.assumptions
+
+
+def test_a_constructor_that_needs_values_has_them():
+    profile = measure(lambda: Placed("cuda()", arithmetic=True), torch.zeros(2, 4), witnesses=True)
+    assert (profile.provenance.rung, profile.totals.macs) == ("deferred", 64)
+    assert profile.witnesses["fvcore"].totals.macs == 64
+
+
+def test_a_model_that_names_none_has_no_such_assumption():
+    assert LEFT_OUT not in measure(lambda: nn.Linear(4, 4), torch.zeros(1, 4)).ledger.assumptions
+
+
+class Waits(nn.Module):
+    def forward(self, x):
+        torch.cuda.synchronize()
+        return x
+
+
+def test_what_cannot_be_left_out_is_told():
+    with pytest.raises(MeasureError, match="forward raised") as caught:
+        measure(Waits, torch.zeros(1))
+    assert "torch.cuda.synchronize()" in caught.value.hint
+    assert "It needs a device that is not here" in caught.value.hint
+
+
+def test_a_models_own_error_is_told_after_all():
+    class Wrong(nn.Module):
+        def forward(self, x):
+            return x.cuda() @ torch.zeros(3, 3)
+
+    with pytest.raises(MeasureError, match="forward raised RuntimeError") as caught:
+        measure(Wrong, torch.zeros(2, 4))
+    assert "NVIDIA" not in str(caught.value)
