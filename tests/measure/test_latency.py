@@ -164,7 +164,7 @@ def test_a_model_that_does_not_run_is_a_message():
         def forward(self, x):
             raise RuntimeError("not implemented for 'Half'\nand more")
 
-    with pytest.raises(MeasureError, match="^toy does not run on cpu in float32: RuntimeError: not implemented for 'Half'"):
+    with pytest.raises(MeasureError, match=r"^toy does not run on cpu in float32: RuntimeError: not implemented for 'Half'"):
         make_timed(lambda clock: Refuses()).prepare(1)
 
     class Asks(nn.Module):
@@ -172,7 +172,7 @@ def test_a_model_that_does_not_run_is_a_message():
             super().__init__()
             raise KeyError("a setting")
 
-    with pytest.raises(MeasureError, match="^toy cannot be built to be timed on cpu in float32: KeyError: 'a setting'"):
+    with pytest.raises(MeasureError, match=r"^toy cannot be built to be timed on cpu in float32: KeyError: 'a setting'"):
         make_timed(lambda clock: Asks())
 
 
