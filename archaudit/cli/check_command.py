@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
+from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
 from archaudit.cli.asking import asked_options, measuring_options
 from archaudit.cli.output import print_text, terminal_width, wants_color, write_files
 from archaudit.errors import ArchauditError
@@ -50,6 +50,8 @@ def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | Non
             _deliver(_tell_error(error), formats, folder)
         raise
     _deliver(judgement, formats, folder)
+    for name, why in judgement.unmeasured.items():
+        click.echo(printable(f"archaudit: {name} was not measured: {why}"), err=True)
     return _choose_status(judgement, allow_inconclusive=allow_inconclusive)
 
 
@@ -98,6 +100,6 @@ def _tell_error(error: ArchauditError) -> Judgement:
 def _choose_status(judgement: Judgement, *, allow_inconclusive: bool) -> int:
     if judgement.outcome == "failed":
         return EXIT_FAILED
-    if judgement.outcome == "passed" or (allow_inconclusive and judgement.checks):
+    if judgement.outcome == "passed" or (allow_inconclusive and judgement.checks and not judgement.unmeasured):
         return 0
     return EXIT_UNJUDGED

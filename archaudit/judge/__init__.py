@@ -33,14 +33,15 @@ def judge(
     baselines: Mapping[str, Profile | ArchauditError],
     reference: Mapping[str, Profile] | None = None,
     today: str | None = None,
+    unmeasured: Mapping[str, ArchauditError] | None = None,
 ) -> tuple[Verdict, ...]:
     """One verdict for each check, in order.
 
-    A baseline that could not be read is given as its error. `reference` maps a model to the profile that its growth is counted from
-    where a check names nothing else (in a comparison: after to the before side's profile). `today` is
-    the date (ISO) for limits that end; without it those are inconclusive.
+    A baseline that could not be read is given as its error; so is, in `unmeasured`, a model that could not be measured. `reference` maps a
+    model to the profile that its growth is counted from where a check names nothing else (in a comparison: after to the before side's
+    profile). `today` is the date (ISO) for limits that end; without it those are inconclusive.
     """
-    sides = Sides(profiles=profiles, baselines=baselines, reference=reference or {}, today=today)
+    sides = Sides(profiles=profiles, baselines=baselines, reference=reference or {}, unmeasured=unmeasured or {}, today=today)
     asked = tuple(checks)
     return explain(asked, [_judge_check(check, sides) for check in asked], profiles)
 

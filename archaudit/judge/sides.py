@@ -16,12 +16,13 @@ _NAMED_TYPES = 6
 class Sides(Record, frozen=True, kw_only=True):
     """What checks are judged by, each keyed by a run's name: its profile, its baseline, and what its growth is counted from.
 
-    `today` is the date (ISO) by which limits that end are judged.
+    `unmeasured` says why a run has no profile. `today` is the date (ISO) by which limits that end are judged.
     """
 
     profiles: Mapping[str, Profile]
     baselines: Mapping[str, Profile | ArchauditError]
     reference: Mapping[str, Profile]
+    unmeasured: Mapping[str, ArchauditError] = {}
     today: str | None = None
 
     def find_profile(self, model: str, scenario: str | None = None) -> Profile:
@@ -29,6 +30,8 @@ class Sides(Record, frozen=True, kw_only=True):
         for name in (name_run(model, scenario), model):  # a comparison measures one scenario, under the model's own name
             if name in self.profiles:
                 return self.profiles[name]
+            if name in self.unmeasured:
+                raise ValueError(_tell(self.unmeasured[name]))
         known = ", ".join(sorted(filter(None, self.profiles))) or "none"
         raise ValueError(f"no model {name_run(model, scenario)!r} was measured; measured were: {known}")
 
@@ -38,7 +41,7 @@ class Sides(Record, frozen=True, kw_only=True):
             return self.find_profile(check.against, check.scenario)
         baseline = self.baselines.get(check.run)
         if isinstance(baseline, ArchauditError):
-            raise ValueError(". ".join(part.rstrip(".") for part in (baseline.message, baseline.hint) if part))
+            raise ValueError(_tell(baseline))
         if baseline is None:
             name = check.model or self.profiles[check.model].name
             raise ValueError(f"{name_run(name, check.scenario)} has no baseline yet: `archaudit baseline {name}` writes it")
@@ -49,6 +52,11 @@ class Sides(Record, frozen=True, kw_only=True):
         if check.against is not None:
             return self.find_other(check)
         return self.reference.get(check.run) or self.reference.get(check.model)
+
+
+def _tell(error: ArchauditError) -> str:
+    """An error as a reason: one line."""
+    return ". ".join(" ".join(part.split()).rstrip(".") for part in (error.message, error.hint) if part)
 
 
 def resolve_scope(check: Check, profile: Profile, scope: tuple[str, ...] | None = None, name: str = "") -> tuple[str, ...]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from archaudit.align import align
 from archaudit.checkpoint import map_checkpoint
 from archaudit.definitions import diff_classes, diff_initialisation
 from archaudit.diff import diff
-from archaudit.errors import ConfigError
+from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
 from archaudit.flow_diff import diff_flow
 from archaudit.judge import conclude, judge, judge_gated
 from archaudit.metrics import is_unknown
@@ -36,6 +38,10 @@ from archaudit.pipeline.targets import Target, read_profile, resolve
 from archaudit.pipeline.tightening import Tightening, list_needed, list_worse, tighten
 from archaudit.pipeline.timing_options import TimingOptions
 from archaudit.schema import Explanation, Judgement, Profile, Report
+from archaudit.worker import share_pool
+
+# What is wrong with one model and says nothing about another.
+_OF_ONE_MODEL = (InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError)
 
 __all__ = [
     "Judgement",
@@ -74,6 +80,25 @@ def profile_runs(runs: Sequence[Run], options: Options) -> dict[str, Profile]:
     """The profiles of several runs, measured side by side, by the runs' names."""
     targets = [resolve_run(run, options) for run in runs]
     return dict(zip((run.name for run in runs), measure_targets(targets, options), strict=True))
+
+
+def profile_each(runs: Sequence[Run], options: Options) -> tuple[dict[str, Profile], dict[str, ArchauditError]]:
+    """The same for each run that can be measured, and why the others cannot. Raises the error where there is only one run."""
+    try:
+        return profile_runs(runs, options), {}
+    except _OF_ONE_MODEL:
+        if len(runs) == 1:
+            raise
+    profiles: dict[str, Profile] = {}
+    errors: dict[str, ArchauditError] = {}
+    with share_pool(options.workers) as fork:  # one after the other, now that one is known to stop the rest
+        alone = msgspec.structs.replace(options, fork=fork)
+        for run in runs:
+            try:
+                profiles |= profile_runs([run], alone)
+            except _OF_ONE_MODEL as error:
+                errors[run.name] = error
+    return profiles, errors
 
 
 def compare(before: str, after: str, options: Options) -> Report:
@@ -124,14 +149,16 @@ def check(names: Iterable[str], options: Options) -> Judgement:
     config = options.config
     asked = tuple(names)
     checks, runs = list_budgets(config, asked)
-    profiles = profile_runs(runs, options)
+    profiles, unmeasured = profile_each(runs, options)
     baselines = read_baselines(checks, options)
-    verdicts = judge(checks, profiles, baselines, today=find_today())
+    verdicts = judge(checks, profiles, baselines, today=find_today(), unmeasured=unmeasured)
     verdicts += judge_gated(config.gated, asked or config.models, checks) + judge_check(options, asked)
+    outcome = conclude(verdicts)
     return Judgement(
-        outcome=conclude(verdicts),
+        outcome="inconclusive" if unmeasured and outcome == "passed" else outcome,
         checks=verdicts,
         differences=list_mismatches(verdicts, profiles, baselines, options),
         places=locate_culprits(verdicts, profiles),
+        unmeasured={name: error.message for name, error in unmeasured.items()},
         source=config.source,
     )

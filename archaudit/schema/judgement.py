@@ -18,7 +18,8 @@ class Judgement(Record, frozen=True, kw_only=True):
     """Verdicts, what they come to, and what explains those that are not green.
 
     `differences` says, by the name of the run, how a model that does not hold against its baseline differs from it. `places` says, by the
-    id of the check, where the class of the module is written that caused most of it. `source` is the config.
+    id of the check, where the class of the module is written that caused most of it. `unmeasured` says, by the name of the run, why a model
+    could not be measured: then nothing is green. `source` is the config.
     """
 
     format_version: int = FORMAT_VERSION
@@ -26,4 +27,5 @@ class Judgement(Record, frozen=True, kw_only=True):
     checks: tuple[Verdict, ...]
     differences: dict[str, Report] = {}
     places: dict[str, SourceLine] = {}
+    unmeasured: dict[str, str] = {}
     source: str = ""

@@ -1,5 +1,8 @@
 """`archaudit check` on saved profiles: what is green, what is not, and what it says."""
 
+import json
+import re
+
 import pytest
 from factories import make_cost, make_input, make_module, make_profile
 
@@ -265,3 +268,41 @@ def test_numbers_that_round_alike_are_shown_exactly(gate):
     result = gate('[[budgets]]\nmetric = "activation_bytes"\nmax = "1.8 KB"\n', net=profile)
     assert result.status == 1
     assert "1,800 bytes budget exceeded by 1 byte" in say(result)
+
+
+TWO = """
+[models.good]
+reference = "old.py:Net"
+input = "1x3x8x8"
+[models.bad]
+reference = "broken.py:Net"
+input = "1x3x8x8"
+[[budgets]]
+metric = "params"
+max = "{most}"
+level = "{level}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("most", "level", "arguments", "status", "outcome"),
+    [
+        ("1K", "error", (), 2, "inconclusive"),
+        ("1K", "error", ("--allow-inconclusive",), 2, "inconclusive"),
+        ("1K", "warn", (), 2, "inconclusive"),
+        ("100", "error", (), 1, "failed"),
+    ],
+)
+def test_a_model_that_cannot_be_measured_hides_no_other_and_is_never_green(archaudit, project, most, level, arguments, status, outcome):
+    (project / "broken.py").write_text("import os\n\n\ndef Net():\n    raise ValueError('no weights here')\n")
+    (project / "archaudit.toml").write_text(TWO.format(most=most, level=level))
+    result = archaudit("check", "--format", "json", "--no-witnesses", *arguments)
+    judged = json.loads(result.out)
+    assert (result.status, judged["outcome"]) == (status, outcome)
+    good, bad = judged["checks"]
+    assert (good["model"], good["actual"]) == ("good", 8 * 27 + 18)
+    assert (bad["model"], bad["outcome"]) == ("bad", "inconclusive")
+    assert "raised while it was built: ValueError: no weights here" in bad["reason"]
+    assert "\n" not in bad["reason"]
+    assert re.search(r"archaudit: bad was not measured: \S*broken\.py:Net raised while it was built", result.err)
+    assert list(judged["unmeasured"]) == ["bad"]
