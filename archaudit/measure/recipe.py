@@ -15,6 +15,7 @@ from archaudit.measure.purity import unchanged_globals
 from archaudit.measure.saved import measure_saved_bytes
 from archaudit.measure.structure.params import read_holdings
 from archaudit.measure.symbolic import resolve_shapes
+from archaudit.measure.uncounted import tell_uncounted
 from archaudit.measure.witnesses import consult_witnesses
 from archaudit.schema import ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness
 
@@ -39,7 +40,8 @@ def describe_run(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Pro
     if not run.complete:
         modules = _mark_incomplete(modules)
     saved_bytes, refusal = measure_saved_bytes(run)
-    assumptions = (*recipe.assumptions, *run.assumptions, *_tell_rung(run), *((refusal,) if refusal else ()))
+    uncounted = tell_uncounted(run.tree, run.tape)
+    assumptions = (*recipe.assumptions, *run.assumptions, *_tell_rung(run), *((refusal,) if refusal else ()), *uncounted)
     return Profile(
         name=recipe.name,
         reference=recipe.reference,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -91,7 +92,8 @@ def _unlogged(mode: AbstractContextManager[Any]) -> Iterator[None]:
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     logger.addFilter(_is_no_traceback)
     try:
-        with mode:
+        with mode, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # torch asks for it itself
             yield
     finally:
         logger.removeFilter(_is_no_traceback)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archaudit.errors import MeasureError
@@ -56,7 +57,10 @@ class TapeCall:
 
 @dataclass(slots=True)
 class Tape:
-    """What one forward pass did. Lists with one entry a module are indexed by its position in `tree`."""
+    """What one forward pass did. Lists with one entry a module are indexed by its position in `tree`.
+
+    `read_parameters` has the parameters that operators read, by storage key: which module read it first, and its elements.
+    """
 
     tree: ModuleTree
     entries: list[TapeEntry] = field(default_factory=list)
@@ -64,6 +68,7 @@ class Tape:
     activation_bytes: list[int] = field(default_factory=list)
     moved_bytes: list[int] = field(default_factory=list)
     used_storages: set[int] = field(default_factory=set)
+    read_parameters: dict[int, tuple[int, int]] = field(default_factory=dict)
     flow: FlowRecorder = field(default_factory=FlowRecorder)
     peak_activation_bytes: int = 0
     assumptions: list[str] = field(default_factory=list)
@@ -154,6 +159,9 @@ class TapeRecorder:
             self._count_bytes(traits, position, inputs, outputs)
             self._place_in_flow(traits, position, args, kwargs, (inputs, outputs))
             self.tape.used_storages.update(storage_key(tensor) for tensor in inputs)
+        for tensor in inputs:
+            if isinstance(tensor, nn.Parameter):
+                self.tape.read_parameters.setdefault(storage_key(tensor), (position, tensor.numel()))
         work = count_operator(operator, args, kwargs, result)
         shapes = (tuple(map(shape_of, inputs)), tuple(map(shape_of, outputs))) if work.status != "zero" else ((), ())
         self.tape.entries.append(TapeEntry(traits.name, position, work, *shapes))

@@ -1,0 +1,65 @@
+"""Weights that torch does not know as parameters are told of: no zero is silent."""
+
+import pytest
+import torch
+from modeling import measure
+from torch import nn
+
+
+class Listed(nn.Module):
+    """The mistake that everybody makes once: layers in a list are no children."""
+
+    def __init__(self, container=list):
+        super().__init__()
+        self.stem = nn.Linear(4, 4)
+        self.layers = container([nn.Linear(4, 4), nn.Linear(4, 4, bias=False)])
+
+    def forward(self, x):
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Holder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = Listed()
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def tell(profile):
+    return [text for text in profile.ledger.assumptions if "no count" in text]
+
+
+@pytest.mark.parametrize(("build", "name"), [(Listed, "the model itself"), (Holder, "body")])
+def test_layers_in_a_plain_list(build, name):
+    profile = measure(build, torch.zeros(1, 4))
+    assert (profile.totals.params, profile.totals.macs) == (20, 3 * 16)
+    (told,) = tell(profile)
+    assert told.startswith(f"{name} reads 3 parameters (36 elements) that no module has registered")
+
+
+def test_registered_ones_are_not_told_of():
+    assert not tell(measure(lambda: Listed(nn.ModuleList), torch.zeros(1, 4)))
+    assert not tell(measure(lambda: torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), torch.zeros(1, 4)))
+    tied = nn.Linear(4, 4)
+    assert not tell(measure(lambda: nn.Sequential(tied, tied), torch.zeros(1, 4)))
+    assert not tell(measure(lambda: nn.LSTM(4, 4, 2), torch.zeros(3, 1, 4)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_packed_weights_of_quantized_layers():
+    profile = measure(
+        lambda: torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), {nn.Linear}), torch.zeros(1, 4)
+    )
+    assert profile.totals.params == 0
+    assert tell(profile) == ["0._packed_params keeps weights packed in an object that is no tensor: they are in no count of parameters"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_a_scripted_module_keeps_nothing_to_itself(recwarn):
+    assert not tell(measure(lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), torch.zeros(1, 4)))
+    assert not [warned for warned in recwarn if "data pointer" in str(warned.message)]
