@@ -16,7 +16,10 @@ from archaudit.schema import Recipe
 Built = tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]
 
 # What torch says, built without the device's library or run without its driver or the device.
-_REFUSALS = re.compile(r"not compiled with (CUDA|XPU)|NVIDIA driver|No (CUDA|HIP) GPUs|CUDA driver|support for mps devices|MPS backend")
+_REFUSALS = re.compile(
+    r"not compiled with (CUDA|XPU)|NVIDIA driver|No (CUDA|HIP) GPUs|CUDA driver|accelerator device when none|"
+    r"support for mps devices|MPS backend"
+)
 _HERE = ("cpu", "meta")
 # Methods that only say where a tensor is to lie; `to` says other things, too.
 _MOVES = frozenset(getattr(torch.Tensor, name) for name in ("cuda", "xpu", "pin_memory") if hasattr(torch.Tensor, name))
@@ -66,6 +69,8 @@ class _Stay(TorchFunctionMode):
 
 def _is_elsewhere(device: Any) -> bool:
     """Whether `device`, as torch takes it (a number is a GPU's), is neither the CPU nor meta."""
-    if isinstance(device, bool) or device is None or not isinstance(device, int | str | torch.device):
+    if isinstance(device, bool):
         return False
-    return torch.device(device).type not in _HERE
+    if isinstance(device, int):  # without a device some versions of torch do not say which one that would be
+        return True
+    return isinstance(device, str | torch.device) and torch.device(device).type not in _HERE
