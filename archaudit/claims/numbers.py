@@ -38,7 +38,7 @@ _FIGURE = re.compile(
 _SIZE = r"(?:\d{1,9}|[^\W\d]\w{0,30}(?:\s?(?://?|\*)\s?\d{1,6})?)"
 _SHAPE = re.compile(rf"\[\s?{_SIZE}(?:\s?,\s?{_SIZE}){{1,7}}\s?\]|\(\s?{_SIZE}(?:\s?,\s?{_SIZE}){{2,7}}\s?\)")
 _LONGEST_FIGURE = 60
-_CONTEXT = 48  # characters before and after a number that may say what it is
+_CONTEXT = 48  # characters behind a number that may say what it is
 _RANGE_GAP = re.compile(r"[ \u00a0]?[-–—][ \u00a0]?")
 _SIZE_GAP = re.compile(r"[ \u00a0]?[x×*][ \u00a0]?")
 _ARROW_GAP = re.compile(r"[^\n.;|]{0,24}?(?:→|-+>|=+>|⇒|➜|\bto\b)[ \u00a0]?(?:only |just )?")
@@ -57,17 +57,21 @@ def find_numbers(run: Run) -> list[Number]:
     ]
     numbers = []
     for start, end, kind in sorted(spans):
-        noun = _NOUN.match(run.text[end : end + _CONTEXT])
         number = Number(
             text=run.text[start:end],
             kind=kind,
             run=run,
             column=run.column + start,
-            noun=noun[1] if noun else "",
-            before_text=run.text[max(0, start - _CONTEXT) : start].strip(),
+            noun=find_noun(run.text[end:]),
         )
         numbers.append(number)
     return _find_roles(numbers)
+
+
+def find_noun(text: str) -> str:
+    """The words right behind a number, up to three, which may say what it counts."""
+    noun = _NOUN.match(text[:_CONTEXT])
+    return noun[1] if noun else ""
 
 
 def _is_shape(text: str) -> bool:

@@ -29,8 +29,9 @@ class Run(Record, frozen=True, kw_only=True):
 class Number(Record, frozen=True, kw_only=True):
     """A number, range, size (`3x3`) or shape that a document states, as it is written there.
 
-    `role` is its side of an arrow, `256 → 128`; `noun` the words behind it, which may say what it counts; `before_text` those before it;
-    `heading` the head of its column in a table; `unit` its unit where that stands elsewhere: in that heading, or behind the arrow.
+    `role` is its side of an arrow, `256 → 128`; `noun` the words behind it, which may say what it counts;
+    `heading` the head of its column in a table, `row_heading` that of its row; `unit` its unit where that stands elsewhere: in one of those
+    heads, or behind the arrow.
     """
 
     text: str
@@ -39,8 +40,8 @@ class Number(Record, frozen=True, kw_only=True):
     column: int
     role: Literal["", "before", "after"] = ""
     noun: str = ""
-    before_text: str = ""
     heading: str = ""
+    row_heading: str = ""
     unit: str = ""
 
     @property
