@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from archaudit.cli.asking import format_option
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.errors import SavedFileError
-from archaudit.schema import Report, decode_report
+from archaudit.schema import History, Report, Sweep, decode_rendered
 
 
 @click.command(short_help="Render a saved report again.")
@@ -18,40 +20,55 @@ from archaudit.schema import Report, decode_report
 @format_option
 @click.option("--open", "opened", is_flag=True, help="Show the HTML report in the browser.")
 def command(file: Path, format_name: str, folder: Path | None, opened: bool) -> int:
-    """Render the report in FILE, which `compare --format json` or `compare -o` wrote, again.
+    """Render the report in FILE again, which `--format json` or `-o` of compare, history or sweep wrote.
 
     Nothing is measured or judged: the exit status says only whether the report could be read and written.
     """
-    from archaudit.render import EXTENSIONS, FORMATS, render_text
+    from archaudit.render import EXTENSIONS
 
     report = _read_report(file)
+    formats = _list_formats(report)
     stem = name_file(file.stem)
-    files = {f"{stem}{EXTENSIONS[name]}": FORMATS[name](report) for name in ("markdown", "html", "json")} if folder is not None else {}
+    files = {f"{stem}{EXTENSIONS[name]}": formats[name](report) for name in ("markdown", "html", "json")} if folder is not None else {}
     written = write_files(folder, files) if folder is not None else []
     if opened:
         _open_page(next((path for path in written if path.suffix == ".html"), None), file, report)
     if not opened or format_name != "text":
-        print_text(render_text(report, terminal_width(), wants_color()) if format_name == "text" else FORMATS[format_name](report))
+        print_text(_render_text(report) if format_name == "text" else formats[format_name](report))
     return 0
 
 
-def _read_report(file: Path) -> Report:
+def _list_formats(report: Report | History | Sweep) -> Mapping[str, Callable[[Any], str]]:
+    from archaudit.render import FORMATS
+    from archaudit.render.studies import STUDY_FORMATS
+
+    return FORMATS if isinstance(report, Report) else STUDY_FORMATS
+
+
+def _render_text(report: Report | History | Sweep) -> str:
+    from archaudit.render import render_text
+    from archaudit.render.studies import render_study_text
+
+    if isinstance(report, Report):
+        return render_text(report, terminal_width(), wants_color())
+    return render_study_text(report, terminal_width())
+
+
+def _read_report(file: Path) -> Report | History | Sweep:
     try:
         data = file.read_bytes()
     except OSError as error:
         hint = "Write it with: archaudit compare BEFORE AFTER --format json > FILE, or -o FOLDER."
         raise SavedFileError(f"{file} cannot be read: {error.strerror}", hint) from error
-    return decode_report(data, str(file))
+    return decode_rendered(data, str(file))
 
 
-def _open_page(page: Path | None, file: Path, report: Report) -> None:
+def _open_page(page: Path | None, file: Path, report: Report | History | Sweep) -> None:
     """Shows the page that was written, or one in a folder of its own for as long as the system keeps such files."""
     import webbrowser
 
-    from archaudit.render import FORMATS
-
     if page is None:
         folder = Path(tempfile.mkdtemp(prefix="archaudit-"))
-        (page,) = write_files(folder, {f"{name_file(file.stem)}.html": FORMATS["html"](report)})
+        (page,) = write_files(folder, {f"{name_file(file.stem)}.html": _list_formats(report)["html"](report)})
     shown = webbrowser.open(page.resolve().as_uri())
     print_text(f"opened {page}" if shown else f"no browser could be started; the page is {page}")

@@ -46,7 +46,7 @@ from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, Reshap
 from archaudit.schema.recipe import InputSpec, Recipe
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Record, Setting, Shape
 from archaudit.schema.report import Report
-from archaudit.schema.saving import decode_latencies, decode_profile, decode_report, encode, strip_provenance
+from archaudit.schema.saving import decode_latencies, decode_profile, decode_rendered, decode_report, encode, strip_provenance
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
 
 __all__ = [
@@ -119,6 +119,7 @@ __all__ = [
     "WitnessRow",
     "decode_latencies",
     "decode_profile",
+    "decode_rendered",
     "decode_report",
     "encode",
     "encode_lock",

@@ -10,6 +10,7 @@ from archaudit.schema.lock import read_lock
 from archaudit.schema.profile import Profile
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, Record
 from archaudit.schema.report import Report
+from archaudit.schema.study import History, Sweep
 
 
 def strip_provenance(profile: Profile, *, witnesses: bool = False) -> Profile:
@@ -37,9 +38,27 @@ def decode_report(data: bytes, source: str) -> Report:
     return _decode(data, source, Report, "a saved report", "Write it again: archaudit compare BEFORE AFTER --format json.")
 
 
+def decode_rendered(data: bytes, source: str) -> Report | History | Sweep:
+    """Whatever of a report, a history and a sweep was saved; SavedFileError, naming `source`, when it is none of them."""
+    try:
+        found = msgspec.json.decode(data, type=_Kind)
+    except msgspec.MsgspecError:
+        return decode_report(data, source)  # which says what is wrong
+    if found.steps is not msgspec.UNSET:
+        return _decode(data, source, History, "a saved history", "Write it again: archaudit history REF --format json.")
+    if found.variants is not msgspec.UNSET:
+        return _decode(data, source, Sweep, "a saved sweep", "Write it again: archaudit sweep REF --format json.")
+    return decode_report(data, source)
+
+
 def decode_latencies(data: bytes, source: str) -> LatencyFile:
     """Recorded times; SavedFileError, naming `source`, when it is none."""
     return _decode(data, source, LatencyFile, "a file of recorded times", "Record them again: archaudit latency BEFORE AFTER --record.")
+
+
+class _Kind(msgspec.Struct):
+    steps: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    variants: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Version(msgspec.Struct):

@@ -18,9 +18,13 @@ from archaudit.worker import Fork, WorkerOptions, share_pool
 
 
 class Task(Record, frozen=True, kw_only=True):
-    """A variant to be measured: `reference` as it is loaded, `name` as it was typed. It knows no folder of its own: paths are absolute."""
+    """A variant to be measured: `reference` as it is loaded, `name` as it was typed, `shown` the same with its choices.
+
+    It knows no folder of its own: paths in `reference` are absolute.
+    """
 
     name: str
+    shown: str
     reference: str
     inputs: tuple[InputSpec, ...] = ()
     choices: dict[str, str] = msgspec.field(default_factory=dict)
@@ -45,7 +49,12 @@ def measure_task(task: Task, options: Options) -> Variant:
         target = Target(name=task.name, key=task.name, reference=parse_reference(task.reference), inputs=task.inputs)
         (profile,) = measure_targets([target], msgspec.structs.replace(options, formulas=task.formulas))
     except ArchauditError as error:
-        return Variant(reference=task.name, input=_write_specs(task.inputs), choices=task.choices, error=error.message)
+        return Variant(
+            reference=task.name,
+            input=_write_specs(task.inputs),
+            choices=task.choices,
+            error=error.message.replace(task.reference, task.shown),
+        )
     return Variant(
         reference=task.name,
         input=_write_inputs(profile),

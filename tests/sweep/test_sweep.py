@@ -126,6 +126,12 @@ def test_the_same_table_with_one_worker_and_with_two(net, monkeypatch, capsys):
     assert {path.suffix for path in (net / "out").iterdir()} == {".md", ".html", ".json"}
 
 
+def test_an_error_names_the_model_as_it_was_typed(net):
+    found = sweep(Plan(references=("net.py:Net",), settings=("nothing=1",)), Options(), workers=1)
+    assert str(net) not in found.variants[0].error
+    assert "net.py:Net(nothing=1)" in found.variants[0].error
+
+
 class Flaky:
     """An executor that loses the first try of every task."""
 

@@ -1,0 +1,123 @@
+"""A history as a table and a chart over commits, and what came of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from archaudit.metrics import METRICS
+from archaudit.quantities import format_change, format_short
+from archaudit.render.formatting import make_visible, name_path
+from archaudit.render.view.figures import make_delta, make_figure
+from archaudit.render.view.studies.plots import LEFT, WIDTH, Plot, Point, name_points, place_values
+from archaudit.render.view.studies.study import Column, StudyView, read_value
+from archaudit.schema import Bisection, History, HistoryStep, Jump
+
+
+def view_history(history: History, metrics: Sequence[str] = ("params", "flops")) -> StudyView:
+    """Newest last, as a chart is read; jumps below their commits."""
+    steps = history.steps
+    measured = [step for step in steps if step.totals is not None]
+    columns = [
+        Column(heading="commit", cells=tuple(make_visible(step.short) for step in steps)),
+        Column(heading="date", cells=tuple(step.date for step in steps), rank=2),
+        *(column for metric in metrics for column in _metric_columns(steps, metric)),
+        Column(heading="subject", cells=tuple(make_visible(step.subject) for step in steps), least=12),
+    ]
+    details = {place: tuple(_tell_step(step)) for place, step in enumerate(steps) if step.error or step.jumps}
+    jumps = sum(bool(step.jumps) for step in steps)
+    others = f"{history.untouched:,} other{'' if history.untouched == 1 else 's'} did not"
+    sentence = f"{len(steps):,} commits touched what the model is read from, {others}; {jumps:,} made it jump."
+    return StudyView(
+        title=f"{make_visible(history.reference)}: history",
+        sentence=sentence if len(steps) != 1 else f"One commit touched what the model is read from; {others}.",
+        columns=tuple(columns),
+        details=details,
+        plots=tuple(_plot_steps(measured, metric) for metric in metrics if len(measured) > 1),
+        notes=("FLOPs are 2 × MACs. Commits are those along first parents; a jump is a change of more than 1 % to the commit before.",),
+    )
+
+
+def tell_bisection(found: Bisection) -> list[str]:
+    """What came of the search, a sentence a line."""
+    condition = make_visible(found.condition)
+    looked = f"{found.profiles:,} of {found.commits:,} commits were looked at."
+    if found.first is None and found.skipped:
+        where = "anywhere in the range" if len(found.skipped) == found.commits else "at the end of the range"
+        told = f"whether {condition} holds {where} is open: these could not be measured or judged"
+        return [told, *map(_tell_skipped, found.skipped), looked]
+    if found.first is None:
+        return [f"{condition} does not hold at the end of the range.", looked]
+    first = f"{found.first.short} {found.first.date} {make_visible(found.first.subject)}"
+    if found.outcome == "always":
+        return [f"{condition} holds from the first commit of the range on: {first}", looked]
+    if found.outcome == "unsure":
+        told = f"{condition} holds first at one of these, which could not be measured or judged, or at {first}"
+        return [told, *map(_tell_skipped, found.skipped), looked]
+    return [f"{condition} holds first at {first}", looked]
+
+
+def _tell_skipped(step: HistoryStep) -> str:
+    return f"  {step.short} {make_visible(step.subject)}: {make_visible(step.error or 'it cannot be judged')}"
+
+
+def _metric_columns(steps: Sequence[HistoryStep], metric: str) -> list[Column]:
+    known = METRICS[metric]
+    figures, changes = [], []
+    last: int | None = None
+    for step in steps:
+        value = read_value(step, metric)
+        figures.append(make_figure(value, known.unit, complete=step.flops_complete or not known.needs_complete_flops).short)
+        changes.append(format_change(last, value) if value is not None and last is not None and value != last else "")
+        last = value if value is not None else last
+    return [
+        Column(heading=known.label if metric != "params" else "params", cells=tuple(figures), right=True),
+        Column(heading="change", cells=tuple(changes), rank=1, right=True),
+    ]
+
+
+def _tell_step(step: HistoryStep) -> list[str]:
+    if step.error:
+        return [f"not measured: {make_visible(step.error)}"]
+    return [_tell_jump(jump) for jump in step.jumps]
+
+
+def _tell_jump(jump: Jump) -> str:
+    known = METRICS[jump.metric]
+    head = f"{known.label} {format_change(jump.before, jump.after)}"
+    layers = ", ".join(
+        f"{name_path(layer.path)}{f' ({make_visible(layer.type)})' if layer.type else ''} {make_delta(layer.delta, known.unit).short}"
+        for layer in jump.layers
+    )
+    return f"{head}: {layers}" if layers else head
+
+
+def _plot_steps(steps: Sequence[HistoryStep], metric: str) -> Plot:
+    known = METRICS[metric]
+    kept = [(step, value) for step in steps if (value := read_value(step, metric)) is not None]
+    values = [value for _, value in kept]
+    places = [LEFT + WIDTH * place / max(1, len(kept) - 1) for place in range(len(kept))]
+    heights, ticks = place_values(values, known.unit)
+    points = tuple(
+        Point(
+            x=round(x, 1),
+            y=y,
+            label=make_visible(f"{step.short} {step.subject}: {format_short(value, known.unit)}"),
+            marked=any(jump.metric == metric for jump in step.jumps),
+            name=step.short if any(jump.metric == metric for jump in step.jumps) else "",
+        )
+        for x, y, (step, value) in zip(places, heights, kept, strict=True)
+    )
+    stairs = [f"{points[0].x},{points[0].y}"]
+    for before, after in pairwise(points):  # a commit holds until the next
+        stairs += [f"{after.x},{before.y}", f"{after.x},{after.y}"]
+    return Plot(
+        label=known.label,
+        alt=f"{known.label} from {format_short(values[0], known.unit)} to {format_short(values[-1], known.unit)} over {len(kept)} commits",
+        points=name_points(points),
+        line=" ".join(stairs),
+        y_ticks=ticks,
+        x_ticks=((float(LEFT), kept[0][0].short), (float(LEFT + WIDTH), kept[-1][0].short)),
+        names=tuple(step.short for step, _ in kept),
+        values=tuple(values),
+    )

@@ -1,0 +1,92 @@
+"""Plots of studies: points in pixels, the numbers at their axes, and names beside the points that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from archaudit.quantities import format_short
+from archaudit.schema import Record
+
+# Left, top, right, bottom.
+Box = tuple[float, float, float, float]
+
+# Room around a plot for the numbers of its axes, and its size, in pixels.
+LEFT, TOP, WIDTH, HEIGHT = 70, 26, 640, 220
+_ASIDE, _BELOW = 28, 8  # how far names may stand out to the right, where the drawing ends, and below, where the axis' numbers are
+_LETTER, _LINE = 6.4, 13  # the room that a letter and a line of a name take, in pixels
+_NEAR, _DOT = 8, 5  # the distance of a name from its point, and the point's own size
+
+
+class Point(Record, frozen=True, kw_only=True):
+    """A point of a plot in pixels; `marked` ones are told apart. A `name` stands beside it where there is room (`anchor` is SVG's)."""
+
+    x: float
+    y: float
+    label: str
+    marked: bool = False
+    name: str = ""
+    name_x: float = 0
+    name_y: float = 0
+    anchor: str = ""
+
+
+class Plot(Record, frozen=True, kw_only=True):
+    """A plot: points, joined to a line or not, and the numbers at its axes. `names` and `values` are for what draws by itself.
+
+    `across` and `up` are what its axes show, where that has to be said.
+    """
+
+    label: str
+    alt: str
+    points: tuple[Point, ...]
+    line: str = ""
+    across: str = ""
+    up: str = ""
+    y_ticks: tuple[tuple[float, str], ...] = ()
+    x_ticks: tuple[tuple[float, str], ...] = ()
+    names: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+
+
+def place_values(values: Sequence[int], unit: str) -> tuple[list[float], tuple[tuple[float, str], ...]]:
+    """Heights of values from zero up, in pixels from the top, and the axis' numbers."""
+    largest = max(values) or 1
+    heights = [round(TOP + HEIGHT * (1 - value / largest), 1) for value in values]
+    return heights, ((float(TOP + HEIGHT), "0"), (float(TOP), format_short(largest, unit)))
+
+
+def name_points(points: Sequence[Point]) -> tuple[Point, ...]:
+    """The points with the places of their names, the marked ones' first: right, left, above or below, covering no point and no other name.
+
+    A name that fits nowhere stays away; it is still told when the point is pointed at.
+    """
+    taken = [(point.x - _DOT, point.y - _DOT, point.x + _DOT, point.y + _DOT) for point in points]
+    named = list(points)
+    for number, point in sorted(enumerate(points), key=lambda each: not each[1].marked):
+        found = next((place for place in _list_places(point) if _is_free(place[0], taken)), None) if point.name else None
+        if found is not None:
+            box, x, y, anchor = found
+            taken.append(box)
+            named[number] = msgspec.structs.replace(point, name_x=round(x, 1), name_y=round(y, 1), anchor=anchor)
+    return tuple(named)
+
+
+def _list_places(point: Point) -> list[tuple[Box, float, float, str]]:
+    """Where a name may stand: its box, and the text's own place and anchor."""
+    width = _LETTER * len(point.name)
+    x, y = point.x, point.y
+    return [
+        ((x + _NEAR, y - _LINE / 2, x + _NEAR + width, y + _LINE / 2), x + _NEAR, y + 4, "start"),
+        ((x - _NEAR - width, y - _LINE / 2, x - _NEAR, y + _LINE / 2), x - _NEAR, y + 4, "end"),
+        ((x - width / 2, y - _NEAR - _LINE, x + width / 2, y - _NEAR), x, y - _NEAR - 2, "middle"),
+        ((x - width / 2, y + _NEAR, x + width / 2, y + _NEAR + _LINE), x, y + _NEAR + _LINE - 3, "middle"),
+    ]
+
+
+def _is_free(box: Box, taken: Sequence[Box]) -> bool:
+    left, top, right, bottom = box
+    if left < LEFT or right > LEFT + WIDTH + _ASIDE or top < 0 or bottom > TOP + HEIGHT + _BELOW:
+        return False
+    return not any(left < x2 and x1 < right and top < y2 and y1 < bottom for x1, y1, x2, y2 in taken)

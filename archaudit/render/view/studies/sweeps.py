@@ -1,0 +1,132 @@
+"""A sweep as a table of its variants and a plot of two metrics, those on its front named."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from archaudit.metrics import METRICS
+from archaudit.quantities import format_short
+from archaudit.render.formatting import make_visible
+from archaudit.render.view.figures import make_figure
+from archaudit.render.view.studies.plots import LEFT, WIDTH, Plot, Point, name_points, place_values
+from archaudit.render.view.studies.study import Column, StudyView, read_value
+from archaudit.schema import Sweep, Variant
+
+_LONGEST_NAME = 40  # letters of a variant's name in the plot
+
+
+def view_sweep(sweep: Sweep) -> StudyView:
+    """One row a variant; those that no other beats in both metrics of the plot are marked."""
+    variants = sweep.variants
+    choices = _list_choices(variants)
+    several = len({variant.reference for variant in variants}) > 1
+    columns = [
+        Column(heading="best", cells=tuple("*" if variant.pareto else "" for variant in variants)),
+        *([Column(heading="model", cells=tuple(make_visible(each.reference) for each in variants), least=14)] if several else []),
+        *(Column(heading=name, cells=tuple(make_visible(each.choices.get(name, "")) for each in variants)) for name in choices),
+        Column(heading="input", cells=tuple(make_visible(each.input) for each in variants), least=10),
+        *(_variant_column(variants, metric) for metric in dict.fromkeys((*sweep.metrics, "params", "flops"))),
+        _variant_column(variants, "peak_activation_bytes", rank=1),
+    ]
+    first, second = (METRICS[name].label for name in sweep.metrics)
+    failed = sum(variant.error is not None for variant in variants)
+    missing = f"; {failed:,} could not be measured" if failed else ""
+    title = make_visible(variants[0].reference) if variants and not several else "several models"
+    return StudyView(
+        title=f"{title}: sweep",
+        sentence=f"{len(variants):,} variants{missing}; * marks those that no other beats in both {first} and {second}.",
+        columns=tuple(columns),
+        details=dict(_tell_errors(variants)),
+        plots=_plot_variants(sweep),
+        notes=("FLOPs are 2 × MACs. Short bytes are in powers of 1024.",),
+    )
+
+
+def _tell_errors(variants: Sequence[Variant]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Why there are no numbers, by place: once where it is the same for the rows that follow."""
+    place = 0
+    for error, run in itertools.groupby(variants, key=lambda each: each.error):
+        count = len(list(run))
+        if error is not None:
+            below = {1: "", 2: " (the same for the one below)"}.get(count, f" (the same for the {count - 1:,} below)")
+            yield place, (f"{make_visible(error)}{below}",)
+        place += count
+
+
+def _list_choices(variants: Sequence[Variant]) -> list[str]:
+    return list(dict.fromkeys(name for variant in variants for name in variant.choices))
+
+
+def _describe(variant: Variant) -> str:
+    return make_visible(" ".join((variant.reference, *(f"{name}={text}" for name, text in variant.choices.items()), variant.input)))
+
+
+def _make_namer(variants: Sequence[Variant]) -> Callable[[Variant], str]:
+    """Names a variant by what it does not share with all the others."""
+    varied = [name for name in _list_choices(variants) if len({each.choices.get(name) for each in variants}) > 1]
+    references = {each.reference for each in variants}
+    shared = _share_source(references)
+    has_inputs = len({each.input for each in variants}) > 1
+
+    def name(variant: Variant) -> str:
+        parts = [f"{each}={variant.choices[each]}" for each in varied if each in variant.choices]
+        told = make_visible(" ".join(([variant.reference[shared:]] if len(references) > 1 else []) + parts + [variant.input] * has_inputs))
+        return told if len(told) <= _LONGEST_NAME else f"{told[: _LONGEST_NAME - 1]}…"
+
+    return name
+
+
+def _share_source(references: Iterable[str]) -> int:
+    """How many letters the library or the file takes up that all the references begin with."""
+    sources = {reference.partition(":")[0] for reference in references if ":" in reference}
+    return len(sources.pop()) + 1 if len(sources) == 1 and all(":" in reference for reference in references) else 0
+
+
+def _write(value: int, metric: str) -> str:
+    return f"{format_short(value, METRICS[metric].unit)} {METRICS[metric].label}"
+
+
+def _variant_column(variants: Sequence[Variant], metric: str, rank: int = 0) -> Column:
+    known = METRICS[metric]
+    figures = [
+        make_figure(read_value(each, metric), known.unit, complete=each.flops_complete or not known.needs_complete_flops).short
+        for each in variants
+    ]
+    label = {"params": "params", "peak_activation_bytes": "peak bytes"}.get(metric, known.label)
+    return Column(heading=label, cells=tuple(figures), right=True, rank=rank)
+
+
+def _plot_variants(sweep: Sweep) -> tuple[Plot, ...]:
+    across, up = sweep.metrics
+    kept = [
+        (each, x, y) for each in sweep.variants if (x := read_value(each, across)) is not None and (y := read_value(each, up)) is not None
+    ]
+    if len(kept) < 2:
+        return ()
+    largest = max(x for _, x, _ in kept) or 1
+    heights, ticks = place_values([y for _, _, y in kept], METRICS[up].unit)
+    tell = _make_namer(sweep.variants)
+    points = tuple(
+        Point(
+            x=round(LEFT + WIDTH * x / largest, 1),
+            y=height,
+            label=f"{_describe(each)}: {_write(x, across)}, {_write(y, up)}",
+            marked=each.pareto,
+            name=tell(each),
+        )
+        for (each, x, y), height in zip(kept, heights, strict=True)
+    )
+    front = sorted((point for point in points if point.marked), key=lambda point: point.x)
+    return (
+        Plot(
+            label=f"{METRICS[up].label} over {METRICS[across].label}",
+            alt=f"{len(kept)} variants, {len(front)} of them not beaten in both",
+            points=name_points(points),
+            across=METRICS[across].label,
+            up=METRICS[up].label,
+            line=" ".join(f"{point.x},{point.y}" for point in front),
+            y_ticks=ticks,
+            x_ticks=((float(LEFT), "0"), (float(LEFT + WIDTH), format_short(largest, METRICS[across].unit))),
+        ),
+    )
