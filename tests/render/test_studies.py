@@ -64,7 +64,7 @@ def test_names_cover_neither_each_other_nor_points(places: list[tuple[float, flo
     dots = [(point.x - 3, point.y - 3, point.x + 3, point.y + 3) for point in points]
     assert not any(overlap(one, other) for one, other in combinations(boxes, 2))
     assert not any(overlap(box, dot) for box in boxes for dot in dots)
-    assert all(left >= 70 - 1 and right <= 740 and top >= 0 and bottom <= 258 for left, top, right, bottom in boxes)
+    assert all(left >= 65 and right <= 740 and top >= 0 and bottom <= 258 for left, top, right, bottom in boxes)
 
 
 def test_a_lone_point_is_always_named() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -30,6 +30,11 @@ class Point(Record, frozen=True, kw_only=True):
     name_x: float = 0
     name_y: float = 0
     anchor: str = ""
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the name stands so far off that a line has to lead to it."""
+        return bool(self.anchor) and self.y - self.name_y > _NEAR + _LINE
 
 
 class Plot(Record, frozen=True, kw_only=True):
@@ -73,20 +78,23 @@ def name_points(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(named)
 
 
-def _list_places(point: Point) -> list[tuple[Box, float, float, str]]:
-    """Where a name may stand: its box, and the text's own place and anchor."""
+def _list_places(point: Point) -> Iterator[tuple[Box, float, float, str]]:
+    """Where a name may stand, the best first: its box, and the text's own place and anchor. A marked point's may stand further off."""
     width = _LETTER * len(point.name)
-    x, y = point.x, point.y
-    return [
-        ((x + _NEAR, y - _LINE / 2, x + _NEAR + width, y + _LINE / 2), x + _NEAR, y + 4, "start"),
-        ((x - _NEAR - width, y - _LINE / 2, x - _NEAR, y + _LINE / 2), x - _NEAR, y + 4, "end"),
-        ((x - width / 2, y - _NEAR - _LINE, x + width / 2, y - _NEAR), x, y - _NEAR - 2, "middle"),
-        ((x - width / 2, y + _NEAR, x + width / 2, y + _NEAR + _LINE), x, y + _NEAR + _LINE - 3, "middle"),
-    ]
+    sides = ((point.x + _NEAR, "start"), (point.x - _NEAR - width, "end"))
+    centre = (point.x - width / 2, "middle")
+    up, down = point.y - _NEAR - _LINE, point.y + _NEAR
+    rows = [(point.y - _LINE / 2, sides), (up, (centre,)), (down, (centre,))]
+    if point.marked:
+        rows += [(up - step * _LINE, (centre, *sides)) for step in range(4)]
+    for top, places in rows:
+        for left, anchor in places:
+            x = {"start": left, "middle": point.x, "end": left + width}[anchor]
+            yield (left, top, left + width, top + _LINE), x, top + _LINE - 3, anchor
 
 
 def _is_free(box: Box, taken: Sequence[Box]) -> bool:
     left, top, right, bottom = box
-    if left < LEFT or right > LEFT + WIDTH + _ASIDE or top < 0 or bottom > TOP + HEIGHT + _BELOW:
+    if left < LEFT - _NEAR / 2 or right > LEFT + WIDTH + _ASIDE or top < 0 or bottom > TOP + HEIGHT + _BELOW:
         return False
     return not any(left < x2 and x1 < right and top < y2 and y1 < bottom for x1, y1, x2, y2 in taken)
