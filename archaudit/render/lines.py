@@ -185,7 +185,7 @@ def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
 def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
     if not rows:
         return
-    yield from _write_table("Budgets and baselines", lay_checks(rows), [row.style for row in rows], width)
+    yield from _write_table("Budgets and baselines", lay_checks(rows, width), [row.style for row in rows], width)
     for row in rows:
         if row.outcome != "passed":
             yield from _write_text(f"{row.symbol} {row.id}: {row.reason}", width, row.style, "  ")

@@ -59,15 +59,17 @@ def lay_sections(rows: Sequence[SectionRow]) -> list[TextColumn]:
     ]
 
 
-def lay_checks(rows: Sequence[CheckRow]) -> list[TextColumn]:
-    """Budgets and baselines; the reasons come below."""
-    return [
-        TextColumn("", tuple(f"{row.symbol} {row.outcome}" + (f" ({row.level})" if row.level else "") for row in rows)),
-        TextColumn("check", tuple(row.id for row in rows), least=20),
-        TextColumn("of", tuple(row.what for row in rows), rank=2, least=16),
-        TextColumn("limit", tuple(row.expected for row in rows), rank=1, least=12),
-        TextColumn("measured", tuple(row.actual for row in rows), right=True),
-    ]
+def lay_checks(rows: Sequence[CheckRow], width: int) -> list[TextColumn]:
+    """Budgets and baselines; the reasons come below. Limits as they were written, or as bare bounds where there is no room for that."""
+    verdict = TextColumn("", tuple(f"{row.symbol} {row.outcome}" + (f" ({row.level})" if row.level else "") for row in rows))
+    check = TextColumn("check", tuple(row.id for row in rows), least=20)
+    about = TextColumn("of", tuple(row.what for row in rows), rank=2, least=24)
+    limit = TextColumn("limit", tuple(row.expected for row in rows))
+    measured = TextColumn("measured", tuple(row.actual for row in rows), right=True)
+    if fits([verdict, check, limit, measured], width):
+        return [verdict, check, about, limit, measured]
+    bound = TextColumn("limit", tuple(row.bound for row in rows), rank=1)
+    return [verdict, check, bound, measured._replace(cells=tuple(row.plain for row in rows))]
 
 
 def lay_claims(rows: Sequence[ClaimRow]) -> list[TextColumn]:

@@ -14,11 +14,13 @@ from render.synthetic import (
     make_profile,
     make_report,
     make_segmentation_report,
+    make_verdict,
 )
 
-from archaudit.render import render_profile_text, render_text
+from archaudit.render import render_judgement_text, render_profile_text, render_text
 from archaudit.render.formatting import make_visible, shorten_middle
 from archaudit.render.layout import TextColumn, choose_columns, lay_out, measure_text, shorten, wrap
+from archaudit.schema import Judgement
 
 TEXTS = st.text(max_size=60).map(make_visible)
 
@@ -69,6 +71,19 @@ def test_a_changed_row_says_what_its_figures_do_not_show() -> None:
 def test_long_paths_keep_both_ends() -> None:
     assert shorten_middle("encoder.layers.11.attention.query", 17) == "encoder.…on.query"
     assert shorten("名前の長いモジュール", 9) == "名前…ール"
+
+
+@pytest.mark.parametrize(
+    ("width", "limit"), [(120, "max increase 1% = 243,455,000 bytes (232 MiB)"), (80, "≤ 243,455,000 bytes"), (60, None)]
+)
+def test_a_limit_is_whole_or_a_bare_bound_but_never_cut(width: int, limit: str | None) -> None:
+    verdict = make_verdict(
+        id="activations-do-not-grow", metric="activation_bytes", comparison="max_increase", expected="1%", limit=243_455_000, actual=241_044_960
+    )  # fmt: skip
+    text = render_judgement_text(Judgement(outcome="passed", checks=(verdict,)), width)
+    assert limit is None or limit in text
+    assert "241,044,960 bytes" in text
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_the_least_important_column_goes_first() -> None:

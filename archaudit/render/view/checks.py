@@ -11,6 +11,7 @@ from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, n
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
 from archaudit.schema import Outcome, Verdict, name_run
 
+_BOUNDS = {"max": "≤", "max_increase": "≤", "max_ratio": "≤", "below": "<", "min": "≥", "max_decrease": "≥", "above": ">"}
 _MOST_CONTRIBUTORS = 3
 _SUFFIXES = {"bytes": " bytes", "%": " %", "x": "x", "ms": " ms"}
 
@@ -47,6 +48,8 @@ def _view_check(check: Verdict) -> CheckRow:
         origin=check.origin,
         what=_describe_subject(check),
         expected=_describe_expected(check, unit),
+        bound=_describe_bound(check, unit),
+        plain=NOTHING if check.actual is None else _format_plain(check.actual, unit),
         actual=_format_value(check.actual, unit),
         deviation=NOTHING if check.deviation is None else format_signed(_tidy(check.deviation)) + _SUFFIXES.get(unit, ""),
         reason=make_visible(check.reason),
@@ -136,6 +139,12 @@ def _describe_expected(check: Verdict, unit: str) -> str:
     return f"{comparison} {written} = {_format_value(check.limit, unit)}"
 
 
+def _describe_bound(check: Verdict, unit: str) -> str:
+    """The limit as a bare bound, `≤ 6,831,509`; as it was written where it is none."""
+    sign = _BOUNDS.get(check.comparison)
+    return _describe_expected(check, unit) if sign is None or check.limit is None else f"{sign} {_format_plain(check.limit, unit)}"
+
+
 def _find_unit(check: Verdict) -> str:
     """What the verdict's numbers are in: percent and ratios have their own, everything else the metric's."""
     if check.comparison in ("percent", "ratio", "max_ratio"):
@@ -154,8 +163,12 @@ def _unit_as_written(figure: str) -> str:
 def _format_value(value: float | None, unit: str) -> str:
     if value is None:
         return NOTHING
-    exact = format_exact(_tidy(value)) + _SUFFIXES.get(unit, "")
+    exact = _format_plain(value, unit)
     return f"{exact} ({format_short(value, unit)})" if unit == "bytes" and abs(value) >= 1024 else exact
+
+
+def _format_plain(value: float, unit: str) -> str:
+    return format_exact(_tidy(value)) + _SUFFIXES.get(unit, "")
 
 
 def _tidy(value: float) -> float:

@@ -198,7 +198,8 @@ class LayerTable(Record, frozen=True, kw_only=True):
 
 
 class CheckRow(Record, frozen=True, kw_only=True):
-    """A budget or a comparison with a baseline, and its verdict. `growth` lists the modules that grew.
+    """A budget or a comparison with a baseline, and its verdict. `growth` lists the modules that grew; `bound` is the limit in few letters,
+    and `plain` what was measured.
 
     `level` is empty for a check that decides the outcome, else `warn` or `info`; `style` is how much its outcome matters.
     """
@@ -209,6 +210,8 @@ class CheckRow(Record, frozen=True, kw_only=True):
     origin: str
     what: str
     expected: str
+    bound: str
+    plain: str
     actual: str
     deviation: str
     reason: str
