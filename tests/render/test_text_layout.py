@@ -78,8 +78,13 @@ def test_long_paths_keep_both_ends() -> None:
 )
 def test_a_limit_is_whole_or_a_bare_bound_but_never_cut(width: int, limit: str | None) -> None:
     verdict = make_verdict(
-        id="activations-do-not-grow", metric="activation_bytes", comparison="max_increase", expected="1%", limit=243_455_000, actual=241_044_960
-    )  # fmt: skip
+        id="activations",
+        metric="activation_bytes",
+        comparison="max_increase",
+        expected="1%",
+        limit=243_455_000,
+        actual=241_044_960,
+    )
     text = render_judgement_text(Judgement(outcome="passed", checks=(verdict,)), width)
     assert limit is None or limit in text
     assert "241,044,960 bytes" in text
