@@ -122,7 +122,7 @@ def lay_spent(rows: Sequence[SpentRow]) -> list[TextColumn]:
         TextColumn("FLOPs/byte", tuple(row.intensity for row in rows), rank=2, right=True),
         TextColumn("", tuple(row.flops_per_s for row in rows), rank=2, right=True),
         TextColumn("", tuple(row.bytes_per_s for row in rows), rank=2, right=True),
-        TextColumn("", tuple(row.bound for row in rows), rank=1, least=14),
+        TextColumn("bound", tuple(row.bound for row in rows), rank=1, least=14),
     ]
 
 

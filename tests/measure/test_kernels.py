@@ -136,7 +136,7 @@ def test_a_profile_without_kernels_is_none():
     if torch.cuda.is_available():
         pytest.skip("the profiler sees kernels here")
     model = nn.Linear(3, 3)
-    assert profile_kernels(walk_tree(model), lambda: model(torch.zeros(1, 3)), 2) == []
+    assert profile_kernels(walk_tree(model), lambda: model(torch.zeros(1, 3)), lambda: torch.zeros(1), 2) == []
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -159,12 +159,32 @@ def test_kernels_of_a_real_trace_come_to_their_modules(monkeypatch):
     model = nn.Sequential(nn.Linear(3, 3), nn.Identity(), nn.Sequential(nn.Linear(3, 3)))
     model.append(model[0])
     tree = walk_tree(model)
-    passes = profiled.profile_kernels(tree, lambda: model(torch.zeros(1, 3)), 2)
+    passes = profiled.profile_kernels(tree, lambda: model(torch.zeros(1, 3)), lambda: torch.zeros(1), 2)
     assert len(passes) == 2
     for each in passes:
         own = {tree.paths[position]: spent for position, spent in each.own_ns.items()}
         assert own == {"": 0, "0": 200, "1": 0, "2": 0, "2.0": 100}
         assert each.lost_ns == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_launches_no_kernel_takes_no_time_where_the_probe_is_seen(monkeypatch):
+    import torch
+    from torch import nn
+
+    from archaudit.measure.latency import profiled
+    from archaudit.measure.structure.tree import walk_tree
+
+    read = profiled.read_events
+
+    def add_kernel(events):
+        found = [event for event in read(events) if not event.on_device]
+        return found + [kernel(event.end_ns + 10, event.end_ns + 110, 0, event.correlation) for event in found if event.name == "aten::eye"]
+
+    monkeypatch.setattr(profiled, "read_events", add_kernel)
+    model = nn.Sequential(nn.Identity())
+    passes = profiled.profile_kernels(walk_tree(model), lambda: model(torch.zeros(1)), lambda: torch.eye(2), 3)
+    assert [(each.own_ns, each.launches, each.lost_ns) for each in passes] == [({0: 0, 1: 0}, {}, 0)] * 3
 
 
 class Recorded:
@@ -230,7 +250,7 @@ def test_the_first_pass_under_the_profiler_is_not_counted(monkeypatch):
     monkeypatch.setattr(profiled, "read_events", lambda events: made.append(list(events)) or [])
     ran = []
     model = nn.Identity()
-    profiled.profile_kernels(walk_tree(model), lambda: ran.append(model(1)), 3)
-    assert len(ran) == 1 + 1 + 3
+    profiled.profile_kernels(walk_tree(model), lambda: ran.append(model(1)), lambda: ran.append("probe"), 3)
+    assert ran == [1, 1, "probe", 1, 1, 1, "probe"]
     names = [event.name() for event in made[0]]
     assert [name for name in names if name.startswith(PASS_RANGE)] == [f"{PASS_RANGE}{number}" for number in range(3)]

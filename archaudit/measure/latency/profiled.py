@@ -40,19 +40,22 @@ class ModuleRanges:
         self._open.pop().__exit__(None, None, None)
 
 
-def profile_kernels(tree: ModuleTree, run: Callable[[], Any], repeats: int) -> list[PassKernels]:
-    """Kernel times of `repeats` passes by module; empty where the profiler saw no kernel, since CUPTI is not allowed here.
+def profile_kernels(tree: ModuleTree, run: Callable[[], Any], probe: Callable[[], Any], repeats: int) -> list[PassKernels]:
+    """Kernel times of `repeats` passes by module; empty where the profiler saw no kernel at all, since CUPTI is not allowed here.
 
-    `run` makes one pass and waits for the device. The first pass under the profiler is made twice and counted once: CUPTI starts up in it,
+    `run` makes one pass and waits for the device, `probe` launches a kernel and waits: it is seen also where the model launches none, whose
+    modules then took no time. The first pass under the profiler is made twice and counted once: CUPTI starts up in it,
     and loses kernels. So can later ones; passes that lack kernels are left out.
     """
     run()
     ranges = ModuleRanges()
     with follow_calls(tree, ranges), torch.profiler.profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         run()
+        probe()
         for number in range(repeats):
             with record_function(f"{PASS_RANGE}{number}"):
                 run()
+        probe()
     events = read_events(profiler.profiler.kineto_results.events() if profiler.profiler is not None else ())
     if not any(event.on_device for event in events):
         return []

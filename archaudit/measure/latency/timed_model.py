@@ -127,7 +127,8 @@ class TimedModel:
             with self._refusals_told("does not run"):
                 self._warm_up(self._forms["eager"], _WARM_S)  # clocks sink while the other model is timed
             try:
-                passes, why = profile_kernels(tree, self._run_and_wait, repeats), "the profiler saw no kernels: CUPTI is not allowed here"
+                passes = profile_kernels(tree, self._run_and_wait, self._launch_probe, repeats)
+                why = "the profiler saw no kernels: CUPTI is not allowed here"
             except RuntimeError as error:
                 passes, why = [], f"the profiler failed: {first_line(error)}"
             if not passes:
@@ -180,6 +181,10 @@ class TimedModel:
 
     def _run_and_wait(self) -> None:
         self._pass(self._model)
+        self.synchronize()
+
+    def _launch_probe(self) -> None:
+        torch.zeros(1, device=self.settings.device)
         self.synchronize()
 
     def _pass(self, model: nn.Module) -> Any:

@@ -90,9 +90,11 @@ def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
 
 
 def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
-    """The same for a cell: `memory-bound, 71 %`."""
+    """The same for a cell: `memory-bound, 71.0 %`, `neither, at most 0.5 %`."""
     label = label_work(work, ceilings) if ceilings is not None else None
-    return f"{label.bound}, {format_percent(label.share)}" if label is not None else NOTHING
+    if label is None:
+        return NOTHING
+    return f"{label.bound}, {'at most ' if label.bound == 'neither' else ''}{format_percent(label.share)}"
 
 
 def list_spent(timed: Timed) -> Iterator[SpentRow]:
