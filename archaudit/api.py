@@ -30,8 +30,8 @@ from archaudit.judge import conclude
 from archaudit.load.input_text import parse_inputs
 from archaudit.pipeline import Options, Target, compare_profiles, read_profile, resolve
 from archaudit.pipeline import profile as profile_reference
-from archaudit.pipeline.limits import Limit, judge_limits
-from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.gate.limits import Limit, judge_limits
+from archaudit.pipeline.running.measuring import measure_targets
 from archaudit.quantities import format_short
 
 if TYPE_CHECKING:

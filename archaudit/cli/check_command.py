@@ -58,7 +58,7 @@ def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | Non
 def _test_gate(asked: dict[str, Any]) -> int:
     """Prints what became of every planted case; a gate that does not close is a failure, whatever the config says."""
     from archaudit.pipeline import check
-    from archaudit.pipeline.self_test import run_self_test
+    from archaudit.pipeline.gate.self_test import run_self_test
 
     with asked_options(**asked) as options:
         cases = run_self_test(check, options)

@@ -93,7 +93,7 @@ def _judge(profiles: tuple[Profile, ...], timing: TimingOptions) -> Verdict | No
 def _record(profiles: tuple[Profile, ...], options: Options) -> str:
     """Adds the times to the device's file, in place of earlier ones of the same models and settings; says where."""
     from archaudit.pipeline import find_folder
-    from archaudit.pipeline.recordings import make_recording, merge_recording
+    from archaudit.pipeline.running.recordings import make_recording, merge_recording
 
     if any(profile.latency is None for profile in profiles):
         raise ConfigError("a saved profile was not timed, so there is nothing to record of it", "Name the models' code.")

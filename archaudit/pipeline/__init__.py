@@ -10,14 +10,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from archaudit.align import align
-from archaudit.checkpoint import map_checkpoint
-from archaudit.definitions import diff_classes, diff_initialisation
-from archaudit.diff import diff
 from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
-from archaudit.flow_diff import diff_flow
 from archaudit.judge import conclude, judge, judge_gated
-from archaudit.metrics import is_unknown
-from archaudit.pipeline.checks import (
+from archaudit.pipeline.comparing import compare_matched
+from archaudit.pipeline.gate.baselines import find_folder, read_baselines
+from archaudit.pipeline.gate.checks import (
     Run,
     find_today,
     list_applying,
@@ -28,15 +25,14 @@ from archaudit.pipeline.checks import (
     list_sections,
     resolve_run,
 )
-from archaudit.pipeline.latency_gate import choose_latency, judge_check, judge_pair
-from archaudit.pipeline.measuring import Options, explain_target, measure_targets
-from archaudit.pipeline.mismatches import list_mismatches, locate_culprits
-from archaudit.pipeline.proving import prove_equivalence
-from archaudit.pipeline.ranging import resolve_pair
-from archaudit.pipeline.recorded import find_folder, read_baselines
-from archaudit.pipeline.targets import Target, read_profile, resolve
-from archaudit.pipeline.tightening import Tightening, list_needed, list_worse, tighten
-from archaudit.pipeline.timing_options import TimingOptions
+from archaudit.pipeline.gate.latency import choose_latency, judge_check, judge_pair
+from archaudit.pipeline.gate.mismatches import list_mismatches, locate_culprits
+from archaudit.pipeline.gate.tightening import Tightening, list_needed, list_worse, tighten
+from archaudit.pipeline.options import Options, TimingOptions
+from archaudit.pipeline.running.measuring import explain_target, measure_targets
+from archaudit.pipeline.running.proving import prove_equivalence
+from archaudit.pipeline.sides.ranging import resolve_pair
+from archaudit.pipeline.sides.targets import Target, read_profile, resolve
 from archaudit.schema import Explanation, Judgement, Profile, Report
 from archaudit.worker import share_pool
 
@@ -115,26 +111,12 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     configs = list_configs(targets, options.config)
     checks = list_applying(configs, keys)
     matches = align(before, after, list_pins(configs, targets))
-    difference = diff(before, after, matches, list_sections(configs, targets))
-    # what a source without code does not say is no change: weights alone have no forward pass, no classes, no initialisation
-    told = not any(is_unknown(profile, "macs") for profile in profiles)
-    classes_added, classes_removed = diff_classes(before, after) if told else ((), ())
     verdicts = judge(checks, {keys[0]: before, keys[1]: after}, read_baselines(checks, options), {keys[1]: before}, find_today())
     verdicts += judge_pair(options, keys, before, after)
-    return Report(
-        before=before,
-        after=after,
-        delta=difference.delta,
-        flops_complete=difference.flops_complete,
-        modules=difference.modules,
-        groups=difference.groups,
+    return msgspec.structs.replace(
+        compare_matched(before, after, matches, list_sections(configs, targets)),
         checks=verdicts,
         outcome=conclude(verdicts),
-        flow=diff_flow(before, after, matches) if told else None,
-        initialisation=diff_initialisation(before, after, matches) if told else (),
-        classes_added=classes_added,
-        classes_removed=classes_removed,
-        checkpoint=map_checkpoint(before, after, matches),
         equivalence=prove_equivalence(targets, profiles, matches, options) if options.equivalent else None,
     )
 

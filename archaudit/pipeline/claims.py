@@ -19,10 +19,11 @@ from archaudit.diff import diff
 from archaudit.errors import ConfigError, InputError
 from archaudit.judge import conclude, judge
 from archaudit.metrics import select_named
-from archaudit.pipeline.checks import list_configs, list_pins, list_sections
-from archaudit.pipeline.measuring import Options, measure_targets
-from archaudit.pipeline.recorded import read_baselines
-from archaudit.pipeline.targets import Target, resolve
+from archaudit.pipeline.gate.baselines import read_baselines
+from archaudit.pipeline.gate.checks import list_configs, list_pins, list_sections
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.running.measuring import measure_targets
+from archaudit.pipeline.sides.targets import Target, resolve
 from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict
 
 # What claims are about when a pair of models is given, or when they name none.

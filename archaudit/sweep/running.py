@@ -15,7 +15,7 @@ from archaudit.errors import ConfigError, InputError, LoadError, WorkerError
 from archaudit.load.input_text import parse_inputs
 from archaudit.metrics import METRICS
 from archaudit.pipeline import Options, resolve
-from archaudit.pipeline.measuring import list_formulas
+from archaudit.pipeline.running.measuring import list_formulas
 from archaudit.schema import Record, Sweep, Variant
 from archaudit.sweep.expansion import MOST_VARIANTS, expand_inputs, expand_settings
 from archaudit.sweep.tasks import Task, measure_task, run_task

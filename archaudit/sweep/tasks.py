@@ -12,7 +12,7 @@ import msgspec
 from archaudit.errors import ArchauditError
 from archaudit.load.reference import parse_reference
 from archaudit.pipeline import Options, Target
-from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.running.measuring import measure_targets
 from archaudit.schema import InputSpec, Profile, Record, Variant
 from archaudit.worker import Fork, WorkerOptions, share_pool
 

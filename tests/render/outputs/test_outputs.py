@@ -188,9 +188,9 @@ def test_a_cut_keeps_the_errors_and_drops_warnings_first():
 
 
 def test_the_comment_tells_what_changed_of_a_model():
-    from archaudit.pipeline.mismatches import compare_with_baseline
+    from archaudit.pipeline.comparing import compare_plain
 
-    report = compare_with_baseline(make_profile({"a": 5, "b": 7}, name="net"), make_profile({"a": 5, "b": 9}, name="net"))
+    report = compare_plain(make_profile({"a": 5, "b": 7}, name="net"), make_profile({"a": 5, "b": 9}, name="net"))
     text = write_output("markdown", Judgement(outcome="failed", checks=(make_verdict(),), differences={"net": report}))
     assert "### net since its baseline" in text
     assert "<code>b</code>" in text

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 
-from archaudit.align import align
-from archaudit.diff import diff
 from archaudit.errors import ArchauditError
-from archaudit.flow_diff import diff_flow
-from archaudit.pipeline.measuring import Options
+from archaudit.pipeline.comparing import compare_plain
+from archaudit.pipeline.options import Options
 from archaudit.schema import Profile, Report, SourceLine, Verdict, name_run
 
 # A class is looked for in the model's own files, then in those beside them: as many as a package has, not a whole disk.
@@ -31,23 +29,8 @@ def list_mismatches(
             continue
         if isinstance(baseline, Profile):
             options.notify(f"comparing {run} with its baseline")
-            differences[run] = compare_with_baseline(baseline, profiles[run])
+            differences[run] = compare_plain(baseline, profiles[run])
     return differences
-
-
-def compare_with_baseline(before: Profile, after: Profile) -> Report:
-    """How a model differs from its baseline; nothing is judged."""
-    matches = align(before, after, [])
-    difference = diff(before, after, matches, [])
-    return Report(
-        before=before,
-        after=after,
-        delta=difference.delta,
-        flops_complete=difference.flops_complete,
-        modules=difference.modules,
-        outcome="inconclusive",
-        flow=diff_flow(before, after, matches),
-    )
 
 
 def locate_culprits(verdicts: Iterable[Verdict], profiles: Mapping[str, Profile]) -> dict[str, SourceLine]:

@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from archaudit.config import Config
 from archaudit.errors import MeasureError, RevisionError
-from archaudit.pipeline.asking import expect
-from archaudit.pipeline.targets import Target
-from archaudit.pipeline.timing_options import TimingOptions
-from archaudit.schema import Explanation, Profile, Record
-from archaudit.worker import Explain, Explained, Fork, Load, Loaded, Measure, Measured, Worker, WorkerOptions, start_workers
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.running.asking import expect
+from archaudit.pipeline.sides.targets import Target
+from archaudit.schema import Explanation, Profile
+from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, Worker, start_workers
 
 # The answers to "on what to time" that mean to measure now.
 MEASURED = ("auto", "cpu", "cuda")
-
-
-class Options(Record, frozen=True, kw_only=True):
-    """What a command was asked besides its references.
-
-    `inputs` are texts as typed; `latency` says on what to time (`off`: not at all, `recorded`: what was recorded of the same models,
-    None: what the config's [latency] says, else recorded), `timing` how; `symbolic` whether shapes are to be told in terms of the
-    input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done, `advance` how many
-    of how many models are done, where it is known how many there will be about; `meanwhile` is
-    called once while workers start, which takes seconds in which the caller could get ready for what comes out; `baseline_revision` is
-    the git revision that baselines are read from (None: from their files); `formulas` are files and modules of formulas beside those of
-    configs; `cached` whether a git revision that was measured before
-    needs not be measured again; `fork` takes workers from a pool that is open; `allow_pickle`
-    whether a pickled state dict may be read by torch's restricted reader.
-    """
-
-    config: Config | None = None
-    inputs: tuple[str, ...] = ()
-    baselines: Path | None = None
-    baseline_revision: str | None = None
-    witnesses: bool = True
-    symbolic: bool = True
-    equivalent: bool = False
-    latency: Literal["off", "recorded", "auto", "cpu", "cuda"] | None = "off"
-    timing: TimingOptions = TimingOptions()
-    workers: WorkerOptions = WorkerOptions()
-    notify: Callable[[str], None] = lambda stage: None
-    advance: Callable[[int, int], None] = lambda done, total: None
-    meanwhile: Callable[[], None] = lambda: None
-    formulas: tuple[str, ...] = ()
-    cached: bool = True
-    fork: Fork | None = None
-    allow_pickle: bool = False
 
 
 def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile]:
@@ -62,7 +27,7 @@ def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile
     profiles = _measure_live(targets, options)
     if options.latency not in ("recorded", None) or not (folder := find_baselines(targets, options)).joinpath("latency").is_dir():
         return profiles
-    from archaudit.pipeline.recordings import attach_recorded
+    from archaudit.pipeline.running.recordings import attach_recorded
 
     return attach_recorded(profiles, folder)
 
@@ -106,7 +71,7 @@ def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list
     if not any(target.is_revised for target in targets):
         yield list(targets)
         return
-    from archaudit.pipeline.revised import open_revisions
+    from archaudit.pipeline.sides.revised import open_revisions
 
     if not options.workers.isolated:
         raise RevisionError(
@@ -147,8 +112,8 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
     profiles = [_keep(target, reply) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:
         return profiles
-    from archaudit.pipeline.recordings import fingerprint
-    from archaudit.pipeline.timing import time_models
+    from archaudit.pipeline.running.recordings import fingerprint
+    from archaudit.pipeline.running.timing import time_models
 
     settings = msgspec.structs.replace(options.timing.settings, device=options.latency)
     timing = msgspec.structs.replace(options.timing, settings=settings)
@@ -159,6 +124,6 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
 def _keep(target: Target, reply: Measured) -> Profile:
     if target.revised is None:
         return reply.profile
-    from archaudit.pipeline.revised import keep_profile
+    from archaudit.pipeline.sides.revised import keep_profile
 
     return keep_profile(target, reply.profile, reply.footprint)

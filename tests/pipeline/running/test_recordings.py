@@ -5,7 +5,7 @@ import pytest
 from factories import make_input, make_profile
 
 from archaudit.errors import SavedFileError
-from archaudit.pipeline.recordings import attach_recorded, fingerprint, make_recording, merge_recording
+from archaudit.pipeline.running.recordings import attach_recorded, fingerprint, make_recording, merge_recording
 from archaudit.schema import Latency, LatencyFile, Machine, TimingSettings, encode
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from archaudit.errors import RevisionError
 from archaudit.load.reference import parse_reference
-from archaudit.pipeline.measuring import Options
-from archaudit.pipeline.targets import Target, resolve
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.sides.targets import Target, resolve
 
 
 def resolve_pair(before: str, after: str, options: Options) -> list[Target]:

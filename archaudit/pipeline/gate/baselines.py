@@ -8,8 +8,8 @@ from pathlib import Path
 
 from archaudit.config import BASELINE
 from archaudit.errors import ArchauditError, SavedFileError
-from archaudit.pipeline.measuring import Options
-from archaudit.pipeline.targets import read_profile
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.sides.targets import read_profile
 from archaudit.schema import Check, Profile, decode_profile
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from archaudit.config import Config, replace_values
 from archaudit.judge import judge
-from archaudit.pipeline.checks import list_budgets
-from archaudit.pipeline.measuring import Options
+from archaudit.pipeline.gate.checks import list_budgets
+from archaudit.pipeline.options import Options
 from archaudit.quantities import parse
 from archaudit.schema import Check, Profile, Record, Verdict
 
@@ -71,7 +71,7 @@ def list_needed(config: Config, names: Sequence[str]) -> list[str]:
 
 def list_worse(config: Config, profiles: dict[str, Profile], options: Options) -> list[str]:
     """The runs that do not hold against their baselines: theirs stay as they are, since a ratchet raises nothing."""
-    from archaudit.pipeline.recorded import read_baselines
+    from archaudit.pipeline.gate.baselines import read_baselines
 
     checks = [check for check in list_budgets(config, ())[0] if check.origin == "baseline" and check.run in profiles]
     verdicts = judge(checks, profiles, read_baselines(checks, options))

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from archaudit.errors import ArchauditError
-from archaudit.pipeline.asking import expect
-from archaudit.pipeline.measuring import Options, load_request, opened_targets
-from archaudit.pipeline.targets import Target
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.running.asking import expect
+from archaudit.pipeline.running.measuring import load_request, opened_targets
+from archaudit.pipeline.sides.targets import Target
 from archaudit.schema import Equivalence, Match, Profile, Shape
 from archaudit.worker import Exhibit, Exhibited, Imitate, Imitated, Loaded, Worker, start_workers
 

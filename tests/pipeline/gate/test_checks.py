@@ -5,7 +5,7 @@ from factories import make_input, make_module, make_profile, make_tensor
 
 from archaudit.config import load_config
 from archaudit.judge import judge
-from archaudit.pipeline.checks import Run, list_applying, list_baselined, list_budgets
+from archaudit.pipeline.gate.checks import Run, list_applying, list_baselined, list_budgets
 from archaudit.schema import Call, Check, FlowNode
 
 CONFIG = """

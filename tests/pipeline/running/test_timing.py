@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from archaudit.judge.latency import judge_latency
-from archaudit.pipeline.timing import time_models
-from archaudit.pipeline.timing_options import TimingOptions
+from archaudit.pipeline.options import TimingOptions
+from archaudit.pipeline.running.timing import time_models
 from archaudit.schema import DeviceState, LatencyBudget, Machine, MeasuredCeilings, TimingSettings
 from archaudit.timing import find_doubts, is_pair, weigh_pair
 from archaudit.worker import ModulesTimed, PrepareTiming, Survey, Surveyed, TimeBlock, Timed, TimeModules, TimingReady

@@ -12,7 +12,7 @@ import msgspec
 from archaudit.config import Config
 from archaudit.errors import ArchauditError, RevisionError, SavedFileError
 from archaudit.load.reference import Reference
-from archaudit.pipeline.targets import Revised, Target, resolve
+from archaudit.pipeline.sides.targets import Revised, Target, resolve
 from archaudit.revisions import (
     Cache,
     CacheKey,

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from archaudit.config import load_config
-from archaudit.pipeline.measuring import Options
+from archaudit.pipeline.options import Options
 from archaudit.schema import Judgement, Outcome, Record
 
 Check = Callable[[tuple[str, ...], Options], Judgement]

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.judge.latency import make_budget
-from archaudit.pipeline.asking import ask
-from archaudit.pipeline.timing_options import TimingOptions
+from archaudit.pipeline.options import TimingOptions
+from archaudit.pipeline.running.asking import ask
 from archaudit.schema import DeviceState, Latency, MeasuredCeilings, Pairing
 from archaudit.timing import MEASUREMENT_SIDES, Decision, Plan, decide, draw_order, find_doubts, find_pass_s, plan_rounds, weigh_pair
 from archaudit.worker import (

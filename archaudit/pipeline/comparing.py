@@ -1,0 +1,40 @@
+"""Two profiles as a report of what changed: nothing is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archaudit.align import align
+from archaudit.checkpoint import map_checkpoint
+from archaudit.definitions import diff_classes, diff_initialisation
+from archaudit.diff import Section, diff
+from archaudit.flow_diff import diff_flow
+from archaudit.metrics import is_unknown
+from archaudit.schema import Match, Profile, Report
+
+
+def compare_plain(before: Profile, after: Profile) -> Report:
+    """What changed, as it comes out by itself: without pins and sections of a config."""
+    return compare_matched(before, after, align(before, after, []), [])
+
+
+def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], sections: Sequence[Section]) -> Report:
+    """What changed where `matches` says which modules are which, in the named `sections` first. The outcome is open: nothing was asked."""
+    difference = diff(before, after, matches, sections)
+    # what a source without code does not say is no change: weights alone have no forward pass, no classes, no initialisation
+    told = not any(is_unknown(profile, "macs") for profile in (before, after))
+    classes_added, classes_removed = diff_classes(before, after) if told else ((), ())
+    return Report(
+        before=before,
+        after=after,
+        delta=difference.delta,
+        flops_complete=difference.flops_complete,
+        modules=difference.modules,
+        groups=difference.groups,
+        outcome="inconclusive",
+        flow=diff_flow(before, after, matches) if told else None,
+        initialisation=diff_initialisation(before, after, matches) if told else (),
+        classes_added=classes_added,
+        classes_removed=classes_removed,
+        checkpoint=map_checkpoint(before, after, matches),
+    )

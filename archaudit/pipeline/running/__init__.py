@@ -1,0 +1,1 @@
+"""Models measured, timed and tried by workers, a process for each side."""
