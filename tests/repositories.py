@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pytest
+
 BLOCKS = """
 from torch import nn
 
@@ -78,3 +80,13 @@ class Repo:
             stream += [f"M 100644 inline {path}\ndata {len(text)}\n{text}\n" for path, text in files.items()]
         subprocess.run(["git", "fast-import", "--quiet"], cwd=self.folder, input="".join(stream), text=True, check=True)
         self.git("reset", "--quiet", "--hard", "main")
+
+
+def keep_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkouts and kept profiles go to a folder of the test's own."""
+    (folder / "aside").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "aside"))
+    monkeypatch.setenv("ARCHAUDIT_CACHE", str(folder / "cache"))
+    from archaudit.revisions import git
+
+    git._open_repository.cache_clear()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from repositories import BLOCKS, SEG, Repo
+from repositories import BLOCKS, SEG, Repo, keep_aside
 
 
 @pytest.fixture
@@ -33,10 +33,4 @@ def repo(make_repo) -> Repo:
 
 @pytest.fixture(autouse=True)
 def _aside(tmp_path, monkeypatch):
-    """Checkouts and kept profiles in a folder of the test's own."""
-    (tmp_path / "aside").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "aside"))
-    monkeypatch.setenv("ARCHAUDIT_CACHE", str(tmp_path / "cache"))
-    from archaudit.revisions import git
-
-    git._open_repository.cache_clear()
+    keep_aside(tmp_path, monkeypatch)

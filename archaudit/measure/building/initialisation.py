@@ -22,9 +22,9 @@ import torch
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from archaudit.measure.building.initialisers import NOT_TOLD, SAME, write_arguments, write_call
+from archaudit.measure.dispatch import DispatchMode
 from archaudit.measure.structure.params import INIT_NOTE, storage_key
 from archaudit.measure.structure.tree import walk_tree
 
@@ -159,15 +159,11 @@ class InitialisationTape:
                     parameter.__dict__[INIT_NOTE] = ", ".join(steps)
 
 
-class _ConstructionMode(TorchDispatchMode):
+class _ConstructionMode(DispatchMode):
     """Shows every operator of the constructor to the tape after running it."""
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # wrapping the mode for torch._dynamo would import it, which takes most of a second
-
     def __init__(self, tape: InitialisationTape) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._tape = tape
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from archaudit.errors import MeasureError
+from archaudit.measure.dispatch import DispatchMode
 from archaudit.measure.formulas import Work, count_operator
 from archaudit.measure.structure.params import storage_key
 from archaudit.measure.structure.tensors import bytes_of, list_tensors_in, shape_of
@@ -205,7 +205,7 @@ class TapeRecorder:
             flow.mark_written(tensor, node)
 
 
-class TapeMode(TorchDispatchMode):
+class TapeMode(DispatchMode):
     """Shows every operator to the recorder after running it.
 
     Composite operators that arrive whole (in inference mode) are taken apart first, so that their parts are counted.
@@ -214,12 +214,8 @@ class TapeMode(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # wrapping the mode for torch._dynamo would import it, which takes most of a second
-
     def __init__(self, recorder: TapeRecorder, boolean_answer: bool | None = None, run_operator: RunOperator | None = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.recorder = recorder
         self.boolean_answer = boolean_answer
         self.run_operator = run_operator or _call_operator

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from archaudit.measure.dispatch import DispatchMode
 from archaudit.measure.structure.params import storage_key
 from archaudit.measure.structure.tensors import list_tensors_in
 from archaudit.measure.tape.shape_rules import RULES, ShapeRules
@@ -78,15 +78,11 @@ class ShapeMemory:
         return kind
 
 
-class RecallShapes(TorchDispatchMode):
+class RecallShapes(DispatchMode):
     """Runs every operator through a memory."""
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # wrapping the mode for torch._dynamo would import it, which takes most of a second
-
     def __init__(self, memory: ShapeMemory) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._memory = memory
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from archaudit.measure.dispatch import DispatchMode
 from archaudit.measure.tape.shape_memory import ShapeMemory
 from archaudit.measure.witnesses.isolation import LeftOut
 
@@ -30,18 +30,14 @@ _FLAGS = {"benchmark": False, "deterministic": False, "cudnn_enabled": False, "a
 _CONVOLUTION_ARGUMENTS = 9
 
 
-class SuspendTracing(TorchDispatchMode):
+class SuspendTracing(DispatchMode):
     """Runs every kernel with the trace suspended, and records each convolution as fvcore knows it.
 
     Raises LeftOut, on construction, when this torch lacks what that takes.
     """
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # wrapping the mode for torch._dynamo would import it, which takes most of a second
-
     def __init__(self, memory: ShapeMemory) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._memory = memory
         functions = {name: getattr(torch._C, name, None) for name in _NEEDED}
         missing = [name for name, function in functions.items() if function is None]
