@@ -17,7 +17,7 @@ def unchanged_globals() -> Iterator[None]:
     numpy_random = sys.modules["numpy"].random if "numpy" in sys.modules else None
     numpy_state = numpy_random.get_state() if numpy_random is not None else None
     dtype = torch.get_default_dtype()
-    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    determinism = _read_determinism()
     try:
         yield
     finally:
@@ -26,4 +26,9 @@ def unchanged_globals() -> Iterator[None]:
         if numpy_random is not None and numpy_state is not None:
             numpy_random.set_state(numpy_state)
         torch.set_default_dtype(dtype)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if _read_determinism() != determinism:  # setting it imports torch._inductor, which takes seconds
+            torch.use_deterministic_algorithms(determinism[0], warn_only=determinism[1])
+
+
+def _read_determinism() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
