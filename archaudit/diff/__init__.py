@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archaudit.diff.causes import explain_change
+from archaudit.diff.causes import explain_change, explain_flops
 from archaudit.diff.hunks import find_hunks
 from archaudit.diff.rewiring import find_rewired
 from archaudit.diff.rows import KINDS, diff_rows
@@ -19,7 +19,7 @@ from archaudit.diff.waterfall import Step, list_steps
 from archaudit.errors import ArchauditError
 from archaudit.schema import Cost, Diff, Match, Profile, sum_costs
 
-__all__ = ["EVERYTHING_ELSE", "KINDS", "Section", "Step", "diff", "explain_change", "list_steps"]
+__all__ = ["EVERYTHING_ELSE", "KINDS", "Section", "Step", "diff", "explain_change", "explain_flops", "list_steps"]
 
 
 def diff(before: Profile, after: Profile, matches: Iterable[Match], sections: Iterable[Section] = ()) -> Diff:

@@ -1,22 +1,24 @@
-"""Why a layer has more or fewer parameters: the change shared out over what was changed about it.
+"""Why a layer has more or fewer parameters or FLOPs: the change shared out over what was changed about it.
 
-A convolution's or linear layer's count is a product (outputs x inputs / groups x kernel), so how much the one or the other factor
-accounts for depends on which is changed first. Each cause gets its average over all orders (the Shapley value), and the shares sum to the
-change exactly: fractions are rounded so that they do, the largest remainder first.
+A convolution's or linear layer's count is a product (outputs x inputs / groups x kernel; for FLOPs also the positions that it is applied
+at), so how much the one or the other factor accounts for depends on which is changed first. Each cause gets its average over all orders
+(the Shapley value), and the shares sum to the change exactly: fractions are rounded so that they do, the largest remainder first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from itertools import combinations
 from math import factorial, floor, prod
 from typing import TypeAlias
 
 from archaudit.schema import Cause, ModuleRecord, Shape
 
+# The factors that a layer's FLOPs have.
+_OF_WORK = ("form", "inputs", "outputs", "kernel", "positions")
 # What a layer's count is made of. `form` is how the weights are laid out: `dense`, `depthwise`, `separable`, or a number of groups.
 _Factors: TypeAlias = dict[str, object]
+Count: TypeAlias = int | Fraction
 
 
 def explain_change(before: Sequence[ModuleRecord], after: Sequence[ModuleRecord]) -> tuple[Cause, ...]:
@@ -43,19 +45,38 @@ def explain_change(before: Sequence[ModuleRecord], after: Sequence[ModuleRecord]
     )
 
 
-def _share_out(before: _Factors, after: _Factors, changed: Sequence[str], count: Callable[[_Factors], Fraction]) -> list[Fraction]:
+def explain_flops(before: Sequence[ModuleRecord], after: Sequence[ModuleRecord]) -> tuple[Cause, ...]:
+    """The causes of a change in FLOPs, in the same way; their deltas sum to the difference of the modules' own FLOPs.
+
+    Empty where nothing changed, and where a layer is no product of its weights and the positions that it is applied at.
+    """
+    delta = sum(record.own.flops for record in after) - sum(record.own.flops for record in before)
+    if not before or not after or not delta:
+        return ()
+    factors = _read_work(before), _read_work(after)
+    if factors[0] is None or factors[1] is None or len(_list_kernel(factors[0])) != len(_list_kernel(factors[1])):
+        return ()
+    changed = [name for name in factors[0] if name in _OF_WORK and factors[0][name] != factors[1][name]]
+    if _count_flops(factors[1]) - _count_flops(factors[0]) != delta:
+        return ()
+    whole = _round_to(_share_out(factors[0], factors[1], changed, _count_flops), delta)
+    return tuple(
+        Cause(text=_describe(name, factors[0], factors[1]), delta=share) for name, share in zip(changed, whole, strict=True) if share
+    )
+
+
+def _share_out(before: _Factors, after: _Factors, changed: Sequence[str], count: Callable[[_Factors], Count]) -> list[Fraction]:
     """Each changed factor's difference to the count, averaged over all orders in which the factors may be changed."""
-    total = len(changed)
+    number = len(changed)
+    counts = []  # by mask: the count with those factors as after whose bits are set
+    for mask in range(1 << number):
+        counts.append(count({**before, **{name: after[name] for place, name in enumerate(changed) if mask >> place & 1}}))
+    orders = [factorial(size) * factorial(number - size - 1) for size in range(number)]
     shares = []
-    for name in changed:
-        others = [other for other in changed if other != name]
-        share = Fraction(0)
-        for size in range(total):
-            weight = Fraction(factorial(size) * factorial(total - size - 1), factorial(total))
-            for earlier in combinations(others, size):
-                mixed = {**before, **{other: after[other] for other in earlier}}
-                share += weight * (count({**mixed, name: after[name]}) - count(mixed))
-        shares.append(share)
+    for place in range(number):
+        bit = 1 << place
+        steps = (orders[mask.bit_count()] * (counts[mask | bit] - counts[mask]) for mask in range(1 << number) if not mask & bit)
+        shares.append(Fraction(sum(steps)) / factorial(number))
     return shares
 
 
@@ -101,16 +122,51 @@ def _read_layer(record: ModuleRecord) -> _Factors | None:
     return {"form": form, "inputs": inputs, "outputs": outputs, "kernel": tuple(weight[2:]), "bias": bias}
 
 
-def _count(factors: _Factors) -> Fraction:
+def _read_work(records: Sequence[ModuleRecord]) -> _Factors | None:
+    """The factors of a layer's FLOPs; None where they are not all of it, or where two layers work at different positions."""
+    factors = _read_factors(records)
+    if factors is None or "form" not in factors or not all(record.flops_complete for record in records):
+        return None
+    weights = _count({**factors, "bias": False})
+    if not weights:
+        return None
+    positions = Fraction(sum(record.own.macs for record in records)) / weights
+    layers = [_read_layer(record) for record in records]
+    for layer, record in zip(layers, records, strict=True):
+        if layer is None or _count({**layer, "bias": False}) * positions != record.own.macs:
+            return None
+    return {**factors, "bias": False, "positions": positions.numerator, "sizes": _find_sizes(records[-1])}
+
+
+def _find_sizes(record: ModuleRecord) -> Shape:
+    """Height and width (or what there is of them) of what a convolution that is called once gives, and takes where it is transposed."""
+    if len(record.calls) != 1 or len(_kernel_of(record)) == 0:
+        return ()
+    shapes = record.calls[0].inputs if record.settings.get("transposed") else record.calls[0].outputs
+    return shapes[0][-len(_kernel_of(record)) :] if shapes else ()
+
+
+def _kernel_of(record: ModuleRecord) -> Shape:
+    return next((tensor.shape[2:] for tensor in record.tensors if tensor.name == "weight"), ())
+
+
+def _count_flops(factors: _Factors) -> Count:
+    weights: Count = _count(factors)
+    return weights * (2 * _int(factors["positions"]))
+
+
+def _count(factors: _Factors) -> Count:
     if "features" in factors:
-        return Fraction(_int(factors["features"]) * _int(factors["vectors"]))
+        return _int(factors["features"]) * _int(factors["vectors"])
     inputs, outputs, form, bias = _int(factors["inputs"]), _int(factors["outputs"]), factors["form"], factors["bias"]
     size = prod(_list_kernel(factors))
     first, last = bias if isinstance(bias, tuple) else (False, bias)
     if form == "separable":
-        return Fraction(inputs * size + inputs * outputs + first * inputs + last * outputs)
+        return inputs * size + inputs * outputs + _int(first) * inputs + _int(last) * outputs
     groups = inputs if form == "depthwise" else 1 if form == "dense" else _int(form)
-    return Fraction(outputs * inputs * size, groups) + bool(last) * outputs
+    weights = outputs * inputs * size  # which the groups need not divide where other factors are not changed yet
+    dense: Count = weights // groups if weights % groups == 0 else Fraction(weights, groups)
+    return dense + bool(last) * outputs
 
 
 def _int(value: object) -> int:
@@ -134,9 +190,20 @@ def _describe(name: str, before: _Factors, after: _Factors) -> str:
         return f"kernel {_describe_kernel(before)}→{_describe_kernel(after)}"
     if name == "bias":
         return f"bias {_describe_bias(before)}→{_describe_bias(after)}"
+    if name == "positions":
+        return _describe_positions(before, after)
     if name == "vectors":
         return f"{before[name]}→{after[name]} vectors"
     return f"{name} {before[name]}→{after[name]}"
+
+
+def _describe_positions(before: _Factors, after: _Factors) -> str:
+    """`output 128x128→64x64` where the sizes are all that differs (not the batch, nor how often the layer is called)."""
+    sizes = [each if isinstance(each := factors["sizes"], tuple) else () for factors in (before, after)]
+    times = {Fraction(_int(factors["positions"]), max(1, prod(each))) for factors, each in zip((before, after), sizes, strict=True)}
+    if all(sizes) and len(times) == 1:
+        return f"output {'x'.join(map(str, sizes[0]))}→{'x'.join(map(str, sizes[1]))}"
+    return f"positions {before['positions']:,}→{after['positions']:,}"
 
 
 def _describe_form(factors: _Factors) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from archaudit.diff.causes import explain_change
-from archaudit.schema import Cause, Cost, Match, ModuleDiff, ModuleRecord, Profile, Setting, TensorRecord
+import msgspec
+
+from archaudit.diff.causes import explain_change, explain_flops
+from archaudit.schema import Cost, Match, ModuleDiff, ModuleRecord, Profile, Setting, TensorRecord
 
 # In the order in which a row lists them. What the trees tell (renamed to repeated) comes with the match.
 KINDS = (
@@ -29,9 +31,13 @@ def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewir
             rows.append(_write_single(match, one, other))
             continue
         parts = shared.get(match.change_id, ()) if match.change_id is not None else ([one], [other])
-        causes = explain_change(*parts) if parts and one.own.params | other.own.params else ()
-        rows.append(_write_pair(match, (one, other), match.after_path in rewired, causes))
+        row = _write_pair(match, (one, other), match.after_path in rewired)
+        rows.append(_explain(row, parts) if parts and row.own_delta != _NOTHING else row)
     return tuple(rows)
+
+
+def _explain(row: ModuleDiff, parts: tuple[list[ModuleRecord], list[ModuleRecord]]) -> ModuleDiff:
+    return msgspec.structs.replace(row, causes=explain_change(*parts), flop_causes=explain_flops(*parts))
 
 
 def _list_shared(
@@ -60,7 +66,7 @@ def _write_single(match: Match, before: ModuleRecord | None, after: ModuleRecord
     )
 
 
-def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], rewired: bool, causes: tuple[Cause, ...]) -> ModuleDiff:
+def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], rewired: bool) -> ModuleDiff:
     before, after = pair
     own_delta = _subtract(before.own, after.own)
     settings = _compare_settings(before, after)
@@ -79,7 +85,6 @@ def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], rewired: 
         settings_changed=settings,
         own_delta=own_delta,
         total_delta=_subtract(before.total, after.total),
-        causes=causes,
     )
 
 

@@ -25,7 +25,7 @@ class Match(Record, frozen=True, kw_only=True):
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """One cause of a layer's change in parameters, and its share: `inputs 304→160`, -309,000. Shares sum to the change exactly."""
+    """One cause of a layer's change in parameters or FLOPs, and its share: `inputs 304→160`, -309,000. Shares sum to the change exactly."""
 
     text: str
     delta: int
@@ -34,8 +34,9 @@ class Cause(Record, frozen=True, kw_only=True):
 class ModuleDiff(Record, frozen=True, kw_only=True):
     """What happened to one matched module. Rows are one-to-one: every module of each side stands in exactly one.
 
-    `causes` share out the change in parameters over what was changed about a layer; those of a split or merge stand in the row that has
-    both sides, and cover all rows of that `change_id`.
+    `causes` share out the change in parameters over what was changed about a layer, `flop_causes` that in FLOPs (empty where a layer's
+    FLOPs are no product of its sizes); those of a split or merge stand in the row that has both sides, and cover all rows of that
+    `change_id`.
     """
 
     before_path: str | None
@@ -48,6 +49,7 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
     own_delta: Cost
     total_delta: Cost
     causes: tuple[Cause, ...] = ()
+    flop_causes: tuple[Cause, ...] = ()
 
 
 class Group(Record, frozen=True, kw_only=True):

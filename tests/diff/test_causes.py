@@ -1,13 +1,15 @@
 from fractions import Fraction
+from math import prod
 
+import msgspec
 import pytest
-from factories import make_module, make_tensor
+from factories import make_cost, make_module, make_tensor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archaudit.diff import explain_change
+from archaudit.diff import explain_change, explain_flops
 from archaudit.diff.causes import _round_to
-from archaudit.schema import Cause, ModuleRecord
+from archaudit.schema import Call, Cause, ModuleRecord, Shape
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, groups: int = 1, bias: bool = False) -> ModuleRecord:
@@ -95,3 +97,68 @@ def test_rounding_keeps_the_sum_and_moves_no_share_by_more_than_one(shares: list
 
 def test_causes_are_records() -> None:
     assert explain_change([linear(1, 2)], [linear(1, 3)]) == (Cause(text="outputs 2→3", delta=1),)
+
+
+# --- FLOPs
+
+
+def run(record: ModuleRecord, output: Shape, times: int = 1, positions: int | None = None) -> ModuleRecord:
+    """The layer as it was called: its MACs are its weights at each position of what it gives."""
+    weights = sum(prod(tensor.shape) for tensor in record.tensors if tensor.name == "weight")
+    sizes = output[-2:] if len(record.tensors[0].shape) == 4 else output[:-1]
+    macs = weights * (prod(sizes) * times if positions is None else positions)
+    calls = tuple(Call(order=order, inputs=(), outputs=(output,)) for order in range(times))
+    return msgspec.structs.replace(record, own=make_cost(record.own.params, macs), calls=calls)
+
+
+def flops(before: list[ModuleRecord], after: list[ModuleRecord]) -> dict[str, int]:
+    return {cause.text: cause.delta for cause in explain_flops(before, after)}
+
+
+def test_a_layer_at_fewer_positions_says_so() -> None:
+    one = conv(4, 6)
+    assert flops([run(one, (1, 6, 8, 8))], [run(one, (1, 6, 4, 4))]) == {"output 8x8→4x4": -2 * 216 * 48}
+    words = linear(4, 6)
+    assert flops([run(words, (1, 50, 6))], [run(words, (1, 197, 6))]) == {"positions 50→197": 2 * 24 * 147}
+
+
+def test_calls_are_positions_too() -> None:
+    one = conv(4, 6)
+    assert flops([run(one, (1, 6, 8, 8))], [run(one, (1, 6, 8, 8), times=2)]) == {"positions 64→128": 2 * 216 * 64}
+
+
+def test_weights_and_positions_share_the_change() -> None:
+    # 16 weights at 4 positions = 64, 32 at 1 = 32. Weights first: 64, then -96; positions first: -48, then 16. 40 and -72, twice for FLOPs.
+    found = flops([run(conv(4, 4, kernel=1), (1, 4, 2, 2))], [run(conv(4, 8, kernel=1), (1, 8, 1, 1))])
+    assert found == {"outputs 4→8": 80, "output 2x2→1x1": -144}
+
+
+def test_a_separable_convolution_at_another_size() -> None:
+    after = [run(conv(160, 160, groups=160), (1, 160, 64, 64)), run(conv(160, 128, kernel=1), (1, 128, 64, 64))]
+    found = flops([run(conv(304, 256), (1, 256, 128, 128))], after)
+    assert list(found) == ["3x3 dense → depthwise 3x3 + pointwise 1x1", "inputs 304→160", "outputs 256→128", "output 128x128→64x64"]
+    assert sum(found.values()) == 2 * (21_920 * 64 * 64 - 700_416 * 128 * 128)
+
+
+def test_bias_costs_no_flops() -> None:
+    assert flops([run(conv(4, 4), (1, 4, 2, 2))], [run(conv(4, 4, bias=True), (1, 4, 2, 2))]) == {}
+
+
+def test_what_is_no_product_has_no_causes_of_flops() -> None:
+    one, norm = run(conv(4, 4), (1, 4, 2, 2)), make_module(make_cost(8, 64), "Norm", tensors=(make_tensor("weight", (8,)),))
+    assert flops([one], [norm]) == {}
+    assert flops([norm], [make_module(make_cost(8, 99), "Norm", tensors=norm.tensors)]) == {}
+    parts = [run(conv(4, 4, groups=4), (1, 4, 2, 2)), run(conv(4, 4, kernel=1), (1, 4, 1, 1))]
+    assert flops([one], parts) == {}, "the two parts work at different positions"
+    assert flops([linear(0, 4)], [one]) == {}
+    assert flops([one], [msgspec.structs.replace(run(conv(4, 4), (1, 4, 3, 3)), flops_complete=False)]) == {}
+
+
+@given(_SIZES, _SIZES, _SIZES, _SIZES, st.sampled_from([1, 3]), st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9))
+def test_causes_of_flops_sum_exactly_and_negate_when_swapped(
+    inputs: int, outputs: int, others: int, ends: int, kernel: int, size: int, high: int, wide: int
+) -> None:
+    before, after = [run(conv(inputs, outputs, kernel), (1, outputs, high, 4))], [run(conv(others, ends, size), (1, ends, 4, wide))]
+    delta = after[0].own.flops - before[0].own.flops
+    assert sum(cause.delta for cause in explain_flops(before, after)) == delta
+    assert sum(cause.delta for cause in explain_flops(after, before)) == -delta

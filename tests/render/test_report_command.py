@@ -54,7 +54,7 @@ def test_it_opens_the_page(saved: Path, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_saved_sweep_or_history_is_rendered_again(study: Sweep | History, tmp_path: Path) -> None:
     path = tmp_path / "study.json"
     path.write_bytes(encode(study))
-    assert CliRunner().invoke(main, ["report", str(path)]).output == render_study_text(study, 80)
+    assert CliRunner(env={"COLUMNS": "80"}).invoke(main, ["report", str(path)]).output == render_study_text(study, 80)
     assert CliRunner().invoke(main, ["report", str(path), "-o", str(tmp_path / "again")]).exit_code == 0
     assert (tmp_path / "again" / "study.html").read_text(encoding="utf-8") == render_study_html(study)
     assert (tmp_path / "again" / "study.json").read_bytes() == path.read_bytes()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from archaudit.quantities import format_exact, format_short, format_signed
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, format_setting, make_visible, name_path
+from archaudit.render.view.figures import make_delta
 from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
 from archaudit.render.view.layer_table.folding import Item, gap_rows
 from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
@@ -188,8 +189,12 @@ def _describe_settings(diff: ModuleDiff) -> tuple[str, ...]:
 
 
 def _describe_causes(diff: ModuleDiff) -> tuple[str, ...]:
-    """`-309,000 by inputs 304→160`, where a layer's change in parameters has more than one cause."""
-    return tuple(f"{format_signed(cause.delta)} by {make_visible(cause.text)}" for cause in diff.causes) if len(diff.causes) > 1 else ()
+    """`-309,000 by inputs 304→160`, where a layer's change in parameters has more than one cause; and the same of FLOPs, where they have a
+    cause of their own."""
+    params = [f"{format_signed(cause.delta)} by {make_visible(cause.text)}" for cause in diff.causes]
+    flops = [f"{make_delta(cause.delta, 'flops').short} by {make_visible(cause.text)}" for cause in diff.flop_causes]
+    alike = {cause.text for cause in diff.flop_causes} <= {cause.text for cause in diff.causes}
+    return (*(params if len(params) > 1 else ()), *([f"FLOPs {', '.join(flops)}"] if len(flops) > 1 and not alike else ()))
 
 
 def _describe_own(pair: Pair) -> tuple[str, ...]:
@@ -209,5 +214,6 @@ def _describe_reason(diff: ModuleDiff, kind: str) -> str:
     if diff.confidence < 1 or diff.before_path != diff.after_path:
         sure = f" (confidence {diff.confidence:.2f})" if diff.confidence < 1 else ""
         return make_visible(diff.reason) + sure
-    # That its path is the same goes without saying; why it costs otherwise does not.
-    return make_visible(diff.reason.rpartition("; ")[2]) if kind == "cost" else ""
+    if kind != "cost":  # that its path is the same goes without saying; why it costs otherwise does not
+        return ""
+    return make_visible(", ".join(cause.text for cause in diff.flop_causes) or diff.reason.rpartition("; ")[2])
