@@ -172,3 +172,44 @@ def test_the_example_tells_what_its_notes_say_about_the_forward_pass():
     assert after_shapes["upsample_bilinear2d()#2", "cat()#2"] == "B 128 H/4 W/4"
     assert after_shapes["cat()#2", "decoder_stage2"] == "B 160 H/4 W/4"
     assert after_shapes["classifier", "upsample_bilinear2d()#3"] == "B 21 H/4 W/4"
+
+
+def take(profile, path, *shapes):
+    """The same profile, where a module takes inputs of these shapes."""
+    calls = (Call(order=1, inputs=shapes, outputs=()),)
+    modules = (msgspec.structs.replace(each, calls=calls) if each.path == path else each for each in profile.modules)
+    return msgspec.structs.replace(profile, modules=tuple(modules))
+
+
+def make_pooled(channels, length):
+    """A body whose first position alone the head reads: `head(body(stem(x))[:, 0])`."""
+    flow = ("input", (), (1, 3, 8, 8)), ("stem", (0,), (1, length, channels)), ("body", (1,), (1, length, channels)), ("head", (2,), (1, 2))
+    return make_model(*flow)
+
+
+def test_a_module_that_takes_a_slice_is_not_said_to_take_the_whole():
+    before, after = (take(make_pooled(8, length), "head", (1, 8)) for length in (197, 50))
+    told = diff_flow(before, after, SAME).sentences
+    assert any(sentence.startswith("body takes [1, 50, 8] instead of [1, 197, 8]") for sentence in told)
+    assert not any("head takes" in sentence for sentence in told)
+
+
+def test_a_module_that_takes_something_flattened_takes_that():
+    before, after = (take(make_pooled(width, 1), "head", (1, width)) for width in (8, 16))
+    assert "head takes [1, 16] instead of [1, 8]" in diff_flow(before, after, SAME).sentences
+
+
+def test_sizes_that_were_dropped_leave_the_others_their_names():
+    named = [
+        msgspec.structs.replace(
+            profile, flow=(*profile.flow[:2], msgspec.structs.replace(profile.flow[2], symbolic=("B", "T", str(width))), *profile.flow[3:])
+        )
+        for width in (8, 16)
+        for profile in (take(make_pooled(width, 5), "head", (1, width)),)
+    ]
+    assert "head takes [B, 16] instead of [B, 8]" in diff_flow(*named, SAME).sentences
+
+
+def test_which_of_several_inputs_a_changed_tensor_became_is_not_guessed():
+    before, after = (take(make_pooled(8, length), "head", (1, 8), (1, 3)) for length in (197, 50))
+    assert not any("head takes" in sentence for sentence in diff_flow(before, after, SAME).sentences)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Literal
 
 from archaudit.schema import FlowNode, Profile, Shape
@@ -87,12 +88,34 @@ def build_graph(profile: Profile, depth: int | None = None) -> FlowGraph:
     nodes = {node.id: node for node in profile.flow}
     readings = [(feeder, labels[node.id]) for node in profile.flow if node.id in labels for feeder in node.inputs]
     readings += [(node.id, OUTPUT) for node in _find_outputs(profile, labels)]
+    taken = {module.path: {shape for call in module.calls for shape in call.inputs} for module in profile.modules}
     for feeder, target in readings:
         source = labels.get(feeder)
         if source is not None and source != target and (feeder, target) not in seen:
             seen.add((feeder, target))
-            graph.edges.append(Edge(source, target, _describe(nodes[feeder])))
+            path = graph.parts[target].path
+            graph.edges.append(
+                Edge(source, target, _receive(_describe(nodes[feeder]), taken.get(path, set()) if path is not None else set()))
+            )
     return graph
+
+
+def _receive(given: Given, taken: set[Shape]) -> Given:
+    """What a module that takes tensors of these shapes (none: nobody knows) gets of one that is given.
+
+    Views are no operators of their own, so a tensor may arrive flattened, or one slice of it; which, where there are several, is unknown.
+    """
+    if not taken or given.sizes is None or given.sizes in taken:
+        return given
+    if len(taken) > 1:
+        return Given(None, None)
+    (sizes,) = taken
+    if given.symbolic is None or len(given.symbolic) != len(given.sizes) or len(sizes) > len(given.sizes):
+        return Given(sizes, None)
+    named = zip(given.sizes, given.symbolic, strict=True)
+    # What is left when sizes were dropped keeps its names, if there is one way only to read it so.
+    ways = {tuple(name for _, name in kept) for kept in combinations(named, len(sizes)) if tuple(size for size, _ in kept) == sizes}
+    return Given(sizes, ways.pop() if len(ways) == 1 else None)
 
 
 def _list_chains(profile: Profile) -> dict[str, list[str]]:
