@@ -119,3 +119,17 @@ def test_without_a_program_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     text = FORMATS["html"](make_segmentation_report())
     assert "no program that lays out graphs was found" in text
     assert '<svg class="graph"' not in text
+
+
+def test_layers_that_run_in_another_order_are_not_named_as_a_range() -> None:
+    stack = make_stack(4)
+    order = (1, 0, 2, 3)
+    steps = [("input", "", ()), *(("call", f"model.layers.{number}", (place,)) for place, number in enumerate(order))]
+    (diagram,) = view_profile_flow(msgspec.structs.replace(stack, flow=make_flow(*steps))).diagrams
+    assert [box.name for box in diagram.boxes] == ["input", "model.layers.1, 0, 2, 3"]
+
+
+def test_a_layer_that_is_passed_over_is_not_in_the_range() -> None:
+    steps = [("input", "", ()), *(("call", f"model.layers.{number}", (place,)) for place, number in enumerate((0, 2, 3, 4, 5, 6, 7, 8)))]
+    (diagram,) = view_profile_flow(msgspec.structs.replace(make_stack(9), flow=make_flow(*steps))).diagrams
+    assert [box.name for box in diagram.boxes] == ["input", "model.layers.0, 2, 3, 4, 5, 6 and 2 more"]

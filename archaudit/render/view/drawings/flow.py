@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from archaudit.schema import ModuleDiff, ModuleRecord, Profile, Report
 # From here on stretches that did not change are drawn together; beyond the second nobody reads a diagram.
 _MANY, _TOO_MANY = 30, 60
 _MOST_SOURCES = 4
+_MOST_NAMED = 6
 _LONGEST_ALT = 1_200
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "": ""}
 _NOT_RECORDED = "The data flow was not recorded, so there is nothing to draw."
@@ -115,7 +116,8 @@ def _merge(wired: Wired, graph: Graph, moved: Sequence[int]) -> tuple[Graph, Wir
 def _name_nodes(graph: Graph, profile: Profile) -> tuple[str, ...]:
     """Paths for modules, words for operators; those that are there several times are numbered."""
     inputs = iter(profile.inputs)
-    names = [_name_input(next(inputs, None)) if node.op == "input" else _name_node(node) for node in graph]
+    places = _place_siblings(profile)
+    names = [_name_input(next(inputs, None)) if node.op == "input" else _name_node(node, places) for node in graph]
     often = Counter(names)
     seen: Counter[str] = Counter()
     unique = []
@@ -130,14 +132,29 @@ def _name_input(record: object) -> str:
     return "input" if not name or name.isdecimal() else f"input {make_visible(name)}"
 
 
-def _name_node(node: Node) -> str:
+def _place_siblings(profile: Profile) -> dict[str, int]:
+    """The place of each module among the children of its parent."""
+    seen: Counter[str] = Counter()
+    places = {}
+    for module in profile.modules:
+        parent = module.path.rpartition(".")[0]
+        places[module.path] = seen[parent]
+        seen[parent] += 1
+    return places
+
+
+def _name_node(node: Node, places: Mapping[str, int]) -> str:
+    """`blocks.0 … 3` for a run of all from the first to the last; the names one by one where some run in another order, or not at all."""
     if not node.is_module:
         return make_visible(_split_operator(node.op)[0]) or NOTHING
     first, last = name_path(node.paths[0]), name_path(node.paths[-1])
     if len(node.paths) == 1:
         return first
-    parent = first.rpartition(".")[0]
-    return f"{first} … {last.removeprefix(f'{parent}.') if parent else last}"
+    above = f"{parent}." if (parent := first.rpartition(".")[0]) else ""
+    run = [places.get(path, 0) for path in node.paths]
+    if run == list(range(run[0], run[0] + len(run))):
+        return f"{first} … {last.removeprefix(above)}"
+    return join_names([first, *(name_path(path).removeprefix(above) for path in node.paths[1:])], _MOST_NAMED)
 
 
 def _split_operator(op: str) -> tuple[str, str]:
