@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 
 from archaudit.align.matching import Matching
 from archaudit.align.sequence import keep_rising
-from archaudit.align.side import NOWHERE, Side
+from archaudit.align.side import NOWHERE
 from archaudit.align.splits import Split
 
 # Of a container that was put around modules at least this share were siblings before; else they were moved into a new part.
@@ -70,7 +70,9 @@ class Structure:
             outer = self.matching.partners[number].get(self.matching.rise(number, module), NOWHERE)
             inner = [child for child in side.children[module] if child in partners and others.parents[partners[child]] == outer]
             nested = [child for child in side.children[module] if child not in partners and len(side.children[child]) > 0]
-            if len(inner) + len(nested) >= _WRAPPED_SHARE * len(side.children[module]):
+            # what has the name of the module that it was put around took its place, whatever else it holds
+            took_place = any(others.names[partners[child]] == side.names[module] for child in inner)
+            if took_place or len(inner) + len(nested) >= _WRAPPED_SHARE * len(side.children[module]):
                 wrappers.add(module)
         return wrappers
 
@@ -102,9 +104,8 @@ class Structure:
     # --- counts
 
     def _count_repeated(self) -> None:
-        left, right = self.matching.left, self.matching.right
         for one, other in self.matching.partners[0].items():
-            counts = _count_blocks(left, one), _count_blocks(right, other)
+            counts = self._count_blocks(0, one), self._count_blocks(1, other)
             uniform = len(counts[0]) == len(counts[1]) == 1 and not counts[0].keys() ^ counts[1].keys()
             for block in sorted(counts[0].keys() & counts[1].keys()):
                 numbers = [sum(count.values()) for count in (counts[0][block], counts[1][block])]
@@ -113,6 +114,15 @@ class Structure:
                 if numbers[0] != numbers[1] and max(numbers) >= fewest and (uniform or nested):
                     self.kinds[0, one].append("repeated")
                     self.counts[one].append((block, numbers[0], numbers[1]))
+
+    def _count_blocks(self, number: int, module: int) -> dict[str, Counter[bool]]:
+        """How many children of each type there are, with children of their own (True) and without; what was split or merged is told so."""
+        side = self.matching.sides[number]
+        blocks: defaultdict[str, Counter[bool]] = defaultdict(Counter)
+        for child in side.children[module]:
+            if self._row(number, child) not in self.splits:
+                blocks[side.records[child].type][bool(side.children[child])] += 1
+        return blocks
 
     # --- splits
 
@@ -162,14 +172,6 @@ class Structure:
         if side == 1 and module in self.matching.partners[1]:
             return 0, self.matching.partners[1][module]
         return side, module
-
-
-def _count_blocks(side: Side, module: int) -> dict[str, Counter[bool]]:
-    """How many children of each type there are, with children of their own (True) and without."""
-    blocks: defaultdict[str, Counter[bool]] = defaultdict(Counter)
-    for child in side.children[module]:
-        blocks[side.records[child].type][bool(side.children[child])] += 1
-    return blocks
 
 
 def _keep_heaviest(order: list[int], weights: list[int]) -> set[int]:

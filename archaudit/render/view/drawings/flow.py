@@ -104,8 +104,12 @@ def _fold(graph: Graph, wired: Wired, profile: Profile) -> tuple[Graph, Wired]:
 
 
 def _merge(wired: Wired, graph: Graph, moved: Sequence[int]) -> tuple[Graph, Wired]:
-    """What became of the merged nodes: the same as of the first in each."""
-    first = {place: position for position, place in reversed(list(enumerate(moved)))}
+    """What became of the merged nodes: the same as of one in each, the one whose row comes first, so that the same modules in another
+    order are the same node."""
+    first: dict[int, int] = {}
+    for position, place in enumerate(moved):
+        if place not in first or wired.tokens[position] < wired.tokens[first[place]]:
+            first[place] = position
     kept = [first[place] for place in range(len(graph))]
     return graph, Wired(tuple(wired.tokens[each] for each in kept), tuple(wired.states[each] for each in kept))
 
