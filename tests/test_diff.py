@@ -79,6 +79,27 @@ def test_another_type_is_replaced_and_compared_only_in_what_both_have() -> None:
     assert (row.changes, row.settings_changed, row.confidence) == (("replaced", "settings"), {"bias": (True, False)}, 0.5)
 
 
+def make_tied(owner: str, other: str) -> Profile:
+    """An embedding and a head of one weight, which the first of them owns."""
+    weights = {owner: make_tensor("weight", (4, 2)), other: make_tensor("weight", (4, 2), tied_to=f"{owner}.weight")}
+    types = ("Linear", "Embedding")
+    return make_profile({path: make_module(8 if path == owner else 0, types["emb" in path], tensors=(weights[path],)) for path in weights})
+
+
+def test_a_tie_to_a_module_that_was_renamed_is_the_same_tie() -> None:
+    matches = [("", ""), ("emb", "tok_emb"), ("head", "head")]
+    pairs = tuple(Match(before_path=one, after_path=other, confidence=1.0, reason="by hand") for one, other in matches)
+    rows = diff(make_tied("emb", "head"), make_tied("tok_emb", "head"), pairs).modules
+    assert {row.after_path: row.changes for row in rows} == {"": ("same",), "tok_emb": ("same",), "head": ("same",)}
+
+
+def test_a_tie_is_the_same_whichever_module_comes_first() -> None:
+    matches = [("", ""), ("emb", "emb"), ("head", "head")]
+    pairs = tuple(Match(before_path=one, after_path=other, confidence=1.0, reason="by hand") for one, other in matches)
+    rows = diff(make_tied("emb", "head"), make_tied("head", "emb"), pairs).modules
+    assert {row.after_path: row.changes for row in rows} == {"": ("same",), "emb": ("same",), "head": ("same",)}
+
+
 @pytest.mark.parametrize(
     ("tied_before", "tied_after", "changes"),
     [

@@ -8,7 +8,8 @@ from collections.abc import Collection
 import msgspec
 
 from archaudit.diff.causes import explain_change, explain_flops
-from archaudit.schema import Cost, Match, ModuleDiff, ModuleRecord, Profile, Setting, TensorRecord
+from archaudit.diff.ties import Ties, compare_ties
+from archaudit.schema import Cost, Match, ModuleDiff, ModuleRecord, Profile, Setting
 
 # In the order in which a row lists them. What the trees tell (renamed to repeated) comes with the match.
 KINDS = (
@@ -23,6 +24,8 @@ def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewir
     """A row for each match; `rewired` are the paths after of those that other modules feed now."""
     sides = {module.path: module for module in before.modules}, {module.path: module for module in after.modules}
     shared = _list_shared(matches, sides)
+    names = {match.before_path: match.after_path for match in matches if match.before_path is not None and match.after_path is not None}
+    ties = Ties(before, names), Ties(after, {path: path for path in names.values()})
     rows = []
     for match in matches:
         one = None if match.before_path is None else sides[0][match.before_path]
@@ -31,7 +34,9 @@ def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewir
             rows.append(_write_single(match, one, other))
             continue
         parts = shared.get(match.change_id, ()) if match.change_id is not None else ([one], [other])
-        row = _write_pair(match, (one, other), match.after_path in rewired)
+        tied, untied = compare_ties((one, other), ties)
+        seen = {"rewired": match.after_path in rewired, "tied": tied, "untied": untied}
+        row = _write_pair(match, (one, other), {kind for kind, present in seen.items() if present})
         rows.append(_explain(row, parts) if parts and row.own_delta != _NOTHING else row)
     return tuple(rows)
 
@@ -66,11 +71,11 @@ def _write_single(match: Match, before: ModuleRecord | None, after: ModuleRecord
     )
 
 
-def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], rewired: bool) -> ModuleDiff:
+def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], around: Collection[str]) -> ModuleDiff:
     before, after = pair
     own_delta = _subtract(before.own, after.own)
     settings = _compare_settings(before, after)
-    found = {*match.changes, *_list_kinds(before, after, settings), *(["rewired"] if rewired else [])}
+    found = {*match.changes, *_list_kinds(before, after, settings), *around}
     reason = match.reason
     if not found and own_delta != _NOTHING:
         other_inputs = [call.inputs for call in before.calls] != [call.inputs for call in after.calls]
@@ -121,20 +126,12 @@ def _list_kinds(before: ModuleRecord, after: ModuleRecord, settings: dict[str, t
     kept = [(tensor, held_after[key]) for key, tensor in held_before.items() if key in held_after]
     # Another type holds other tensors as a matter of course, so there only those of the same name can have been resized.
     resized = any(one.shape != other.shape for one, other in kept) or (not replaced and held_before.keys() != held_after.keys())
-    ties_before, ties_after = _list_ties(before.tensors), _list_ties(after.tensors)
     found = {
         "replaced": replaced,
         "settings": bool(settings),
         "resized": resized,
         "dtype": any(one.dtype != other.dtype for one, other in kept),
-        "tied": bool(ties_after - ties_before),
-        "untied": bool(ties_before - ties_after),
         "frozen": any(one.trainable and not other.trainable for one, other in kept if one.kind == "parameter"),
         "unfrozen": any(other.trainable and not one.trainable for one, other in kept if one.kind == "parameter"),
     }
     return [kind for kind, present in found.items() if present]
-
-
-def _list_ties(tensors: tuple[TensorRecord, ...]) -> set[tuple[str, str]]:
-    """Which tensors are another's, and whose: a tensor that is now another owner's was untied and tied."""
-    return {(tensor.name, tensor.tied_to) for tensor in tensors if tensor.tied_to is not None}
