@@ -43,6 +43,8 @@ _WIDEST_TEXT = 120
 _MOST_CLAIMS = 12
 # Kinds of change that a row of the layers tells in its columns or its note: figures, values of settings, the path before.
 _TOLD = frozenset({"settings", "resized", "renamed", "moved"})
+# Others need no word of their own where the note has this in it.
+_WORDS = {"dtype": "dtype ", "tied": " is one with ", "untied": " was one with ", "repeated": " → ×", "merged": "merged into "}
 
 
 class Line(NamedTuple):
@@ -158,7 +160,7 @@ def _tell_kinds(row: LayerRow, line: str) -> str:
     if row.kind != "changed":
         return ""
     kinds = row.changes.split(", ")
-    untold = [kind for kind in kinds if kind not in _TOLD] or ([] if row.note else kinds)
+    untold = [kind for kind in kinds if kind not in _TOLD and _WORDS.get(kind, "\n") not in row.note] or ([] if row.note else kinds)
     return ", ".join(f"replaced: {row.type}" if kind == "replaced" and row.type not in line else kind for kind in untold)
 
 

@@ -6,6 +6,7 @@ import msgspec
 from render.synthetic import make_cost, make_large_report, make_module, make_profile, make_report, make_segmentation_report
 
 from archaudit.render.view import view_profile, view_report
+from archaudit.render.view.layer_table.folding import tell_relative
 from archaudit.render.view.records import GapRow, TreeRow
 from archaudit.schema import Cost, ModuleDiff, ModuleRecord, Profile
 
@@ -122,12 +123,46 @@ def test_repeated_blocks_take_one_line_in_texts() -> None:
         "blocks",
         "blocks.0",
         "blocks.0.fc",
-        ("… 4 more of these", "blocks.1 to 4"),
+        ("… 4 more like blocks.0", "blocks.1 to 4"),
         "blocks.5",
         "blocks.5.fc",
-        ("… 6 more like 0", "blocks.6 to 11"),
+        ("… 6 more like blocks.0", "blocks.6 to 11"),
     ]
     assert [row.figures[0].exact for row in brief if isinstance(row, GapRow)] == ["40", "60"]
+
+
+def rename_blocks(moves: dict[int, int]) -> list[str]:
+    """The lines of blocks that were at other numbers before, and had another name inside."""
+    sides = [
+        make_profile(name, [make_module("", "Net"), make_module(f"{name}s", "ModuleList"), *below])
+        for name, below in (
+            ("layer", [make_module(f"layers.{number}.fc1", "Linear", make_cost(10, 20)) for number in moves.values()]),
+            ("block", [make_module(f"blocks.{number}.lin", "Linear", make_cost(10, 20)) for number in moves]),
+        )
+    ]
+    pairs = [("", ""), ("layers", "blocks"), *((f"layers.{one}.fc1", f"blocks.{other}.lin") for other, one in moves.items())]
+    rows = tuple(
+        ModuleDiff(before_path=one, after_path=other, changes=("renamed",), reason=f"{one} renamed", own_delta=Cost(), total_delta=Cost())
+        for one, other in pairs
+    )
+    report = msgspec.structs.replace(make_report(*sides), modules=rows)
+    return [row.label if isinstance(row, GapRow) else row.path for row in view_report(report).layers.brief]
+
+
+def test_blocks_that_were_renamed_alike_take_one_line() -> None:
+    assert rename_blocks({number: number for number in range(6)}) == ["(root)", "blocks", "blocks.0.lin", "… 5 more like lin"]
+    assert rename_blocks({number: number + 2 for number in range(6)}) == ["(root)", "blocks", "blocks.0.lin", "… 5 more like lin"]
+
+
+def test_blocks_that_were_renamed_otherwise_are_named_one_by_one() -> None:
+    lines = rename_blocks({0: 0, 1: 1, 2: 2, 3: 9, 4: 5, 5: 4})
+    assert lines[2:] == ["blocks.0.lin", "blocks.1.lin", "blocks.2.lin", "blocks.3.lin", "blocks.4.lin", "blocks.5.lin"]
+
+
+def test_figures_are_no_paths() -> None:
+    assert tell_relative("was a.3.b_7.c; itself: 2.10M FLOPs; eps 1e-05 → 0.001", "x.1.y") == (
+        "was a.+2.b_+7.c; itself: 2.10M FLOPs; eps 1e-05 → 0.001"
+    )
 
 
 def test_repeats_in_which_nothing_changed_stay_part_of_a_longer_run() -> None:

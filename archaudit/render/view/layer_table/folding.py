@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from archaudit.render.view.layer_table.columns import Pair
 from archaudit.render.view.records import Figure, GapRow, LayerRow
+
+# A path of several names, which a figure never looks like, and the numbers in it: whole names, and what follows an underscore.
+_PATH = re.compile(r"(?<![\w.])[^\W\d][\w-]*(?:\.[\w-]+)+")
+_NUMBER = re.compile(r"(?<=[._])\d+(?=\.|$)")
 
 
 class Item(NamedTuple):
@@ -20,12 +25,23 @@ class Item(NamedTuple):
 
 
 class Repeats(NamedTuple):
-    """Siblings that say what the one called `like` says, but for their names: `blocks` of them, and all their rows. Without a name it is
-    the one right before them."""
+    """Siblings that say what the one called `like` says, but for their names: `blocks` of them, and all their rows."""
 
     like: str
     blocks: tuple[Item, ...]
     items: tuple[Item, ...]
+
+
+def tell_relative(text: str, path: str) -> str:
+    """A text about the module at `path`, with the numbers in the paths that it names told from that one's: `was blocks.4.conv1` of
+    `stages.3.conv1` as `was blocks.+1.conv1`, so that blocks which say the same of themselves say it in the same words."""
+    own = [int(number) for number in _NUMBER.findall(path)]
+
+    def relate(found: re.Match[str]) -> str:
+        places = iter(own)
+        return _NUMBER.sub(lambda number: f"{int(number.group()) - next(places, 0):+d}", found.group())
+
+    return _PATH.sub(relate, text) if own else text
 
 
 def gap_rows(
@@ -64,7 +80,7 @@ def _unfold_quiet(entries: Sequence[Item | Repeats]) -> Iterator[Item | Repeats]
 def _write_repeats(repeats: Repeats, figures: tuple[Figure, ...]) -> GapRow:
     first, last = (block.row.path for block in (repeats.blocks[0], repeats.blocks[-1]))
     return GapRow(
-        label=f"… {len(repeats.blocks):,} more " + (f"like {repeats.like}" if repeats.like else "of these"),
+        label=f"… {len(repeats.blocks):,} more like {repeats.like}",
         inside=first if first == last else f"{first} to {last.rpartition('.')[2]}",
         figures=figures,
         weight=sum(block.row.weight for block in repeats.blocks),

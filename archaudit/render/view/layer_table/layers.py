@@ -10,11 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from archaudit.quantities import format_exact, format_short, format_signed
-from archaudit.render.formatting import ARROW, NOTHING, format_outputs, format_setting, make_visible, name_path
-from archaudit.render.view.figures import make_delta
+from archaudit.render.formatting import ARROW, NOTHING, format_outputs, make_visible, name_path
 from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
 from archaudit.render.view.layer_table.folding import Item, gap_rows
+from archaudit.render.view.layer_table.notes import Notes, describe_own
 from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
 from archaudit.render.view.records import LayerRow, LayerTable
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
@@ -24,7 +23,6 @@ _CAPTION = (
     "Marks: + added, - removed, ~ changed, Δ the same module at another cost. Of equal cost: the same params and FLOPs."
 )
 _PROFILE_CAPTION = "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete."
-_MOST_SETTINGS = 6
 _NOTHING = Cost()
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
 
@@ -46,6 +44,7 @@ def view_layers(report: Report) -> LayerTable:
     after = {module.path: module for module in report.after.modules}
     columns = make_columns((report.before, report.after))
     parents = (_find_containers(before), _find_containers(after))
+    notes = Notes(report.modules, before, after)
     items = []
     scale = _Scale(max(report.before.totals.params, report.after.totals.params), max(report.before.totals.flops, report.after.totals.flops))
     for diff in report.modules:
@@ -55,7 +54,8 @@ def view_layers(report: Report) -> LayerTable:
         )
         is_container = diff.before_path in parents[0] or diff.after_path in parents[1]
         weight = scale.weigh(diff.total_delta) + (diff.changes != ("same",)) / 1e3
-        items.append(_view_module(diff, pair, columns, is_container, weight))
+        note = notes.write(diff, pair, is_container=is_container)
+        items.append(_view_module(diff, pair, columns, note, weight))
     items = _arrange_wrapped(items, {path: place for place, path in enumerate(after)})
     changed = sum(item.row.kind in ("added", "removed", "changed") for item in items)
     return LayerTable(
@@ -77,7 +77,7 @@ def view_profile_layers(profile: Profile) -> LayerTable:
     scale = _Scale(profile.totals.params, profile.totals.flops)
     for module in profile.modules:
         pair = (module, None)
-        note = "; ".join(_describe_own(pair)) if module.path in containers else ""
+        note = "; ".join(describe_own(pair)) if module.path in containers else ""
         row = LayerRow(
             **_describe_module(pair),
             mark="",
@@ -131,7 +131,7 @@ def _find_containers(paths: Iterable[str]) -> frozenset[str]:
     return frozenset(path.rpartition(".")[0] for path in paths if path)
 
 
-def _view_module(diff: ModuleDiff, pair: Pair, columns: Sequence[Column], is_container: bool, weight: float) -> Item:
+def _view_module(diff: ModuleDiff, pair: Pair, columns: Sequence[Column], note: str, weight: float) -> Item:
     kind = classify(diff)
     changes = {"": "", "cost": "cost only"}.get(kind, ", ".join(diff.changes))
     row = LayerRow(
@@ -139,9 +139,7 @@ def _view_module(diff: ModuleDiff, pair: Pair, columns: Sequence[Column], is_con
         mark=_MARKS[kind],
         kind=kind,
         changes=make_visible(changes),
-        note="; ".join(
-            [*_describe_path(diff), *_describe_settings(diff), *_describe_causes(diff), *(_describe_own(pair) if is_container else ())]
-        ),
+        note=note,
         reason=_describe_reason(diff, kind),
         figures=fill_columns(columns, pair),
         weight=weight,
@@ -170,41 +168,6 @@ def _describe_module(pair: Pair) -> dict[str, str]:
         "shape": f" {ARROW} ".join(shapes),
         "shape_short": shapes[-1],
     }
-
-
-def _describe_path(diff: ModuleDiff) -> tuple[str, ...]:
-    if diff.before_path is None or diff.after_path is None or diff.before_path == diff.after_path:
-        return ()
-    return (f"was {name_path(diff.before_path)}",)
-
-
-def _describe_settings(diff: ModuleDiff) -> tuple[str, ...]:
-    """`out_channels 256 → 128`, one for each setting that differs."""
-    texts = [
-        f"{make_visible(name)} {format_setting(before)} {ARROW} {format_setting(after)}"
-        for name, (before, after) in list(diff.settings_changed.items())[:_MOST_SETTINGS]
-    ]
-    left = len(diff.settings_changed) - len(texts)
-    return (*texts, f"{left:,} more settings") if left > 0 else tuple(texts)
-
-
-def _describe_causes(diff: ModuleDiff) -> tuple[str, ...]:
-    """`-309,000 by inputs 304→160`, where a layer's change in parameters has more than one cause; and the same of FLOPs, where they have a
-    cause of their own."""
-    params = [f"{format_signed(cause.delta)} by {make_visible(cause.text)}" for cause in diff.causes]
-    flops = [f"{make_delta(cause.delta, 'flops').short} by {make_visible(cause.text)}" for cause in diff.flop_causes]
-    alike = {cause.text for cause in diff.flop_causes} <= {cause.text for cause in diff.causes}
-    return (*(params if len(params) > 1 else ()), *([f"FLOPs {', '.join(flops)}"] if len(flops) > 1 and not alike else ()))
-
-
-def _describe_own(pair: Pair) -> tuple[str, ...]:
-    """What a container costs itself, beyond its children: parameters that it holds and operators that it runs."""
-    parts = []
-    for noun, show in (("params", format_exact), ("flops", format_short)):
-        values = [show(getattr(module.own, noun)) for module in pair if module is not None]
-        if any(value != "0" for value in values):
-            parts.append(f"{f' {ARROW} '.join(dict.fromkeys(values))} {'FLOPs' if noun == 'flops' else noun}")
-    return (f"itself: {', '.join(parts)}",) if parts else ()
 
 
 def _describe_reason(diff: ModuleDiff, kind: str) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from archaudit.render.formatting import ELLIPSIS, count
 from archaudit.render.view.layer_table.columns import Pair
-from archaudit.render.view.layer_table.folding import Item, Repeats
+from archaudit.render.view.layer_table.folding import Item, Repeats, tell_relative
 from archaudit.render.view.records import Figure, LayerRow, TreeRow
 from archaudit.schema import Cost, sum_costs
 
@@ -70,7 +70,6 @@ def fold_repeats(items: Sequence[Item]) -> list[Item | Repeats]:
     children = _list_children(items)
     folded: list[Item | Repeats] = []
     until = _ROOT  # the depth at which the rows of a folded run end
-    last: dict[int, int] = {}  # by depth, the item shown last
     for entry in _walk(items, children):
         if until != _ROOT and entry.depth > until:
             continue
@@ -78,12 +77,16 @@ def fold_repeats(items: Sequence[Item]) -> list[Item | Repeats]:
         if entry.alike:
             until = entry.depth
             below = tuple(items[each] for first in entry.alike for each in _list_below(first, children))
-            name = "" if last.get(entry.depth) == entry.like else items[entry.like].row.path.rpartition(".")[2]
-            folded.append(Repeats(name, tuple(items[each] for each in entry.alike), below))
+            folded.append(Repeats(_name_shortly(items[entry.like].row.path), tuple(items[each] for each in entry.alike), below))
         else:
             folded.append(items[entry.item])
-            last[entry.depth] = entry.item
     return folded
+
+
+def _name_shortly(path: str) -> str:
+    """A module's own name; a number alone names nothing, so that comes with its parent's."""
+    names = path.split(".")
+    return ".".join(names[-2:]) if names[-1].isdigit() else names[-1]
 
 
 def _list_below(position: int, children: dict[int, list[int]]) -> list[int]:
@@ -163,7 +166,8 @@ def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> tuple[dict[i
         sizes[position] = 1 + sum(sizes[each] for each in children.get(position, []))
         row = items[position].row
         below = tuple((items[each].row.path.rpartition(".")[2], signatures[each]) for each in children.get(position, []))
-        key = (row.type, row.kind, row.changes, row.note, row.shape, row.reason, row.figures, below)
+        told = tell_relative(row.note, row.path), tell_relative(row.reason, row.path)
+        key = (row.type, row.kind, row.changes, told, row.shape, row.figures, below)
         signatures[position] = known.setdefault(key, len(known))
     return signatures, sizes
 
