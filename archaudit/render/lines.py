@@ -44,7 +44,7 @@ _MOST_CLAIMS = 12
 # Kinds of change that a row of the layers tells in its columns or its note: figures, values of settings, the path before.
 _TOLD = frozenset({"settings", "resized", "renamed", "moved"})
 # Others need no word of their own where the note has this in it.
-_WORDS = {"dtype": "dtype ", "tied": " is one with ", "untied": " was one with ", "repeated": " → ×", "merged": "merged into "}
+_WORDS = {"dtype": "dtype ", "tied": " is one with ", "untied": " was one with ", "repeated": " → ×"}
 
 
 class Line(NamedTuple):

@@ -16,12 +16,14 @@ _NUMBER = re.compile(r"(?<=[._])\d+(?=\.|$)")
 
 
 class Item(NamedTuple):
-    """A row with what it was made from. `quiet`: its params and FLOPs did not change; `unchanged`: nothing did, nor below it."""
+    """A row with what it was made from. `quiet`: its params and FLOPs did not change; `unchanged`: nothing did, nor below it. `counted` is
+    what its figures are of: the pair, but for a container that is on one side only and holds what is on both."""
 
     row: LayerRow
     pair: Pair
     quiet: bool
     unchanged: bool
+    counted: Pair
 
 
 class Repeats(NamedTuple):
@@ -53,13 +55,13 @@ def gap_rows(
         members = list(run)
         items = [entry for entry in members if isinstance(entry, Item)]
         if quiet and len(items) > 1:
-            rows.append(_write_gap(items, sum_figures([item.pair for item in items])))
+            rows.append(_write_gap(items, sum_figures([item.counted for item in items])))
             continue
         for entry in members:
             if isinstance(entry, Item):
                 rows.append(entry.row)
             else:
-                rows.append(_write_repeats(entry, sum_figures([item.pair for item in entry.items])))
+                rows.append(_write_repeats(entry, sum_figures([item.counted for item in entry.items])))
     return tuple(rows)
 
 

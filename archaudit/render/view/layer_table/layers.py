@@ -11,17 +11,19 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, make_visible, name_path
+from archaudit.render.view.layer_table.around import Around
 from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
 from archaudit.render.view.layer_table.folding import Item, gap_rows
 from archaudit.render.view.layer_table.notes import Notes, describe_own
 from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
-from archaudit.render.view.records import LayerRow, LayerTable
+from archaudit.render.view.records import Figure, LayerRow, LayerTable
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
 
 _CAPTION = (
     "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete. "
     "Marks: + added, - removed, ~ changed, Δ the same module at another cost. Of equal cost: the same params and FLOPs."
 )
+_AROUND_CAPTION = " A container put around modules, or taken from around them, counts on the other side what they cost there."
 _PROFILE_CAPTION = "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete."
 _NOTHING = Cost()
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
@@ -44,7 +46,7 @@ def view_layers(report: Report) -> LayerTable:
     after = {module.path: module for module in report.after.modules}
     columns = make_columns((report.before, report.after))
     parents = (_find_containers(before), _find_containers(after))
-    notes = Notes(report.modules, before, after)
+    notes, around = Notes(report.modules, before, after), Around(report.modules, before, after)
     items = []
     scale = _Scale(max(report.before.totals.params, report.after.totals.params), max(report.before.totals.flops, report.after.totals.flops))
     for diff in report.modules:
@@ -53,13 +55,15 @@ def view_layers(report: Report) -> LayerTable:
             None if diff.after_path is None else after[diff.after_path],
         )
         is_container = diff.before_path in parents[0] or diff.after_path in parents[1]
-        weight = scale.weigh(diff.total_delta) + (diff.changes != ("same",)) / 1e3
-        note = notes.write(diff, pair, is_container=is_container)
-        items.append(_view_module(diff, pair, columns, note, weight))
+        counted = around.complete(diff, pair)
+        weight = scale.weigh(diff.total_delta if counted is pair else _subtract(counted)) + (diff.changes != ("same",)) / 1e3
+        note = "; ".join(filter(None, (*around.describe(diff), notes.write(diff, pair, is_container=is_container))))
+        figures = fill_columns(columns, counted)
+        items.append(_view_module(diff, (pair, counted), figures, note, weight))
     items = _arrange_wrapped(items, {path: place for place, path in enumerate(after)})
     changed = sum(item.row.kind in ("added", "removed", "changed") for item in items)
     return LayerTable(
-        caption=_CAPTION,
+        caption=_CAPTION + (_AROUND_CAPTION if around.any else ""),
         sides=BOTH,
         groups=tuple(column.group for column in columns),
         tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=True),
@@ -88,7 +92,7 @@ def view_profile_layers(profile: Profile) -> LayerTable:
             figures=fill_columns(columns, pair),
             weight=scale.weigh(module.total),
         )
-        items.append(Item(row=row, pair=pair, quiet=False, unchanged=True))
+        items.append(Item(row=row, pair=pair, quiet=False, unchanged=True, counted=pair))
     return LayerTable(
         caption=_PROFILE_CAPTION,
         sides=ALONE,
@@ -131,21 +135,27 @@ def _find_containers(paths: Iterable[str]) -> frozenset[str]:
     return frozenset(path.rpartition(".")[0] for path in paths if path)
 
 
-def _view_module(diff: ModuleDiff, pair: Pair, columns: Sequence[Column], note: str, weight: float) -> Item:
+def _subtract(pair: Pair) -> Cost:
+    before, after = (_NOTHING if module is None else module.total for module in pair)
+    return after - before
+
+
+def _view_module(diff: ModuleDiff, pairs: tuple[Pair, Pair], figures: tuple[Figure, ...], note: str, weight: float) -> Item:
+    """The row of a pair of modules, whose figures are those of the second."""
     kind = classify(diff)
     changes = {"": "", "cost": "cost only"}.get(kind, ", ".join(diff.changes))
     row = LayerRow(
-        **_describe_module(pair),
+        **_describe_module(pairs[0]),
         mark=_MARKS[kind],
         kind=kind,
         changes=make_visible(changes),
         note=note,
         reason=_describe_reason(diff, kind),
-        figures=fill_columns(columns, pair),
+        figures=figures,
         weight=weight,
     )
     quiet = kind in ("", "cost") and diff.total_delta.params == 0 and diff.total_delta.flops == 0
-    return Item(row=row, pair=pair, quiet=quiet, unchanged=not kind and diff.total_delta == _NOTHING)
+    return Item(row=row, pair=pairs[0], quiet=quiet, unchanged=not kind and diff.total_delta == _NOTHING, counted=pairs[1])
 
 
 def classify(diff: ModuleDiff) -> str:

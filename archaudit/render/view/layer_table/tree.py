@@ -58,8 +58,8 @@ def view_tree(items: Sequence[Item], sum_figures: Sum, *, compared: bool) -> tup
                 anchor=anchors[entry.item],
                 depth=entry.depth,
                 hidden=hidden[place],
-                numbers=_list_numbers(item.pair),
-                bars=_list_bars(item.pair, totals),
+                numbers=_list_numbers(item.counted),
+                bars=_list_bars(item.counted, totals),
             )
         )
     return tuple(rows)
@@ -215,7 +215,7 @@ def _shorten_name(path: str, above: str) -> str:
 
 def _write_alike(items: Sequence[Item], entry: _Entry, sum_figures: Sum, hidden: bool, anchor: str) -> TreeRow:
     first, last = items[entry.alike[0]].row, items[entry.alike[-1]].row
-    pairs = [items[each].pair for each in entry.alike]
+    pairs = [items[each].counted for each in entry.alike]
     names = (first.path.rpartition(".")[2], last.path.rpartition(".")[2])
     row = LayerRow(
         path=f"{first.path} {ELLIPSIS} {last.path}",
