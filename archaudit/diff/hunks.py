@@ -4,7 +4,8 @@ Both models are cut into parts, the children of the root at first. Parts that sh
 into several is cut further, so that each of those gets its own share of it (`decoder.0-2` became `decoder_stage1`, `decoder.3-5`
 `decoder_stage2`); a part that holds most of the model is cut further as well, since it would explain nothing. What has no match is set
 against what has none in the same stretch of the data flow: between the same two layers that lie on every path from input to output.
-Neighbours that did not change are one group. What stands outside all parts (the operators that the root itself runs) is everything else.
+Neighbours that did not change are one group, and so are blocks of one list that cost the same as each other on either side. What stands
+outside all parts (the operators that the root itself runs) is everything else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import NamedTuple
 
-from archaudit.diff.naming import name_group
+from archaudit.diff.naming import name_group, split_index
 from archaudit.diff.parts import Part, Parts
 from archaudit.diff.sections import EVERYTHING_ELSE, make_group
 from archaudit.schema import Cost, Group, Match, ModuleDiff, ModuleRecord, Profile, sum_costs
@@ -33,6 +34,8 @@ _MOST_GROUPS = 24
 _MOST_ROUNDS = 64
 
 _NOTHING = Cost()
+
+_Members = tuple[dict[str, list[ModuleRecord]], ...]
 
 
 class _Hunk(NamedTuple):
@@ -159,9 +162,9 @@ def _write_groups(
     groups: list[Group] = []
     for quiet, run in groupby(hunks, key=is_quiet):
         listed = list(run)
-        merged = [_Hunk(*(tuple(part for hunk in listed for part in hunk[side]) for side in (0, 1)))] if quiet else listed
-        for hunk in merged:
-            costs = [sum_costs(record.own for part in hunk[side] for record in members[side][part.path]) for side in (0, 1)]
+        for alike in [listed] if quiet else _gather_alike(listed, members):
+            hunk = _Hunk(*(tuple(part for each in alike for part in each[side]) for side in (0, 1)))
+            costs = _sum_sides(hunk, members)
             paths = [tuple(part.path for part in hunk[side]) for side in (0, 1)]
             name = name_group(paths[0], paths[1], unchanged=quiet)
             groups.append(
@@ -169,6 +172,32 @@ def _write_groups(
             )
     groups = _keep_largest(groups)
     return (*groups, *_write_rest(groups, profiles, members))
+
+
+def _gather_alike(hunks: list[_Hunk], members: _Members) -> list[list[_Hunk]]:
+    """The hunks, neighbours together that are the next block of the same list on each side and cost the same there."""
+    runs: list[list[_Hunk]] = []
+    costs: list[Cost] = []
+    for hunk in hunks:
+        found = _sum_sides(hunk, members)
+        if runs and found == costs and all(_follows(runs[-1][-1][side], hunk[side]) for side in (0, 1)):
+            runs[-1].append(hunk)
+        else:
+            runs.append([hunk])
+        costs = found
+    return runs
+
+
+def _follows(one: tuple[Part, ...], other: tuple[Part, ...]) -> bool:
+    """Whether the second is the next block of the list that the first is in; two that are not on a side are nothing there."""
+    if len(one) != 1 or len(other) != 1:
+        return not one and not other
+    places = split_index(one[0].path), split_index(other[0].path)
+    return places[0] is not None and places[1] == (places[0][0], places[0][1] + 1)
+
+
+def _sum_sides(hunk: _Hunk, members: _Members) -> list[Cost]:
+    return [sum_costs(record.own for part in hunk[side] for record in members[side][part.path]) for side in (0, 1)]
 
 
 def _keep_largest(groups: list[Group]) -> list[Group]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
+# A number as a whole name, or behind its last underscore.
+_INDEX = re.compile(r"((?:.*[._])?)(0|[1-9][0-9]{0,8})", re.DOTALL)
 # As many as fit beside a table's numbers.
 _MOST_NAMED = 3
 
@@ -23,19 +26,23 @@ def name_group(before: tuple[str, ...], after: tuple[str, ...], *, unchanged: bo
 def _join_paths(paths: tuple[str, ...]) -> str:
     """Paths in a row, neighbours of one list as a range."""
     names = []
-    for (_, is_index, _), run in groupby(enumerate(paths), key=_split_index):
+    for (listed_in, _), run in groupby(enumerate(paths), key=_find_list):
         listed = [path for _, path in run]
-        if is_index and len(listed) > 1:
-            last = listed[-1].rpartition(".")[2]
-            names.append(f"{listed[0]}-{last}")
+        if listed_in is not None and len(listed) > 1:
+            names.append(f"{listed[0]}-{listed[-1].removeprefix(listed_in)}")
         else:
             names += listed
     shown = ", ".join(names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
 
 
-def _split_index(place: tuple[int, str]) -> tuple[str, bool, int]:
+def _find_list(place: tuple[int, str]) -> tuple[str | None, int]:
     """What neighbours of one list share: the list, and the distance of index and place."""
-    parent, _, name = place[1].rpartition(".")
-    is_index = name.isascii() and name.isdecimal()
-    return parent, is_index, int(name) - place[0] if is_index and len(name) < 10 else -place[0] - 1
+    found = split_index(place[1])
+    return (None, place[0]) if found is None else (found[0], found[1] - place[0])
+
+
+def split_index(path: str) -> tuple[str, int] | None:
+    """The list that a path is a place in, and the place: `blocks.` and 3, `layers.layer_` and 11; None for a path that is in no list."""
+    found = _INDEX.fullmatch(path)
+    return (found[1], int(found[2])) if found is not None else None

@@ -3,6 +3,7 @@ from factories import make_module, make_profile, make_tensor
 
 from archaudit.align import align
 from archaudit.diff import diff, list_steps
+from archaudit.diff.naming import name_group, split_index
 from archaudit.metrics import METRICS
 from archaudit.schema import Diff, ModuleRecord, Profile
 
@@ -52,6 +53,25 @@ def test_what_was_taken_out_stands_against_what_was_put_in_between_the_same_pass
 def test_a_part_that_is_new_or_gone_is_named_so() -> None:
     assert ("b (new)", 900) in name_groups(compare(model(a=2, c=4), model(a=2, b=30, c=4)))
     assert ("b (removed)", -900) in name_groups(compare(model(a=2, b=30, c=4), model(a=2, c=4)))
+
+
+def list_blocks(*widths: int) -> dict[str, int]:
+    return {f"block_{number}": width for number, width in enumerate(widths)}
+
+
+def test_blocks_of_a_list_that_changed_alike_are_one_group() -> None:
+    wider = name_groups(compare(model(a=2, **list_blocks(8, 8, 8, 9), z=5), model(a=2, **list_blocks(10, 10, 10, 10), z=5)))
+    assert wider == [("a", 0), ("block_0-2", 3 * 36), ("block_3", 19), ("z", 0), ("everything else", 0)]
+    deeper = name_groups(compare(model(a=2, **list_blocks(8), z=5), model(a=2, **list_blocks(8, 8, 8, 8), z=5)))
+    assert [each for each in deeper if each[1]] == [("block_1-3 (new)", 3 * 64)]
+
+
+def test_blocks_are_in_a_list_by_the_number_that_their_name_ends_with() -> None:
+    assert [split_index(path) for path in ("blocks.3", "3", "layers.layer_11", "layer1", "blocks.03", "head", "")] == [
+        ("blocks.", 3), ("", 3), ("layers.layer_", 11), None, None, None, None,
+    ]  # fmt: skip
+    named = tuple(f"layers.layer_{number}" for number in range(3))
+    assert name_group(named, named, unchanged=False) == "layers.layer_0-2"
 
 
 def test_groups_partition_both_models_and_their_steps_lead_from_total_to_total() -> None:
