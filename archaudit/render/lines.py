@@ -121,6 +121,8 @@ def _write_headline(headline: Headline, width: int) -> Iterator[Line]:
         yield from _write_text(f"input {', '.join(headline.inputs)}", width, "dim")
     yield Line()
     yield from _write_text(headline.sentence, width)
+    if headline.changes:
+        yield from _write_text(headline.changes, width)
 
 
 def _write_metrics(rows: Sequence[MetricRow], width: int) -> Iterator[Line]:

@@ -48,7 +48,7 @@ class Conclusion(Record, frozen=True, kw_only=True):
 
 
 class Headline(Record, frozen=True, kw_only=True):
-    """What a report is about, what came of it, and what changed in one sentence."""
+    """What a report is about, what came of it, what the change comes to in a sentence, and in another what `changes` it consists of."""
 
     title: str
     before: str
@@ -57,6 +57,7 @@ class Headline(Record, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     conclusion: Conclusion
     sentence: str
+    changes: str
 
 
 class MetricRow(Record, frozen=True, kw_only=True):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from archaudit.metrics import METRICS, Metric, is_unknown, measure_scope
-from archaudit.quantities import format_pair, format_percent, format_ratio, format_signed
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
+from archaudit.render.view.story import explain_changes, explain_cost
 from archaudit.render.view.times.latency import are_comparable, find_median
-from archaudit.schema import Group, Profile, Report
+from archaudit.schema import Profile, Report
 
 _LEADING = ("params", "flops", "peak_activation_bytes", "latency")
 # Shown in this order, then the others as METRICS has them.
@@ -45,7 +45,8 @@ def view_headline(report: Report) -> Headline:
         references=tuple(references),
         inputs=inputs,
         conclusion=view_conclusion(report.checks, report.outcome),
-        sentence=_explain_change(report),
+        sentence=explain_cost(report),
+        changes=explain_changes(report),
     )
 
 
@@ -61,42 +62,6 @@ def describe_inputs(profile: Profile) -> tuple[str, ...]:
     return tuple(
         text if each.name.isdecimal() else f"{make_visible(each.name)} {text}" for each, text in zip(profile.inputs, texts, strict=True)
     )
-
-
-def _explain_change(report: Report) -> str:
-    """`2.71x fewer parameters (6.83M → 2.52M) and 10.3x fewer FLOPs (52.7G → 5.10G); 71.1 % of the parameters' change is in ASPP.`"""
-    params = _describe_change(report.before.totals.params, report.after.totals.params, "parameters")
-    if report.flops_complete:
-        params += f" and {_describe_change(report.before.totals.flops, report.after.totals.flops, 'FLOPs')}"
-    text = f"{params}{_find_largest(report)}."
-    return text if report.flops_complete else f"{text} The FLOPs are incomplete and cannot be compared."
-
-
-def _describe_change(before: int, after: int, noun: str) -> str:
-    if before == after:
-        return f"The same number of {noun}" if noun == "parameters" else f"the same number of {noun}"
-    first, second = format_pair(before, after)
-    ratio = format_ratio(before, after)
-    return f"{ratio} {noun} ({first} {ARROW} {second})" if ratio[0] in "<0123456789" else f"{noun} {first} {ARROW} {second}"
-
-
-def _find_largest(report: Report) -> str:
-    """Which section most of the parameters' change is in; nothing to say when it is spread or cancels out."""
-    change = report.delta.params
-    if change == 0 or not report.groups:
-        return ""
-
-    def share(group: Group) -> float:
-        return group.delta.params / change
-
-    largest = max(report.groups, key=share)
-    if share(largest) < 0.5:
-        return ""
-    name = make_visible(largest.name)
-    if share(largest) > 1:  # a share of what is left after others took some of it back would be no share
-        there, elsewhere = format_signed(largest.delta.params), format_signed(change - largest.delta.params)
-        return f"; parameters changed by {there} in {name} and by {elsewhere} elsewhere"
-    return f"; {format_percent(share(largest))} of the parameters' change is in {name}"
 
 
 def view_metrics(report: Report) -> tuple[MetricRow, ...]:

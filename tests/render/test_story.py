@@ -1,0 +1,79 @@
+"""The two sentences at the top of a report."""
+
+from __future__ import annotations
+
+import pytest
+from factories import make_cost, make_input, make_module, make_profile, make_tensor
+
+from archaudit.align import align
+from archaudit.diff import diff
+from archaudit.render.view.story import explain_changes, explain_cost
+from archaudit.schema import ModuleRecord, Profile, Report
+
+
+def compare(before: Profile, after: Profile) -> Report:
+    found = diff(before, after, align(before, after))
+    fields = {"delta": found.delta, "flops_complete": found.flops_complete, "modules": found.modules, "groups": found.groups}
+    return Report(before=before, after=after, outcome="passed", **fields)
+
+
+def make_net(**layers: ModuleRecord) -> Profile:
+    return make_profile({path.replace("__", "."): layer for path, layer in layers.items()})
+
+
+def make_weight(dtype: str = "float32", **fields: object) -> ModuleRecord:
+    return make_module(8, tensors=(make_tensor("weight", (2, 4), dtype=dtype),), **fields)
+
+
+BLOCKS = {"blocks": make_module(0, "Stack")}
+
+
+def list_blocks(depth: int) -> dict[str, ModuleRecord]:
+    return {
+        key: value for n in range(depth) for key, value in ((f"blocks__{n}", make_module(0, "Block")), (f"blocks__{n}__fc", make_weight()))
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (make_net(fc=make_weight()), make_net(fc=make_weight()), "Modules: none changed."),
+        (make_net(act=make_module(0, "ReLU")), make_net(act=make_module(0, "GELU")), "Modules: 1 replaced (ReLU → GELU)."),
+        (make_net(fc=make_weight()), make_net(fc=make_weight("float16")), "Modules: 1 of another dtype (float32 → float16)."),
+        (
+            make_net(conv=make_weight(settings={"kernel": 3, "groups": 1})),
+            make_net(conv=make_weight(settings={"kernel": 5, "groups": 1})),
+            "Modules: 1 with other settings (kernel).",
+        ),
+        (
+            make_net(**BLOCKS, **list_blocks(4)),
+            make_net(**BLOCKS, **list_blocks(6)),
+            "Modules: 2 added (blocks.4, blocks.5, with 2 below); 1 with more or fewer blocks (Block ×4 → ×6).",
+        ),
+        (
+            make_net(**BLOCKS, **list_blocks(6)),
+            make_net(**BLOCKS, **list_blocks(1)),
+            "Modules: 5 removed (blocks.1, blocks.2, blocks.3 and 2 more, with 5 below); 1 with more or fewer blocks (Block ×6 → ×1).",
+        ),
+    ],
+)  # fmt: skip
+def test_what_was_done_to_the_modules(before: Profile, after: Profile, told: str) -> None:
+    assert explain_changes(compare(before, after)) == told
+
+
+def test_what_can_still_be_trained_is_told_where_it_is_not_all() -> None:
+    before, after = make_net(fc=make_module(1_000)), make_net(fc=make_module(make_cost(1_000, trainable_params=10)))
+    assert explain_cost(compare(before, after)).endswith("Of the parameters 1.00K → 10 are trainable.")
+    assert "trainable" not in explain_cost(compare(before, before))
+
+
+def test_bytes_are_told_where_a_parameter_has_more_or_fewer() -> None:
+    before, after = make_net(fc=make_module(1_000)), make_net(fc=make_module(make_cost(1_000, param_bytes=2_000)))
+    assert explain_cost(compare(before, after)).endswith("The parameters take 3.91 KiB → 1.95 KiB (2.00x fewer).")
+    assert "take" not in explain_cost(compare(before, make_net(fc=make_module(500))))
+
+
+def test_flops_of_different_inputs_are_not_left_to_look_comparable() -> None:
+    small, large = (make_profile({"fc": make_cost(10, 100)}, inputs=(make_input(1, 3, size, size),)) for size in (8, 16))
+    assert explain_cost(compare(small, large)).endswith("Each side was run on another input, which its FLOPs depend on.")
+    assert "another input" not in explain_cost(compare(small, small))
