@@ -48,6 +48,7 @@ from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, O
 from archaudit.schema.report import Report
 from archaudit.schema.saving import decode_latencies, decode_profile, decode_rendered, decode_report, encode, strip_provenance
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
+from archaudit.schema.weights import FoldedNorm, JoinedRows, TensorSource
 
 __all__ = [
     "FORMAT_VERSION",
@@ -73,6 +74,7 @@ __all__ = [
     "FlowEdgeDiff",
     "FlowNode",
     "FlowPart",
+    "FoldedNorm",
     "Footprint",
     "Group",
     "History",
@@ -80,6 +82,7 @@ __all__ = [
     "InitialisationChange",
     "InputRecord",
     "InputSpec",
+    "JoinedRows",
     "Judgement",
     "Jump",
     "Latency",
@@ -112,6 +115,7 @@ __all__ = [
     "Stamp",
     "Sweep",
     "TensorRecord",
+    "TensorSource",
     "TimingSettings",
     "Variant",
     "Verdict",

@@ -26,6 +26,7 @@ from archaudit.schema import (
     Machine,
     MeasuredCeilings,
     Profile,
+    TensorSource,
     TimingSettings,
 )
 
@@ -97,12 +98,12 @@ class Exhibit(msgspec.Struct, frozen=True, tag="exhibit"):
 class Imitate(msgspec.Struct, frozen=True, tag="imitate"):
     """Run the loaded model for real with the weights and inputs that another worker wrote to `path`, and compare what it gives.
 
-    `names` are the model's tensors to those of the other model, `modules` its modules to those of the other.
+    `sources` say where the model's tensors take their values from, `modules` are its modules to those of the other.
     """
 
     path: str
     dtype: str
-    names: dict[str, str]
+    sources: dict[str, TensorSource]
     modules: dict[str, str]
 
 

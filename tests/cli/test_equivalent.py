@@ -114,6 +114,89 @@ def test_a_model_that_insists_on_floats_is_compared_in_floats(prove):
     assert proof["dtype"] == "float32"
 
 
+SEPARATE = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q = nn.Linear(16, 16)
+        self.k = nn.Linear(16, 16)
+        self.v = nn.Linear(16, 16)
+        self.out = nn.Linear(16, 16)
+
+    def forward(self, x):
+        x = x.flatten(1, 2)
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        return self.out((q @ k.transpose(1, 2)).softmax(-1) @ v)
+"""
+FUSED = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(16, 48)
+        self.out = nn.Linear(16, 16)
+
+    def forward(self, x):
+        x = x.flatten(1, 2)
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return self.out((q @ k.transpose(1, 2)).softmax(-1) @ v)
+"""
+
+
+@pytest.mark.parametrize("order", ["q, k, v", "v, q, k"])
+def test_layers_that_were_joined_take_their_rows_in_the_order_that_fits(prove, order):
+    result = prove(SEPARATE, FUSED.replace("q, k, v = ", f"{order} = "), "--isolation")
+    proof = json.loads(result.out)["equivalence"]
+    assert result.status == 0, proof
+    assert proof["outcome"] == "equivalent"
+    assert proof["reason"].endswith(f"with the rows of qkv as those of {order}, in this order")
+
+
+def test_joined_layers_that_fit_in_no_order_are_no_proof_of_a_difference(prove):
+    by_heads = FUSED.replace("self.qkv(x).chunk(3, -1)", "self.qkv(x).unflatten(-1, (16, 3)).unbind(-1)")
+    result = prove(SEPARATE, by_heads)
+    proof = json.loads(result.out)["equivalence"]
+    assert result.status == 2
+    assert proof["outcome"] == "not comparable"
+    assert "with the rows of qkv as those of q, k, v, in whichever order; laid out otherwise, they may be the same" in proof["reason"]
+    assert proof["first_difference"]["after_path"] == "out"
+
+
+FOLDED = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.conv(x)))
+"""
+
+
+def test_a_norm_folded_into_its_convolution_is_equivalent(prove):
+    result = prove(NET.replace("padding=1)", "padding=1, bias=False)"), FOLDED)
+    assert result.status == 0, result.out
+    assert json.loads(result.out)["equivalence"]["outcome"] == "equivalent"
+
+
+def test_what_differs_beside_a_folded_norm_is_named(prove):
+    result = prove(NET, FOLDED.replace("torch.relu(self.conv(x))", "torch.tanh(self.conv(x))"))
+    proof = json.loads(result.out)["equivalence"]
+    assert result.status == 1
+    assert proof["outcome"] == "different"
+    assert proof["first_difference"]["after_path"] == "head"
+
+
 def test_the_text_ends_with_the_answer(prove):
     result = prove(NET, REWRITTEN, "--format", "text")
     assert result.out.rstrip().splitlines()[-1].startswith("Equivalent: the outputs on 2 random inputs are equal to the last bit")

@@ -22,13 +22,14 @@ from torch.utils import _pytree
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.equivalence.deviation import Comparison, Judge, Outputs, Watcher
+from archaudit.measure.equivalence.taking import take_weights
 from archaudit.measure.purity import unchanged_globals
 from archaudit.measure.structure.params import iterate_tensors
 from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
 from archaudit.measure.structure.tree import ModuleTree, walk_tree
 from archaudit.measure.tape import plain_paths
 from archaudit.measure.tape.frames import follow_calls
-from archaudit.schema import Deviation, Equivalence, Recipe
+from archaudit.schema import Deviation, Equivalence, Recipe, TensorSource
 
 # Differences allowed, relative to the largest output (but at least to one). Sums in another order differ by the last few bits: about
 # 1e-13 in doubles after dozens of layers, 1e-5 in floats. The smallest change worth the name (eps 1e-5 to 1e-6) makes a difference of 1e-6.
@@ -89,15 +90,15 @@ def exhibit_model(recipe: Recipe, path: Path, dtype: str, modules: Iterable[str]
         torch.save(shown, path)
 
 
-def imitate_model(recipe: Recipe, path: Path, dtype: str, names: dict[str, str], modules: dict[str, str]) -> Equivalence:
-    """Builds the model, takes the weights at `path` over (`names`: its tensors to those before), runs it on the same inputs and compares.
+def imitate_model(recipe: Recipe, path: Path, dtype: str, sources: dict[str, TensorSource], modules: dict[str, str]) -> Equivalence:
+    """Builds the model, takes the weights at `path` over as `sources` say, runs it on the same inputs and compares.
 
     `modules` are its modules to those before, for telling the first whose output differs.
     """
     with unchanged_globals():
         shown = torch.load(path, weights_only=True)
         stage, inputs = _prepare(recipe, dtype)
-        _take_weights(stage.tree, shown["weights"], names)
+        take_weights(dict(_name_tensors(stage.tree)), shown["weights"], sources)
         comparison = Comparison(TOLERANCES[dtype])
         for given, outputs in zip(shown["inputs"], shown["outputs"], strict=True):
             comparison.compare(outputs, stage.run(_give(inputs, given)))
@@ -162,14 +163,6 @@ def _draw(tensor: torch.Tensor, recipe: Recipe, bound: int, generator: torch.Gen
     if recipe.inputs and tensor.dtype in (torch.int32, torch.int64):
         return torch.randint(bound, tensor.shape, generator=generator, dtype=tensor.dtype)
     return tensor.clone()
-
-
-def _take_weights(tree: ModuleTree, weights: dict[str, torch.Tensor], names: dict[str, str]) -> None:
-    with torch.no_grad():
-        for name, tensor in _name_tensors(tree):
-            source = weights.get(names.get(name, ""))
-            if source is not None and source.shape == tensor.shape:
-                tensor.copy_(source)
 
 
 def _map_tensors(inputs: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,7 +14,8 @@ from archaudit.pipeline.options import Options
 from archaudit.pipeline.running.asking import expect
 from archaudit.pipeline.running.measuring import load_request, opened_targets
 from archaudit.pipeline.sides.targets import Target
-from archaudit.schema import Equivalence, Match, Profile, Shape
+from archaudit.schema import Equivalence, Match, Profile
+from archaudit.weights import Inheritance, inherit_weights
 from archaudit.worker import Exhibit, Exhibited, Imitate, Imitated, Loaded, Worker, start_workers
 
 # Twice that in doubles, on each side, and a file of the same size: what a CI machine of 7 GiB can do.
@@ -26,11 +28,11 @@ _MOST_NAMED = 3
 
 def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], matches: Iterable[Match], options: Options) -> Equivalence:
     """The answer, whatever it is: what cannot be tried is `not comparable`, never an error."""
-    both = [(match.before_path, match.after_path) for match in matches]
-    modules = {after: before for before, after in both if before is not None and after is not None}
-    names, obstacle = _map_weights(profiles[0], profiles[1], modules)
-    if obstacle is not None:
-        return obstacle
+    inheritances = list(inherit_weights(profiles[0], profiles[1], matches))
+    if inheritances[0].unfitting:
+        return Equivalence(outcome="different", reason=f"the weights do not fit: {_shorten(inheritances[0].unfitting)}")
+    if inheritances[0].new:
+        return _refuse(f"parameters of after have no counterpart before whose values they could take: {_shorten(inheritances[0].new)}")
     for target, profile in zip(targets, profiles, strict=True):
         if target.reference is None:
             return _refuse(f"{target.name} is a saved profile or a live model: there is no code to run")
@@ -52,71 +54,72 @@ def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], ma
                 worker.send(load_request(target, options))
             for worker in workers:
                 expect(worker, Loaded)
-            return _try(workers, Path(folder, "exhibit"), names, modules, profiles)
+            return _try(_Stage(workers, Path(folder, "exhibit")), inheritances, profiles)
         except ArchauditError as error:
             return _refuse(error.message)
 
 
-def _try(workers: Sequence[Worker], path: Path, names: dict[str, str], modules: dict[str, str], profiles: Sequence[Profile]) -> Equivalence:
+class _Stage(NamedTuple):
+    """Two workers, and the file through which weights, inputs and outputs go from one to the other."""
+
+    workers: Sequence[Worker]
+    path: Path
+
+    def exhibit(self, dtype: str, modules: Iterable[str] = ()) -> None:
+        self.workers[0].send(Exhibit(str(self.path), dtype, tuple(dict.fromkeys(modules))))
+        expect(self.workers[0], Exhibited)
+
+    def imitate(self, dtype: str, inheritance: Inheritance, modules: dict[str, str] | None = None) -> Equivalence:
+        self.workers[1].send(Imitate(str(self.path), dtype, inheritance.sources, modules or {}))
+        return expect(self.workers[1], Imitated).equivalence
+
+
+def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[Profile]) -> Equivalence:
     """In doubles, or in floats where the model insists on them; a second time, module by module, where the outputs differ."""
     failure: ArchauditError | None = None
     for dtype in _DTYPES:
         try:
-            answer = _run_both(workers, path, dtype, names, {})
+            stage.exhibit(dtype)
+            answers = []
+            for inheritance in inheritances:
+                answers.append(stage.imitate(dtype, inheritance))
+                if answers[-1].outcome == "equivalent":
+                    return _name_divided(answers[-1], inheritance.divided)
         except ArchauditError as error:
             failure = failure or error
             continue
-        small = all(profile.totals.activation_bytes <= ACTIVATION_BYTES_LIMIT for profile in profiles)
-        return _run_both(workers, path, dtype, names, modules) if answer.outcome == "different" and small else answer
+        answer = answers[0]
+        if all(profile.totals.activation_bytes <= ACTIVATION_BYTES_LIMIT for profile in profiles):
+            modules = inheritances[0].modules
+            stage.exhibit(dtype, modules.values())
+            answer = stage.imitate(dtype, inheritances[0], modules)
+        return _doubt(answer, inheritances)
     assert failure is not None
     raise failure
 
 
-def _run_both(workers: Sequence[Worker], path: Path, dtype: str, names: dict[str, str], modules: dict[str, str]) -> Equivalence:
-    before, after = workers
-    before.send(Exhibit(str(path), dtype, tuple(dict.fromkeys(modules.values()))))
-    expect(before, Exhibited)
-    after.send(Imitate(str(path), dtype, names, modules))
-    return expect(after, Imitated).equivalence
+def _name_divided(answer: Equivalence, divided: dict[str, tuple[str, ...]]) -> Equivalence:
+    """The answer, which tells what a proof with joined or divided weights rests on."""
+    if not divided:
+        return answer
+    return msgspec.structs.replace(answer, reason=f"{answer.reason}; with {_write_divided(divided)}, in this order")
 
 
-def _map_weights(before: Profile, after: Profile, modules: dict[str, str]) -> tuple[dict[str, str], Equivalence | None]:
-    """The tensors of after to those of before, or why they do not fit. Tensors go where their modules went."""
-    given = _list_tensors(before)
-    names: dict[str, str] = {}
-    unfitting: list[str] = []
-    new: list[str] = []
-    for module in after.modules:
-        for tensor in module.tensors:
-            name = _join(module.path, tensor.name)
-            source = _join(modules[module.path], tensor.name) if module.path in modules else ""
-            shape = given.get(source)
-            if shape is not None and shape != tensor.shape:
-                unfitting.append(f"{name} is {_write(tensor.shape)}, before {_write(shape)}")
-            elif shape is not None:
-                names[name] = source
-            elif tensor.kind == "parameter" and tensor.tied_to is None:
-                new.append(name)
-    if unfitting:
-        return names, Equivalence(outcome="different", reason=f"the weights do not fit: {_shorten(unfitting)}")
-    if new:
-        return names, _refuse(f"parameters of after have no counterpart before whose values they could take: {_shorten(new)}")
-    return names, None
+def _doubt(answer: Equivalence, inheritances: Sequence[Inheritance]) -> Equivalence:
+    """That outputs differ proves nothing where weights were joined or divided by guess: they may lie otherwise, by heads, say."""
+    divided = inheritances[0].divided
+    if not divided:
+        return answer
+    orders = "in that order" if len(inheritances) == 1 else "in whichever order"
+    reason = f"{answer.reason}. That was with {_write_divided(divided)}, {orders}; laid out otherwise, they may be the same"
+    return msgspec.structs.replace(answer, outcome="not comparable", reason=reason)
 
 
-def _list_tensors(profile: Profile) -> dict[str, Shape]:
-    return {_join(module.path, tensor.name): tensor.shape for module in profile.modules for tensor in module.tensors}
+def _write_divided(divided: dict[str, tuple[str, ...]]) -> str:
+    return _shorten([f"the rows of {whole or 'the model'} as those of {', '.join(parts)}" for whole, parts in divided.items()])
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _write(shape: Shape) -> str:
-    return "x".join(map(str, shape)) or "a scalar"
-
-
-def _shorten(texts: list[str]) -> str:
+def _shorten(texts: Sequence[str]) -> str:
     more = len(texts) - _MOST_NAMED
     return "; ".join(texts[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 

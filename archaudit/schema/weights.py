@@ -1,0 +1,33 @@
+"""Where a tensor of after takes its values from, when both models are run with the same weights."""
+
+from __future__ import annotations
+
+from archaudit.schema.record import Record
+
+
+class JoinedRows(Record, frozen=True, kw_only=True, tag="rows"):
+    """The tensors of before with these names, one after the other along their first dimension; of that the rows from `start` up to `stop`.
+
+    `turned`: rows and columns of the matrix change places.
+    """
+
+    tensors: tuple[str, ...]
+    start: int = 0
+    stop: int | None = None
+    turned: bool = False
+
+
+class FoldedNorm(Record, frozen=True, kw_only=True, tag="folded"):
+    """What a layer's weight (or its bias, where `weight` is None) becomes when the batch norm `norm` that followed it is folded into it.
+
+    `bias` is the layer's own, None where it had none; `outputs` the dimension of the weight along which its outputs lie.
+    """
+
+    norm: str
+    eps: float
+    weight: str | None = None
+    bias: str | None = None
+    outputs: int = 0
+
+
+TensorSource = JoinedRows | FoldedNorm
