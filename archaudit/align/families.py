@@ -60,10 +60,12 @@ _KIN = 0.5
 @lru_cache(maxsize=4096)
 def find_family(type_name: str) -> str:
     """`conv`, `linear`, `norm`, `activation` and the like; empty for what is none of them."""
+    if type_name == "Conv1D":  # of transformers: a linear layer, its weight the other way round
+        return "linear"
     lowered = type_name.lower()
     if re.fullmatch(r"(lazy)?conv(transpose)?[123]d", lowered):
         return "conv"
-    if lowered in _ACTIVATIONS:
+    if lowered in _ACTIVATIONS or lowered.removesuffix("activation") in _ACTIVATIONS:
         return "activation"
     for family, fragments in _FRAGMENTS:
         if any(fragment in lowered for fragment in fragments):

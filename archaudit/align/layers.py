@@ -38,7 +38,7 @@ def read_layer(record: ModuleRecord) -> Layer | None:
     weight = next((tensor.shape for tensor in record.tensors if tensor.name == "weight" and tensor.kind == "parameter"), ())
     family = find_family(record.type)
     if family == "linear" and len(weight) == 2:
-        return Layer(weight[1], weight[0], (), 1)
+        return Layer(*(weight if record.type == "Conv1D" else weight[::-1]), (), 1)
     groups = record.settings.get("groups", 1)
     if family != "conv" or len(weight) < 3 or not isinstance(groups, int) or groups < 1:
         return None

@@ -3,7 +3,7 @@ whose children turned up together elsewhere."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 from archaudit.align.by_place import match_downwards
 from archaudit.align.families import compare_names
@@ -45,7 +45,7 @@ def match_equal_anywhere(matching: Matching) -> None:
 
 
 def _pair_lookalikes(matching: Matching, lefts: list[int], rights: list[int]) -> list[tuple[int, int]]:
-    """Those of one name first, then in order."""
+    """Those of one name first, then in order; of single layers, one of which was taken for many, the data flow knows better which are which."""
     left, right = matching.left, matching.right
     pairs: list[tuple[int, int]] = []
     by_name: defaultdict[str, list[int]] = defaultdict(list)
@@ -58,6 +58,8 @@ def _pair_lookalikes(matching: Matching, lefts: list[int], rights: list[int]) ->
             pairs.append((one, other))
             taken.update((one, -1 - other))
     rest = [one for one in lefts if one not in taken], [other for other in rights if -1 - other not in taken]
+    if len(rest[0]) != len(rest[1]) and not left.children[lefts[0]]:
+        return pairs
     return pairs + list(zip(*rest, strict=False))
 
 
@@ -68,13 +70,13 @@ def match_stretches(matching: Matching) -> None:
     """Free layers between the same two passages, aligned in order of execution across all parents; then what follows each matched one."""
     cuts = find_cuts(matching)
     stretches = [number_stretches(side, bounds) for side, bounds in zip(matching.sides, cuts, strict=True)]
-    leaves = [[module for module in side.list_running() if not side.children[module]] for side in matching.sides]
-    free = [list_stretches(matching.list_free(side, leaves[side]), stretches[side]) for side in (0, 1)]
+    layers = [[module for module in side.list_running() if side.layers[module]] for side in matching.sides]
+    free = [list_stretches(matching.list_free(side, layers[side]), stretches[side]) for side in (0, 1)]
     pairs: list[tuple[int, int]] = []
     for stretch in sorted(free[0].keys() & free[1].keys()):
         for one, other in _match_layers(matching, free[0][stretch], free[1][stretch]):
             pairs += [(one[-1], other[-1]), (one[0], other[0])]
-    followers = [_list_followers(side, listed) for side, listed in zip(matching.sides, leaves, strict=True)]
+    followers = [_list_followers(side, listed) for side, listed in zip(matching.sides, layers, strict=True)]
     pairs += [(one, other) for one, other in sorted(matching.partners[0].items()) if one in followers[0] and other in followers[1]]
     for first, second in pairs:
         if followers[0][first] and followers[1][second]:
@@ -188,15 +190,15 @@ def compare_feeders(matching: Matching, one: int, other: int) -> float | None:
     return len(common) / max(len(known[0]), len(known[1]))
 
 
-def _list_followers(side: Side, leaves: list[int]) -> dict[int, list[int]]:
-    """For each weighty leaf, the leaves after it up to the next weighty one."""
+def _list_followers(side: Side, layers: list[int]) -> dict[int, list[int]]:
+    """For each weighty layer, those after it up to the next weighty one."""
     followers: dict[int, list[int]] = {}
     current: list[int] = []
-    for leaf in leaves:
-        if side.weighty[leaf]:
-            current = followers[leaf] = []
+    for layer in layers:
+        if side.weighty[layer]:
+            current = followers[layer] = []
         else:
-            current.append(leaf)
+            current.append(layer)
     return followers
 
 
@@ -221,17 +223,21 @@ def match_containers(matching: Matching) -> None:
     for one in reversed(left.walk):
         if not left.children[one] or not matching.is_free(0, one):
             continue
-        votes: Counter[int] = Counter()
-        for child in left.children[one]:
-            partner = matching.partners[0].get(child)
-            parent = NOWHERE if partner is None else right.parents[partner]
-            if parent != NOWHERE and matching.may_match(one, parent):
-                votes[parent] += 1
-        ranked = sorted(votes, key=lambda parent: (-_share_children(matching, one, parent, votes[parent]), right.firsts[parent], parent))
-        if ranked and (share := _share_children(matching, one, ranked[0], votes[ranked[0]])) >= _CONTAINER_THRESHOLD:
-            matching.match(one, ranked[0], Found("children", share))
-            match_downwards(matching, [(one, ranked[0])])
+        partners = [matching.partners[0][child] for child in left.children[one] if child in matching.partners[0]]
+        parents = {right.parents[partner] for partner in partners} - {NOWHERE}
+        shares = {parent: _share_children(matching, one, parent) for parent in parents if matching.may_match(one, parent)}
+        best = min(shares, key=lambda parent: (-shares[parent], right.firsts[parent], parent), default=NOWHERE)
+        if best != NOWHERE and shares[best] >= _CONTAINER_THRESHOLD:
+            matching.match(one, best, Found("children", shares[best]))
+            match_downwards(matching, [(one, best)])
 
 
-def _share_children(matching: Matching, one: int, other: int, common: int) -> float:
-    return 2 * common / (len(matching.left.children[one]) + len(matching.right.children[other]))
+def _share_children(matching: Matching, one: int, other: int) -> float:
+    """The share of children in common: of those that hold tensors, since of dropouts and activations every author has his own number."""
+    sides = zip(matching.sides, (one, other), strict=True)
+    holding = [[child for child in side.children[module] if side.holding[child]] for side, module in sides]
+    if not all(holding):
+        holding = [matching.left.children[one], matching.right.children[other]]
+    within = set(holding[1])
+    common = sum(matching.partners[0].get(child) in within for child in holding[0])
+    return 2 * common / (len(holding[0]) + len(holding[1]))

@@ -15,7 +15,8 @@ class Side:
     part of a path; `walk` all modules, parents first; `sizes` of subtrees, the module itself included. Fingerprints: `own` of a module by
     itself, `exact` of its subtree with its children's names, `equal` without names, `skeleton` of types alone. `firsts` is when a module
     or anything in it first ran (NOWHERE: it did not), `weighty` whether it or anything below it holds a tensor of two or more dimensions:
-    what can be known again, other than one of many norms and activations.
+    what can be known again, other than one of many norms and activations; `holding` whether any tensor at all. `layers` are leaves, and what
+    has children without tensors but some of its own: a norm that brings its activation.
     """
 
     def __init__(self, profile: Profile, prints: Fingerprints) -> None:
@@ -63,12 +64,16 @@ class Side:
         self.own = [prints.number_own(record) for record in self.records]
         self.exact, self.equal, self.skeleton = [0] * count, [0] * count, [0] * count
         self.weighty = [any(len(tensor.shape) > 1 for tensor in record.tensors) for record in self.records]
+        self.holding = [bool(record.tensors) for record in self.records]
+        self.layers = [False] * count
         for module in reversed(self.walk):
             below = self.children[module]
             self.exact[module] = prints.number("exact", self.own[module], tuple((self.names[child], self.exact[child]) for child in below))
             self.equal[module] = prints.number("equal", self.own[module], tuple(self.equal[child] for child in below))
             self.skeleton[module] = prints.number("types", self.records[module].type, tuple(self.skeleton[child] for child in below))
             self.weighty[module] = self.weighty[module] or any(self.weighty[child] for child in below)
+            self.layers[module] = not below or (self.holding[module] and not any(self.holding[child] for child in below))
+            self.holding[module] = self.holding[module] or any(self.holding[child] for child in below)
 
     def _follow_calls(self) -> None:
         self.firsts = [min((call.order for call in record.calls), default=NOWHERE) for record in self.records]

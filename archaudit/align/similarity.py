@@ -21,6 +21,8 @@ _TYPE, _SETTINGS, _TENSORS = 0.5, 0.2, 0.3
 _ITSELF, _INSIDE = 0.3, 0.7
 # A depthwise, a pointwise and a dense convolution are of one type and do three different things.
 _OTHER_ROLE = 0.5
+# Of two layers that hold all tensors themselves, what else is in one of them says little.
+_LAYER = 0.9
 # Only equal subtrees are wholly alike.
 _MOST = 0.98
 # Settings that repeat what the tensors' shapes say.
@@ -59,6 +61,8 @@ class Similarity:
         below = left.children[one], right.children[other]
         if not below[0] and not below[1]:
             return self.compare_own(one, other, leaves=True)
+        if left.layers[one] and right.layers[other] and left.holding[one] and right.holding[other]:
+            return _LAYER * self.compare_own(one, other, leaves=True)
         itself = self.compare_own(one, other, leaves=False)
         if not below[0] or not below[1]:
             return _ITSELF * itself
