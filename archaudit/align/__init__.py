@@ -2,8 +2,8 @@
 
 Every module of each side stands in exactly one match, so whatever is computed row by row adds up to the whole. Equal subtrees under one
 name come first, which settles most of most models at the cost of reading them; then each pair of containers from the root downwards
-(`by_place`), what moved elsewhere (`moves`), and what was split or merged (`splits`). `structure` then tells what became of the tree.
-A pair that reaches none of the thresholds is left unmatched: removed and added.
+(`by_place`), what moved elsewhere (`moves`), what held it (`containers`), and what was split or merged (`splits`). `structure` then tells
+what became of the tree. A pair that reaches none of the thresholds is left unmatched: removed and added.
 
 Swapping the sides gives the same pairs: which side is searched from is chosen by content, not by the order of the arguments.
 """
@@ -16,10 +16,11 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.align.by_place import match_downwards, match_roots, match_same_paths
+from archaudit.align.containers import match_containers, match_holders
 from archaudit.align.fingerprints import Fingerprints, describe_own
 from archaudit.align.flow import find_cuts, number_stretches
 from archaudit.align.matching import Found, Matching
-from archaudit.align.moves import match_containers, match_equal_anywhere, match_stretches
+from archaudit.align.moves import match_equal_anywhere, match_stretches
 from archaudit.align.order import order_matches
 from archaudit.align.pins import Pin, check_pins, tell_pins
 from archaudit.align.reasons import Explainer
@@ -48,6 +49,7 @@ def align(before: Profile, after: Profile, pins: Iterable[Pin] = ()) -> tuple[Ma
     match_equal_anywhere(matching)
     match_stretches(matching)
     match_containers(matching)
+    match_holders(matching)
     match_same_paths(matching)
     structure = Structure(matching, find_splits(matching))
     matches = _number_changes(order_matches(before, after, _write_matches(structure, swapped)))

@@ -16,6 +16,7 @@ from archaudit.align.matching import Found, Matching
 from archaudit.align.sequence import align_sequences, keep_rising
 from archaudit.align.side import Side
 from archaudit.align.wrapping import find_equal_inside, find_inside, match_wrapped
+from archaudit.schema import Shape
 
 # Below this, two siblings in one place are taken for two things: with type, settings, shapes and name each somewhat alike, they reach
 # it; a convolution and a norm, or two containers with nothing in common but being one, do not.
@@ -218,7 +219,8 @@ class _Siblings:
             self._take(free_left[row], free_right[column], "crossing", CROSSING_THRESHOLD)
 
     def _match_by_shape(self) -> None:
-        """What stands alone between two matched neighbours, under one name, and makes the same shapes of the same shapes: replaced."""
+        """What stands alone between two matched neighbours and makes the same shapes of the same shapes: replaced. Of leaves under one name
+        all that stand there; of others the only one that holds tensors, as many on both sides."""
         gaps = self._number_gaps()
         standing: dict[int, tuple[list[int], list[int]]] = {}
         for side, children in enumerate(self._list_free()):
@@ -230,6 +232,17 @@ class _Siblings:
                 leaves = not self.matching.left.children[one] and not self.matching.right.children[other]
                 if same_name and leaves and _has_equal_calls(self.matching.left, one, self.matching.right, other):
                     self._take(one, other, "replaced", ANOTHER_TYPE_CONFIDENCE)
+            self._match_alone(lefts, rights)
+
+    def _match_alone(self, lefts: list[int], rights: list[int]) -> None:
+        left, right = self.matching.left, self.matching.right
+        ones, others = [one for one in lefts if left.weighty[one]], [other for other in rights if right.weighty[other]]
+        if len(ones) != 1 or len(others) != 1:
+            return
+        one, other = ones[0], others[0]
+        same_size = left.records[one].total.params == right.records[other].total.params
+        if same_size and _list_first_outputs(left, one) == _list_first_outputs(right, other) and self.matching.may_match(one, other):
+            self._take(one, other, "alone", ANOTHER_TYPE_CONFIDENCE)
 
 
 def _count_bounds(children: list[int], bounds: set[int]) -> dict[int, int]:
@@ -244,3 +257,8 @@ def _count_bounds(children: list[int], bounds: set[int]) -> dict[int, int]:
 def _has_equal_calls(left: Side, one: int, right: Side, other: int) -> bool:
     calls = [[(call.inputs, call.outputs) for call in side.records[module].calls] for side, module in ((left, one), (right, other))]
     return bool(calls[0]) and calls[0] == calls[1]
+
+
+def _list_first_outputs(side: Side, module: int) -> list[tuple[Shape, ...]]:
+    """The first tensor that each call gives: attention may give its weights too."""
+    return [call.outputs[:1] for call in side.records[module].calls]

@@ -1,5 +1,4 @@
-"""What was not found under its own parent: equal subtrees anywhere, layers within one stretch of the data flow, and then the containers
-whose children turned up together elsewhere."""
+"""What was not found under its own parent: equal subtrees anywhere, then layers within one stretch of the data flow."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from archaudit.align.flow import find_cuts, list_stretches, number_stretches
 from archaudit.align.layers import is_separated, read_layer
 from archaudit.align.matching import Found, Matching
 from archaudit.align.sequence import align_sequences
-from archaudit.align.side import NOWHERE, Side
+from archaudit.align.side import Side
 
 # A subtree that is equal to just one other is surely that one; one of several lookalikes is taken in order.
 _UNIQUE_CONFIDENCE, _REPEATED_CONFIDENCE = 0.9, 0.7
@@ -23,8 +22,6 @@ _CONTENT, _CONTEXT, _FEEDERS, _NAME = 0.55, 0.2, 0.2, 0.05
 _LAYER_CONFIDENCE = 0.8
 # Norms and activations follow the layer before them, so they need only be of a kind, of whatever size.
 _FOLLOWER_THRESHOLD = 0.35
-# The share of children that two containers must have in common to be one container changed.
-_CONTAINER_THRESHOLD = 0.5
 
 Element = tuple[int, ...]
 
@@ -45,7 +42,7 @@ def match_equal_anywhere(matching: Matching) -> None:
 
 
 def _pair_lookalikes(matching: Matching, lefts: list[int], rights: list[int]) -> list[tuple[int, int]]:
-    """Those of one name first, then in order; of single layers, one of which was taken for many, the data flow knows better which are which."""
+    """Those of one name first, then in order; of single layers, where one side has more, the data flow knows better which are which."""
     left, right = matching.left, matching.right
     pairs: list[tuple[int, int]] = []
     by_name: defaultdict[str, list[int]] = defaultdict(list)
@@ -212,32 +209,3 @@ def _match_followers(matching: Matching, lefts: list[int], rights: list[int]) ->
     keys = [[side.equal[leaf] for leaf in leaves] for side, leaves in zip(matching.sides, free, strict=True)]
     for row, column in align_sequences(keys[0], keys[1], gain):
         matching.match(free[0][row], free[1][column], Found("follows", _REPEATED_CONFIDENCE))
-
-
-# --- containers whose children moved together
-
-
-def match_containers(matching: Matching) -> None:
-    """Free containers most of whose children are each other's, the deepest first; then the rest of their children."""
-    left, right = matching.left, matching.right
-    for one in reversed(left.walk):
-        if not left.children[one] or not matching.is_free(0, one):
-            continue
-        partners = [matching.partners[0][child] for child in left.children[one] if child in matching.partners[0]]
-        parents = {right.parents[partner] for partner in partners} - {NOWHERE}
-        shares = {parent: _share_children(matching, one, parent) for parent in parents if matching.may_match(one, parent)}
-        best = min(shares, key=lambda parent: (-shares[parent], right.firsts[parent], parent), default=NOWHERE)
-        if best != NOWHERE and shares[best] >= _CONTAINER_THRESHOLD:
-            matching.match(one, best, Found("children", shares[best]))
-            match_downwards(matching, [(one, best)])
-
-
-def _share_children(matching: Matching, one: int, other: int) -> float:
-    """The share of children in common: of those that hold tensors, since of dropouts and activations every author has his own number."""
-    sides = zip(matching.sides, (one, other), strict=True)
-    holding = [[child for child in side.children[module] if side.holding[child]] for side, module in sides]
-    if not all(holding):
-        holding = [matching.left.children[one], matching.right.children[other]]
-    within = set(holding[1])
-    common = sum(matching.partners[0].get(child) in within for child in holding[0])
-    return 2 * common / (len(holding[0]) + len(holding[1]))

@@ -83,6 +83,12 @@ class Explainer:
     def _tell_children(self, one: int, other: int) -> str:
         return f"most of the children are the same, {self._compare(one, other)}"
 
+    def _tell_alone(self, one: int, other: int) -> str:
+        return f"{self._place(one, other)}, as many parameters, {self._compare(one, other)}"
+
+    def _tell_layers(self, one: int, other: int) -> str:
+        return f"most of the layers inside are the same, {self._compare(one, other)}"
+
     # --- parts of a reason
 
     def _place(self, one: int, other: int) -> str:

@@ -15,8 +15,8 @@ class Side:
     part of a path; `walk` all modules, parents first; `sizes` of subtrees, the module itself included. Fingerprints: `own` of a module by
     itself, `exact` of its subtree with its children's names, `equal` without names, `skeleton` of types alone. `firsts` is when a module
     or anything in it first ran (NOWHERE: it did not), `weighty` whether it or anything below it holds a tensor of two or more dimensions:
-    what can be known again, other than one of many norms and activations; `holding` whether any tensor at all. `layers` are leaves, and what
-    has children without tensors but some of its own: a norm that brings its activation.
+    what can be known again, other than one of many norms and activations; `holding` whether any tensor at all. `layers` are the leaves, and
+    what has tensors of its own and children without any: a norm that brings its activation.
     """
 
     def __init__(self, profile: Profile, prints: Fingerprints) -> None:
