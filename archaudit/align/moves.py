@@ -55,7 +55,7 @@ def _pair_lookalikes(matching: Matching, lefts: list[int], rights: list[int]) ->
             pairs.append((one, other))
             taken.update((one, -1 - other))
     rest = [one for one in lefts if one not in taken], [other for other in rights if -1 - other not in taken]
-    if len(rest[0]) != len(rest[1]) and not left.children[lefts[0]]:
+    if len(rest[0]) != len(rest[1]) and not any(left.children[one] for one in rest[0]):
         return pairs
     return pairs + list(zip(*rest, strict=False))
 
