@@ -2,7 +2,8 @@
 
 Tensors go where their modules went. Where a layer was taken apart, or several were joined into one (query, key and value in one
 projection), tensors are joined, or taken apart, by their first dimension; a norm that disappeared into the layer before it is folded
-into that layer's weight and bias. In which order tensors are joined nobody wrote down, so that is a guess: a run of both models tells.
+into that layer's weight and bias. In which order tensors are joined nobody wrote down, nor that a lone parameter of one shape is another's
+of that shape under another name: those are guesses, and a run of both models tells.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, permutations
-from math import factorial
+from math import factorial, prod
 from typing import NamedTuple
 
 from archaudit.schema import FoldedNorm, JoinedRows, Match, ModuleRecord, Profile, Shape, TensorRecord, TensorSource
@@ -23,14 +24,14 @@ class Inheritance(NamedTuple):
     """What is known of the weights of after: the `sources` of its tensors, in words those whose shapes are `unfitting`, and parameters that
     are `new`.
 
-    `divided` names the layers whose sources are a guess, each with its parts: `attn.qkv` of `attn.q, attn.k, attn.v`. `modules` are those
+    `guesses` names what a source was not told of, and what it is taken for: `attn.qkv` for `attn.q, attn.k, attn.v`. `modules` are those
     after that should give what one before gave, to that one.
     """
 
     sources: dict[str, TensorSource]
     unfitting: tuple[str, ...]
     new: tuple[str, ...]
-    divided: dict[str, tuple[str, ...]]
+    guesses: dict[str, tuple[str, ...]]
     modules: dict[str, str]
 
 
@@ -56,7 +57,7 @@ def inherit_weights(before: Profile, after: Profile, matches: Iterable[Match]) -
     finder = _Finder(before, after, tuple(matches))
     first = finder.find(0)
     yield first
-    most = max((len(parts) for parts in first.divided.values() if len(parts) <= _MOST_ORDERED), default=1)
+    most = max((len(parts) for parts in first.guesses.values() if len(parts) <= _MOST_ORDERED), default=1)
     for order in range(1, factorial(most)):
         yield finder.find(order)
 
@@ -107,18 +108,52 @@ class _Finder:
             for parts, found in _divide(division, order):
                 sources |= found
                 divided[division.whole.path] = parts
-        unfitting, new = [], []
+        unfitting: list[str] = []
+        left: dict[str, tuple[str, TensorRecord]] = {}
         for path, module in self._after.items():
             for tensor in module.tensors:
                 name, shape = _join(path, tensor.name), self._find_shape(path, tensor)
                 source = sources.get(name) or self._inherit(path, tensor, shape)
+                if not tensor.persistent:  # a checkpoint does not hold it: the constructor says what it is
+                    continue
                 if source is not None:
                     sources[name] = source
-                elif shape is not None:
+                elif tensor.kind == "parameter" and shape is not None:
                     unfitting.append(f"{name} is {_write(tensor.shape)}, before {_write(shape)}")
                 elif tensor.kind == "parameter" and tensor.tied_to is None:
-                    new.append(name)
-        return Inheritance(sources, tuple(unfitting), tuple(new), divided, dict(self._pair_outputs(divided)))
+                    left[name] = path, tensor
+        paired = {} if unfitting else self._pair_left(left, sources)
+        sources |= {name: JoinedRows(tensors=(given,)) for name, given in paired.items()}
+        return Inheritance(
+            sources,
+            tuple(unfitting),
+            tuple(name for name in left if name not in paired),
+            divided | {name: (given,) for name, given in paired.items()},
+            dict(self._pair_outputs(divided)),
+        )
+
+    def _pair_left(self, left: dict[str, tuple[str, TensorRecord]], sources: Mapping[str, TensorSource]) -> dict[str, str]:
+        """Parameters of after that are left, to those of before that are left, where as many of a shape are: those in one module first."""
+        used = {name for source in sources.values() for name in _list_used(source)}
+        heaps: defaultdict[tuple[str | None, tuple[int, int]], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for path, module in self._before.items():
+            for tensor in module.tensors:
+                if tensor.kind == "parameter" and tensor.tied_to is None and _join(path, tensor.name) not in used:
+                    for key in (path, None):
+                        heaps[key, _measure_rows(tensor.shape)][0].append(_join(path, tensor.name))
+        for name, (path, tensor) in left.items():
+            for key in (self._partners.get(path, "?"), None):
+                heaps[key, _measure_rows(tensor.shape)][1].append(name)
+        found: dict[str, str] = {}
+        for (key, _), (ones, others) in heaps.items():
+            if key is not None and len(ones) == len(others):
+                found |= dict(zip(others, ones, strict=True))
+        taken = set(found.values())
+        for (key, _), (ones, others) in heaps.items():
+            rest = [one for one in ones if one not in taken], [other for other in others if other not in found]
+            if key is None and len(rest[0]) == len(rest[1]):
+                found |= dict(zip(rest[1], rest[0], strict=True))
+        return found
 
     def _find_shape(self, path: str, tensor: TensorRecord) -> Shape | None:
         """The shape of a tensor's namesake in the module that its own was."""
@@ -134,7 +169,7 @@ class _Finder:
         name = _join(partner.path, tensor.name)
         if _is_turned(partner, self._after[path]) and len(shape) == 2 and shape == tensor.shape[::-1]:
             return JoinedRows(tensors=(name,), turned=True)
-        return JoinedRows(tensors=(name,)) if _is_alike(shape, tensor.shape) else None
+        return JoinedRows(tensors=(name,)) if _squeeze(shape) == _squeeze(tensor.shape) else None
 
     def _pair_outputs(self, divided: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
         """Modules after that should give what those before did: not a layer and one of its parts."""
@@ -224,9 +259,20 @@ def _name_tensors(modules: Sequence[ModuleRecord]) -> Iterator[tuple[str, Shape]
             yield _join(module.path, tensor.name), tensor.shape
 
 
-def _is_alike(before: Shape, after: Shape) -> bool:
-    """The same but for dimensions of one: a linear layer and a 1x1 convolution."""
-    return before == after or [size for size in before if size != 1] == [size for size in after if size != 1]
+def _squeeze(shape: Shape) -> Shape:
+    """Without dimensions of one: a linear layer and a 1x1 convolution have one weight."""
+    return tuple(size for size in shape if size != 1)
+
+
+def _measure_rows(shape: Shape) -> tuple[int, int]:
+    """How many rows, and elements: what a linear layer on a flattened image has in common with a convolution over all of it."""
+    return next(iter(_squeeze(shape)), 1), prod(shape)
+
+
+def _list_used(source: TensorSource) -> tuple[str, ...]:
+    if isinstance(source, JoinedRows):
+        return source.tensors
+    return tuple(name for name in (source.weight, source.bias, f"{source.norm}.weight", f"{source.norm}.bias") if name is not None)
 
 
 def _is_turned(before: ModuleRecord, after: ModuleRecord) -> bool:

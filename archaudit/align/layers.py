@@ -47,6 +47,13 @@ def read_layer(record: ModuleRecord) -> Layer | None:
     return Layer(weight[1] * groups, weight[0], tuple(weight[2:]), groups)
 
 
+def is_same_map(one: Layer | None, other: Layer | None) -> bool:
+    """Whether two layers of other types do the same at each position: a linear layer, a convolution of one by one."""
+    if one is None or other is None:
+        return False
+    return one.is_pointwise and other.is_pointwise and (one.inputs, one.outputs) == (other.inputs, other.outputs)
+
+
 def is_separated(whole: Layer, first: Layer, second: Layer) -> bool:
     """Whether a dense convolution became a depthwise and a pointwise one, whatever the numbers of channels."""
     fits = first.is_depthwise and first.outputs == second.inputs and second.is_pointwise

@@ -7,7 +7,7 @@ from collections import defaultdict
 from archaudit.align.by_place import match_downwards
 from archaudit.align.families import compare_names
 from archaudit.align.flow import find_cuts, list_stretches, number_stretches
-from archaudit.align.layers import is_separated, read_layer
+from archaudit.align.layers import is_same_map, is_separated, read_layer
 from archaudit.align.matching import Found, Matching
 from archaudit.align.sequence import align_sequences
 from archaudit.align.side import Side
@@ -20,6 +20,8 @@ _UNIQUE_CONFIDENCE, _REPEATED_CONFIDENCE = 0.9, 0.7
 LAYER_THRESHOLD = 0.6
 _CONTENT, _CONTEXT, _FEEDERS, _NAME = 0.55, 0.2, 0.2, 0.05
 _LAYER_CONFIDENCE = 0.8
+# What a linear layer and a convolution of one by one that map as many to as many have in common.
+_SAME_MAP = 0.9
 # Norms and activations follow the layer before them, so they need only be of a kind, of whatever size.
 _FOLLOWER_THRESHOLD = 0.35
 
@@ -160,9 +162,11 @@ def _pick_part(matching: Matching, one: Element, other: Element) -> tuple[int, i
 
 
 def _score(matching: Matching, one: int, other: int) -> float:
-    left, right = matching.left, matching.right
-    if left.records[one].type != right.records[other].type or not matching.may_match(one, other):
+    left, right = matching.left.records[one], matching.right.records[other]
+    if not matching.may_match(one, other):
         return 0.0
+    if left.type != right.type:
+        return _weigh(matching, one, other, _SAME_MAP) if is_same_map(read_layer(left), read_layer(right)) else 0.0
     return _weigh(matching, one, other, matching.similarity.compare(one, other))
 
 

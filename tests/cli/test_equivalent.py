@@ -154,7 +154,7 @@ def test_layers_that_were_joined_take_their_rows_in_the_order_that_fits(prove, o
     proof = json.loads(result.out)["equivalence"]
     assert result.status == 0, proof
     assert proof["outcome"] == "equivalent"
-    assert proof["reason"].endswith(f"with the rows of qkv as those of {order}, in this order")
+    assert proof["reason"].endswith(f"in float64, taking the weights of qkv for {order}")
 
 
 def test_joined_layers_that_fit_in_no_order_are_no_proof_of_a_difference(prove):
@@ -163,7 +163,7 @@ def test_joined_layers_that_fit_in_no_order_are_no_proof_of_a_difference(prove):
     proof = json.loads(result.out)["equivalence"]
     assert result.status == 2
     assert proof["outcome"] == "not comparable"
-    assert "with the rows of qkv as those of q, k, v, in whichever order; laid out otherwise, they may be the same" in proof["reason"]
+    assert "taking the weights of qkv for q, k, v, in whichever order; taken otherwise, they may be the same" in proof["reason"]
     assert proof["first_difference"]["after_path"] == "out"
 
 

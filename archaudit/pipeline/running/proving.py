@@ -84,7 +84,7 @@ def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[
             for inheritance in inheritances:
                 answers.append(stage.imitate(dtype, inheritance))
                 if answers[-1].outcome == "equivalent":
-                    return _name_divided(answers[-1], inheritance.divided)
+                    return _name_guesses(answers[-1], inheritance.guesses)
         except ArchauditError as error:
             failure = failure or error
             continue
@@ -98,25 +98,25 @@ def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[
     raise failure
 
 
-def _name_divided(answer: Equivalence, divided: dict[str, tuple[str, ...]]) -> Equivalence:
-    """The answer, which tells what a proof with joined or divided weights rests on."""
-    if not divided:
+def _name_guesses(answer: Equivalence, guesses: dict[str, tuple[str, ...]]) -> Equivalence:
+    """The answer, which tells what a proof rests on where sources of weights were guessed: since it holds, so do they."""
+    if not guesses:
         return answer
-    return msgspec.structs.replace(answer, reason=f"{answer.reason}; with {_write_divided(divided)}, in this order")
+    return msgspec.structs.replace(answer, reason=f"{answer.reason}, taking the weights of {_write_guesses(guesses)}")
 
 
 def _doubt(answer: Equivalence, inheritances: Sequence[Inheritance]) -> Equivalence:
-    """That outputs differ proves nothing where weights were joined or divided by guess: they may lie otherwise, by heads, say."""
-    divided = inheritances[0].divided
-    if not divided:
+    """That outputs differ proves nothing where the sources of weights were guessed: they may lie otherwise, by heads, say."""
+    guesses = inheritances[0].guesses
+    if not guesses:
         return answer
-    orders = "in that order" if len(inheritances) == 1 else "in whichever order"
-    reason = f"{answer.reason}. That was with {_write_divided(divided)}, {orders}; laid out otherwise, they may be the same"
+    orders = ", in whichever order" if len(inheritances) > 1 else ""
+    reason = f"{answer.reason}. That was taking the weights of {_write_guesses(guesses)}{orders}; taken otherwise, they may be the same"
     return msgspec.structs.replace(answer, outcome="not comparable", reason=reason)
 
 
-def _write_divided(divided: dict[str, tuple[str, ...]]) -> str:
-    return _shorten([f"the rows of {whole or 'the model'} as those of {', '.join(parts)}" for whole, parts in divided.items()])
+def _write_guesses(guesses: dict[str, tuple[str, ...]]) -> str:
+    return _shorten([f"{whole or 'the model'} for {', '.join(parts)}" for whole, parts in guesses.items()])
 
 
 def _shorten(texts: Sequence[str]) -> str:
