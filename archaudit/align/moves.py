@@ -163,7 +163,8 @@ def _pick_part(matching: Matching, one: Element, other: Element) -> tuple[int, i
 
 def _score(matching: Matching, one: int, other: int) -> float:
     left, right = matching.left.records[one], matching.right.records[other]
-    if not matching.may_match(one, other):
+    # what never ran (the projection that torch's attention reads the weight of) has no place in the data flow
+    if not matching.may_match(one, other) or bool(left.calls) != bool(right.calls):
         return 0.0
     if left.type != right.type:
         return _weigh(matching, one, other, _SAME_MAP) if is_same_map(read_layer(left), read_layer(right)) else 0.0
