@@ -27,7 +27,7 @@ def resolve_pair(before: str, after: str, options: Options) -> list[Target]:
 
 def _resolve_side(text: str, options: Options) -> Target:
     """A side that cannot be run on another input stands beside one that is."""
-    inputs = () if text.endswith(".json") or parse_reference(text).kind == "weights" else options.inputs
+    inputs = () if parse_reference(text).kind in ("saved", "weights") else options.inputs
     return resolve(text, options.config, inputs, allow_pickle=options.allow_pickle)
 
 
