@@ -108,10 +108,17 @@ def test_new_parameters_cannot_be_compared(prove):
 
 
 def test_a_model_that_insists_on_floats_is_compared_in_floats(prove):
-    floats = NET.replace("self.conv(x)", "self.conv(x.float())")
+    floats = NET.replace("    def forward(self, x):\n", "    def forward(self, x):\n        assert x.dtype == torch.float32\n")
     proof = json.loads(prove(floats, floats).out)["equivalence"]
     assert proof["outcome"] == "equivalent"
     assert proof["dtype"] == "float32"
+
+
+def test_what_is_computed_in_less_is_no_difference(prove):
+    rounded = NET.replace("self.bn(self.conv(x))", "self.bn(self.conv(x).float()).half().to(x.dtype)")
+    proof = json.loads(prove(NET, rounded).out)["equivalence"]
+    assert proof["outcome"] == "equivalent"
+    assert proof["dtype"] == "float64"
 
 
 SEPARATE = """

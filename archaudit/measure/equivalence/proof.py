@@ -2,8 +2,8 @@
 
 Each model lives in a process of its own, so that two versions of one package cannot take each other's place. The one before is built
 with seeded weights, shown (`exhibit_model`: weights, inputs and outputs go to a file), and imitated by the one after
-(`imitate_model`), which takes the weights over and compares. Everything is computed in double precision where the model allows it, so
-that another order of the same sums cannot be taken for a change, nor a change for rounding.
+(`imitate_model`), which takes the weights over and compares. Everything is computed in double precision where the model allows it, also
+what a model asks to be computed in less, so that another order of the same sums cannot be taken for a change, nor a change for rounding.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.equivalence.deviation import Comparison, Judge, Outputs, Watcher
 from archaudit.measure.equivalence.taking import take_weights
+from archaudit.measure.equivalence.widening import widened
 from archaudit.measure.purity import unchanged_globals
 from archaudit.measure.structure.params import iterate_tensors
 from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
@@ -51,9 +52,8 @@ class _Stage:
     def run(self, inputs: tuple[Any, Any], observer: Any = None) -> Outputs:
         """The tensors that one seeded eval-mode pass gives."""
         args, kwargs = copy.deepcopy(inputs)
-        torch.set_default_dtype(self.dtype)
         try:
-            with self.context(), plain_paths(), torch.no_grad():
+            with self.context(), plain_paths(), torch.no_grad(), widened(self.dtype):
                 if observer is None:
                     result = self.tree.modules[0](*args, **kwargs)
                 else:
@@ -61,8 +61,6 @@ class _Stage:
                         result = self.tree.modules[0](*args, **kwargs)
         except (Exception, SystemExit) as error:
             raise MeasureError(f"it raised {type(error).__name__} when it was run in {self.dtype}: {error}") from error
-        finally:
-            torch.set_default_dtype(torch.float32)
         return [tensor.detach() for tensor in iterate_tensors_in(result)]
 
 
@@ -113,8 +111,9 @@ def imitate_model(recipe: Recipe, path: Path, dtype: str, sources: dict[str, Ten
 
 def _prepare(recipe: Recipe, dtype: str) -> tuple[_Stage, tuple[Any, Any]]:
     try:
-        model, context = build_real(recipe)
         wanted = getattr(torch, dtype)
+        with widened(wanted):  # constants that the constructor computes are as exact as the rest
+            model, context = build_real(recipe)
         model = model.eval().to(wanted)
         with context():
             inputs = make_inputs(recipe, model)
