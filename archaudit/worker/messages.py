@@ -98,13 +98,15 @@ class Exhibit(msgspec.Struct, frozen=True, tag="exhibit"):
 class Imitate(msgspec.Struct, frozen=True, tag="imitate"):
     """Run the loaded model for real with the weights and inputs that another worker wrote to `path`, and compare what it gives.
 
-    `sources` say where the model's tensors take their values from, `modules` are its modules to those of the other.
+    `sources` say where the model's tensors take their values from, `modules` are its modules to those of the other, `feeders` the modules
+    whose output each of its own reads.
     """
 
     path: str
     dtype: str
     sources: dict[str, TensorSource]
     modules: dict[str, str]
+    feeders: dict[str, tuple[str, ...]]
 
 
 class Quit(msgspec.Struct, frozen=True, tag="quit"):

@@ -143,7 +143,7 @@ class Session:
         if isinstance(request, Exhibit):
             exhibit_model(recipe, Path(request.path), request.dtype, request.modules)
             return Exhibited()
-        return Imitated(imitate_model(recipe, Path(request.path), request.dtype, request.sources, request.modules))
+        return Imitated(imitate_model(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.feeders))
 
     def _time(self, recipe: Recipe, request: PrepareTiming | TimeBlock | TimeModules | Survey) -> Reply:
         if isinstance(request, PrepareTiming):

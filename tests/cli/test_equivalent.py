@@ -204,6 +204,66 @@ def test_what_differs_beside_a_folded_norm_is_named(prove):
     assert proof["first_difference"]["after_path"] == "head"
 
 
+SCALED = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.act = nn.ReLU()
+        self.norm = nn.GroupNorm(2, 8)
+        self.side = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        return self.norm(self.act(self.conv(x)) * 2) + self.side(x)
+"""
+
+
+def test_what_none_of_its_readers_differs_by_is_only_written_otherwise(prove):
+    # a scale goes through a ReLU: what that gives is something else, and nothing after it
+    moved = SCALED.replace("self.act(self.conv(x)) * 2", "self.act(self.conv(x) * 2)")
+    assert json.loads(prove(SCALED, moved).out)["equivalence"]["outcome"] == "equivalent"
+    proof = json.loads(prove(SCALED, moved.replace("self.side(x)", "self.side(x * 2)")).out)["equivalence"]
+    assert proof["first_difference"]["after_path"] == "side"
+    assert json.loads(prove(SCALED, moved.replace("(2, 8)", "(2, 8, eps=1e-3)")).out)["equivalence"]["outcome"] == "different"
+
+
+BOUNDED = """
+from torch import nn
+
+
+class Stem(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = Stem()
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x):
+        return self.norm(self.stem(x).flatten(2).transpose(1, 2))
+"""
+
+
+def test_a_container_of_another_shape_whose_parts_agree_is_cut_otherwise(prove):
+    elsewhere = BOUNDED.replace("self.conv(x)", "self.conv(x).flatten(2).transpose(1, 2)").replace(
+        "stem(x).flatten(2).transpose(1, 2)", "stem(x)"
+    )
+    assert json.loads(prove(BOUNDED, elsewhere).out)["equivalence"]["outcome"] == "equivalent"
+    proof = json.loads(prove(BOUNDED, elsewhere.replace("LayerNorm(8)", "LayerNorm(8, eps=1e-3)")).out)["equivalence"]
+    assert proof["first_difference"]["after_path"] == "norm"
+
+
 def test_the_text_ends_with_the_answer(prove):
     result = prove(NET, REWRITTEN, "--format", "text")
     assert result.out.rstrip().splitlines()[-1].startswith("Equivalent: the outputs on 2 random inputs are equal to the last bit")

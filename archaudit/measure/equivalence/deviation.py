@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ class Watcher:
 
 
 class Judge(Watcher):
-    """Compares each call with its counterpart before, in the order in which calls end, until one differs."""
+    """Compares each call with its counterpart before, in the order in which calls end."""
 
     def __init__(self, tree: ModuleTree, seen: dict[str, list[Outputs]], modules: dict[str, str], tolerance: float) -> None:
         super().__init__(tree, set(modules))
@@ -113,19 +114,57 @@ class Judge(Watcher):
         self._modules = modules
         self._tolerance = tolerance
         self._calls: Counter[str] = Counter()
-        self.first: Deviation | None = None
+        self._deviations: dict[str, Deviation] = {}
+        self._agreeing: set[str] = set()
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """Notes the first that differs."""
+        """Notes whether it differs."""
         path = self.tree.paths[position]
         before_path = self._modules.get(path)
         calls = self._before.get(before_path, []) if before_path is not None else []
         number = self._calls[path]
         self._calls[path] += 1
-        if self.first is None and before_path is not None and number < len(calls):
+        if before_path is not None and number < len(calls):
             pairs = list(zip(calls[number], iterate_tensors_in(result), strict=False))
             measured = [_measure_difference(one, other, self._tolerance) for one, other in pairs]
             largest = max((difference for difference, limit in measured if not difference <= limit), default=None)
             if largest is not None:
-                self.first = Deviation(before_path=before_path, after_path=path, max_difference=_finite(largest))
+                self._deviations.setdefault(path, Deviation(before_path=before_path, after_path=path, max_difference=_finite(largest)))
+            elif pairs:
+                self._agreeing.add(path)
         return result
+
+    def find_first(self, feeders: Mapping[str, Iterable[str]]) -> Deviation | None:
+        """The first module whose output differs. `feeders` are the modules whose output each one reads.
+
+        What gives something else that makes none of what comes after it differ is only written otherwise, and so is a container of
+        another shape all of whose parts give the same: the line around it is drawn elsewhere.
+        """
+        readers: defaultdict[str, set[str]] = defaultdict(set)
+        for path, read in feeders.items():
+            for feeder in read:
+                readers[feeder].add(path)
+        agreeing = self._agreeing - self._deviations.keys()
+        found = [each for path, each in self._deviations.items() if not _reaches(path, agreeing, readers)]
+        values = [each for each in found if each.max_difference is not None or not self._agrees_inside(each.after_path, agreeing)]
+        return next(iter([*values, *found, *self._deviations.values()]), None)
+
+    def _agrees_inside(self, path: str, agreeing: Collection[str]) -> bool:
+        prefix = f"{path}." if path else ""
+        agree = any(each.startswith(prefix) for each in agreeing if each != path)
+        return agree and not any(each.startswith(prefix) for each in self._deviations if each != path)
+
+
+def _reaches(path: str, wanted: Collection[str], readers: Mapping[str, Iterable[str]]) -> bool:
+    """Whether something downstream of a module is one of those wanted. What a module gives is a part of what the modules above it give."""
+    seen = {path}
+    waiting = [path]
+    while waiting:
+        module = waiting.pop()
+        above = {module.rpartition(".")[0]} if module else set()
+        for reader in above.union(readers.get(module, ())) - seen:
+            if reader in wanted:
+                return True
+            seen.add(reader)
+            waiting.append(reader)
+    return False

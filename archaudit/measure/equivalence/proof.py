@@ -9,7 +9,7 @@ what a model asks to be computed in less, so that another order of the same sums
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
 from archaudit.measure.structure.tree import ModuleTree, walk_tree
 from archaudit.measure.tape import plain_paths
 from archaudit.measure.tape.frames import follow_calls
-from archaudit.schema import Deviation, Equivalence, Recipe, TensorSource
+from archaudit.schema import Equivalence, Recipe, TensorSource
 
 # Differences allowed, relative to the largest output (but at least to one). Sums in another order differ by the last few bits: about
 # 1e-13 in doubles after dozens of layers, 1e-5 in floats. The smallest change worth the name (eps 1e-5 to 1e-6) makes a difference of 1e-6.
@@ -88,10 +88,17 @@ def exhibit_model(recipe: Recipe, path: Path, dtype: str, modules: Iterable[str]
         torch.save(shown, path)
 
 
-def imitate_model(recipe: Recipe, path: Path, dtype: str, sources: dict[str, TensorSource], modules: dict[str, str]) -> Equivalence:
+def imitate_model(
+    recipe: Recipe,
+    path: Path,
+    dtype: str,
+    sources: dict[str, TensorSource],
+    modules: dict[str, str],
+    feeders: Mapping[str, Iterable[str]],
+) -> Equivalence:
     """Builds the model, takes the weights at `path` over as `sources` say, runs it on the same inputs and compares.
 
-    `modules` are its modules to those before, for telling the first whose output differs.
+    `modules` are its modules to those before, for telling the first whose output differs, `feeders` those whose output each one reads.
     """
     with unchanged_globals():
         shown = torch.load(path, weights_only=True)
@@ -102,7 +109,7 @@ def imitate_model(recipe: Recipe, path: Path, dtype: str, sources: dict[str, Ten
             comparison.compare(outputs, stage.run(_give(inputs, given)))
         first = None
         if comparison.differs and shown["modules"]:
-            first = _find_first(stage, inputs, shown, modules)
+            first = _judge_modules(stage, inputs, shown, modules).find_first(feeders)
         return comparison.conclude(dtype, first)
 
 
@@ -182,8 +189,8 @@ def _give(inputs: tuple[Any, Any], given: Outputs) -> Any:
     return _map_tensors(inputs, lambda tensor: next(remaining))
 
 
-def _find_first(stage: _Stage, inputs: tuple[Any, Any], shown: dict[str, Any], modules: dict[str, str]) -> Deviation | None:
+def _judge_modules(stage: _Stage, inputs: tuple[Any, Any], shown: dict[str, Any], modules: dict[str, str]) -> Judge:
     judge = Judge(stage.tree, shown["modules"], modules, TOLERANCES[str(stage.dtype).removeprefix("torch.")])
     for given in shown["inputs"]:
         stage.run(_give(inputs, given), judge)
-    return judge.first
+    return judge

@@ -14,7 +14,7 @@ from archaudit.pipeline.options import Options
 from archaudit.pipeline.running.asking import expect
 from archaudit.pipeline.running.measuring import load_request, opened_targets
 from archaudit.pipeline.sides.targets import Target
-from archaudit.schema import Equivalence, Match, Profile
+from archaudit.schema import Equivalence, Match, ModuleRecord, Profile
 from archaudit.weights import Inheritance, inherit_weights
 from archaudit.worker import Exhibit, Exhibited, Imitate, Imitated, Loaded, Worker, start_workers
 
@@ -69,8 +69,11 @@ class _Stage(NamedTuple):
         self.workers[0].send(Exhibit(str(self.path), dtype, tuple(dict.fromkeys(modules))))
         expect(self.workers[0], Exhibited)
 
-    def imitate(self, dtype: str, inheritance: Inheritance, modules: dict[str, str] | None = None) -> Equivalence:
-        self.workers[1].send(Imitate(str(self.path), dtype, inheritance.sources, modules or {}))
+    def imitate(self, dtype: str, inheritance: Inheritance, after: Profile | None = None) -> Equivalence:
+        """Compares the outputs; with the profile of after, also those of its modules."""
+        modules = inheritance.modules if after is not None else {}
+        feeders = {module.path: tuple(_list_feeders(module)) for module in after.modules} if after is not None else {}
+        self.workers[1].send(Imitate(str(self.path), dtype, inheritance.sources, modules, feeders))
         return expect(self.workers[1], Imitated).equivalence
 
 
@@ -90,12 +93,15 @@ def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[
             continue
         answer = answers[0]
         if all(profile.totals.activation_bytes <= ACTIVATION_BYTES_LIMIT for profile in profiles):
-            modules = inheritances[0].modules
-            stage.exhibit(dtype, modules.values())
-            answer = stage.imitate(dtype, inheritances[0], modules)
+            stage.exhibit(dtype, inheritances[0].modules.values())
+            answer = stage.imitate(dtype, inheritances[0], profiles[1])
         return _doubt(answer, inheritances)
     assert failure is not None
     raise failure
+
+
+def _list_feeders(module: ModuleRecord) -> Iterable[str]:
+    return dict.fromkeys(feeder for call in module.calls for feeder in call.inputs_from)
 
 
 def _name_guesses(answer: Equivalence, guesses: dict[str, tuple[str, ...]]) -> Equivalence:
