@@ -88,6 +88,13 @@ def test_a_change_that_only_other_weights_show_is_found(prove):
     assert json.loads(prove(NET, shiftless).out)["equivalence"]["outcome"] == "different"
 
 
+@pytest.mark.parametrize(("persistent", "outcome"), [(False, "different"), (True, "equivalent")])
+def test_a_constant_is_as_it_was_built_unless_a_checkpoint_holds_it(prove, persistent, outcome):
+    line = f"self.register_buffer('gain', torch.full((1,), 2.0), persistent={persistent})"
+    scaled = NET.replace("self.head = ", f"{line}\n        self.head = ").replace("torch.relu(", "self.gain * torch.relu(")
+    assert json.loads(prove(scaled, scaled.replace("2.0", "3.0")).out)["equivalence"]["outcome"] == outcome
+
+
 def test_weights_that_do_not_fit_are_different_and_no_error(prove):
     result = prove(NET, NET.replace("8", "4"))
     assert result.status == 1
