@@ -1,0 +1,106 @@
+"""Layers that were taken apart, or joined into one: whose rows are whose."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, permutations
+from math import factorial
+from typing import NamedTuple
+
+from archaudit.schema import JoinedRows, Match, ModuleRecord, Shape, TensorRecord, TensorSource
+from archaudit.weights.pairing import Pairing, join
+
+# So many tensors are tried in each order: six for query, key and value.
+_MOST_ORDERED = 3
+
+
+class Division(NamedTuple):
+    """Modules on one side that are one on the other: `whole` (after, where `joined`), those of its tensors that are in question, and its
+    parts in the order of registration; `certain` where all of them are."""
+
+    whole: ModuleRecord
+    tensors: tuple[TensorRecord, ...]
+    parts: tuple[ModuleRecord, ...]
+    joined: bool
+    certain: bool
+
+
+class _Part(NamedTuple):
+    module: str
+    name: str
+    shape: Shape
+
+
+def list_divisions(pairing: Pairing, matches: Iterable[Match]) -> list[Division]:
+    """What the alignment found to be split or merged, and modules that hold tensors of their own on one side, for which they have new
+    children on the other (the library's attention)."""
+    return [*_list_divided(pairing, matches), *_list_inlined(pairing)]
+
+
+def _list_divided(pairing: Pairing, matches: Iterable[Match]) -> Iterator[Division]:
+    groups: defaultdict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for match in matches:
+        if match.change_id is not None:
+            for paths, path in zip(groups[match.change_id], (match.before_path, match.after_path), strict=True):
+                if path is not None:
+                    paths.append(path)
+    places = [{path: place for place, path in enumerate(side)} for side in (pairing.before, pairing.after)]
+    for ones, others in groups.values():
+        if len(others) == 1 and len(ones) > 1:
+            parts = tuple(pairing.before[path] for path in sorted(ones, key=places[0].__getitem__))
+            yield Division(pairing.after[others[0]], pairing.after[others[0]].tensors, parts, True, True)
+        elif len(ones) == 1 and len(others) > 1:
+            parts = tuple(pairing.after[path] for path in sorted(others, key=places[1].__getitem__))
+            yield Division(pairing.before[ones[0]], pairing.before[ones[0]].tensors, parts, False, True)
+
+
+def _list_inlined(pairing: Pairing) -> Iterator[Division]:
+    for after_path, before_path in pairing.origins.items():
+        one, other = pairing.before[before_path], pairing.after[after_path]
+        new, gone = pairing.list_new(after_path), pairing.list_gone(before_path)
+        if new and (lost := _list_unknown(one, other)):
+            yield Division(one, lost, tuple(new), False, False)
+        if gone and (gained := _list_unknown(other, one)):
+            yield Division(other, gained, tuple(gone), True, False)
+
+
+def _list_unknown(module: ModuleRecord, partner: ModuleRecord) -> tuple[TensorRecord, ...]:
+    """Its tensors that its partner has no namesakes of."""
+    known = {tensor.name for tensor in partner.tensors}
+    return tuple(tensor for tensor in module.tensors if tensor.name not in known)
+
+
+def divide(division: Division, order: int) -> Iterator[tuple[tuple[str, ...], dict[str, TensorSource]]]:
+    """Of each tensor of the whole that rows of the parts add up to, the modules that they are of, and the sources that follow; the parts in
+    that order of all their orders."""
+    for whole in division.tensors:
+        parts = [
+            _Part(module.path, join(module.path, tensor.name), tensor.shape)
+            for module in division.parts
+            for tensor in module.tensors
+            # a weight that attention holds itself is called in_proj_weight
+            if whole.name.endswith(tensor.name) and whole.shape and tensor.shape[1:] == whole.shape[1:]
+        ]
+        if not parts or (division.certain and len(parts) != len(division.parts)) or sum(part.shape[0] for part in parts) != whole.shape[0]:
+            continue
+        name, parts = join(division.whole.path, whole.name), _reorder(parts, order)
+        found: dict[str, TensorSource] = {}
+        if division.joined:
+            found[name] = JoinedRows(tensors=tuple(part.name for part in parts))
+        else:
+            ends = list(accumulate(part.shape[0] for part in parts))
+            for part, start, stop in zip(parts, [0, *ends], ends, strict=False):
+                found[part.name] = JoinedRows(tensors=(name,), start=start, stop=stop)
+        yield tuple(part.module for part in parts), found
+
+
+def count_orders(numbers: Iterable[int]) -> int:
+    """How many orders are worth a try for so many parts."""
+    return factorial(max((number for number in numbers if number <= _MOST_ORDERED), default=1))
+
+
+def _reorder(parts: list[_Part], order: int) -> list[_Part]:
+    if len(parts) > _MOST_ORDERED:
+        return parts
+    return list(list(permutations(parts))[order % factorial(len(parts))])

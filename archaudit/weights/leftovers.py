@@ -1,0 +1,46 @@
+"""Parameters that nothing tells the counterpart of: tried for each other by their sizes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from math import prod
+
+from archaudit.schema import JoinedRows, Shape, TensorRecord, TensorSource
+from archaudit.weights.pairing import Pairing, join, squeeze
+
+# A heap of tensors alike: in one module (its path before), or anywhere (None), of so many rows and elements.
+_Key = tuple[str | None, tuple[int, int]]
+
+
+def pair_leftovers(pairing: Pairing, left: Mapping[str, tuple[str, TensorRecord]], sources: Iterable[TensorSource]) -> dict[str, str]:
+    """Parameters of after to those of before, of what is left on both sides, where as many of a size are: those in one module first."""
+    used = {name for source in sources for name in _list_used(source)}
+    heaps: defaultdict[_Key, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for path, module in pairing.before.items():
+        for tensor in module.tensors:
+            if tensor.kind == "parameter" and tensor.tied_to is None and join(path, tensor.name) not in used:
+                for key in (path, None):
+                    heaps[key, _measure_rows(tensor.shape)][0].append(join(path, tensor.name))
+    for name, (path, tensor) in left.items():
+        for key in dict.fromkeys((pairing.origins.get(path), None)):
+            heaps[key, _measure_rows(tensor.shape)][1].append(name)
+    found: dict[str, str] = {}
+    for heap in sorted(heaps, key=lambda heap: heap[0] is None):
+        given = set(found.values())
+        ones = [one for one in heaps[heap][0] if one not in given]
+        others = [other for other in heaps[heap][1] if other not in found]
+        if len(ones) == len(others):
+            found |= dict(zip(others, ones, strict=True))
+    return found
+
+
+def _measure_rows(shape: Shape) -> tuple[int, int]:
+    """How many rows, and elements: what a linear layer on a flattened image has in common with a convolution over all of it."""
+    return next(iter(squeeze(shape)), 1), prod(shape)
+
+
+def _list_used(source: TensorSource) -> tuple[str, ...]:
+    if isinstance(source, JoinedRows):
+        return source.tensors
+    return tuple(name for name in (source.weight, source.bias, f"{source.norm}.weight", f"{source.norm}.bias") if name is not None)
