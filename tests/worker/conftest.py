@@ -1,5 +1,7 @@
 """One forking process for all tests of a file: torch is imported once."""
 
+import signal
+
 import pytest
 
 from archaudit.worker import Load, Measure, WorkerOptions
@@ -7,8 +9,16 @@ from archaudit.worker.client import IMPORTED_ANYWAY, ProcessWorker
 from archaudit.worker.pool import Pool
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _interruptible():
+    """What runs in the background of a shell ignores interrupts, and so would every worker of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
-def fork():
+def fork(_interruptible):
     """`fork("side", timeout_s=3)`: a worker."""
     with Pool(("torch", *IMPORTED_ANYWAY), None) as pool:
         made = []
