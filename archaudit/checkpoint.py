@@ -7,9 +7,11 @@ module that stands in a model several times has keys under each of its paths, an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from archaudit.schema import CheckpointMap, Match, Profile, ReshapedKey, TensorRecord
+import msgspec
+
+from archaudit.schema import CheckpointMap, FoldedNorm, Match, Profile, ReshapedKey, TensorRecord, TensorSource
 
 
 def map_checkpoint(before: Profile, after: Profile, matches: Iterable[Match]) -> CheckpointMap:
@@ -103,6 +105,30 @@ def _find_conflicts(before: _Keys, after: _Keys, sources: dict[str, str]) -> tup
     for key, source in sources.items():
         groups[after.owners[key]].setdefault(before.owners[source], source)
     return tuple(tuple(group.values()) for group in groups.values() if len(group) > 1)
+
+
+def put_together(mapping: CheckpointMap, before: Profile, after: Profile, sources: Mapping[str, TensorSource]) -> CheckpointMap:
+    """The map, with keys `built` of others where `sources` (of tensors of after, by their first owners) know how."""
+    given, owners = _Keys(before).tensors, _Keys(after).owners
+    unfilled = {*mapping.missing, *(row.after for row in mapping.reshaped)}
+    built: dict[str, TensorSource] = {}
+    for key, owner in owners.items():
+        source = sources.get(owner)
+        # what a norm is folded into would load as it is, and be another layer; a norm may lack scale and shift
+        if isinstance(source, FoldedNorm) or (source is not None and key in unfilled and all(name in given for name in source.names)):
+            built[key] = source
+    used = {name for source in built.values() for name in source.names}
+    norms = tuple(f"{source.norm}." for source in built.values() if isinstance(source, FoldedNorm))
+    loose = {*mapping.unused, *(row.before for row in mapping.reshaped if row.after in built)} - used
+    return msgspec.structs.replace(
+        mapping,
+        same=tuple(key for key in mapping.same if key not in built),
+        renamed={key: name for key, name in mapping.renamed.items() if name not in built},
+        reshaped=tuple(row for row in mapping.reshaped if row.after not in built),
+        missing=tuple(key for key in mapping.missing if key not in built),
+        unused=tuple(key for key in given if key in loose and not key.startswith(norms)),
+        built=built,
+    )
 
 
 def count_loading(mapping: CheckpointMap) -> tuple[int, int]:

@@ -8,8 +8,10 @@ from modeling import measure
 from torch import nn
 
 from archaudit.align import Pin, align
-from archaudit.checkpoint import count_loading, map_checkpoint
+from archaudit.checkpoint import count_loading, map_checkpoint, put_together
+from archaudit.measure.equivalence.taking import take_weights
 from archaudit.schema import CheckpointMap, ReshapedKey
+from archaudit.weights import inherit_weights
 
 
 class Net(nn.Module):
@@ -186,3 +188,57 @@ def test_layers_that_changed_places_are_followed():
     mapping = map_models(before, after, torch.zeros(1, 4), [Pin(before="a", after="b"), Pin(before="b", after="a")])
     assert mapping.renamed == {"b.weight": "a.weight", "b.bias": "a.bias", "a.weight": "b.weight", "a.bias": "b.bias"}
     assert torch.equal(load(mapping, before, after).a.weight, before.b.weight)
+
+
+class Attention(nn.Module):
+    """Query, key and value by one layer, or by one each."""
+
+    def __init__(self, fused):
+        super().__init__()
+        self.fused = fused
+        for name, width in [("qkv", 12)] if fused else [("q", 4), ("k", 4), ("v", 4)]:
+            self.add_module(name, nn.Linear(4, width))
+        self.out = nn.Linear(4, 4)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, -1) if self.fused else (self.q(x), self.k(x), self.v(x))
+        return self.out((q @ k.transpose(-1, -2)).softmax(-1) @ v)
+
+
+class Folded(nn.Module):
+    """A convolution with its norm folded in, and the head."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        return self.head(self.conv(x))
+
+
+ROWS = torch.zeros(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "example", "built"),
+    [
+        (Attention(fused=False), Attention(fused=True), ROWS, {"qkv.weight", "qkv.bias"}),
+        (Attention(fused=True), Attention(fused=False), ROWS, {"q.weight", "q.bias", "k.weight", "k.bias", "v.weight", "v.bias"}),
+        (Net(), Folded(), IMAGE, {"conv.weight", "conv.bias"}),
+    ],
+    ids=["joined", "divided", "folded"],
+)
+def test_keys_that_are_put_together_make_the_same_model(before, after, example, built):
+    one, other = (measure(lambda model=model: copy.deepcopy(model), example) for model in (before, after))
+    matches = align(one, other)
+    mapping = put_together(map_checkpoint(one, other, matches), one, other, next(inherit_weights(one, other, matches)).sources)
+    assert set(mapping.built) == built
+    assert mapping.missing == mapping.reshaped == mapping.unused == ()
+    if isinstance(before, Net):
+        nn.init.uniform_(before.norm.running_var, 0.5, 2)
+        nn.init.normal_(before.norm.running_mean)
+    given = before.state_dict()
+    after.load_state_dict({mapping.renamed.get(key, key): given[key] for key in (*mapping.same, *mapping.renamed)}, strict=False)
+    take_weights(after.state_dict(), given, mapping.built)
+    x = torch.randn(*example.shape)
+    torch.testing.assert_close(after.eval()(x), before.eval()(x))

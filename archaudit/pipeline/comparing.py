@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archaudit.align import align
-from archaudit.checkpoint import map_checkpoint
+from archaudit.checkpoint import map_checkpoint, put_together
 from archaudit.definitions import diff_classes, diff_initialisation
 from archaudit.diff import Section, diff
 from archaudit.flow_diff import diff_flow
 from archaudit.metrics import is_unknown
-from archaudit.schema import Match, Profile, Report
+from archaudit.schema import CheckpointMap, Match, Profile, Report
+from archaudit.weights import inherit_weights
 
 
 def compare_plain(before: Profile, after: Profile) -> Report:
@@ -36,5 +37,12 @@ def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], s
         initialisation=diff_initialisation(before, after, matches) if told else (),
         classes_added=classes_added,
         classes_removed=classes_removed,
-        checkpoint=map_checkpoint(before, after, matches),
+        checkpoint=_map_keys(before, after, matches),
     )
+
+
+def _map_keys(before: Profile, after: Profile, matches: Sequence[Match]) -> CheckpointMap:
+    mapping = map_checkpoint(before, after, matches)
+    if not (mapping.reshaped or (mapping.missing and mapping.unused)):
+        return mapping
+    return put_together(mapping, before, after, next(inherit_weights(before, after, matches)).sources)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from archaudit.schema.record import FORMAT_VERSION, Record, Shape
+from archaudit.schema.weights import TensorSource
 
 
 class Deviation(Record, frozen=True, kw_only=True):
@@ -47,7 +48,8 @@ class CheckpointMap(Record, frozen=True, kw_only=True):
     `same` keys load as they are, `renamed` ones under another name (before to after). `reshaped` have other shapes. `missing` are keys of
     after that nothing fills, `unused` keys of before that fill nothing. `tied` are keys of after that are another name of a tensor which
     some key fills (after to before): they take the same values. `conflicts` are groups of keys of before, separate there, that go
-    into one tensor.
+    into one tensor. `built` are keys of after that are put together from keys of before, and how: joined, divided, turned, with a norm
+    folded in, or under a name that only their size tells; which of several is which stands there as is likeliest.
     """
 
     format_version: int = FORMAT_VERSION
@@ -58,3 +60,4 @@ class CheckpointMap(Record, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
+    built: dict[str, TensorSource] = {}

@@ -16,6 +16,11 @@ class JoinedRows(Record, frozen=True, kw_only=True, tag="rows"):
     stop: int | None = None
     turned: bool = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors that it is made of."""
+        return self.tensors
+
 
 class FoldedNorm(Record, frozen=True, kw_only=True, tag="folded"):
     """What a layer's weight (or its bias, where `weight` is None) becomes when the batch norm `norm` that followed it is folded into it.
@@ -28,6 +33,12 @@ class FoldedNorm(Record, frozen=True, kw_only=True, tag="folded"):
     weight: str | None = None
     bias: str | None = None
     outputs: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors that it is made of; those of the norm where it has them."""
+        own = [name for name in (self.weight, self.bias) if name is not None]
+        return *own, *(f"{self.norm}.{name}" for name in ("weight", "bias", "running_mean", "running_var"))
 
 
 TensorSource = JoinedRows | FoldedNorm

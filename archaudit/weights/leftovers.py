@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import prod
 
-from archaudit.schema import JoinedRows, Shape, TensorRecord, TensorSource
+from archaudit.schema import Shape, TensorRecord, TensorSource
 from archaudit.weights.pairing import Pairing, join, squeeze
 
 # A heap of tensors alike: in one module (its path before), or anywhere (None), of so many rows and elements.
@@ -15,7 +15,7 @@ _Key = tuple[str | None, tuple[int, int]]
 
 def pair_leftovers(pairing: Pairing, left: Mapping[str, tuple[str, TensorRecord]], sources: Iterable[TensorSource]) -> dict[str, str]:
     """Parameters of after to those of before, of what is left on both sides, where as many of a size are: those in one module first."""
-    used = {name for source in sources for name in _list_used(source)}
+    used = {name for source in sources for name in source.names}
     heaps: defaultdict[_Key, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for path, module in pairing.before.items():
         for tensor in module.tensors:
@@ -38,9 +38,3 @@ def pair_leftovers(pairing: Pairing, left: Mapping[str, tuple[str, TensorRecord]
 def _measure_rows(shape: Shape) -> tuple[int, int]:
     """How many rows, and elements: what a linear layer on a flattened image has in common with a convolution over all of it."""
     return next(iter(squeeze(shape)), 1), prod(shape)
-
-
-def _list_used(source: TensorSource) -> tuple[str, ...]:
-    if isinstance(source, JoinedRows):
-        return source.tensors
-    return tuple(name for name in (source.weight, source.bias, f"{source.norm}.weight", f"{source.norm}.bias") if name is not None)

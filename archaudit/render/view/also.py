@@ -51,6 +51,7 @@ def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
         {
             "load as they are": len(checkpoint.same),
             "load under another name": len(checkpoint.renamed),
+            f"make up {count(len(checkpoint.built), 'key')} of after": len(_list_parts(checkpoint)),
             "have another shape": len(checkpoint.reshaped),
             "fill nothing": len(checkpoint.unused),
         }
@@ -61,6 +62,11 @@ def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
     yield f"of {count(total, 'key')} of a checkpoint of before, {told}{missing}" if total else "before has nothing that a checkpoint keeps"
     for keys in checkpoint.conflicts:
         yield f"{join_names([make_visible(key) for key in keys], _MOST_NAMED)} are separate before and one tensor after"
+
+
+def _list_parts(checkpoint: CheckpointMap) -> set[str]:
+    """Keys of before of which others are put together."""
+    return {name for source in checkpoint.built.values() for name in source.names}
 
 
 def _describe_equivalence(found: Equivalence) -> str:
