@@ -231,6 +231,26 @@ def test_a_linear_layer_and_a_convolution_of_one_by_one_hold_the_same_weights():
     assert list_same(One(nn.Conv2d(WIDTH, 3, 1), channels=True), One(nn.Linear(WIDTH, 3))) == [True]
 
 
+def test_a_linear_layer_on_what_was_flattened_and_a_convolution_over_all_of_it_hold_the_same_weights():
+    class Flattened(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3 * 4 * 4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x.flatten(1))
+
+    class Convolved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Conv2d(3, 5, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x).flatten(1)
+
+    assert list_same(Flattened(), Convolved(), 2, 3, 4, 4) == [True]
+
+
 def test_a_weight_that_is_the_other_way_round_is_turned():
     assert list_same(One(Conv1D(3, WIDTH)), One(nn.Linear(WIDTH, 3))) == [True]
     assert list_same(One(nn.Linear(WIDTH, WIDTH)), One(Conv1D(WIDTH, WIDTH))) == [True]

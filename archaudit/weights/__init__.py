@@ -9,13 +9,14 @@ of that shape under another name: those are guesses, and a run of both models te
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
 from typing import NamedTuple
 
 from archaudit.schema import JoinedRows, Match, ModuleRecord, Profile, Shape, TensorRecord, TensorSource
 from archaudit.weights.dividing import count_orders, divide, list_divisions
 from archaudit.weights.folding import find_folds
 from archaudit.weights.leftovers import pair_leftovers
-from archaudit.weights.pairing import Pairing, join, squeeze
+from archaudit.weights.pairing import Pairing, join, measure_rows
 
 __all__ = ["Inheritance", "inherit_weights"]
 
@@ -94,7 +95,9 @@ class _Finder:
         name = join(origin.path, tensor.name)
         if _is_turned(origin, self._pairing.after[path]) and len(shape) == 2 and shape == tensor.shape[::-1]:
             return JoinedRows(tensors=(name,), turned=True)
-        return JoinedRows(tensors=(name,)) if squeeze(shape) == squeeze(tensor.shape) else None
+        # a table of a buffer's may be flattened; a weight that is would be another layer, unless its rows stay
+        fits = prod(shape) == prod(tensor.shape) if tensor.kind == "buffer" else measure_rows(shape) == measure_rows(tensor.shape)
+        return JoinedRows(tensors=(name,)) if fits else None
 
     def _pair_outputs(self, divided: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
         """Modules after that should give what those before did: not a layer and one of its parts."""

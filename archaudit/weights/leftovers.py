@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from math import prod
 
-from archaudit.schema import Shape, TensorRecord, TensorSource
-from archaudit.weights.pairing import Pairing, join, squeeze
+from archaudit.schema import TensorRecord, TensorSource
+from archaudit.weights.pairing import Pairing, join, measure_rows
 
 # A heap of tensors alike: in one module (its path before), or anywhere (None), of so many rows and elements.
 _Key = tuple[str | None, tuple[int, int]]
@@ -21,10 +20,10 @@ def pair_leftovers(pairing: Pairing, left: Mapping[str, tuple[str, TensorRecord]
         for tensor in module.tensors:
             if tensor.kind == "parameter" and tensor.tied_to is None and join(path, tensor.name) not in used:
                 for key in (path, None):
-                    heaps[key, _measure_rows(tensor.shape)][0].append(join(path, tensor.name))
+                    heaps[key, measure_rows(tensor.shape)][0].append(join(path, tensor.name))
     for name, (path, tensor) in left.items():
         for key in dict.fromkeys((pairing.origins.get(path), None)):
-            heaps[key, _measure_rows(tensor.shape)][1].append(name)
+            heaps[key, measure_rows(tensor.shape)][1].append(name)
     found: dict[str, str] = {}
     for heap in sorted(heaps, key=lambda heap: heap[0] is None):
         given = set(found.values())
@@ -33,8 +32,3 @@ def pair_leftovers(pairing: Pairing, left: Mapping[str, tuple[str, TensorRecord]
         if len(ones) == len(others):
             found |= dict(zip(others, ones, strict=True))
     return found
-
-
-def _measure_rows(shape: Shape) -> tuple[int, int]:
-    """How many rows, and elements: what a linear layer on a flattened image has in common with a convolution over all of it."""
-    return next(iter(squeeze(shape)), 1), prod(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 
 from archaudit.schema import Match, ModuleRecord, Profile, Shape
 
@@ -47,6 +48,7 @@ def join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def squeeze(shape: Shape) -> Shape:
-    """Without dimensions of one: a linear layer and a 1x1 convolution have one weight."""
-    return tuple(size for size in shape if size != 1)
+def measure_rows(shape: Shape) -> tuple[int, int]:
+    """How many rows, but for dimensions of one, and how many elements: what the weights of a linear layer and of a convolution that does
+    the same (of one by one, or over all of what was flattened) have in common."""
+    return next((size for size in shape if size != 1), 1), prod(shape)
