@@ -121,6 +121,7 @@ def _start_verdict(check: Check) -> Verdict:
         level=check.level,
         scenario=check.scenario,
         until=check.until,
+        floor=check.floor,
     )
 
 

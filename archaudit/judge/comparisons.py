@@ -155,10 +155,10 @@ def _compare_change(case: Case, growth: int) -> Finding:
     # In fractions: a limit of exactly 1 % is met by exactly 1 %.
     figure = Fraction(str(case.figure.value))
     allowed = Fraction(other) * figure / 100 if case.figure.unit == "%" else figure
-    limit = Fraction(other) + growth * allowed
-    over = growth * (Fraction(case.actual) - limit)
     floor = _read_floor(case)
-    within_floor = over > 0 and growth * (Fraction(case.actual) - Fraction(other)) <= floor
+    limit = Fraction(other) + growth * max(allowed, floor)
+    over = growth * (Fraction(case.actual) - limit)
+    within_floor = over <= 0 and growth * (Fraction(case.actual) - Fraction(other)) > allowed
     actual, before = _pair(case.actual, other, case.metric)
     reason = f"{actual}, the same as {case.other_name}"
     if case.actual != other:
@@ -168,10 +168,11 @@ def _compare_change(case: Case, growth: int) -> Finding:
     if within_floor:
         reason += f"; beyond the {case.check.expected} that is allowed, but no more than the floor of {case.check.floor}"
     elif over > 0:
-        reason += f": {format_amount(over, case.metric)} beyond the {case.check.expected} that is allowed"
+        larger = case.check.expected if allowed >= floor else case.check.floor
+        reason += f": {format_amount(over, case.metric)} beyond the {larger} that is allowed"
     else:
         reason += f"; {case.check.expected} {'more' if growth > 0 else 'less'} is allowed"
-    return Finding(holds=over <= 0 or within_floor, actual=case.actual, limit=_plain(limit), reason=reason, growth=growth)
+    return Finding(holds=over <= 0, actual=case.actual, limit=_plain(limit), reason=reason, growth=growth)
 
 
 def _read_floor(case: Case) -> Fraction:
@@ -214,9 +215,11 @@ def format_amount(value: float | Fraction, metric: Metric) -> str:
 
 
 def _round(value: float) -> str:
-    """Three decimals, none for a whole number, and all of them where three would make a number look whole that is not."""
+    """Three decimals; fewer where those are all, and all of them where three would make a number look whole that is not."""
     rounded = f"{value:,.3f}"
-    return format_exact(value) if rounded.endswith(".000") else rounded
+    if rounded.endswith(".000"):
+        return format_exact(value)
+    return rounded.rstrip("0") if float(rounded.replace(",", "")) == value else rounded
 
 
 def _pair(actual: float, limit: float, metric: Metric, written: str = "") -> tuple[str, str]:

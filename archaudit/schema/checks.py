@@ -74,8 +74,8 @@ class Verdict(Record, frozen=True, kw_only=True):
     """A check with its answer. `actual` and `deviation` are unrounded, in the metric's unit; None where nothing was measured.
 
     `scope` lists the check's patterns, joined by ` + `, with types as `[Conv2d]`; empty is the whole model. `limit` is the number that
-    `expected` came to (3M is 3,000,000). For a claim, `finding` is `true` or `false` whatever was expected of it; `outcome` is what the
-    gate makes of that.
+    `expected` came to (3M is 3,000,000), and of a growth in percent the `floor` where that allows more. For a claim, `finding` is `true`
+    or `false` whatever was expected of it; `outcome` is what the gate makes of that.
     `interval` are the lowest and the highest number that a claim's figure stands for, None at an end that is open; `reading` names the
     other convention under which the claim would be true (its finding is then `other reading`). `measured` is what was
     found where that is no number (a shape, a setting's text). `hints` explain a false figure by what was measured; `reason` has them too.
@@ -106,3 +106,4 @@ class Verdict(Record, frozen=True, kw_only=True):
     level: Level = "error"
     scenario: str | None = None
     until: str | None = None
+    floor: str | None = None

@@ -167,8 +167,9 @@ def test_a_model_that_does_not_run_is_not_green(archaudit, project, body, argume
 def test_a_growth_fails_only_beyond_both_the_share_and_the_floor(gate, head, status):
     result = gate(BUDGET + 'max_increase = "1%"\nfloor = 200\n', net=make_net(head), baselines={"net": make_net()})
     assert result.status == status
+    assert "max increase 1% or 200 = 11,200" in say(result)
     if head == 1_201:
-        assert "is 201 (+1.8 %) more than the baseline's 11,000: 91 beyond the 1% that is allowed; mostly head (+201)" in say(result)
+        assert "is 201 (+1.8 %) more than the baseline's 11,000: 1 beyond the 200 that is allowed; mostly head (+201)" in say(result)
 
 
 def test_a_growth_over_the_floor_but_within_the_share_holds(gate):

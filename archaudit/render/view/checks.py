@@ -132,6 +132,8 @@ def _describe_expected(check: Verdict, unit: str) -> str:
     """The limit as it was written, and what it came to where that is not the same text."""
     comparison = make_visible(check.comparison).replace("_", " ")
     written = make_visible(check.expected)
+    if check.floor not in (None, "0"):
+        written += f" or {make_visible(check.floor)}"
     if not written:  # a pin, or a metric that was declared only
         return comparison
     if check.limit is None or _format_value(check.limit, unit) == written or format_exact(_tidy(check.limit)) == written:
