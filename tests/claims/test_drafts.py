@@ -60,6 +60,21 @@ def test_the_side_is_read_from_the_words_around(text: str, side: str, profile_of
     assert [draft.table["model"] for draft in drafts if draft.number.text == figure] == [side]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| layer | params before | params after |\n|---|---|---|\n| classifier.1 | 5,397 | 2,900 |\n",
+        "Params of `classifier.1`: 5,397 → 100.",
+    ],
+)
+def test_a_figure_that_fits_nothing_is_about_what_its_other_side_is_about(text: str, profile_of: ProfileOf) -> None:
+    sound, wrong = make_drafts(text, profile_of("before"), profile_of("after"))
+    keys = ("metric", "scope", "model")
+    assert [sound.table[key] for key in keys] == ["params", "classifier.1", "before"]
+    assert [wrong.table[key] for key in keys] == ["params", "classifier.1", "after"]
+    assert wrong.confidence < sound.confidence
+
+
 def test_drafts_of_the_example_s_own_note_agree_with_its_claims(profile_of: ProfileOf) -> None:
     text = "\n".join(line.partition("<!--")[0] for line in CHANGES.read_text(encoding="utf-8").splitlines())
     curated: dict[str, list[str]] = {}

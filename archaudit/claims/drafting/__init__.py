@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from archaudit.claims.drafting.context import Context, Contexts
+from archaudit.claims.drafting.context import Context, Contexts, side_of
 from archaudit.claims.drafting.facts import Fact, Facts, Place, list_facts, list_shape_facts
 from archaudit.claims.drafting.weighing import NEARLY, read_statement, weigh
 from archaudit.claims.records import Document, Number
+from archaudit.quantities import format_exact
 from archaudit.schema import Group, Profile, Verdict
 
 _THRESHOLD = 0.4
 # Facts whose weights differ by no more are alike; each doubling of their number makes a proposal less sure by so much.
 _ALIKE, _OF_A_RIVAL = 0.02, 0.08
+# How sure it is that a number that nothing fits is about what its neighbour is, of how sure that is.
+_OF_A_COUNTERPART = 0.75
+
+_Choice = tuple[float, Fact]
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +44,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         if verdict is None:
             figure = _quote(number.text)
             return f'{head}\n# no proposal; bind it, or say why it is exempt:\n# [[claims]]\n# figure = {figure}\n# exempt = ""\n'
-        measured = verdict.measured or (f"{verdict.actual:,}" if verdict.actual is not None else "nothing")
+        measured = verdict.measured or (_write_measured(verdict.actual) if verdict.actual is not None else "nothing")
         finding = f"{verdict.finding}" + (f" ({verdict.reading})" if verdict.reading else "")
         rows = "\n".join(f"{key} = {_quote(value)}" for key, value in self.table.items())
         return f"{head}\n# confidence {self.confidence:.2f}; measured {_one_line(measured)}: {finding}\n[[claims]]\n{rows}\n"
@@ -51,17 +56,43 @@ def draft_claims(document: Document, before: Profile, after: Profile, groups: It
     shapes = list_shape_facts(before, after)
     index = Facts(facts)
     contexts = Contexts(document, {fact.place.path: fact.place for fact in facts}.values())
-    drafts = []
+    chosen: list[_Choice | None] = []
     for number in document.numbers:
         best = _choose(number, contexts.read(number), index, shapes)
-        if best is None or best[0] < _THRESHOLD:
-            drafts.append(Draft(number=number, table={}, confidence=0))
-        else:
-            drafts.append(Draft(number=number, table=_make_table(number, best[1]), confidence=min(best[0], 0.99)))
-    return drafts
+        chosen.append(best if best is not None and best[0] >= _THRESHOLD else None)
+    _add_counterparts(document.numbers, chosen, facts)
+    return [
+        Draft(number=number, table={}, confidence=0)
+        if choice is None
+        else Draft(number=number, table=_make_table(number, choice[1]), confidence=min(choice[0], 0.99))
+        for number, choice in zip(document.numbers, chosen, strict=True)
+    ]
 
 
-def _choose(number: Number, context: Context, facts: Facts, shapes: Iterable[Fact]) -> tuple[float, Fact] | None:
+def _add_counterparts(numbers: Sequence[Number], chosen: list[_Choice | None], facts: Iterable[Fact]) -> None:
+    """Gives a number that nothing fits what its neighbour is about, on the other side: one of the two is wrong, or fits by chance."""
+    known = {(fact.metric, fact.place.path, fact.model): fact for fact in facts if fact.comparison == "equals" and not fact.place.paths}
+    for place, number in enumerate(numbers):
+        for near in (place - 1, place + 1):
+            choice = chosen[near] if 0 <= near < len(numbers) else None
+            if chosen[place] is not None or choice is None or choice[1].comparison != "equals" or not _are_sides(number, numbers[near]):
+                continue
+            found = known.get((choice[1].metric, choice[1].place.path, "before" if choice[1].model == "after" else "after"))
+            if found is not None and choice[0] * _OF_A_COUNTERPART >= _THRESHOLD:
+                chosen[place] = choice[0] * _OF_A_COUNTERPART, found
+
+
+def _are_sides(one: Number, other: Number) -> bool:
+    """Whether two numbers stand at both ends of an arrow, or under the heads of both sides in one row of a table."""
+    if one.line != other.line or one.kind != other.kind:
+        return False
+    if one.role or other.role:
+        return {one.role, other.role} == {"before", "after"}
+    sides = {side_of(one.heading), side_of(other.heading)}
+    return one.run.place == other.run.place == "table" and one.row_heading == other.row_heading and sides == {"before", "after"}
+
+
+def _choose(number: Number, context: Context, facts: Facts, shapes: Iterable[Fact]) -> _Choice | None:
     """The fact that fits best, and how sure it is: less where others, of other modules or metrics, fit as well."""
     statement = read_statement(number, context)
     if statement is None:
@@ -98,6 +129,10 @@ def _make_table(number: Number, fact: Fact) -> dict[str, Any]:
         if fact.against.path != fact.place.path:
             table["against_scope"] = _scope(fact.against)
     return table
+
+
+def _write_measured(value: float) -> str:
+    return format_exact(value) if float(value).is_integer() else f"{value:,.4g}"
 
 
 def _scope(place: Place) -> str | list[str]:

@@ -126,16 +126,16 @@ class Contexts:
         """The side that was named last: by the head of the column or row, on the line before the number, or in the lines above it up to its
         section's heading."""
         for heading in (number.heading, number.row_heading):
-            if headed := _MARKER.findall(heading):
-                return _side_of(headed[-1])
+            if headed := side_of(heading):
+                return headed
         for position in range(number.line - 1, max(-1, number.line - _FARTHEST_SIDE), -1):
             text = self._lines[position] if position != number.line - 1 else self._lines[position][: number.column - 1]
             if position != number.line - 1 and (len(text) > 60 or text.lstrip().startswith(("#", "x ", "self", "def"))):
                 if text.startswith("## "):
                     return ""
                 continue
-            if found := _MARKER.findall(text):
-                return _side_of(found[-1])
+            if found := side_of(text):
+                return found
         return ""
 
 
@@ -148,8 +148,10 @@ def _find_role(number: Number, sentence: Sentence) -> str:
     return "before" if _WAS.search(sentence.before) else ""
 
 
-def _side_of(marker: str) -> str:
-    return "after" if marker.casefold() in _AFTER_WORDS else "before"
+def side_of(heading: str) -> str:
+    """The side that a heading names last, empty where it names none."""
+    marked = _MARKER.findall(heading)
+    return "" if not marked else "after" if marked[-1].casefold() in _AFTER_WORDS else "before"
 
 
 def _read_head_topics(number: Number) -> frozenset[str]:
