@@ -50,6 +50,7 @@ WEIGHT = make_tensor("weight", (2, 4))
             make_module(settings={"bias": True}, tensors=(WEIGHT, make_tensor("bias", (2,)))),
             "bias False → True",
         ),
+        (make_module(settings={"stride": 1}), make_module(settings={"width": 2}), "stride 1 → -; width - → 2"),
         (make_module(type="Norm", tensors=(WEIGHT,)), make_module(type="Identity"), ""),
         (make_module(calls=run(1)), make_module(calls=run(4)), "called 4 times, before once"),
         (make_module(calls=run(1)), make_module(), "no longer called, before once"),

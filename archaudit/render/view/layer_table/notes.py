@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from archaudit.quantities import format_exact, format_short, format_signed
-from archaudit.render.formatting import ARROW, count, format_setting, join_names, make_visible, name_path
+from archaudit.render.formatting import ARROW, NOTHING, count, format_setting, join_names, make_visible, name_path
 from archaudit.render.view.figures import make_delta
 from archaudit.render.view.layer_table.columns import Pair
 from archaudit.schema import ModuleDiff, ModuleRecord, TensorRecord
@@ -45,7 +45,7 @@ class Notes:
         else:
             parts += [
                 *_describe_counts(diff),
-                *_describe_settings(diff),
+                *_describe_settings(diff, before, after),
                 *_describe_tensors(diff, before, after, is_container=is_container),
             ]
             parts += [
@@ -112,12 +112,13 @@ def _describe_counts(diff: ModuleDiff) -> tuple[str, ...]:
     return tuple(make_visible(part) for part in diff.reason.split("; ") if " ×" in part and f" {ARROW} ×" in part)
 
 
-def _describe_settings(diff: ModuleDiff) -> tuple[str, ...]:
-    """`out_channels 256 → 128`, one for each setting that differs."""
-    texts = [
-        f"{make_visible(name)} {format_setting(before)} {ARROW} {format_setting(after)}"
-        for name, (before, after) in list(diff.settings_changed.items())[:_MOST_SETTINGS]
-    ]
+def _describe_settings(diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> tuple[str, ...]:
+    """`out_channels 256 → 128`, one for each setting that differs; what a class does not have is no None."""
+    texts = []
+    for name, values in list(diff.settings_changed.items())[:_MOST_SETTINGS]:
+        sides = zip(values, (before, after), strict=True)
+        told = [format_setting(value) if name in module.settings else NOTHING for value, module in sides]
+        texts.append(f"{make_visible(name)} {told[0]} {ARROW} {told[1]}")
     left = len(diff.settings_changed) - len(texts)
     return (*texts, f"{left:,} more settings") if left > 0 else tuple(texts)
 
