@@ -175,14 +175,41 @@ def test_projections_are_joined_and_divided_in_their_order(before, after):
 @pytest.mark.parametrize("order", ["kqv", "vqk", "vkq"])
 def test_another_order_of_rows_is_found(order):
     same = list_same(Separate(), Fused(order))
-    assert len(same) == 6
     assert sum(same) == 1
-    assert not same[0]
+    assert 0 < same.index(True) < 6
     assert sum(list_same(Fused(order), Separate())) == 1
 
 
-def test_rows_interleaved_by_heads_are_like_no_order():
-    assert not any(list_same(Separate(), Fused(by_heads=True)))
+def test_rows_interleaved_by_heads_are_found_by_the_number_that_a_setting_has():
+    for sides in ((Separate(), Fused(by_heads=True)), (Fused(by_heads=True), Separate())):
+        same = list_same(*sides)
+        assert len(same) == 12  # six orders, of all rows and within each head
+        assert sum(same) == 1
+        assert same.index(True) == 6
+
+
+def test_rows_of_grouped_heads_lie_beside_the_heads_that_share_them():
+    class Grouped(Fused):
+        """Of each head of keys its queries, the key, the value."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.num_key_value_heads, self.width = 2, 2
+            self.qkv = nn.Linear(WIDTH, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.qkv(x).unflatten(-1, (2, 8)).split([4, 2, 2], -1)
+            return self.proj(attend(q.flatten(2), k.flatten(2), v.flatten(2), heads=4, kv_heads=2))
+
+    class Four(Separate):
+        def __init__(self) -> None:
+            super().__init__(narrow=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.proj(attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), heads=4, kv_heads=2))
+
+    same = list_same(Four(), Grouped())
+    assert same.index(True) == 6
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -8,12 +8,14 @@ from archaudit.schema.record import Record
 class JoinedRows(Record, frozen=True, kw_only=True, tag="rows"):
     """The tensors of before with these names, one after the other along their first dimension; of that the rows from `start` up to `stop`.
 
-    `turned`: rows and columns of the matrix change places.
+    With more than one of `groups`, rows lie so in each of so many equal parts (attention heads, say): those of a joined tensor are the
+    first part's of each, then the second's; `start` and `stop` count within a part. `turned`: rows and columns of the matrix change places.
     """
 
     tensors: tuple[str, ...]
     start: int = 0
     stop: int | None = None
+    groups: int = 1
     turned: bool = False
 
     @property

@@ -13,7 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 from archaudit.schema import JoinedRows, Match, ModuleRecord, Profile, Shape, TensorRecord, TensorSource
-from archaudit.weights.dividing import count_orders, divide, list_divisions
+from archaudit.weights.dividing import Layout, divide, list_divisions, list_layouts
 from archaudit.weights.folding import find_folds
 from archaudit.weights.leftovers import pair_leftovers
 from archaudit.weights.pairing import Pairing, join, measure_rows
@@ -25,8 +25,8 @@ class Inheritance(NamedTuple):
     """What is known of the weights of after: the `sources` of its tensors, in words those whose shapes are `unfitting`, and parameters that
     are `new`.
 
-    `guesses` names what a source was not told of, and what it is taken for: `attn.qkv` for `attn.q, attn.k, attn.v`. `modules` are those
-    after that should give what one before gave, to that one.
+    `guesses` names what a source was not told of, and what it is taken for: `attn.qkv` for `attn.q, attn.k, attn.v`; where rows lie so in
+    each of several `groups`, their number is more than one. `modules` are those after that should give what one before gave, to that one.
     """
 
     sources: dict[str, TensorSource]
@@ -34,38 +34,39 @@ class Inheritance(NamedTuple):
     new: tuple[str, ...]
     guesses: dict[str, tuple[str, ...]]
     modules: dict[str, str]
+    groups: int
 
 
 def inherit_weights(before: Profile, after: Profile, matches: Iterable[Match]) -> Iterator[Inheritance]:
     """Every way that is worth a try, the likeliest first; only one where nothing was taken apart or joined."""
     finder = _Finder(before, after, tuple(matches))
-    first = finder.find(0)
+    first = finder.find(Layout())
     yield first
-    for order in range(1, count_orders(len(parts) for parts in first.guesses.values())):
-        yield finder.find(order)
+    for layout in list_layouts(finder.pairing, (len(parts) for parts in first.guesses.values()))[1:]:
+        yield finder.find(layout)
 
 
 class _Finder:
     """Looks for sources in one pair of profiles."""
 
     def __init__(self, before: Profile, after: Profile, matches: tuple[Match, ...]) -> None:
-        self._pairing = Pairing(before, after, matches)
-        self._divisions = list_divisions(self._pairing, matches)
-        self._folds = find_folds(self._pairing)
+        self.pairing = Pairing(before, after, matches)
+        self._divisions = list_divisions(self.pairing, matches)
+        self._folds = find_folds(self.pairing)
 
-    def find(self, order: int) -> Inheritance:
-        """The sources of every tensor, parts being in that order of all their orders."""
+    def find(self, layout: Layout) -> Inheritance:
+        """The sources of every tensor, parts lying so."""
         sources: dict[str, TensorSource] = {}
         divided: dict[str, tuple[str, ...]] = {}
         for division in self._divisions:
-            for parts, found in divide(division, order):
+            for parts, found in divide(division, layout):
                 sources |= found
                 divided[division.whole.path] = parts
         unfitting: list[str] = []
         left: dict[str, tuple[str, TensorRecord]] = {}
-        for path, module in self._pairing.after.items():
+        for path, module in self.pairing.after.items():
             for tensor in module.tensors:
-                name, shape = join(path, tensor.name), self._pairing.find_shape(path, tensor.name)
+                name, shape = join(path, tensor.name), self.pairing.find_shape(path, tensor.name)
                 if not tensor.persistent:  # a checkpoint does not hold it: the constructor says what it is
                     continue
                 source = sources.get(name) or self._inherit(path, tensor, shape)
@@ -75,7 +76,7 @@ class _Finder:
                     unfitting.append(f"{name} is {_write(tensor.shape)}, before {_write(shape)}")
                 elif tensor.kind == "parameter" and tensor.tied_to is None:
                     left[name] = path, tensor
-        paired = {} if unfitting else pair_leftovers(self._pairing, left, sources.values())
+        paired = {} if unfitting else pair_leftovers(self.pairing, left, sources.values())
         sources |= {name: JoinedRows(tensors=(given,)) for name, given in paired.items()}
         return Inheritance(
             sources,
@@ -83,6 +84,7 @@ class _Finder:
             tuple(name for name in left if name not in paired),
             divided | {name: (given,) for name, given in paired.items()},
             dict(self._pair_outputs(divided)),
+            layout.groups,
         )
 
     def _inherit(self, path: str, tensor: TensorRecord, shape: Shape | None) -> TensorSource | None:
@@ -91,9 +93,9 @@ class _Finder:
             return self._folds[path].find_source(tensor.name)
         if shape is None:
             return None
-        origin = self._pairing.before[self._pairing.origins[path]]
+        origin = self.pairing.before[self.pairing.origins[path]]
         name = join(origin.path, tensor.name)
-        if _is_turned(origin, self._pairing.after[path]) and len(shape) == 2 and shape == tensor.shape[::-1]:
+        if _is_turned(origin, self.pairing.after[path]) and len(shape) == 2 and shape == tensor.shape[::-1]:
             return JoinedRows(tensors=(name,), turned=True)
         # a table of a buffer's may be flattened; a weight that is would be another layer, unless its rows stay
         fits = prod(shape) == prod(tensor.shape) if tensor.kind == "buffer" else measure_rows(shape) == measure_rows(tensor.shape)
@@ -101,7 +103,7 @@ class _Finder:
 
     def _pair_outputs(self, divided: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
         """Modules after that should give what those before did: not a layer and one of its parts."""
-        for after_path, before_path in self._pairing.origins.items():
+        for after_path, before_path in self.pairing.origins.items():
             if after_path in self._folds:
                 yield after_path, self._folds[after_path].norm.path
             elif before_path not in divided.get(after_path, ()) and after_path not in divided.get(before_path, ()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, permutations
 from math import factorial
@@ -13,6 +13,16 @@ from archaudit.weights.pairing import Pairing, join
 
 # So many tensors are tried in each order: six for query, key and value.
 _MOST_ORDERED = 3
+# So many numbers of heads are tried, by which rows may be interleaved.
+_MOST_GROUPS = 2
+_MOST_HEADS = 256
+
+
+class Layout(NamedTuple):
+    """How parts lie in the whole: in which of all their orders, and so in each of how many groups of rows."""
+
+    order: int = 0
+    groups: int = 1
 
 
 class Division(NamedTuple):
@@ -71,9 +81,8 @@ def _list_unknown(module: ModuleRecord, partner: ModuleRecord) -> tuple[TensorRe
     return tuple(tensor for tensor in module.tensors if tensor.name not in known)
 
 
-def divide(division: Division, order: int) -> Iterator[tuple[tuple[str, ...], dict[str, TensorSource]]]:
-    """Of each tensor of the whole that rows of the parts add up to, the modules that they are of, and the sources that follow; the parts in
-    that order of all their orders."""
+def divide(division: Division, layout: Layout) -> Iterator[tuple[tuple[str, ...], dict[str, TensorSource]]]:
+    """Of each tensor of the whole that rows of the parts add up to, the modules that they are of, and the sources that follow."""
     for whole in division.tensors:
         parts = [
             _Part(module.path, join(module.path, tensor.name), tensor.shape)
@@ -84,20 +93,33 @@ def divide(division: Division, order: int) -> Iterator[tuple[tuple[str, ...], di
         ]
         if not parts or (division.certain and len(parts) != len(division.parts)) or sum(part.shape[0] for part in parts) != whole.shape[0]:
             continue
-        name, parts = join(division.whole.path, whole.name), _reorder(parts, order)
+        name, parts = join(division.whole.path, whole.name), _reorder(parts, layout.order)
+        groups = layout.groups if all(part.shape[0] % layout.groups == 0 for part in parts) else 1
         found: dict[str, TensorSource] = {}
         if division.joined:
-            found[name] = JoinedRows(tensors=tuple(part.name for part in parts))
+            found[name] = JoinedRows(tensors=tuple(part.name for part in parts), groups=groups)
         else:
-            ends = list(accumulate(part.shape[0] for part in parts))
+            ends = list(accumulate(part.shape[0] // groups for part in parts))
             for part, start, stop in zip(parts, [0, *ends], ends, strict=False):
-                found[part.name] = JoinedRows(tensors=(name,), start=start, stop=stop)
+                found[part.name] = JoinedRows(tensors=(name,), start=start, stop=stop, groups=groups)
         yield tuple(part.module for part in parts), found
 
 
-def count_orders(numbers: Iterable[int]) -> int:
-    """How many orders are worth a try for so many parts."""
-    return factorial(max((number for number in numbers if number <= _MOST_ORDERED), default=1))
+def list_layouts(pairing: Pairing, numbers: Iterable[int]) -> list[Layout]:
+    """The layouts that are worth a try for so many parts, the likeliest first."""
+    most = max((number for number in numbers if number <= _MOST_ORDERED), default=1)
+    groups = [1, *_list_heads(pairing)] if most > 1 else [1]
+    return [Layout(order, each) for each in groups for order in range(factorial(most))]
+
+
+def _list_heads(pairing: Pairing) -> list[int]:
+    """The numbers of heads that most modules are set to, of whichever kind."""
+    counts: Counter[int] = Counter()
+    for module in (*pairing.before.values(), *pairing.after.values()):
+        for name, value in module.settings.items():
+            if "head" in name and "dim" not in name and type(value) is int and 1 < value <= _MOST_HEADS:
+                counts[value] += 1
+    return [heads for heads, _ in counts.most_common(_MOST_GROUPS)]
 
 
 def _reorder(parts: list[_Part], order: int) -> list[_Part]:

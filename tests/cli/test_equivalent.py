@@ -171,6 +171,18 @@ def test_layers_that_were_joined_take_their_rows_in_the_order_that_fits(prove, o
     assert proof["reason"].endswith(f"in float64, taking the weights of qkv for {order}")
 
 
+def test_rows_that_lie_by_heads_are_found(prove):
+    by_heads = (
+        FUSED.replace("self.qkv(x).chunk(3, -1)", "self.qkv(x).unflatten(-1, (4, 3, 4)).unbind(-2)")
+        .replace("        q, k, v = ", "        q, k, v = (each.flatten(-2) for each in ")
+        .replace(".unbind(-2)", ".unbind(-2))")
+        .replace("        self.out =", "        self.num_heads = 4\n        self.out =")
+    )
+    proof = json.loads(prove(SEPARATE, by_heads).out)["equivalence"]
+    assert proof["outcome"] == "equivalent"
+    assert proof["reason"].endswith("taking the weights of qkv for q, k, v, in each of 4 groups of rows")
+
+
 def test_joined_layers_that_fit_in_no_order_are_no_proof_of_a_difference(prove):
     by_heads = FUSED.replace("self.qkv(x).chunk(3, -1)", "self.qkv(x).unflatten(-1, (16, 3)).unbind(-1)")
     result = prove(SEPARATE, by_heads)

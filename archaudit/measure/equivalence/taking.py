@@ -25,8 +25,10 @@ def _join_rows(given: Weights, source: JoinedRows) -> torch.Tensor:
     tensors = [given[name] for name in source.tensors]
     if source.turned:
         return tensors[0].t()
-    # a scalar has no rows
-    return tensors[0] if len(tensors) == 1 and source.stop is None else torch.cat(tensors)[source.start : source.stop]
+    if len(tensors) == 1 and source.stop is None:  # a scalar has no rows
+        return tensors[0]
+    grouped = torch.cat([tensor.unflatten(0, (source.groups, -1)) for tensor in tensors], 1)
+    return grouped[:, source.start : source.stop].flatten(0, 1)
 
 
 def _fold_norm(given: Weights, source: FoldedNorm) -> torch.Tensor:

@@ -87,7 +87,7 @@ def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[
             for inheritance in inheritances:
                 answers.append(stage.imitate(dtype, inheritance))
                 if answers[-1].outcome == "equivalent":
-                    return _name_guesses(answers[-1], inheritance.guesses)
+                    return _name_guesses(answers[-1], inheritance)
         except ArchauditError as error:
             failure = failure or error
             continue
@@ -104,11 +104,13 @@ def _list_feeders(module: ModuleRecord) -> Iterable[str]:
     return dict.fromkeys(feeder for call in module.calls for feeder in call.inputs_from)
 
 
-def _name_guesses(answer: Equivalence, guesses: dict[str, tuple[str, ...]]) -> Equivalence:
+def _name_guesses(answer: Equivalence, inheritance: Inheritance) -> Equivalence:
     """The answer, which tells what a proof rests on where sources of weights were guessed: since it holds, so do they."""
-    if not guesses:
+    if not inheritance.guesses:
         return answer
-    return msgspec.structs.replace(answer, reason=f"{answer.reason}, taking the weights of {_write_guesses(guesses)}")
+    groups = f", in each of {inheritance.groups} groups of rows" if inheritance.groups > 1 else ""
+    reason = f"{answer.reason}, taking the weights of {_write_guesses(inheritance.guesses)}{groups}"
+    return msgspec.structs.replace(answer, reason=reason)
 
 
 def _doubt(answer: Equivalence, inheritances: Sequence[Inheritance]) -> Equivalence:
@@ -117,6 +119,7 @@ def _doubt(answer: Equivalence, inheritances: Sequence[Inheritance]) -> Equivale
     if not guesses:
         return answer
     orders = ", in whichever order" if len(inheritances) > 1 else ""
+    orders += " of all rows or within each head" if any(inheritance.groups > 1 for inheritance in inheritances) else ""
     reason = f"{answer.reason}. That was taking the weights of {_write_guesses(guesses)}{orders}; taken otherwise, they may be the same"
     return msgspec.structs.replace(answer, outcome="not comparable", reason=reason)
 
