@@ -45,6 +45,7 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     from archaudit.pipeline import compare
     from archaudit.render import FORMATS, prepare, render_text
     from archaudit.render.layout import wrap
+    from archaudit.render.view.story import explain_proof
 
     wanted = {format_name, *(_FILES if folder is not None else ())}
     with asked_options(**asked, meanwhile=lambda: prepare(wanted)) as options:
@@ -55,7 +56,7 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
         write_files(map_path.parent, {map_path.name: encode(report.checkpoint)})
     print_text(render_text(report, terminal_width(), wants_color()) if format_name == "text" else FORMATS[format_name](report))
     if report.equivalence is not None and format_name == "text":
-        print_text("\n".join(wrap(printable(f"{report.equivalence.outcome.capitalize()}: {report.equivalence.reason}"), terminal_width())))
+        print_text("\n".join(wrap(printable(explain_proof(report.equivalence)), terminal_width())))
     return _choose_status(report)
 
 

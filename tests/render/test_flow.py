@@ -6,12 +6,14 @@ import msgspec
 import pytest
 from render.synthetic import make_cost, make_flow, make_module, make_profile, make_report, make_segmentation_report
 
+from archaudit.align import align
+from archaudit.diff import diff
 from archaudit.render import diagram as diagrams
 from archaudit.render.diagram import place_diagram
 from archaudit.render.view.drawings.flow import view_flow, view_profile_flow
 from archaudit.render.view.drawings.graph import build_graph
 from archaudit.render.view.pictures import Flow
-from archaudit.schema import Profile
+from archaudit.schema import Profile, Report, decode_profile, encode
 
 
 def find_states(flow: Flow, side: int) -> dict[str, str]:
@@ -133,3 +135,15 @@ def test_a_layer_that_is_passed_over_is_not_in_the_range() -> None:
     steps = [("input", "", ()), *(("call", f"model.layers.{number}", (place,)) for place, number in enumerate((0, 2, 3, 4, 5, 6, 7, 8)))]
     (diagram,) = view_profile_flow(msgspec.structs.replace(make_stack(9), flow=make_flow(*steps))).diagrams
     assert [box.name for box in diagram.boxes] == ["input", "model.layers.0, 2, 3, 4, 5, 6 and 2 more"]
+
+
+def test_a_run_that_was_renamed_is_named_as_a_run_on_both_sides() -> None:
+    before = make_stack(4)
+    after = decode_profile(encode(make_stack(4, "model.blocks")).replace(b'"Layer"', b'"Block"'), "after")
+    found = diff(before, after, align(before, after))
+    report = Report(
+        before=before, after=after, delta=found.delta, flops_complete=True, modules=found.modules, groups=found.groups, outcome="passed"
+    )
+    boxes = [{box.name: box.change for box in diagram.boxes} for diagram in view_flow(report).diagrams]
+    assert boxes[0]["model.layers.0 … 3"] == "becomes model.blocks.0 … 3"
+    assert boxes[1]["model.blocks.0 … 3"] == "was model.layers.0 … 3"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from archaudit.render.formatting import ARROW, count, join_names, make_visible, name_path
 from archaudit.render.view.records import FactRow
-from archaudit.schema import CheckpointMap, ClassUse, Equivalence, InitialisationChange, Report
+from archaudit.schema import CheckpointMap, ClassUse, InitialisationChange, Report
 
 _MOST_NAMED = 4
 _MOST_INITIALISED = 12
@@ -21,8 +21,6 @@ def view_also(report: Report) -> tuple[FactRow, ...]:
     rows += (FactRow(side="", kind="initialisation", text=text) for text in _describe_initialisation(report.initialisation))
     if report.checkpoint is not None:
         rows += (FactRow(side="", kind="checkpoint", text=text) for text in _describe_checkpoint(report.checkpoint))
-    if report.equivalence is not None:
-        rows.append(FactRow(side="", kind="equivalence", text=_describe_equivalence(report.equivalence)))
     return tuple(rows)
 
 
@@ -67,9 +65,3 @@ def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
 def _list_parts(checkpoint: CheckpointMap) -> set[str]:
     """Keys of before of which others are put together."""
     return {name for source in checkpoint.built.values() for name in source.names}
-
-
-def _describe_equivalence(found: Equivalence) -> str:
-    """The verdict and its reason, which names the first module; what was allowed, where that was exceeded."""
-    allowed = f"; {found.tolerance:g} of the largest was allowed" if found.outcome == "different" and found.tolerance is not None else ""
-    return f"{found.outcome}: {make_visible(found.reason)}{allowed}"

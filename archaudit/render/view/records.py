@@ -48,7 +48,10 @@ class Conclusion(Record, frozen=True, kw_only=True):
 
 
 class Headline(Record, frozen=True, kw_only=True):
-    """What a report is about, what came of it, what the change comes to in a sentence, and in another what `changes` it consists of."""
+    """What a report is about, what came of it, what the change comes to in a sentence, and in another what `changes` it consists of.
+
+    `proof` is whether the two compute the same, empty where that was not asked.
+    """
 
     title: str
     before: str
@@ -58,6 +61,7 @@ class Headline(Record, frozen=True, kw_only=True):
     conclusion: Conclusion
     sentence: str
     changes: str
+    proof: str = ""
 
 
 class MetricRow(Record, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from archaudit.quantities import format_pair, format_percent, format_ratio, format_signed
 from archaudit.render.formatting import ARROW, join_names, make_visible, name_path
-from archaudit.schema import Group, ModuleDiff, ModuleRecord, Report
+from archaudit.schema import Equivalence, Group, ModuleDiff, ModuleRecord, Report
 
 _MOST_NAMED = 3
 # Of these it matters which modules they are, of others rather how many.
@@ -93,6 +93,14 @@ def _find_largest(report: Report) -> str:
         there, elsewhere = format_signed(largest.delta.params), format_signed(change - largest.delta.params)
         return f"; parameters changed by {there} in {name} and by {elsewhere} elsewhere"
     return f"; {format_percent(share(largest))} of the parameters' change is in {name}"
+
+
+def explain_proof(found: Equivalence | None) -> str:
+    """The verdict and its reason, which names the first module; what was allowed, where that was exceeded."""
+    if found is None:
+        return ""
+    allowed = f"; {found.tolerance:g} of the largest was allowed" if found.outcome == "different" and found.tolerance is not None else ""
+    return f"{found.outcome.capitalize()}: {make_visible(found.reason)}{allowed}"
 
 
 # --- the modules ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from archaudit.render.formatting import ARROW, format_shape, make_visible, short
 from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
-from archaudit.render.view.story import explain_changes, explain_cost
+from archaudit.render.view.story import explain_changes, explain_cost, explain_proof
 from archaudit.render.view.times.latency import are_comparable, find_median
 from archaudit.schema import Profile, Report
 
@@ -47,6 +47,7 @@ def view_headline(report: Report) -> Headline:
         conclusion=view_conclusion(report.checks, report.outcome),
         sentence=explain_cost(report),
         changes=explain_changes(report),
+        proof=explain_proof(report.equivalence),
     )
 
 

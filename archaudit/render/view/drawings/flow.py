@@ -232,8 +232,17 @@ def _describe_change(node: Node, state: str, by_path: dict[str | None, ModuleDif
         return state
     other = (row.after_path, row.before_path)[place]
     if other != node.paths[0]:
-        return f"{('becomes', 'was')[place]} {name_path(other)}"
+        known = [by_path.get(path) for path in node.paths]
+        others = [(each.after_path, each.before_path)[place] for each in known if each is not None]
+        return f"{('becomes', 'was')[place]} {_name_run(name_path(other), others)}"
     return "changed inside" if row.changes == ("same",) else ", ".join(map(make_visible, row.changes))
+
+
+def _name_run(first: str, paths: Sequence[str | None]) -> str:
+    """`layers.0 … 11`, where the counterparts of a run stand under one parent, too; else the first."""
+    parent = first.rpartition(".")[0]
+    together = all(path is not None and path.rpartition(".")[0] == parent for path in paths)
+    return f"{first} … {str(paths[-1]).rpartition('.')[2]}" if together and len(paths) > 1 else first
 
 
 def _tell(side: _Side) -> str:
