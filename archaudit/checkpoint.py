@@ -129,9 +129,3 @@ def put_together(mapping: CheckpointMap, before: Profile, after: Profile, source
         unused=tuple(key for key in given if key in loose and not key.startswith(norms)),
         built=built,
     )
-
-
-def count_loading(mapping: CheckpointMap) -> tuple[int, int]:
-    """How many keys of after a checkpoint of before fills, and how many after has."""
-    filled = len(mapping.same) + len(mapping.renamed) + len(mapping.tied)
-    return filled, filled + len(mapping.reshaped) + len(mapping.missing)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from archaudit.schema import ClassUse, InitialisationChange, Match, ModuleRecord, Profile
 
-_DEFAULT = "its type's default"
 
 
 def diff_classes(before: Profile, after: Profile) -> tuple[tuple[ClassUse, ...], tuple[ClassUse, ...]]:
@@ -46,24 +45,6 @@ def diff_initialisation(before: Profile, after: Profile, matches: Iterable[Match
         other = sides[1][match.after_path] if match.after_path is not None else None
         changes += _compare(one, other)
     return tuple(changes)
-
-
-def describe_initialisation(changes: Iterable[InitialisationChange]) -> tuple[str, ...]:
-    """A sentence for each change of rule, with the parameters that it is about."""
-    groups: defaultdict[tuple[str | None, str | None, str], list[str]] = defaultdict(list)
-    for change in changes:
-        kind = "new" if change.before_path is None else "gone" if change.after_path is None else "kept"
-        groups[_read_rule(change.before), _read_rule(change.after), kind].append(change.after_path or change.before_path or "")
-    sentences = []
-    for (before, after, kind), paths in groups.items():
-        names = ", ".join(paths)
-        if kind == "new":
-            sentences.append(f"new and initialised by {after}: {names}")
-        elif kind == "gone":
-            sentences.append(f"gone, initialised by {before} before: {names}")
-        else:
-            sentences.append(f"initialised by {after or _DEFAULT} instead of {before or _DEFAULT}: {names}")
-    return tuple(sentences)
 
 
 def _is_observed(profile: Profile) -> bool:

@@ -34,11 +34,6 @@ _TORCH_FOLDER = str(Path(torch.__file__).parent)
 _TENSOR_TABLES = ("_parameters", "_buffers")
 
 
-def snapshot(model: nn.Module) -> Snapshot:
-    """The state of a model and of the process around it, as a flat table from what it is to a value that can be compared."""
-    return {**snapshot_model(model), **snapshot_process()}
-
-
 def compare(before: Snapshot, after: Snapshot) -> list[str]:
     """What differs between two snapshots, one line each: `added ...`, `removed ...` or `changed ...`. Empty when nothing does.
 

@@ -23,11 +23,6 @@ from archaudit.errors import MeasureError
 Adapter = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Count]
 
 
-def available_rivals() -> tuple[str, ...]:
-    """The names of the counters that can be run here."""
-    return tuple(name for name in _ADAPTERS if _is_installed(name))
-
-
 def rival(name: str) -> Counter:
     """The counter of that name; MeasureError when it is unknown or not installed."""
     if name not in _ADAPTERS:

@@ -15,11 +15,10 @@ from archaudit.diff.hunks import find_hunks
 from archaudit.diff.rewiring import find_rewired
 from archaudit.diff.rows import KINDS, diff_rows
 from archaudit.diff.sections import EVERYTHING_ELSE, Section, group_sections
-from archaudit.diff.waterfall import Step, list_steps
 from archaudit.errors import ArchauditError
 from archaudit.schema import Cost, Diff, Match, Profile, sum_costs
 
-__all__ = ["EVERYTHING_ELSE", "KINDS", "Section", "Step", "diff", "explain_change", "explain_flops", "list_steps"]
+__all__ = ["EVERYTHING_ELSE", "KINDS", "Section", "diff", "explain_change", "explain_flops"]
 
 
 def diff(before: Profile, after: Profile, matches: Iterable[Match], sections: Iterable[Section] = ()) -> Diff:

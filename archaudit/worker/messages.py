@@ -109,10 +109,6 @@ class Imitate(msgspec.Struct, frozen=True, tag="imitate"):
     feeders: dict[str, tuple[str, ...]]
 
 
-class Quit(msgspec.Struct, frozen=True, tag="quit"):
-    """Nothing more is wanted."""
-
-
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The model was found; it is built only when it is measured."""
 
@@ -197,7 +193,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 # What the model runs for, once it is loaded.
 ModelRequest = Measure | Explain | PrepareTiming | TimeBlock | TimeModules | Survey | Exhibit | Imitate
-Request = Load | ModelRequest | Quit
+Request = Load | ModelRequest
 Reply = Loaded | Measured | Explained | TimingReady | Timed | ModulesTimed | Surveyed | Exhibited | Imitated | Progress | Failed
 
 _LENGTH = struct.Struct("!Q")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from archaudit.worker.conduct import tell_forks
-from archaudit.worker.messages import Failed, Quit, receive_request, send
+from archaudit.worker.messages import Failed, receive_request, send
 from archaudit.worker.session import Session
 
 
@@ -21,7 +21,7 @@ def serve(channel: socket.socket, threads: int | None, announce: Callable[[str],
     session = Session(notify=lambda progress: send(channel, progress), announce=announce)
     while True:
         request = receive_request(channel)
-        if request is None or isinstance(request, Quit):
+        if request is None:
             return
         try:
             reply = session.handle(request)

@@ -29,7 +29,6 @@ from archaudit.worker.messages import (
     ModulesTimed,
     PrepareTiming,
     Progress,
-    Quit,
     Reply,
     Request,
     Survey,
@@ -67,8 +66,6 @@ class Session:
     def _handle(self, request: Request) -> Reply:
         if isinstance(request, Load):
             return self._load(request)
-        if isinstance(request, Quit):
-            return Loaded("")
         if self.recipe is None:
             raise WorkerError("nothing was loaded yet")
         with good_conduct(self.recipe.name):

@@ -59,56 +59,61 @@ MODEL_DIRT: dict[str, Callable[[nn.Sequential], Any]] = {
 MODEL_DIRT_OF_ONE_TENSOR = {"grad": _with_grad, "other parameter, same values": _with_copied_parameter}
 
 
+def take_snapshot(model: nn.Module) -> purity.Snapshot:
+    """The state of a model and of the process around it."""
+    return {**purity.snapshot_model(model), **purity.snapshot_process()}
+
+
 @pytest.mark.parametrize("found", MODEL_DIRT)
 def test_finds_what_was_changed_in_a_model(found: str) -> None:
     model = _model()
-    before = purity.snapshot(model)
+    before = take_snapshot(model)
     MODEL_DIRT[found](model)
-    assert found in purity.compare(before, purity.snapshot(model))
+    assert found in purity.compare(before, take_snapshot(model))
 
 
 @pytest.mark.parametrize("kind", MODEL_DIRT_OF_ONE_TENSOR)
 def test_finds_gradients_and_swapped_parameters(kind: str) -> None:
     model = _model()
-    before = purity.snapshot(model)
+    before = take_snapshot(model)
     MODEL_DIRT_OF_ONE_TENSOR[kind](model)
-    assert purity.compare(before, purity.snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
+    assert purity.compare(before, take_snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
 
 
 def test_finds_a_written_gradient() -> None:
     model = _model()
     _with_grad(model)
-    before = purity.snapshot(model)
+    before = take_snapshot(model)
     model[0].weight.grad.add_(1)
-    assert purity.compare(before, purity.snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
+    assert purity.compare(before, take_snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
 
 
 def test_a_forward_pass_in_training_mode_is_dirt() -> None:
     model = _model()
-    before = purity.snapshot(model)
+    before = take_snapshot(model)
     model(torch.ones(2, 4))
-    lines = purity.compare(before, purity.snapshot(model))
+    lines = purity.compare(before, take_snapshot(model))
     assert "changed process: torch random state" in lines
     assert "changed module ('1',): buffer 'num_batches_tracked'" in lines
 
 
 def test_looking_twice_changes_nothing() -> None:
     model = _model().eval()
-    before = purity.snapshot(model)
-    assert purity.compare(before, purity.snapshot(model)) == []
+    before = take_snapshot(model)
+    assert purity.compare(before, take_snapshot(model)) == []
     with torch.no_grad():
         model(torch.ones(2, 4))
-    assert purity.compare(before, purity.snapshot(model)) == []
+    assert purity.compare(before, take_snapshot(model)) == []
 
 
 def test_finds_dirt_below_names_that_torch_cannot_look_up() -> None:
     model = nn.Module()
     model._modules["a.b"] = nn.Linear(2, 2)
     model._modules[""] = nn.Linear(2, 2)
-    before = purity.snapshot(model)
+    before = take_snapshot(model)
     model._modules["a.b"].eval()
     model._modules[""].eval()
-    assert purity.compare(before, purity.snapshot(model)) == [
+    assert purity.compare(before, take_snapshot(model)) == [
         "changed module ('',): training flag",
         "changed module ('a.b',): training flag",
     ]

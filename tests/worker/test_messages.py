@@ -7,7 +7,7 @@ import pytest
 from archaudit import errors
 from archaudit.errors import ArchauditError
 from archaudit.schema import InputSpec
-from archaudit.worker.messages import Failed, Load, Loaded, Measure, Progress, Quit, TimeBlock, Timed, receive_reply, receive_request, send
+from archaudit.worker.messages import Failed, Load, Loaded, Measure, Progress, TimeBlock, Timed, receive_reply, receive_request, send
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def channels():
 
 
 @pytest.mark.parametrize(
-    "request_", [Load("a.py:Net", "a", (InputSpec(shape=(1, 3), name="x"),)), Measure(witnesses=False), TimeBlock(repeats=3), Quit()]
+    "request_", [Load("a.py:Net", "a", (InputSpec(shape=(1, 3), name="x"),)), Measure(witnesses=False), TimeBlock(repeats=3)]
 )
 def test_requests_arrive_as_they_were_sent(channels, request_):
     send(channels[0], request_)
