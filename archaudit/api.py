@@ -27,12 +27,12 @@ import msgspec
 from archaudit import schema
 from archaudit.errors import ArchauditError
 from archaudit.judge import conclude
-from archaudit.load.input_text import parse_inputs
+from archaudit.load.inputs import parse_inputs
+from archaudit.metrics.quantities import format_short
 from archaudit.pipeline import Options, Target, compare_profiles, read_profile, resolve
 from archaudit.pipeline import profile as profile_reference
 from archaudit.pipeline.gate.limits import Limit, judge_limits
-from archaudit.pipeline.running.measuring import measure_targets
-from archaudit.quantities import format_short
+from archaudit.pipeline.measuring import measure_targets
 
 if TYPE_CHECKING:
     from torch import nn

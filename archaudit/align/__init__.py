@@ -15,16 +15,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from archaudit.align.by_place import match_downwards, match_roots, match_same_paths
-from archaudit.align.containers import match_containers, match_holders
-from archaudit.align.fingerprints import Fingerprints, describe_own
-from archaudit.align.flow import find_cuts, number_stretches
-from archaudit.align.matching import Found, Matching
-from archaudit.align.moves import match_equal_anywhere, match_stretches
-from archaudit.align.order import order_matches
+from archaudit.align.flow_segments import find_cuts, number_stretches
+from archaudit.align.match_anywhere import match_containers, match_equal_anywhere, match_holders, match_stretches
+from archaudit.align.match_siblings import match_downwards, match_roots, match_same_paths
+from archaudit.align.matching import Found, Matching, order_matches
 from archaudit.align.pins import Pin, check_pins, tell_pins
 from archaudit.align.reasons import Explainer
-from archaudit.align.side import Side
+from archaudit.align.side import Fingerprints, Side, describe_own
 from archaudit.align.splits import find_splits
 from archaudit.align.structure import Structure
 from archaudit.schema import Match, ModuleRecord, Profile

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 Gain = Callable[[int, int], float]
 
@@ -77,3 +79,166 @@ def _assign_optimally(gains: list[list[float]]) -> list[tuple[int, int]]:
             row_of[column] = row_of[came_from[column]]
             column = came_from[column]
     return [(row_of[column] - 1, column - 1) for column in range(1, columns + 1) if row_of[column]]
+
+
+# --- two sequences aligned in order: the pairs of greatest total gain, none crossing another ---
+
+
+Pair = tuple[int, int]
+
+# Cells of a full table: 200 x 200 take some milliseconds, of which the comparisons are the larger part.
+_LARGEST_SEQUENCE_TABLE = 40_000
+# How far from the diagonal a longer pair of sequences is searched.
+_BAND = 48
+# Long sequences that differ in more places than this are cut at single elements instead: the search takes the square of it in memory.
+_MOST_DIFFERENCES = 400
+
+
+def align_sequences(left: Sequence[Hashable], right: Sequence[Hashable], gain: Gain) -> list[Pair]:
+    """Pairs of positions, rising on both sides. `left` and `right` hold what may be compared for equality (fingerprints); `gain` is what a
+    pair of positions is worth, not positive for one that should not be."""
+    start = 0
+    while start < min(len(left), len(right)) and left[start] == right[start] and gain(start, start) > 0:
+        start += 1
+    ends = len(left), len(right)
+    tail = 0
+    while tail < min(ends) - start and left[-1 - tail] == right[-1 - tail] and gain(ends[0] - 1 - tail, ends[1] - 1 - tail) > 0:
+        tail += 1
+    pairs = [(place, place) for place in range(start)]
+    pairs += _align_middle((start, ends[0] - tail), (start, ends[1] - tail), (left, right), gain)
+    return pairs + [(ends[0] - back, ends[1] - back) for back in range(tail, 0, -1)]
+
+
+def _align_middle(span_left: Pair, span_right: Pair, keys: tuple[Sequence[Hashable], Sequence[Hashable]], gain: Gain) -> list[Pair]:
+    pairs: list[Pair] = []
+    if (span_left[1] - span_left[0]) * (span_right[1] - span_right[0]) <= _LARGEST_SEQUENCE_TABLE:
+        return fill_table(span_left, span_right, gain)
+    anchors = [pair for pair in _find_anchors(span_left, span_right, keys) if gain(*pair) > 0]
+    from_left, from_right = span_left[0], span_right[0]
+    for left, right in [*anchors, (span_left[1], span_right[1])]:
+        pairs += fill_table((from_left, left), (from_right, right), gain)
+        if left < span_left[1] and right < span_right[1]:
+            pairs.append((left, right))
+        from_left, from_right = left + 1, right + 1
+    return pairs
+
+
+def _find_anchors(span_left: Pair, span_right: Pair, keys: tuple[Sequence[Hashable], Sequence[Hashable]]) -> list[Pair]:
+    """Equal elements to cut at: as many as there are in order, where the sequences differ in few places; else those that occur just once
+    on each side; else those that kept their place."""
+    lefts, rights = (side[slice(*span)] for side, span in zip(keys, (span_left, span_right), strict=True))
+    common = find_common(lefts, rights)
+    if common is None:
+        places = _find_single(lefts), _find_single(rights)
+        once = [(place, places[1][key]) for key, place in places[0].items() if key in places[1]]
+        common = [once[place] for place in keep_rising([right for _, right in once])]
+    if not common:
+        common = [(place, place) for place in range(min(len(lefts), len(rights))) if lefts[place] == rights[place]]
+    return [(span_left[0] + left, span_right[0] + right) for left, right in common]
+
+
+def _find_single(keys: Sequence[Hashable]) -> dict[Hashable, int]:
+    """The places of elements that occur once, in order."""
+    counts = Counter(keys)
+    return {key: place for place, key in enumerate(keys) if counts[key] == 1}
+
+
+def find_common(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Pair] | None:
+    """A longest common subsequence as pairs of places; None where the sequences differ in too many places to look for it.
+
+    The time is that of reading both, times the number of differences. Source: E. W. Myers, An O(ND) difference algorithm, 1986.
+    """
+    furthest = {1: 0}
+    rounds: list[dict[int, int]] = []
+    for steps in range(min(len(left) + len(right), _MOST_DIFFERENCES) + 1):
+        rounds.append(dict(furthest))
+        for diagonal in range(-steps, steps + 1, 2):
+            down = diagonal == -steps or (diagonal != steps and furthest[diagonal - 1] < furthest[diagonal + 1])
+            row = furthest[diagonal + 1] if down else furthest[diagonal - 1] + 1
+            while row < len(left) and row - diagonal < len(right) and left[row] == right[row - diagonal]:
+                row += 1
+            furthest[diagonal] = row
+            if row >= len(left) and row - diagonal >= len(right):
+                return _trace_common(rounds, len(left), len(right))
+    return None
+
+
+def _trace_common(rounds: list[dict[int, int]], row: int, column: int) -> list[Pair]:
+    pairs: list[Pair] = []
+    for steps in range(len(rounds) - 1, -1, -1):
+        furthest, diagonal = rounds[steps], row - column
+        down = diagonal == -steps or (diagonal != steps and furthest[diagonal - 1] < furthest[diagonal + 1])
+        before = diagonal + 1 if down else diagonal - 1
+        start_row = furthest[before] if steps else 0
+        start_column = start_row - before if steps else 0
+        while row > start_row and column > start_column:
+            row, column = row - 1, column - 1
+            pairs.append((row, column))
+        row, column = start_row, start_column
+    return pairs[::-1]
+
+
+def fill_table(span_left: Pair, span_right: Pair, gain: Gain) -> list[Pair]:
+    """The best pairs within two spans; within a band about the diagonal where the table would be too large."""
+    rows, columns = span_left[1] - span_left[0], span_right[1] - span_right[0]
+    if rows <= 0 or columns <= 0:
+        return []
+    wide = rows * columns > _LARGEST_SEQUENCE_TABLE
+    best: list[dict[int, float]] = [dict.fromkeys(range(columns + 1), 0.0)]
+    steps: list[dict[int, str]] = []
+    for row in range(1, rows + 1):
+        middle = row * columns // rows
+        low, high = (max(1, middle - _BAND), min(columns, middle + _BAND)) if wide else (1, columns)
+        above, values, taken = best[-1], {}, {}
+        values[low - 1] = above.get(low - 1, 0.0)
+        for column in range(low, high + 1):
+            worth = gain(span_left[0] + row - 1, span_right[0] + column - 1)
+            choices = (above.get(column, 0.0), values[column - 1], above.get(column - 1, 0.0) + worth if worth > 0 else -1.0)
+            value = max(choices)
+            # a pair where it is as good as none, for the same answer on every run
+            taken[column] = "pair" if choices[2] == value else "up" if choices[0] == value else "back"
+            values[column] = value
+        best.append(values)
+        steps.append(taken)
+    return _trace_back(steps, span_left[0], span_right[0], columns)
+
+
+def _trace_back(steps: list[dict[int, str]], from_left: int, from_right: int, column: int) -> list[Pair]:
+    pairs: list[Pair] = []
+    row = len(steps)
+    while row > 0 and column > 0:
+        taken = steps[row - 1]
+        if column not in taken:  # outside the band: towards it
+            if column > max(taken):
+                column -= 1
+            else:
+                row -= 1
+        elif taken[column] == "pair":
+            row, column = row - 1, column - 1
+            pairs.append((from_left + row, from_right + column))
+        elif taken[column] == "up":
+            row -= 1
+        else:
+            column -= 1
+    return pairs[::-1]
+
+
+def keep_rising(values: Sequence[int]) -> list[int]:
+    """The places of a longest rising subsequence, in order. (Patience sorting, n log n.)"""
+    tails: list[int] = []
+    ends: list[int] = []
+    previous: list[int] = []
+    for place, value in enumerate(values):
+        height = bisect_left(tails, value)
+        previous.append(ends[height - 1] if height else -1)
+        if height == len(tails):
+            tails.append(value)
+            ends.append(place)
+        else:
+            tails[height], ends[height] = value, place
+    kept: list[int] = []
+    place = ends[-1] if ends else -1
+    while place >= 0:
+        kept.append(place)
+        place = previous[place]
+    return kept[::-1]

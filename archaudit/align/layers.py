@@ -1,12 +1,129 @@
-"""Layers that are a product of sizes, and the ways in which one of them is taken apart into several."""
+"""What kinds of layer there are, told from the names of their types: a profile holds no classes."""
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from archaudit.align.families import find_family
 from archaudit.schema import ModuleRecord
+
+_ACTIVATIONS = frozenset(
+    (
+        "relu",
+        "relu6",
+        "leakyrelu",
+        "prelu",
+        "rrelu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "swish",
+        "mish",
+        "hardswish",
+        "hardsigmoid",
+        "hardtanh",
+        "sigmoid",
+        "tanh",
+        "softplus",
+        "softsign",
+        "softmax",
+        "softmax2d",
+        "logsoftmax",
+        "logsigmoid",
+        "glu",
+        "quickgelu",
+        "newgelu",
+        "gelutanh",
+        "threshold",
+        "hardshrink",
+        "softshrink",
+        "tanhshrink",
+    )
+)
+# In this order: `BatchNorm` before anything else that a type's name may hold as well.
+_FRAGMENTS = (
+    ("norm", ("norm",)),
+    ("dropout", ("dropout", "droppath", "stochasticdepth")),
+    ("pool", ("pool",)),
+    ("embedding", ("embedding",)),
+    ("resize", ("upsample", "pixelshuffle", "interpolate")),
+    ("recurrent", ("lstm", "gru", "rnn")),
+    ("attention", ("attention", "attn")),
+    ("padding", ("pad1d", "pad2d", "pad3d", "padding")),
+)
+_LINEAR = ("linear",)
+
+# A type that shares most words of its name with another is of its kin: SwinTransformerBlock and SwinTransformerBlockV2.
+_KIN = 0.5
+
+
+@lru_cache(maxsize=4096)
+def find_family(type_name: str) -> str:
+    """`conv`, `linear`, `norm`, `activation` and the like; empty for what is none of them."""
+    if type_name == "Conv1D":  # of transformers: a linear layer, its weight the other way round
+        return "linear"
+    lowered = type_name.lower()
+    if re.fullmatch(r"(lazy)?conv(transpose)?[123]d", lowered):
+        return "conv"
+    if lowered in _ACTIVATIONS or lowered.removesuffix("activation") in _ACTIVATIONS:
+        return "activation"
+    for family, fragments in _FRAGMENTS:
+        if any(fragment in lowered for fragment in fragments):
+            return family
+    if "conv" in lowered:
+        return "conv"
+    return "linear" if any(fragment in lowered for fragment in _LINEAR) else ""
+
+
+@lru_cache(maxsize=4096)
+def compare_layers(one: str, other: str) -> float:
+    """1 for the same type, 0.5 for two of a kind (ReLU and GELU, BatchNorm and LayerNorm), 0 for strangers."""
+    if one == other:
+        return 1.0
+    family = find_family(one)
+    if family or find_family(other):
+        return 0.5 if family == find_family(other) else 0.0
+    return compare_containers(one, other)
+
+
+@lru_cache(maxsize=4096)
+def compare_containers(one: str, other: str) -> float:
+    """The same for modules with children, of which a Conv2dNormActivation is neither convolution, norm nor activation."""
+    if one == other:
+        return 1.0
+    return 0.5 if compare_words(_split_words(one), _split_words(other)) >= _KIN else 0.0
+
+
+@lru_cache(maxsize=16384)
+def compare_names(one: str, other: str) -> float | None:
+    """How alike two names are, 0 to 1; None where one of them is an index and the other a word, which says nothing."""
+    if one == other:
+        return 1.0
+    if one.isdecimal() or other.isdecimal():
+        return 0.0 if one.isdecimal() and other.isdecimal() else None
+    prefix = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        prefix += 1
+    return max(compare_words(_split_words(one), _split_words(other)), prefix / max(len(one), len(other)))
+
+
+def compare_words(one: frozenset[str], other: frozenset[str]) -> float:
+    """The share of words that two names have in common."""
+    return 2 * len(one & other) / (len(one) + len(other)) if one or other else 0.0
+
+
+@lru_cache(maxsize=16384)
+def _split_words(name: str) -> frozenset[str]:
+    return frozenset(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name))
+
+
+# --- layers that are a product of sizes, and the ways in which one of them is taken apart into several ---
 
 
 class Layer(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.errors import ConfigError
-from archaudit.metrics import nearest_paths
+from archaudit.metrics.catalog import nearest_paths
 from archaudit.schema import Match, Profile
 
 

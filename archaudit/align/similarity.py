@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from archaudit.align.families import compare_containers, compare_layers
-from archaudit.align.fingerprints import Fingerprints
-from archaudit.align.layers import read_layer
-from archaudit.align.sequence import align_sequences
-from archaudit.align.side import Side
+from archaudit.align.assignment import align_sequences
+from archaudit.align.layers import compare_containers, compare_layers, read_layer
+from archaudit.align.side import Fingerprints, Side
 from archaudit.schema import ModuleRecord
 
 # Of a module by itself: what it is says most, its tensors' shapes more than single settings.

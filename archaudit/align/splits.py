@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from archaudit.align.families import find_family
-from archaudit.align.layers import Layer, is_factored, is_separated, is_shared_out, read_layer
+from archaudit.align.layers import Layer, find_family, is_factored, is_separated, is_shared_out, read_layer
 from archaudit.align.matching import Found, Matching
 
 # q, k, v and an output gate: no known layer is divided into more.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from archaudit.align.assignment import keep_rising
 from archaudit.align.matching import Matching
-from archaudit.align.sequence import keep_rising
 from archaudit.align.side import NOWHERE
 from archaudit.align.splits import Split
 

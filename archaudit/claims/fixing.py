@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
-from archaudit.claims.records import Document, Number
-from archaudit.quantities import parse
+from archaudit.metrics.quantities import parse
 from archaudit.schema import Shape
+from archaudit.schema.documents import Document, Number
 
 _DIGITS = re.compile(r"[-+−]?(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
 _MOST_DECIMALS = 4

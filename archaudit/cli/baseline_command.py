@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED
-from archaudit.cli.asking import asked_options, measuring_options
+from archaudit.cli.options import asked_options, measuring_options
 from archaudit.cli.output import name_file, print_text, write_files
 from archaudit.errors import ConfigError
 from archaudit.schema import Profile, encode_lock, strip_provenance

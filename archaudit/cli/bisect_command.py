@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.asking import asked_options, measuring_options
+from archaudit.cli.options import asked_options, measuring_options
 from archaudit.cli.output import print_text, terminal_width
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
-from archaudit.cli.asking import asked_options, measuring_options
+from archaudit.cli.options import asked_options, measuring_options
 from archaudit.cli.output import print_text, terminal_width, wants_color, write_files
 from archaudit.errors import ArchauditError
 from archaudit.render.outputs import OUTPUTS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.asking import asked_options, latency_option, measuring_options
+from archaudit.cli.options import asked_options, latency_option, measuring_options
 from archaudit.cli.output import print_text, write_files
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def check(document: Path, models: tuple[str, ...], format_name: str, **asked: An
 
 
 def _print_judgement(judgement: DocumentJudgement, format_name: str) -> None:
-    from archaudit.claims.telling import tell
+    from archaudit.render.claims_text import tell
     from archaudit.schema import encode
 
     if format_name == "json":
@@ -100,7 +100,7 @@ def _print_judgement(judgement: DocumentJudgement, format_name: str) -> None:
 def _correct(corrections: Iterable[Correction], *, yes: bool) -> bool:
     """Shows what would change; whether it was written. Without a terminal to ask on, and without --yes, nothing is."""
     from archaudit.claims.fixing import show_changes
-    from archaudit.claims.telling import printable
+    from archaudit.render.claims_text import printable
 
     wanted = list(corrections)
     if not wanted:

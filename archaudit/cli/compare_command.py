@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
-from archaudit.cli.asking import asked_options, format_option, latency_option, measuring_options
+from archaudit.cli.options import asked_options, format_option, latency_option, measuring_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import Report, encode, strip_provenance
 

@@ -30,7 +30,7 @@ def command(cases: tuple[str, ...], against: str, format_name: str, verbose: boo
     another number. zero: silently 0 where there is work. incomplete: no right number, and it says so. error: it raised. dirty: the
     model or the process was left changed. Exits with 1 unless archaudit is right everywhere and leaves nothing dirty.
     """
-    from archaudit.conformance.battery import run_counters
+    from archaudit.conformance.run import run_counters
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the battery's models and the other counters warn of is theirs

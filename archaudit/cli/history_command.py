@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.asking import asked_options, format_option, measuring_options
+from archaudit.cli.options import asked_options, format_option, measuring_options
 from archaudit.cli.output import name_file, print_text, terminal_width, write_files
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.asking import asked_options, measuring_options
+from archaudit.cli.options import asked_options, measuring_options
 from archaudit.cli.output import print_text, write_files
 from archaudit.errors import ConfigError
 from archaudit.schema import encode_lock, strip_provenance

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
-from archaudit.cli.asking import asked_options, measuring_options
+from archaudit.cli.options import asked_options, measuring_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.errors import ConfigError, SavedFileError
 from archaudit.schema import LatencyFile, Profile, TimingSettings, Verdict, decode_latencies, encode
@@ -93,7 +93,7 @@ def _judge(profiles: tuple[Profile, ...], timing: TimingOptions) -> Verdict | No
 def _record(profiles: tuple[Profile, ...], options: Options) -> str:
     """Adds the times to the device's file, in place of earlier ones of the same models and settings; says where."""
     from archaudit.pipeline import find_folder
-    from archaudit.pipeline.running.recordings import make_recording, merge_recording
+    from archaudit.pipeline.recordings import make_recording, merge_recording
 
     if any(profile.latency is None for profile in profiles):
         raise ConfigError("a saved profile was not timed, so there is nothing to record of it", "Name the models' code.")

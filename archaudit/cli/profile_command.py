@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.asking import asked_options, format_option, latency_option, measuring_options
+from archaudit.cli.options import asked_options, format_option, latency_option, measuring_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import encode, strip_provenance
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.asking import format_option
+from archaudit.cli.options import format_option
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.errors import SavedFileError
 from archaudit.schema import History, Report, Sweep, decode_rendered

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_UNJUDGED
-from archaudit.cli.asking import asked_options, format_option, measuring_options
+from archaudit.cli.options import asked_options, format_option, measuring_options
 from archaudit.cli.output import name_file, print_text, terminal_width, write_files
 
 

@@ -5,11 +5,10 @@ models and sections, `checks` budgets, `claims` claims, all through the typed ta
 """
 
 from archaudit.config.budgets import LIMITS, RELATIVE_LIMITS
-from archaudit.config.editing import replace_values
 from archaudit.config.json_schema import make_config_schema
 from archaudit.config.reading import CONFIG_FILE, EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
-from archaudit.config.starter import write_starter
+from archaudit.config.starter import replace_values, write_starter
 
 __all__ = [
     "BASELINE",

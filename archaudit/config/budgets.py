@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from archaudit.config.naming import Draft, Known, derive_id, expect_model, read_against, read_id
+from archaudit.config.names import Draft, Known, derive_id, expect_model, read_against, read_id
 from archaudit.config.records import BASELINE
 from archaudit.config.tables import Table, describe, quote, suggest
-from archaudit.metrics import METRICS, Metric
-from archaudit.quantities import Quantity
+from archaudit.metrics.catalog import METRICS, Metric
+from archaudit.metrics.quantities import Quantity
 from archaudit.schema import Check
 
 LEVELS = ("error", "warn", "info")

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
-from archaudit.config.naming import Draft, Known, derive_id, expect_model, read_against
+from archaudit.config.names import Draft, Known, derive_id, expect_model, read_against
 from archaudit.config.tables import Table, quote, suggest
-from archaudit.metrics import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
-from archaudit.quantities import Quantity
+from archaudit.metrics.catalog import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
+from archaudit.metrics.quantities import Quantity
 from archaudit.schema import Check, Outcome
 
 _ABOUT_THE_DOCUMENT = ("id", "figure", "document", "source", "near", "section")

@@ -7,7 +7,7 @@ from typing import Any
 from archaudit.config.budgets import BUDGET_KEYS, DEFAULT_KEYS, LEVELS, LIMITS, UNCHANGED_KEYS
 from archaudit.config.claims import CLAIM_KEYS
 from archaudit.config.reading import MODEL_KEYS, TABLES
-from archaudit.metrics import METRICS
+from archaudit.metrics.catalog import METRICS
 
 _TEXT = {"type": "string", "minLength": 1}
 _TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}

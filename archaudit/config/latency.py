@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import cast, get_args
 
-from archaudit.config.naming import Known, expect_model
+from archaudit.config.names import Known, expect_model
 from archaudit.config.records import BASELINE
 from archaudit.config.tables import Table, describe, join_key, quote
-from archaudit.quantities import format_percent
+from archaudit.metrics.quantities import format_percent
 from archaudit.schema import Device, LatencyBudget, Precision
 
 _KEYS = ("id", "before", "after", "max_ratio", "max_increase", "min_change", "device", "dtype")

@@ -9,12 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from archaudit.config.budgets import read_gated
-from archaudit.config.checks import read_checks, read_claims_alone
+from archaudit.config.budgets import read_budgets, read_gated
+from archaudit.config.claims import CLAIM_KEYS, read_claim
 from archaudit.config.latency import read_latency
-from archaudit.config.naming import Known
-from archaudit.config.pins import read_pins
-from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, Config, ModelConfig, Section
+from archaudit.config.names import Draft, Known, read_id, tell_apart
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
 from archaudit.config.tables import Table, describe, join_key, quote
 from archaudit.errors import ConfigError
 from archaudit.schema import Check
@@ -215,3 +214,48 @@ def _read_sections(top: Table) -> tuple[Section, ...]:
         if section.name:
             sections.setdefault(section.name, section)
     return tuple(sections.values())
+
+
+# --- all checks of a config together: budgets, pins, claims ---
+
+
+def read_checks(top: Table, known: Known) -> tuple[Check, ...]:
+    """The checks of [[budgets]] and [[unchanged]], then of [[claims]], each with an id of its own."""
+    drafts: list[Draft] = []
+    keys_by_id: dict[str, str] = {}
+    drafts += read_budgets(top, known, keys_by_id)
+    drafts += _read_claims(top, known, keys_by_id)
+    return tell_apart(drafts)
+
+
+def read_claims_alone(top: Table, known: Known) -> tuple[Check, ...]:
+    """The checks of [[claims]] only."""
+    return tell_apart(_read_claims(top, known, {}))
+
+
+def _read_claims(top: Table, known: Known, keys_by_id: dict[str, str]) -> list[Draft]:
+    drafts = []
+    for key, values in top.list_tables("claims"):
+        table = Table(values, key, top.faults, CLAIM_KEYS)
+        drafts.append(read_claim(table, known, read_id(table, keys_by_id)))
+    return drafts
+
+
+# --- [[align]]: what the user says about which module after is which module before ---
+
+
+def read_pins(top: Table) -> tuple[AlignPin, ...]:
+    """The pins of [[align]]: `before` and `after` are paths, of which one may be missing; `forbid = true` turns a pin round."""
+    pins = []
+    for key, values in top.list_tables("align"):
+        table = Table(values, key, top.faults, ("before", "after", "forbid"))
+        sides = [table.read_text(side) or None for side in ("before", "after")]
+        forbid = values.get("forbid", False)
+        if not isinstance(forbid, bool):
+            table.fault("forbid", "expected true or false")
+        elif forbid and None in sides:
+            table.fault("forbid", "is for a pair; leave it out to leave a single module unmatched")
+        if sides == [None, None] and not values.keys() & {"before", "after"}:
+            table.fault("before", "is missing; a pin names a module before, a module after, or both")
+        pins.append(AlignPin(key=key, before=sides[0], after=sides[1], forbid=forbid is True))
+    return tuple(pins)

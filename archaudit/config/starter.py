@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+from typing import Any
 
-from archaudit.quantities import format_exact, format_short
+from archaudit.config.reading import PYPROJECT_FILE
+from archaudit.errors import ConfigError
+from archaudit.metrics.quantities import format_exact, format_short
 from archaudit.schema import Profile
 
 _STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K"))
@@ -101,3 +106,24 @@ def _quote(text: str) -> str:
     import tomlkit
 
     return tomlkit.string(text).as_string()
+
+
+# --- changing one value of a config file in place: comments, order and everything else stay as they are ---
+
+
+def replace_values(path: Path, values: Mapping[tuple[str, int, str], int]) -> str:
+    """The file's text with new values, each by its table, the position of the entry in it and the key. Raises ConfigError."""
+    import tomlkit  # only where something is written
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        document = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError, TOMLKitError) as error:
+        raise ConfigError(f"{path}: cannot be edited: {error}") from error
+    top: Any = document["tool"]["archaudit"] if path.name == PYPROJECT_FILE else document
+    for (table, position, key), value in values.items():
+        entry = top[table][position]
+        item = tomlkit.integer(f"{value:_}")
+        item.trivia.comment_ws, item.trivia.comment = entry.item(key).trivia.comment_ws, entry.item(key).trivia.comment
+        entry[key] = item
+    return tomlkit.dumps(document)

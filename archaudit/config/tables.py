@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from archaudit import quantities
-from archaudit.metrics import METRICS, Metric
-from archaudit.quantities import Quantity
+from archaudit.metrics import quantities
+from archaudit.metrics.catalog import METRICS, Metric
+from archaudit.metrics.quantities import Quantity
 
 _BARE_KEY = re.compile(r"[\w-]+")
 _LONGEST_QUOTE = 60  # of a user's text in a message, which is one line

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from archaudit.diff.auto_groups import find_hunks
 from archaudit.diff.causes import explain_change, explain_flops
-from archaudit.diff.hunks import find_hunks
-from archaudit.diff.rewiring import find_rewired
+from archaudit.diff.connections import find_rewired
+from archaudit.diff.groups import EVERYTHING_ELSE, Section, group_sections
 from archaudit.diff.rows import KINDS, diff_rows
-from archaudit.diff.sections import EVERYTHING_ELSE, Section, group_sections
 from archaudit.errors import ArchauditError
 from archaudit.schema import Cost, Diff, Match, Profile, sum_costs
 

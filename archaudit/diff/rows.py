@@ -8,7 +8,7 @@ from collections.abc import Collection
 import msgspec
 
 from archaudit.diff.causes import explain_change, explain_flops
-from archaudit.diff.ties import Ties, compare_ties
+from archaudit.diff.connections import Ties, compare_ties
 from archaudit.schema import Cost, Match, ModuleDiff, ModuleRecord, Profile, Setting
 
 # In the order in which a row lists them. What the trees tell (renamed to repeated) comes with the match.

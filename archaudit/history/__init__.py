@@ -5,8 +5,7 @@ A loop over the pipeline. Every profile is kept, so that what was interrupted go
 
 from __future__ import annotations
 
-from archaudit.history.bisecting import bisect
-from archaudit.history.condition import Condition, parse_condition
+from archaudit.history.bisecting import Condition, bisect, parse_condition
 from archaudit.history.tracing import trace_history
 
 __all__ = ["Condition", "bisect", "parse_condition", "trace_history"]

@@ -10,7 +10,7 @@ import msgspec
 from archaudit.errors import ArchauditError, RevisionError
 from archaudit.load.reference import parse_reference
 from archaudit.pipeline import Options, profile
-from archaudit.pipeline.sides.revised import find_source
+from archaudit.pipeline.revision_targets import find_source
 from archaudit.revisions import Repository, parse_range
 from archaudit.schema import HistoryStep, Profile, Record
 from archaudit.worker import share_pool

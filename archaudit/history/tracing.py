@@ -9,7 +9,7 @@ import msgspec
 from archaudit.align import align
 from archaudit.diff import diff
 from archaudit.history.commits import Probe, Prober, list_range, open_prober
-from archaudit.metrics import METRICS
+from archaudit.metrics.catalog import METRICS
 from archaudit.pipeline import Options
 from archaudit.schema import Contribution, History, HistoryStep, Jump, Profile
 

@@ -7,21 +7,19 @@ under the CONVENTIONS, and explained.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from archaudit.errors import ArchauditError
-from archaudit.judge.blame import blame
 from archaudit.judge.claims import conclude_claim, explain
-from archaudit.judge.comparisons import COMPARISONS, Case, Finding
+from archaudit.judge.comparisons import COMPARISONS, Case, Finding, blame
 from archaudit.judge.conventions import CONVENTIONS, Side, find_reading
-from archaudit.judge.gating import judge_gated
-from archaudit.judge.readers import READERS, Subject
-from archaudit.judge.sides import Sides, describe_inputs, measure, resolve_scope
-from archaudit.judge.structure import compare_structure
-from archaudit.metrics import find_metric, is_fact
-from archaudit.quantities import parse
+from archaudit.judge.facts import READERS, Subject
+from archaudit.judge.measured import Sides, describe_inputs, measure, resolve_scope
+from archaudit.judge.unchanged import compare_structure
+from archaudit.metrics.catalog import find_metric, is_fact
+from archaudit.metrics.quantities import parse
 from archaudit.schema import Check, Contributor, Outcome, Profile, Verdict
 
 __all__ = ["COMPARISONS", "CONVENTIONS", "READERS", "Case", "Finding", "conclude", "judge", "judge_gated"]
@@ -179,3 +177,27 @@ def _gather(check: Check, sides: Sides) -> tuple[Case, tuple[Side, Side | None]]
     measured = measure(other, metric, against_scope, other_name)
     case = Case(check=check, metric=metric, figure=figure, actual=actual, other=measured, other_name=other_name)
     return case, (side, Side(measured, other, against_scope))
+
+
+# --- metrics that a config declares as gated: one without a check is not green ---
+
+
+def judge_gated(gated: Sequence[str], models: Iterable[str], checks: Iterable[Check]) -> tuple[Verdict, ...]:
+    """An inconclusive verdict for each model and declared metric that no check of level `error` is about."""
+    asked = {(check.model, check.metric) for check in checks if check.level == "error"}
+    return tuple(
+        Verdict(
+            id=f"gated-{metric}-{model}",
+            origin="budget",
+            model=model,
+            metric=metric,
+            scope="",
+            comparison="gated",
+            expected="",
+            outcome="inconclusive",
+            reason=f"{metric} is declared as gated, and no check of level error is about {metric} of {model}",
+        )
+        for model in models
+        for metric in gated
+        if (model, metric) not in asked
+    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from archaudit.judge.comparisons import Finding
-from archaudit.judge.hints import derive, solve
-from archaudit.quantities import parse
-from archaudit.schema import Check, Outcome, Profile, Verdict
+from archaudit.metrics.catalog import select_modules
+from archaudit.metrics.quantities import Quantity, parse
+from archaudit.schema import Check, ModuleRecord, Outcome, Profile, Verdict
 
 # What a claim may be marked as, and the finding that is then as it should be.
 _EXPECTED_FINDINGS: dict[Outcome, str] = {"passed": "true", "failed": "false", "inconclusive": "other reading"}
@@ -67,3 +68,139 @@ def explain(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapp
             reason += f" {hint[:1].upper()}{hint[1:]}." if reason.endswith(".") else f"; {hint}"
         explained.append(msgspec.structs.replace(verdict, hints=tuple(hints), reason=reason) if hints else verdict)
     return tuple(explained)
+
+
+# --- where a false figure may come from: what would make it true, by the module's own formula, or the document's other figures ---
+
+
+_MOST = 2  # hints beside one figure: more is guessing
+_MOST_FIGURES = 200  # of one document, tried in pairs
+
+
+def solve(check: Check, figure: Quantity, profile: Profile) -> list[str]:
+    """What another size of the one layer in the scope would give the figure exactly: `a 3x3 convolution from 384 channels`."""
+    if check.metric != "params" or check.comparison != "equals" or not figure.is_exact or figure.value <= 0:
+        return []
+    layers = [module for module in select_modules(profile, check.scope) if module.own.params and _weigh(module.settings) is not None]
+    if len(layers) != 1:
+        return []
+    weights = _weigh(layers[0].settings)
+    assert weights is not None
+    hints = []
+    for solution in _solve_layer(weights, figure.value):
+        source = _name_parts(layers[0], profile) if solution.key.startswith("in_") else ""
+        hints.append(f"would fit {weights.noun} {solution.text}; the code has {source}{solution.actual:,}")
+    return hints[:_MOST]
+
+
+class _Weights(NamedTuple):
+    """The sizes that a layer's parameters follow from: inputs / groups * taps * outputs, and a bias for each output."""
+
+    noun: str
+    inputs: int
+    outputs: int
+    taps: int
+    groups: int
+    bias: bool
+    keys: tuple[str, str]
+
+
+class _Solution(NamedTuple):
+    key: str
+    text: str
+    actual: int
+
+
+def _weigh(settings: Mapping[str, object]) -> _Weights | None:
+    kernel, groups = settings.get("kernel_size"), settings.get("groups", 1)
+    bias = settings.get("bias") is True
+    if isinstance(kernel, list) and isinstance(groups, int):
+        keys, noun, taps = ("in_channels", "out_channels"), f"a {'x'.join(map(str, kernel))} convolution", 1
+        for size in kernel:
+            taps *= size
+    else:
+        keys, noun, taps, groups = ("in_features", "out_features"), "a linear layer", 1, 1
+    inputs, outputs = settings.get(keys[0]), settings.get(keys[1])
+    if not isinstance(inputs, int) or not isinstance(outputs, int):
+        return None
+    return _Weights(noun, inputs, outputs, taps, groups, bias, keys)
+
+
+def _solve_layer(weights: _Weights, value: float) -> Iterable[_Solution]:
+    per_output, noun = value / weights.outputs - weights.bias, weights.keys[0].partition("_")[2]
+    inputs = per_output * weights.groups / weights.taps
+    if inputs > 0 and inputs.is_integer() and int(inputs) != weights.inputs:
+        yield _Solution(weights.keys[0], f"from {int(inputs):,} {noun}", weights.inputs)
+    outputs = value / (weights.inputs // weights.groups * weights.taps + weights.bias)
+    if outputs.is_integer() and int(outputs) != weights.outputs:
+        yield _Solution(weights.keys[1], f"to {int(outputs):,} {noun}", weights.outputs)
+
+
+def _name_parts(layer: ModuleRecord, profile: Profile) -> str:
+    """`256+48 = ` where the layer's input is a concatenation of channels; empty otherwise."""
+    taken = [shape for call in layer.calls for shape in call.inputs]
+    nodes = {node.id: node for node in profile.flow}
+    for node in profile.flow:
+        parts = [nodes[each].shape for each in node.inputs if each in nodes]
+        shapes = [shape for shape in parts if shape is not None and len(shape) > 1]
+        if node.op == "cat" and node.shape in taken and len(shapes) == len(parts) > 1:
+            sizes = [shape[1] for shape in shapes]
+            if node.shape is not None and sum(sizes) == node.shape[1]:
+                return "+".join(map(str, sizes)) + " = "
+    return ""
+
+
+def derive(check: Check, verdict: Verdict, others: Sequence[tuple[Check, Verdict]]) -> list[str]:
+    """Which two of the document's own figures give this ratio, percentage or difference."""
+    figure = _read(check)
+    if check.comparison not in _DERIVATIONS or figure is None:
+        return []
+    sign, compute = _DERIVATIONS[check.comparison]
+    counts = [
+        (each, other, quantity)
+        for each, other in others[:_MOST_FIGURES]
+        if each.metric == check.metric and each.comparison == "equals" and (quantity := _read(each)) is not None and quantity.value > 0
+    ]
+    found = []
+    for first, first_verdict, before in counts:
+        for second, second_verdict, after in counts:
+            related = _stand_together(check, first, second)
+            if related and before.value > after.value and figure.contains(compute(before.value, after.value)):
+                found.append((related, f"{first.expected} {sign} {second.expected}", (first_verdict, second_verdict)))
+    if not found:
+        return []
+    _, text, parts = max(found, key=lambda each: each[0])
+    return [f"follows from the document's own figures, {text}, {_tell_parts(parts)}"]
+
+
+_DERIVATIONS: dict[str, tuple[str, Callable[[float, float], float]]] = {
+    "ratio": ("/", lambda before, after: before / after),
+    "percent": ("→", lambda before, after: 100 * (before - after) / before),
+    "difference": ("−", lambda before, after: before - after),
+}
+
+
+def _stand_together(check: Check, first: Check, second: Check) -> int:
+    """How near two claims stand to this one: 0 where they are not of its two models."""
+    if (first.model, second.model) != (check.against, check.model):
+        return 0
+    same_source = [each.source == check.source for each in (first, second)]
+    same_group = [each.group == check.group for each in (first, second)]
+    return 1 + sum(same_source) + 2 * sum(same_group) + 2 * (second.scope == check.scope)
+
+
+def _tell_parts(parts: tuple[Verdict, Verdict]) -> str:
+    wrong = [name for name, verdict in zip(("the first", "the second"), parts, strict=True) if verdict.finding == "false"]
+    if len(wrong) == 2:
+        return "both of which are false"
+    if wrong:
+        return f"of which {wrong[0]} is false"
+    rounded = [verdict for verdict in parts if verdict.actual is not None and verdict.limit != verdict.actual]
+    return "which are true, but " + (f"{rounded[0].expected} stands for {rounded[0].actual:,}" if rounded else "not of this scope")
+
+
+def _read(check: Check) -> Quantity | None:
+    try:
+        return parse(check.expected, check.tolerance)
+    except ValueError:
+        return None

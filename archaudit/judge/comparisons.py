@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from archaudit.metrics import Metric
-from archaudit.quantities import Quantity, format_change, format_exact, format_pair, format_percent, format_short, parse
-from archaudit.schema import Check, Record
+from archaudit.judge.measured import Sides, resolve_scope
+from archaudit.metrics.catalog import Metric, select_modules
+from archaudit.metrics.quantities import Quantity, format_change, format_exact, format_pair, format_percent, format_short, parse
+from archaudit.schema import Check, Contributor, Record
 
 _NOUNS = {"flops": " FLOPs", "macs": " MACs", "x": "x", "ms": " ms"}
 
@@ -231,3 +232,35 @@ def _pair(actual: float, limit: float, metric: Metric, written: str = "") -> tup
         exact = first == format_exact(actual)
         return (_exact(actual, metric), _exact(limit, metric)) if exact else (first, second)
     return first + _NOUNS.get(metric.unit, ""), written or second
+
+
+# --- whom to blame for a limit that does not hold: the modules that grew, or those that cost most ---
+
+
+# As many as fit in a sentence; the verdict holds a few more for tables.
+_NAMED, _LISTED = 3, 5
+
+
+def blame(case: Case, sides: Sides, growth: int) -> tuple[tuple[Contributor, ...], str]:
+    """The modules that grew (or shrank) most against the other side; where there is none, those that cost most. Largest first."""
+    check, of_cost = case.check, case.metric.of_cost
+    if of_cost is None or not growth:
+        return (), ""
+    side = sides.find_reference(check)
+    profile = sides.find_profile(check.model, check.scenario)
+    now = {module.path: of_cost(module.own) for module in select_modules(profile, resolve_scope(check, profile))}
+    was = {}
+    if side is not None:
+        other_scope = resolve_scope(check, side, check.against_scope)
+        was = {module.path: of_cost(module.own) for module in select_modules(side, other_scope)}
+    changes = {path: now.get(path, 0) - was.get(path, 0) for path in (*now, *(path for path in was if path not in now))}
+    signed, word = side is not None and any(change * growth > 0 for change in changes.values()), "mostly"
+    if not signed:
+        changes, word = (now if growth > 0 else {}), "largest:"
+    ranked = sorted(((path, change) for path, change in changes.items() if change * growth > 0), key=lambda pair: -pair[1] * growth)
+    named = [
+        f"{path or 'the root module'} ({('+' if change > 0 else '-') if signed else ''}{format_amount(abs(change), case.metric)})"
+        for path, change in ranked[:_NAMED]
+    ]
+    contributors = tuple(Contributor(path=path, delta=change) for path, change in ranked[:_LISTED])
+    return contributors, f"; {word} {', '.join(named)}" if named else ""

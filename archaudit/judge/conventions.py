@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding
-from archaudit.metrics import METRICS, measure_scope, select_modules
+from archaudit.metrics.catalog import METRICS, measure_scope, select_modules
 from archaudit.schema import ModuleRecord, Profile, TensorRecord
 
 Patterns = tuple[str, ...]

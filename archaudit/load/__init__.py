@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from archaudit.load.formulas import import_formulas
-from archaudit.load.input_text import parse_inputs
+from archaudit.load.inputs import parse_inputs
 from archaudit.load.reference import Reference, parse_reference
-from archaudit.load.sources import SOURCES, load_recipe
+from archaudit.load.sources import SOURCES, import_formulas, load_recipe
 
 __all__ = ["SOURCES", "Reference", "import_formulas", "load_recipe", "parse_inputs", "parse_reference"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -48,3 +48,14 @@ def _load_by(plugin: EntryPoint, reference: Reference, inputs: tuple[InputSpec, 
     if not isinstance(recipe, Recipe):
         raise LoadError(f"{reference.text}: the source {plugin.value} returned a {type(recipe).__name__}, no Recipe")
     return recipe
+
+
+# --- the user's own formulas for operators of their own: files or modules that register them when they are imported ---
+
+
+def import_formulas(sources: Iterable[str]) -> None:
+    """Imports each file (`formulas.py`) or module (`pkg.formulas`). Raises LoadError for one that is not there or does not import."""
+    for source in sources:
+        from archaudit.load.python_source import import_source
+
+        import_source(Reference(text=source, kind="file" if source.endswith(".py") else "module", target=source))

@@ -6,8 +6,7 @@ from collections import Counter, defaultdict
 
 from torch import nn
 
-from archaudit.measure.structure.aliases import list_aliases
-from archaudit.measure.structure.params import Holdings
+from archaudit.measure.structure.params import Holdings, list_aliases
 from archaudit.measure.structure.tree import ModuleTree, read_settings
 from archaudit.measure.tape import Tape
 from archaudit.schema import Call, Cost, Ledger, ModuleRecord, OperatorStatus, OpRecord

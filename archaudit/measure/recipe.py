@@ -7,14 +7,12 @@ import torch
 
 from archaudit.measure.assemble import assemble_ledger, assemble_modules
 from archaudit.measure.building import describe_inputs
-from archaudit.measure.collection import collector_at_rest
-from archaudit.measure.environment import read_environment
+from archaudit.measure.fallbacks import Run, climb
 from archaudit.measure.formulas import load_plugins
-from archaudit.measure.ladder import Run, climb
-from archaudit.measure.purity import unchanged_globals
-from archaudit.measure.saved import measure_saved_bytes
+from archaudit.measure.process_state import collector_at_rest, read_environment, unchanged_globals
+from archaudit.measure.saved_bytes import measure_saved_bytes
 from archaudit.measure.structure.params import read_holdings
-from archaudit.measure.symbolic import resolve_shapes
+from archaudit.measure.symbolic_shapes import resolve_shapes
 from archaudit.measure.uncounted import tell_uncounted
 from archaudit.measure.witnesses import consult_witnesses
 from archaudit.schema import ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness

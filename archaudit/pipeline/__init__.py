@@ -13,7 +13,7 @@ from archaudit.align import align
 from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
 from archaudit.judge import conclude, judge, judge_gated
 from archaudit.pipeline.comparing import compare_matched
-from archaudit.pipeline.gate.baselines import find_folder, read_baselines
+from archaudit.pipeline.gate.baselines import Tightening, find_folder, list_needed, list_worse, read_baselines, tighten
 from archaudit.pipeline.gate.checks import (
     Run,
     find_today,
@@ -27,12 +27,10 @@ from archaudit.pipeline.gate.checks import (
 )
 from archaudit.pipeline.gate.latency import choose_latency, judge_check, judge_pair
 from archaudit.pipeline.gate.mismatches import list_mismatches, locate_culprits
-from archaudit.pipeline.gate.tightening import Tightening, list_needed, list_worse, tighten
+from archaudit.pipeline.measuring import explain_target, measure_targets
 from archaudit.pipeline.options import Options, TimingOptions
-from archaudit.pipeline.running.measuring import explain_target, measure_targets
-from archaudit.pipeline.running.proving import prove_equivalence
-from archaudit.pipeline.sides.ranging import resolve_pair
-from archaudit.pipeline.sides.targets import Target, read_profile, resolve
+from archaudit.pipeline.proving import prove_equivalence
+from archaudit.pipeline.targets import Target, read_profile, resolve, resolve_pair
 from archaudit.schema import Explanation, Judgement, Profile, Report
 from archaudit.worker import share_pool
 

@@ -9,22 +9,22 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.align import align
-from archaudit.claims.coverage import Located, locate
+from archaudit.claims.binding import Located, locate
 from archaudit.claims.drafting import draft_claims
 from archaudit.claims.fixing import restyle, restyle_shape, rewrite, rewrite_toml
 from archaudit.claims.markdown import read_document
-from archaudit.claims.records import Binding, Coverage, Document, Number
 from archaudit.config import BASELINE, Config, load_claims, load_example_config, read_claims
 from archaudit.diff import diff
 from archaudit.errors import ConfigError, InputError
 from archaudit.judge import conclude, judge
-from archaudit.metrics import select_named
+from archaudit.metrics.catalog import select_named
 from archaudit.pipeline.gate.baselines import read_baselines
 from archaudit.pipeline.gate.checks import list_configs, list_pins, list_sections
+from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
-from archaudit.pipeline.running.measuring import measure_targets
-from archaudit.pipeline.sides.targets import Target, resolve
+from archaudit.pipeline.targets import Target, resolve
 from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict
+from archaudit.schema.documents import Binding, Coverage, Document, Number
 
 # What claims are about when a pair of models is given, or when they name none.
 SIDES = ("before", "after")

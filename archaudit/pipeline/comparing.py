@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archaudit.align import align
-from archaudit.checkpoint import map_checkpoint, put_together
-from archaudit.definitions import diff_classes, diff_initialisation
 from archaudit.diff import Section, diff
-from archaudit.flow_diff import diff_flow
-from archaudit.metrics import is_unknown
+from archaudit.diff.checkpoint.key_map import map_checkpoint, put_together
+from archaudit.diff.checkpoint.weight_sources import inherit_weights
+from archaudit.diff.definitions import diff_classes, diff_initialisation
+from archaudit.diff.flow import diff_flow
+from archaudit.metrics.catalog import is_unknown
 from archaudit.schema import CheckpointMap, Match, Profile, Report
-from archaudit.weights import inherit_weights
 
 
 def compare_plain(before: Profile, after: Profile) -> Report:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from archaudit.render.layout import shorten
-from archaudit.render.view.pictures import Box, Diagram
+from archaudit.render.view.drawing_records import Box, Diagram
 from archaudit.schema import Record
 
 NO_PROGRAM = "The diagram is left out: no program that lays out graphs was found. Install the package graphviz-pure, or Graphviz."

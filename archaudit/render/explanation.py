@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from archaudit.quantities import format_exact
+from archaudit.metrics.quantities import format_exact
 from archaudit.render.formatting import format_shape, make_visible
 from archaudit.schema import Explanation, OperatorRun
 

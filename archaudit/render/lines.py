@@ -20,7 +20,8 @@ from archaudit.render.tables import (
     lay_totals,
 )
 from archaudit.render.view import JudgementView, ProfileView, ReportView
-from archaudit.render.view.pictures import Flow
+from archaudit.render.view.drawing_records import Flow
+from archaudit.render.view.latency_records import Timing
 from archaudit.render.view.records import (
     CheckRow,
     ClaimRow,
@@ -35,7 +36,6 @@ from archaudit.render.view.records import (
     SectionRow,
     WitnessRow,
 )
-from archaudit.render.view.timing_records import Timing
 
 # Longer lines of prose are hard to follow, however wide the terminal.
 _WIDEST_TEXT = 120

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archaudit.render.layout import TextColumn, choose_columns, fits
+from archaudit.render.view.latency_records import SpentRow, TimingRow
 from archaudit.render.view.records import (
     CheckRow,
     ClaimRow,
@@ -18,7 +19,6 @@ from archaudit.render.view.records import (
     TotalRow,
     Trend,
 )
-from archaudit.render.view.timing_records import SpentRow, TimingRow
 
 _LEAST_PATH = 23
 _LEAST_TYPE = 12

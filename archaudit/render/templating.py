@@ -18,10 +18,9 @@ from markupsafe import Markup
 
 from archaudit.render.diagram import NO_PROGRAM, place_diagram
 from archaudit.render.layout import shorten
-from archaudit.render.markdown import cut_markdown, mark_part, mark_row, split_parts
-from archaudit.render.mermaid import write_mermaid
+from archaudit.render.markdown import cut_markdown, mark_part, mark_row, split_parts, write_mermaid
 from archaudit.render.view import view_judgement, view_profile, view_report
-from archaudit.render.view.pictures import Diagram, Flow
+from archaudit.render.view.drawing_records import Diagram, Flow
 from archaudit.render.view.records import LayerTable
 from archaudit.schema import Judgement, Profile, Report
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from archaudit.revisions.cache import Cache, CacheKey, describe_question, describe_surroundings
 from archaudit.revisions.checkout import list_missing, open_checkout
-from archaudit.revisions.git import Repository, TreeEntry, find_repository
-from archaudit.revisions.ranges import Range, parse_range
+from archaudit.revisions.git import Range, Repository, TreeEntry, find_repository, parse_range
 
 __all__ = [
     "Cache",

@@ -6,14 +6,9 @@ A record's fields are the keys of the JSON; keys may gain neighbours but never c
 
 from __future__ import annotations
 
-from archaudit.schema.checkout import Checkout, Footprint, Stamp
+from archaudit.schema.baseline import encode_lock
 from archaudit.schema.checks import Check, Contributor, Level, Verdict, name_run
-from archaudit.schema.costs import Cost, Peaks, sum_costs
-from archaudit.schema.definitions import ClassUse, InitialisationChange
-from archaudit.schema.diff import Cause, Diff, Group, Match, ModuleDiff
-from archaudit.schema.explanation import Explanation, OperatorRun
-from archaudit.schema.forward import FlowDiff, FlowEdgeDiff, FlowPart
-from archaudit.schema.judgement import Judgement, SourceLine
+from archaudit.schema.diff import Cause, ClassUse, Diff, FlowDiff, FlowEdgeDiff, FlowPart, Group, InitialisationChange, Match, ModuleDiff
 from archaudit.schema.latency import (
     Device,
     DeviceState,
@@ -27,28 +22,31 @@ from archaudit.schema.latency import (
     RecordedLatency,
     TimingSettings,
 )
-from archaudit.schema.lock import encode_lock
 from archaudit.schema.profile import (
     Call,
+    Cost,
     Environment,
+    Explanation,
     FlowNode,
     InputRecord,
     Ledger,
     ModuleRecord,
+    OperatorRun,
     OpRecord,
+    Peaks,
     Profile,
     Provenance,
     TensorRecord,
     Witness,
     WitnessRow,
+    sum_costs,
 )
-from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, ReshapedKey
-from archaudit.schema.recipe import InputSpec, Recipe
+from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, FoldedNorm, JoinedRows, ReshapedKey, TensorSource
+from archaudit.schema.recipe import Checkout, Footprint, InputSpec, Recipe, Stamp
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Record, Setting, Shape
-from archaudit.schema.report import Report
+from archaudit.schema.report import Judgement, Report, SourceLine
 from archaudit.schema.saving import decode_latencies, decode_profile, decode_rendered, decode_report, encode, strip_provenance
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
-from archaudit.schema.weights import FoldedNorm, JoinedRows, TensorSource
 
 __all__ = [
     "FORMAT_VERSION",

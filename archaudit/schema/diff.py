@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from archaudit.schema.costs import Cost
-from archaudit.schema.profile import Profile
+from typing import Literal
+
+from archaudit.schema.profile import Cost, Profile
 from archaudit.schema.record import Record, Setting
 
 
@@ -72,3 +73,66 @@ class Diff(Record, frozen=True, kw_only=True):
     flops_complete: bool
     modules: tuple[ModuleDiff, ...]
     groups: tuple[Group, ...] = ()
+
+
+# --- what changed in the forward pass ---
+
+
+class FlowPart(Record, frozen=True, kw_only=True):
+    """A node of the forward graph as it is compared, on either side: a module with all that runs inside it, an operator between modules
+    (`cat()`, the second `cat()#2`), an input or an output. One side is None for what is new or gone. Shapes are those of what it gives
+    last, in terms of the input where that is known; those that share a `change_id` are what one module was split into, or merged from.
+    `uncalled`: the side that is None has the module too, and does not call it."""
+
+    kind: Literal["module", "operator", "input", "output"]
+    before: str | None
+    after: str | None
+    before_shape: tuple[str, ...] | None = None
+    after_shape: tuple[str, ...] | None = None
+    change_id: int | None = None
+    uncalled: bool = False
+
+
+class FlowEdgeDiff(Record, frozen=True, kw_only=True):
+    """One edge of the forward graph, from the part that makes a tensor to the part that reads it, by their names on each side."""
+
+    before: tuple[str, str] | None
+    after: tuple[str, str] | None
+    change: Literal["same", "resized", "added", "removed"]
+    before_shape: tuple[str, ...] | None = None
+    after_shape: tuple[str, ...] | None = None
+
+
+class FlowDiff(Record, frozen=True, kw_only=True):
+    """Both forward graphs as one: parts and edges of either, in the order in which after runs them (what is gone, last).
+
+    `symbolic` says whether shapes are in terms of the input (B, H, W, T); `sentences` tell the changes in words.
+    """
+
+    parts: tuple[FlowPart, ...] = ()
+    edges: tuple[FlowEdgeDiff, ...] = ()
+    symbolic: bool = False
+    sentences: tuple[str, ...] = ()
+
+
+# --- what changed in what a model is made of and starts from ---
+
+
+class InitialisationChange(Record, frozen=True, kw_only=True):
+    """A parameter that the constructor initialises otherwise, or initialises now that it is there; None stands for its type's default.
+
+    A path is None where the side has no such parameter.
+    """
+
+    before_path: str | None
+    after_path: str | None
+    before: str | None = None
+    after: str | None = None
+
+
+class ClassUse(Record, frozen=True, kw_only=True):
+    """A class of modules on one side: its name, the library that brings it (empty: the user's own), and the modules that are of it."""
+
+    name: str
+    defined_in: str | None
+    paths: tuple[str, ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from archaudit.errors import SavedFileError
+from archaudit.schema.baseline import read_lock
 from archaudit.schema.latency import LatencyFile
-from archaudit.schema.lock import read_lock
 from archaudit.schema.profile import Profile
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, Record
 from archaudit.schema.report import Report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from archaudit.schema.costs import Cost, Peaks
+from archaudit.schema.profile import Cost, Peaks
 from archaudit.schema.record import FORMAT_VERSION, Record
 
 

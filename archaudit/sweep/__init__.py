@@ -5,8 +5,7 @@ The result depends on what was asked alone: not on how many workers there were, 
 
 from __future__ import annotations
 
-from archaudit.sweep.expansion import expand_inputs, expand_settings
 from archaudit.sweep.running import Plan, connect_dask, sweep
-from archaudit.sweep.tasks import Task, run_task
+from archaudit.sweep.tasks import Task, expand_inputs, expand_settings, run_task
 
 __all__ = ["Plan", "Task", "connect_dask", "expand_inputs", "expand_settings", "run_task", "sweep"]

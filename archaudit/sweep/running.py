@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 
 from archaudit.errors import ConfigError, InputError, LoadError, WorkerError
-from archaudit.load.input_text import parse_inputs
-from archaudit.metrics import METRICS
+from archaudit.load.inputs import parse_inputs
+from archaudit.metrics.catalog import METRICS
 from archaudit.pipeline import Options, resolve
-from archaudit.pipeline.running.measuring import list_formulas
+from archaudit.pipeline.measuring import list_formulas
 from archaudit.schema import Record, Sweep, Variant
-from archaudit.sweep.expansion import MOST_VARIANTS, expand_inputs, expand_settings
-from archaudit.sweep.tasks import Task, measure_task, run_task
+from archaudit.sweep.tasks import MOST_VARIANTS, Task, expand_inputs, expand_settings, measure_task, run_task
 from archaudit.worker import share_pool
 
 # A task that was lost twice with its worker is not the worker's fault.

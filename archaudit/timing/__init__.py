@@ -7,14 +7,10 @@ spent on. All of it works on numbers, so that tests run on a clock of their own 
 
 from __future__ import annotations
 
-from archaudit.timing.clocks import Clock
 from archaudit.timing.deciding import Budget, Decision, decide, spell_share
-from archaudit.timing.evidence import Evidence, weigh
-from archaudit.timing.intervals import Interval, bound_ratio
-from archaudit.timing.order import LEAST_ROUNDS, MEASUREMENT_SIDES, Plan, draw_order, plan_rounds
-from archaudit.timing.pairs import find_doubts, is_pair, weigh_pair
+from archaudit.timing.evidence import Evidence, Interval, bound_ratio, find_doubts, is_pair, weigh, weigh_pair
 from archaudit.timing.roofline import Ceilings, Work, label_work
-from archaudit.timing.warming import WarmUp, find_pass_s, warm_up
+from archaudit.timing.schedule import LEAST_ROUNDS, MEASUREMENT_SIDES, Clock, Plan, WarmUp, draw_order, find_pass_s, plan_rounds, warm_up
 
 __all__ = [
     "LEAST_ROUNDS",

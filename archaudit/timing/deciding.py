@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from archaudit.timing.evidence import Evidence
-from archaudit.timing.order import LEAST_ROUNDS
+from archaudit.timing.schedule import LEAST_ROUNDS
 
 # A change of less than this is a few launches or one cache line, whatever share of the time it is.
 MIN_CHANGE_S = 20e-6

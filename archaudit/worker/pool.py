@@ -19,8 +19,8 @@ import msgspec
 
 from archaudit.errors import WorkerError
 from archaudit.schema import FORMAT_VERSION, Record
-from archaudit.worker.board import make_board
-from archaudit.worker.processes import read_memory_limit
+from archaudit.worker.process_guard import read_memory_limit
+from archaudit.worker.status_file import make_board
 
 # A request's length: so that two that follow each other closely stay two.
 REQUEST_BYTES = 1024

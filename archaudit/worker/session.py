@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +14,7 @@ import msgspec
 
 from archaudit.errors import ArchauditError, WorkerError
 from archaudit.schema import Checkout, Recipe
-from archaudit.worker.conduct import good_conduct
-from archaudit.worker.footprint import FootprintRecorder
+from archaudit.worker.dependencies import FootprintRecorder
 from archaudit.worker.messages import (
     Exhibit,
     Exhibited,
@@ -37,7 +39,10 @@ from archaudit.worker.messages import (
     Timed,
     TimeModules,
     TimingReady,
+    receive_request,
+    send,
 )
+from archaudit.worker.process_guard import good_conduct, tell_forks
 
 if TYPE_CHECKING:
     from archaudit.measure.latency import TimedModel
@@ -94,7 +99,7 @@ class Session:
         reference = parse_reference(request.reference)
         self._checkout = request.checkout
         if request.checkout is not None:
-            from archaudit.load.checked_out import check_origins, enter_checkout
+            from archaudit.load.checkout import check_origins, enter_checkout
 
             self._footprint = FootprintRecorder(request.checkout)
             import_formulas(request.formulas)
@@ -105,7 +110,7 @@ class Session:
             import_formulas(request.formulas)
             recipe = load_recipe(reference, request.inputs, request.name)
         if request.batch is not None:
-            from archaudit.measure.latency.batching import set_batch
+            from archaudit.measure.latency.timed_model import set_batch
 
             recipe = set_batch(recipe, request.batch)
         self.recipe = recipe
@@ -113,7 +118,7 @@ class Session:
         return Loaded(recipe.name)
 
     def _explain(self, recipe: Recipe, request: Explain) -> Reply:
-        from archaudit.measure.explaining import explain_recipe
+        from archaudit.measure.explain import explain_recipe
 
         self.notify(Progress(f"explaining {recipe.name}"))
         self._tell_modules()
@@ -127,7 +132,7 @@ class Session:
         profile = measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic)
         if self._checkout is None or self._footprint is None:
             return Measured(profile)
-        from archaudit.load.checked_out import check_origins
+        from archaudit.load.checkout import check_origins
 
         check_origins(self._checkout)  # a forward pass may import, too
         return Measured(profile, self._footprint.take())
@@ -179,3 +184,46 @@ class Session:
             ceilings = measure_ceilings(model.settings, model.clock, model.synchronize)
         # after the work: an idle device has low clocks, which say nothing of those that the models run at
         return Surveyed(read_state(model.settings.device, request.own_processes), ceilings)
+
+
+# --- the worker's end: reads requests from a socket and answers them, until told to quit or the parent is gone ---
+
+
+def serve(channel: socket.socket, threads: int | None, announce: Callable[[str], None]) -> None:
+    """Answers requests on `channel`; `announce` is told which module is running."""
+    if threads is not None:
+        from archaudit.measure.process_state import limit_threads
+
+        limit_threads(threads)
+    session = Session(notify=lambda progress: send(channel, progress), announce=announce)
+    while True:
+        request = receive_request(channel)
+        if request is None:
+            return
+        try:
+            reply = session.handle(request)
+        except MemoryError:
+            reply = Failed("WorkerError", "the model needs more memory than there is")
+        send(channel, reply)
+
+
+def serve_and_exit(channel: socket.socket, threads: int | None, announce: Callable[[str], None]) -> None:
+    """Serves, and ends the process. One that the model forks is no worker: what it would answer goes nowhere."""
+    worker = os.getpid()
+    os.register_at_fork(after_in_child=channel.close)
+    tell_forks()
+    code = 1
+    try:
+        serve(channel, threads, announce)
+        code = 0
+    except (BrokenPipeError, ConnectionResetError):
+        code = 0  # the parent is gone: nobody is left to tell
+    except BaseException:  # noqa: BLE001 - a defect of ours: shown whole, and the parent sees the exit status
+        if os.getpid() == worker:
+            import traceback
+
+            traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -17,10 +17,10 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
-from archaudit.worker.board import Board
 from archaudit.worker.pool import REQUEST_BYTES
-from archaudit.worker.processes import adopt_orphans, die_with_parent, list_descendants, read_resident_bytes, read_session
-from archaudit.worker.serve import serve_and_exit
+from archaudit.worker.process_guard import adopt_orphans, die_with_parent, list_descendants, read_resident_bytes, read_session
+from archaudit.worker.session import serve_and_exit
+from archaudit.worker.status_file import Board
 
 # No model's words are that many; a torrent is found out within a second.
 OUTPUT_LIMIT_BYTES = 64 * 2**20

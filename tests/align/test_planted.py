@@ -13,7 +13,7 @@ from align.planting import MIRRORED, Case, Score, compare, make_case, score
 
 from archaudit.align import align
 from archaudit.diff import diff
-from archaudit.metrics import METRICS
+from archaudit.metrics.catalog import METRICS
 
 # Random trees are the cheapest and the most varied, so they come more often.
 _BASES = (*TORCHVISION, "tree", "tree", "tree")

@@ -18,7 +18,7 @@ def measure(name: str) -> Profile:
     """The profile of `before`, `after`, or one of torchvision's models."""
     from archaudit.config import load_example_config
     from archaudit.load import load_recipe, parse_reference
-    from archaudit.load.input_text import parse_inputs
+    from archaudit.load.inputs import parse_inputs
     from archaudit.measure.recipe import measure_recipe
 
     models = load_example_config().models

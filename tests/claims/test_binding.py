@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archaudit.claims.coverage import Located, locate, normalise
+from archaudit.claims.binding import Located, locate, normalise
 from archaudit.claims.markdown import read_document
 from archaudit.config import read_claims
 from archaudit.errors import ConfigError

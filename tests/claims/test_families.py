@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from factories import make_input, make_module, make_profile
 
-from archaudit.metrics import METRICS, find_metric, is_fact, read_setting, select_named
+from archaudit.metrics.catalog import METRICS, find_metric, is_fact, read_setting, select_named
 from archaudit.schema import Call, Latency, Profile
 
 

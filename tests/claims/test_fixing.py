@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archaudit.claims.fixing import restyle, restyle_shape, rewrite, rewrite_toml, show_changes
 from archaudit.claims.markdown import read_document
-from archaudit.quantities import parse
+from archaudit.metrics.quantities import parse
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archaudit.claims.coverage import locate
+from archaudit.claims.binding import locate
 from archaudit.claims.markdown import MOST_NUMBERS, read_document
-from archaudit.claims.records import Document
-from archaudit.claims.telling import printable, tell
 from archaudit.errors import ArchauditError, InputError
+from archaudit.render.claims_text import printable, tell
+from archaudit.schema.documents import Document
 
 MEGABYTE = 1_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archaudit.claims.markdown import read_document
-from archaudit.claims.records import Document, Number
+from archaudit.schema.documents import Document, Number
 
 
 def read(text: str) -> Document:

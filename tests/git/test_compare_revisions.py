@@ -4,10 +4,9 @@ import msgspec
 import pytest
 
 from archaudit.errors import LoadError, RevisionError
-from archaudit.pipeline import Options, compare, profile
-from archaudit.pipeline.running import measuring
-from archaudit.pipeline.running.measuring import measure_targets
-from archaudit.pipeline.sides.targets import resolve
+from archaudit.pipeline import Options, compare, measuring, profile
+from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.targets import resolve
 from archaudit.revisions.checkout import find_shelf
 from archaudit.worker import WorkerOptions
 

@@ -97,7 +97,7 @@ def test_all_that_is_read_is_noted(tmp_path):
     script = f"""
     import os, sys, pathlib
     from archaudit.schema import Checkout
-    from archaudit.worker.footprint import FootprintRecorder
+    from archaudit.worker.dependencies import FootprintRecorder
     from archaudit.revisions.cache import digest_text
     recorder = FootprintRecorder(Checkout(root={str(root)!r}, toplevel="/nowhere", folder="", text="x"))
     os.chdir({str(root)!r}); sys.path.insert(0, {str(root)!r})
@@ -123,7 +123,7 @@ def test_what_comes_from_the_tree_instead_of_the_revision_is_refused(tmp_path, m
     from types import ModuleType
 
     from archaudit.errors import LoadError
-    from archaudit.load.checked_out import check_origins
+    from archaudit.load.checkout import check_origins
 
     (tmp_path / "tree").mkdir()
     module = ModuleType("stray_module")

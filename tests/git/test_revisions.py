@@ -10,8 +10,8 @@ import pytest
 from archaudit.errors import LoadError, RevisionError
 from archaudit.load.reference import parse_reference
 from archaudit.pipeline import Options, resolve
-from archaudit.pipeline.sides.ranging import resolve_pair
-from archaudit.pipeline.sides.revised import open_revisions
+from archaudit.pipeline.revision_targets import open_revisions
+from archaudit.pipeline.targets import resolve_pair
 from archaudit.revisions import find_repository, list_missing, open_checkout, parse_range
 from archaudit.revisions.checkout import find_shelf
 

@@ -16,7 +16,7 @@ from archaudit.history import bisect, parse_condition, trace_history
 from archaudit.history.bisecting import _Search
 from archaudit.history.commits import Probe
 from archaudit.pipeline import Options
-from archaudit.pipeline.sides import revised
+from archaudit.pipeline import revision_targets as revised
 from archaudit.render.view.studies import tell_bisection
 from archaudit.schema import HistoryStep
 

@@ -110,7 +110,7 @@ def test_a_trace_without_passes_has_none():
 def test_the_profilers_own_events_are_read():
     import torch
 
-    from archaudit.measure.latency.profiled import ModuleRanges, read_events
+    from archaudit.measure.latency.kernels import ModuleRanges, read_events
 
     ranges = ModuleRanges()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
@@ -130,7 +130,7 @@ def test_a_profile_without_kernels_is_none():
     import torch
     from torch import nn
 
-    from archaudit.measure.latency.profiled import profile_kernels
+    from archaudit.measure.latency.kernels import profile_kernels
     from archaudit.measure.structure.tree import walk_tree
 
     if torch.cuda.is_available():
@@ -145,7 +145,7 @@ def test_kernels_of_a_real_trace_come_to_their_modules(monkeypatch):
     import torch
     from torch import nn
 
-    from archaudit.measure.latency import profiled
+    from archaudit.measure.latency import kernels as profiled
     from archaudit.measure.structure.tree import walk_tree
 
     read = profiled.read_events
@@ -172,7 +172,7 @@ def test_a_model_that_launches_no_kernel_takes_no_time_where_the_probe_is_seen(m
     import torch
     from torch import nn
 
-    from archaudit.measure.latency import profiled
+    from archaudit.measure.latency import kernels as profiled
     from archaudit.measure.structure.tree import walk_tree
 
     read = profiled.read_events
@@ -218,7 +218,7 @@ class Recorded:
 
 
 def test_only_kernels_copies_and_fills_are_work_of_the_device():
-    from archaudit.measure.latency.profiled import read_events
+    from archaudit.measure.latency.kernels import read_events
 
     base = 1_795_396_030_013_000_000  # Unix time, as kineto's events have it
     recorded = [
@@ -243,7 +243,7 @@ def test_only_kernels_copies_and_fills_are_work_of_the_device():
 def test_the_first_pass_under_the_profiler_is_not_counted(monkeypatch):
     from torch import nn
 
-    from archaudit.measure.latency import profiled
+    from archaudit.measure.latency import kernels as profiled
     from archaudit.measure.structure.tree import walk_tree
 
     made = []

@@ -6,10 +6,10 @@ from torch import nn
 
 from archaudit.errors import MeasureError
 from archaudit.measure.latency import TimedModel
-from archaudit.measure.latency.batching import set_batch
 from archaudit.measure.latency.ceilings import measure_ceilings
+from archaudit.measure.latency.clocks import EventClock
 from archaudit.measure.latency.devices import describe_machine, name_throttles, read_state
-from archaudit.measure.latency.stream_events import EventClock
+from archaudit.measure.latency.timed_model import set_batch
 from archaudit.schema import DeviceState, InputSpec, Recipe, TimingSettings
 
 
@@ -489,7 +489,7 @@ def read_switches():
 
 @pytest.mark.parametrize(("dtype", "expected"), [("tf32", True), ("float32", False), ("bfloat16", False)])
 def test_tf32_is_on_only_where_it_was_asked_for_and_is_put_back(dtype, expected):
-    from archaudit.measure.latency.precision import float32_precision
+    from archaudit.measure.latency.devices import float32_precision
 
     before = read_switches()
     with float32_precision(dtype, "cuda"):
@@ -500,7 +500,7 @@ def test_tf32_is_on_only_where_it_was_asked_for_and_is_put_back(dtype, expected)
 
 
 def test_a_users_newer_switch_is_respected_too():
-    from archaudit.measure.latency.precision import float32_precision
+    from archaudit.measure.latency.devices import float32_precision
 
     matmul = torch.backends.cuda.matmul
     if not hasattr(matmul, "fp32_precision"):
@@ -516,7 +516,7 @@ def test_a_users_newer_switch_is_respected_too():
 
 
 def test_recurrent_layers_follow_a_users_newer_switch_too():
-    from archaudit.measure.latency.precision import float32_precision
+    from archaudit.measure.latency.devices import float32_precision
 
     cudnn = torch.backends.cudnn
     if not hasattr(cudnn, "rnn"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from archaudit.measure.tape.shape_memory import RecallShapes, ShapeMemory
+from archaudit.measure.tape.shape_cache import RecallShapes, ShapeMemory
 
 
 def describe(value: Any) -> Any:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from archaudit.measure.tape.shape_memory import RecallShapes, ShapeMemory
-from archaudit.measure.tape.shape_rules import RULES, ShapeRules
+from archaudit.measure.tape.shape_cache import RULES, RecallShapes, ShapeMemory, ShapeRules
 
 SHAPES = [(2, 3, 8, 8), (1, 5, 6, 4), (4, 1, 1, 7), (1, 1, 1, 1)]
 aten = torch.ops.aten

@@ -15,10 +15,10 @@ from torchvision import models
 
 from archaudit.errors import MeasureError
 from archaudit.load import load_recipe, parse_reference
-from archaudit.measure.collection import collector_at_rest
+from archaudit.measure.process_state import collector_at_rest
 from archaudit.measure.recipe import measure_recipe
 from archaudit.measure.structure.tensors import iterate_tensors_in, list_tensors_in
-from archaudit.measure.tape.shape_memory import ShapeMemory
+from archaudit.measure.tape.shape_cache import ShapeMemory
 from archaudit.schema import InputSpec
 
 

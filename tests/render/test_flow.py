@@ -10,9 +10,9 @@ from archaudit.align import align
 from archaudit.diff import diff
 from archaudit.render import diagram as diagrams
 from archaudit.render.diagram import place_diagram
+from archaudit.render.view.drawing_records import Flow
 from archaudit.render.view.drawings.flow import view_flow, view_profile_flow
 from archaudit.render.view.drawings.graph import build_graph
-from archaudit.render.view.pictures import Flow
 from archaudit.schema import Profile, Report, decode_profile, encode
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from render.synthetic import HOSTILE_NAMES, make_large_report, make_segmentation_report
 
 from archaudit.render import FORMATS
-from archaudit.render.markdown import LIMIT, MarkdownPart, cut_markdown, mark_part, mark_row, split_parts
-from archaudit.render.mermaid import escape_mermaid
+from archaudit.render.markdown import LIMIT, MarkdownPart, cut_markdown, escape_mermaid, mark_part, mark_row, split_parts
 
 
 def make_parts() -> list[MarkdownPart]:

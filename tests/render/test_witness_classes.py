@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 from render.synthetic import make_cost, make_module, make_profile
 
-from archaudit.render.view.counters.disagreement import UNEXPLAINED, explain_difference
-from archaudit.render.view.counters.witnesses import view_witnesses
+from archaudit.render.view.witnesses import UNEXPLAINED, explain_difference, view_witnesses
 from archaudit.schema import Call, ModuleRecord, Profile, TensorRecord, Witness, WitnessRow
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from archaudit.timing import Budget, decide, draw_order, find_pass_s, plan_rounds, warm_up, weigh
-from archaudit.timing.evidence import find_floor, find_oddities, has_two_modes
-from archaudit.timing.intervals import Interval, bound_ratio
+from archaudit.timing.evidence import Interval, bound_ratio, find_floor, find_oddities, has_two_modes
 
 FLAT = [[0.010, 0.010]] * 8
 

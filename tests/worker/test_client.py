@@ -19,7 +19,7 @@ from archaudit.worker import (
     WorkerOptions,
     start_workers,
 )
-from archaudit.worker.processes import list_descendants
+from archaudit.worker.process_guard import list_descendants
 
 MODELS = """
 import os, signal

@@ -17,7 +17,7 @@ from archaudit.errors import LoadError, MeasureError, WorkerError
 from archaudit.worker import Explain, Load, Measure, WorkerOptions, start_workers
 from archaudit.worker.client import ProcessWorker
 from archaudit.worker.pool import Pool
-from archaudit.worker.processes import list_descendants
+from archaudit.worker.process_guard import list_descendants
 
 MODELS = '''
 import ctypes, os, signal, subprocess, sys, threading, time

@@ -17,9 +17,9 @@ import msgspec
 from archaudit.claims.drafting.context import Context, Contexts, side_of
 from archaudit.claims.drafting.facts import Fact, Facts, Place, list_facts, list_shape_facts
 from archaudit.claims.drafting.weighing import NEARLY, read_statement, weigh
-from archaudit.claims.records import Document, Number
-from archaudit.quantities import format_exact
+from archaudit.metrics.quantities import format_exact
 from archaudit.schema import Group, Profile, Verdict
+from archaudit.schema.documents import Document, Number
 
 _THRESHOLD = 0.4
 # Facts whose weights differ by no more are alike; each doubling of their number makes a proposal less sure by so much.

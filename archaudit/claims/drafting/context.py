@@ -1,22 +1,142 @@
-"""What the text around a number says of it: what is counted, the modules that are named, the side that is meant.
-
-A number is about the topic that is said nearest to it in its sentence, or at the head of its row or column. Much of what stands in a change
-note is about nothing that is measured here (accuracy, epochs, seconds): where such a topic is the nearest, no figure of a model is meant,
-however well one would fit.
-"""
+"""The words of change notes: what metrics are called, what else is counted in them, and what says nothing."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from archaudit.claims.drafting.facts import Place, identifiers_of, words_of
-from archaudit.claims.drafting.sentences import Sentence, Sentences
-from archaudit.claims.drafting.vocabulary import EMPTY_NOUNS, FOREIGN_WORDS, TOPICS
 from archaudit.claims.numbers import find_noun
-from archaudit.claims.records import Document, Number
+from archaudit.schema.documents import Document, Number
+
+# What people call a metric.
+METRIC_WORDS = {
+    "params": frozenset(("params", "param", "parameters", "parameter", "weights")),
+    "macs": frozenset(("macs", "gmacs", "mmacs", "mult-adds", "multiply-adds", "multiply-accumulates")),
+    "flops": frozenset(("flops", "gflops", "mflops")),
+    "param_bytes": frozenset(("mb", "mib", "gb", "kb", "bytes", "checkpoint", "download")),
+    "setting:in_channels": frozenset(("channels", "channel", "input", "inputs", "ch", "width")),
+    "setting:out_channels": frozenset(("channels", "channel", "output", "outputs", "ch", "width", "filters")),
+    "setting:num_features": frozenset(("channels", "channel", "ch", "width")),
+    "setting:in_features": frozenset(("features", "inputs", "input", "width", "units")),
+    "setting:out_features": frozenset(("features", "outputs", "output", "classes", "width", "units")),
+    "setting:embed_dim": frozenset(("dim", "dimension", "dimensions", "embedding", "width")),
+    "setting:p": frozenset(("dropout", "rate", "probability")),
+    "setting:groups": frozenset(("groups",)),
+    "setting:kernel_size": frozenset(("kernel", "kernels")),
+    "setting:num_heads": frozenset(("heads",)),
+    "children": frozenset(("branches", "branch", "stages", "blocks", "layers", "children")),
+}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# What is counted in change notes and not measured here.
+FOREIGN_WORDS = _words("""
+    accuracy acc acc@1 acc@5 top-1 top-5 top1 top5 miou iou map ap auc f1 psnr ssim bleu rouge perplexity ppl loss score dice recall
+    precision error training epoch epochs step steps iteration iterations iters learning lr decay momentum warmup batch batches optimizer
+    gpu gpus cpu cpus core cores thread threads worker workers memory vram ram time latency throughput speed speedup faster slower fps
+    year years day days week weeks hour hours minutes seconds images samples seed seeds run runs percentile
+    point points user users people commit commits line lines page pages issue issues pr bug bugs version dollars cost
+""")
+
+# Words behind a number that do not say what it counts.
+EMPTY_NOUNS = _words("""
+    and or to from in of on at by for with the a an is are was were be has have had it its this that these than then as so not only just
+    while but before after now old new instead each per both total overall less more fewer lower higher smaller larger bigger reduction
+    reductions compression through via against vs versus between still again already here there today
+""")
+
+
+def _invert(words: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    topics: dict[str, frozenset[str]] = {}
+    for metric, names in words.items():
+        for name in names:
+            topics[name] = topics.get(name, frozenset()) | {metric}
+    return topics
+
+
+# By word: the metrics that it may mean.
+TOPICS = _invert(METRIC_WORDS)
+
+# Words of a sentence about less of something, which is of parameters where nothing else is named.
+LESSENING = _words("""
+    reduction reductions reduces reduced reduce fewer less smaller lighter cut cuts saves saved saving savings compression compressed
+    shrinks shrank shrunk slimmer
+""")
+
+
+# --- the sentences of a document, across its line breaks: what belongs together when something is said of a number ---
+
+
+_END = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)[.!?](?=\s|\Z)")
+_FARTHEST = 400  # characters on either side of a number: what goes on for longer says nothing of it
+_LINE = re.compile(r"\r\n|\n|\r")
+
+
+class Sentence(NamedTuple):
+    """A sentence, its line breaks blanked, and where in it a number begins and ends."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def before(self) -> str:
+        """What is said of it before the number."""
+        return self.text[: self.start].rstrip()
+
+    @property
+    def behind(self) -> str:
+        """What is said of it behind the number."""
+        return self.text[self.end :]
+
+    @property
+    def clause(self) -> str:
+        """What of it stands between the same semicolons as the number."""
+        last = self.text.find(";", self.end)
+        return self.text[self.text.rfind(";", 0, self.start) + 1 : last if last >= 0 else len(self.text)]
+
+
+class Sentences:
+    """Finds the sentences of a document's numbers: in prose those of the whole paragraph, elsewhere those of the line."""
+
+    def __init__(self, document: Document) -> None:
+        self.lines = _LINE.split(document.text)
+        self._paragraphs: dict[int, tuple[str, int]] = {}  # by line: the paragraph's text, and where in it the line begins
+        self._ends: dict[str, list[int]] = {}
+        lines: dict[int, dict[int, str]] = defaultdict(dict)
+        for run in document.runs:
+            if run.place == "text":
+                lines[run.block][run.line] = run.whole
+        for paragraph in lines.values():
+            text = " ".join(paragraph.values())
+            position = 0
+            for line, whole in paragraph.items():
+                self._paragraphs[line] = text, position
+                position += len(whole) + 1
+
+    def find(self, number: Number) -> Sentence:
+        """The sentence that a number stands in."""
+        text, position = self._paragraphs.get(number.line, (self.lines[number.line - 1], 0))
+        start = position + number.column - 1
+        end = start + len(number.text)
+        if text not in self._ends:
+            self._ends[text] = [0, *(match.end() for match in _END.finditer(text))]
+        ends = self._ends[text]
+        first = max(ends[bisect_right(ends, start) - 1], start - _FARTHEST)
+        following = bisect_right(ends, end - 1)
+        last = min(ends[following] if following < len(ends) else len(text), end + _FARTHEST)
+        return Sentence(text[first:last], start - first, end - first)
+
+
+# --- what the text around a number says of it: what is counted, the modules that are named, the side that is meant ---
+
 
 FOREIGN = "foreign"  # the topic of a number that is about nothing that is measured
 

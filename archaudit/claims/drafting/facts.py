@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from archaudit.metrics import METRICS, find_metric
-from archaudit.quantities import Quantity
+from archaudit.metrics.catalog import METRICS, find_metric
+from archaudit.metrics.quantities import Quantity
 from archaudit.schema import Group, ModuleRecord, Profile, Shape
 
 _COUNTED = ("params", "macs", "flops", "param_bytes")

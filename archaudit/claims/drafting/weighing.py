@@ -10,11 +10,10 @@ import re
 from typing import NamedTuple
 
 from archaudit.claims.binding import choose_comparison
-from archaudit.claims.drafting.context import FOREIGN, Context
+from archaudit.claims.drafting.context import FOREIGN, LESSENING, Context
 from archaudit.claims.drafting.facts import Fact
-from archaudit.claims.drafting.vocabulary import LESSENING
-from archaudit.claims.records import Number
-from archaudit.quantities import Quantity, parse
+from archaudit.metrics.quantities import Quantity, parse
+from archaudit.schema.documents import Number
 
 # The shares of a weight, which is at most 1.
 _OF_VALUE, _OF_WORDS, _OF_SIDE, _OF_METRIC = 0.35, 0.4, 0.1, 0.15

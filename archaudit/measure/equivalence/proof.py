@@ -1,16 +1,10 @@
-"""Proof of a refactoring: two models with the same weights, run for real on the same random inputs, give the same.
-
-Each model lives in a process of its own, so that two versions of one package cannot take each other's place. The one before is built
-with seeded weights, shown (`exhibit_model`: weights, inputs and outputs go to a file), and imitated by the one after
-(`imitate_model`), which takes the weights over and compares. Everything is computed in double precision where the model allows it, also
-what a model asks to be computed in less, so that another order of the same sums cannot be taken for a change, nor a change for rounding.
-"""
+"""Weights of one model put into another: copied, joined, taken apart, or with a norm folded in."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +15,84 @@ from torch.utils import _pytree
 
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
-from archaudit.measure.equivalence.deviation import Comparison, Judge, Outputs, Watcher
-from archaudit.measure.equivalence.taking import take_weights
-from archaudit.measure.equivalence.widening import widened
-from archaudit.measure.purity import unchanged_globals
+from archaudit.measure.dispatch import DispatchMode
+from archaudit.measure.equivalence.comparison import Comparison, Judge, Outputs, Watcher
+from archaudit.measure.process_state import unchanged_globals
 from archaudit.measure.structure.params import iterate_tensors
 from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
 from archaudit.measure.structure.tree import ModuleTree, walk_tree
 from archaudit.measure.tape import plain_paths
 from archaudit.measure.tape.frames import follow_calls
-from archaudit.schema import Equivalence, Recipe, TensorSource
+from archaudit.schema import Equivalence, FoldedNorm, JoinedRows, Recipe, TensorSource
+
+Weights = Mapping[str, torch.Tensor]
+
+
+def take_weights(tensors: Weights, given: Weights, sources: Mapping[str, TensorSource]) -> None:
+    """Fills each of the tensors that has a source from the given weights, in place; what has none is left as it was built."""
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            source = sources.get(name)
+            if source is not None:
+                value = _join_rows(given, source) if isinstance(source, JoinedRows) else _fold_norm(given, source)
+                tensor.copy_(value.reshape(tensor.shape))
+
+
+def _join_rows(given: Weights, source: JoinedRows) -> torch.Tensor:
+    tensors = [given[name] for name in source.tensors]
+    if source.turned:
+        return tensors[0].t()
+    if len(tensors) == 1 and source.stop is None:  # a scalar has no rows
+        return tensors[0]
+    grouped = torch.cat([tensor.unflatten(0, (source.groups, -1)) for tensor in tensors], 1)
+    return grouped[:, source.start : source.stop].flatten(0, 1)
+
+
+def _fold_norm(given: Weights, source: FoldedNorm) -> torch.Tensor:
+    """`norm(layer(x)) = scale * (weight @ x + bias - mean) + shift`, with `scale = gamma / sqrt(var + eps)`."""
+    mean, variance = given[f"{source.norm}.running_mean"], given[f"{source.norm}.running_var"]
+    gamma, shift = given.get(f"{source.norm}.weight"), given.get(f"{source.norm}.bias")
+    scale = torch.rsqrt(variance + source.eps) if gamma is None else gamma * torch.rsqrt(variance + source.eps)
+    if source.weight is not None:
+        weight = given[source.weight]
+        return weight * scale.reshape([-1 if place == source.outputs else 1 for place in range(weight.dim())])
+    bias = -mean if source.bias is None else given[source.bias] - mean
+    return bias * scale if shift is None else bias * scale + shift
+
+
+# --- models that compute a part in shorter floats, run in doubles all the same: where a port rounds is no difference between two models ---
+
+
+_SHORTER = frozenset({torch.float32, torch.float16, torch.bfloat16})
+
+
+class _Widened(DispatchMode):
+    """Gives doubles wherever an operator is asked for shorter floats by name (`.float()`, `softmax(dtype=torch.float32)`)."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if kwargs.get("dtype") in _SHORTER:
+            kwargs["dtype"] = torch.float64
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def widened(dtype: torch.dtype) -> Iterator[None]:
+    """While open, floats are of `dtype` unless told otherwise, and doubles always where `dtype` is that."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        if dtype == torch.float64:
+            with _Widened():
+                yield
+        else:
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+# --- proof of a refactoring: two models with the same weights, run for real on the same random inputs, give the same ---
+
 
 # Differences allowed, relative to the largest output (but at least to one). Sums in another order differ by the last few bits: about
 # 1e-13 in doubles after dozens of layers, 1e-5 in floats. The smallest change worth the name (eps 1e-5 to 1e-6) makes a difference of 1e-6.

@@ -13,15 +13,7 @@ from __future__ import annotations
 
 from archaudit.measure.formulas import attention, contraction, convolution, higher_order, quantized, recurrent, sparse
 from archaudit.measure.formulas.counting import count_operator, explain, status_of
-from archaudit.measure.formulas.plugins import load_plugins
-from archaudit.measure.formulas.registry import (
-    NoFormulaAppliesError,
-    Status,
-    Work,
-    formula,
-    formula_names,
-    register_formula,
-)
+from archaudit.measure.formulas.registry import NoFormulaAppliesError, Status, Work, formula, formula_names, load_plugins, register_formula
 
 # Importing these files is what registers their formulas.
 FORMULA_FILES = (attention, contraction, convolution, higher_order, quantized, recurrent, sparse)

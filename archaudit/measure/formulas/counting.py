@@ -17,8 +17,7 @@ from archaudit.measure.formulas.registry import (
     on_change,
     read_products,
 )
-from archaudit.measure.formulas.zero import find_zero_kind, is_backward
-from archaudit.measure.formulas.zero_tables import ZERO_BY_NAME
+from archaudit.measure.formulas.zero import ZERO_BY_NAME, find_zero_kind, is_backward
 
 # A formula written for other arguments than those that came must make the work unknown, neither zero nor a crash of the whole run.
 _FORMULA_FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError)

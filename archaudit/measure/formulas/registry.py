@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -133,3 +134,36 @@ def _flatten(product: Iterable[Factor]) -> Iterable[int]:
             yield factor
         else:
             yield from factor
+
+
+# --- formulas of other packages: entry points of the group `archaudit.formulas` ---
+
+
+GROUP = "archaudit.formulas"
+
+_loaded: set[EntryPoint] = set()
+
+
+def load_plugins() -> tuple[str, ...]:
+    """Load every installed plugin once; returns the names of all, sorted.
+
+    Raises ConfigError naming the plugin that cannot be imported or that fails.
+    """
+    found = entry_points(group=GROUP)
+    for entry in found:
+        if entry not in _loaded:
+            _load(entry)
+            _loaded.add(entry)
+    return tuple(sorted({entry.name for entry in found}))
+
+
+def _load(entry: EntryPoint) -> None:
+    try:
+        plugin = entry.load()
+        if callable(plugin):
+            plugin()
+    except Exception as error:
+        raise ConfigError(
+            f"the formulas plugin {entry.name!r} ({entry.value}) failed: {type(error).__name__}: {error}",
+            "Repair or uninstall the package that provides it.",
+        ) from error

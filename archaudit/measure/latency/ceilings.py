@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 
 from archaudit.errors import MeasureError
-from archaudit.measure.latency.devices import fixed_threads
-from archaudit.measure.latency.precision import find_dtype, float32_precision
+from archaudit.measure.latency.devices import find_dtype, fixed_threads, float32_precision
 from archaudit.schema import MeasuredCeilings, TimingSettings
 from archaudit.timing import Clock
 

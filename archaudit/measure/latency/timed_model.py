@@ -14,13 +14,18 @@ from torch.utils import _pytree
 
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
-from archaudit.measure.latency.call_clock import CallClock
-from archaudit.measure.latency.devices import choose_threads, describe_machine, fixed_threads, resolve_device
+from archaudit.measure.latency.clocks import CallClock, EventClock
+from archaudit.measure.latency.devices import (
+    cast_passes,
+    check_precision,
+    choose_threads,
+    describe_machine,
+    fixed_threads,
+    float32_precision,
+    resolve_device,
+)
 from archaudit.measure.latency.forms import capture_graph, compile_model, first_line
-from archaudit.measure.latency.kernels import PassKernels
-from archaudit.measure.latency.precision import cast_passes, check_precision, float32_precision
-from archaudit.measure.latency.profiled import profile_kernels
-from archaudit.measure.latency.stream_events import EventClock
+from archaudit.measure.latency.kernels import PassKernels, profile_kernels
 from archaudit.measure.structure.tree import ModuleTree, walk_tree
 from archaudit.measure.tape.frames import CallObserver, follow_calls
 from archaudit.schema import Recipe, TimingSettings
@@ -257,3 +262,29 @@ def _gather(
         attribution=attribution,
         notes=notes,
     )
+
+
+# --- another batch size than the model's inputs have ---
+
+
+def set_batch(recipe: Recipe, batch: int) -> Recipe:
+    """The recipe with the first dimension of every input tensor set to `batch`; a scalar stays one."""
+    inputs = tuple(msgspec.structs.replace(spec, shape=(batch, *spec.shape[1:])) if spec.shape else spec for spec in recipe.inputs)
+    make = recipe.example_inputs
+
+    def make_batched() -> Any:
+        assert make is not None
+        return _pytree.tree_map(lambda leaf: _resize(leaf, batch), make())
+
+    told = f"the batch size is {batch}, set when it was asked for; the model's own inputs have another"
+    return msgspec.structs.replace(
+        recipe, inputs=inputs, example_inputs=make_batched if make is not None else None, assumptions=(*recipe.assumptions, told)
+    )
+
+
+def _resize(leaf: Any, batch: int) -> Any:
+    """The tensor with as many entries as asked: repeated, then cut."""
+    if not isinstance(leaf, torch.Tensor) or not leaf.dim() or not leaf.shape[0]:
+        return leaf
+    repeats = -(-batch // leaf.shape[0])
+    return leaf.repeat(repeats, *[1] * (leaf.dim() - 1))[:batch].contiguous()

@@ -5,16 +5,18 @@ Each unique tensor counts once, at its first owner in `named_modules()` order; e
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archaudit.measure.structure.packed import count_packed
-from archaudit.measure.structure.tree import ModuleTree
+from archaudit.measure.structure.tree import ModuleTree, iterate_children
 from archaudit.schema import TensorRecord
 
 # The attribute of a parameter that says what initialised it; written where the model is built.
@@ -102,3 +104,55 @@ def _add_cost(held: Holdings, tensor: torch.Tensor, kind: str) -> None:
     held.param_bytes += count * tensor.element_size()
     if tensor.requires_grad:
         held.trainable_params += count
+
+
+# --- other paths of modules that stand in a model several times: a state_dict has the keys of each, the tree lists such a module once ---
+
+
+# A module shared at every level of a deep model has exponentially many paths.
+_MOST_PATHS = 100_000
+
+
+def list_aliases(tree: ModuleTree) -> dict[int, tuple[str, ...]]:
+    """For the position of each module that has them, its paths besides the one in the tree; those of modules inside it too."""
+    links = [[(name, tree.positions[id(child)]) for name, child in iterate_children(module)] for module in tree.modules]
+    if sum(map(len, links)) == len(tree) - 1:
+        return {}
+    aliases: defaultdict[int, list[str]] = defaultdict(list)
+    pending: list[tuple[int, str, tuple[int, ...]]] = [(0, "", ())]
+    for _ in range(_MOST_PATHS):
+        if not pending:
+            break
+        position, path, above = pending.pop()
+        if path != tree.paths[position]:
+            aliases[position].append(path)
+        for name, child in reversed(links[position]):
+            if child != position and child not in above:
+                pending.append((child, f"{path}.{name}" if above or path else name, (*above, position)))
+    return {position: tuple(paths) for position, paths in aliases.items()}
+
+
+# --- packed weights: tensors that hold several small weights in each element, as the quantization libraries lay them out ---
+
+
+# Layers of GPTQ and AWQ keep a weight of 4 bits eight to an int32, in a buffer or parameter of this name.
+_PACKED_NAMES = frozenset({"qweight"})
+_USUAL_BITS = 4
+
+
+def count_packed(tensor: torch.Tensor, name: str, module: nn.Module) -> int | None:
+    """How many weights a packed tensor stands for; None for a tensor that is not recognised as packed.
+
+    Recognised: bitsandbytes' 4-bit parameters (two to a byte; their `quant_state` knows the original shape), and integer tensors
+    named `qweight` as GPTQ and AWQ keep them (`bits` or `w_bit` of their module says how small the weights are).
+    """
+    state: Any = getattr(tensor, "quant_state", None)
+    shape = getattr(state, "shape", None)
+    if shape is not None:
+        return math.prod(int(size) for size in shape)
+    if type(tensor).__name__ == "Params4bit" and tensor.dtype == torch.uint8:
+        return tensor.numel() * 2
+    if name in _PACKED_NAMES and tensor.dtype in (torch.int32, torch.int64):
+        bits = getattr(module, "bits", getattr(module, "w_bit", _USUAL_BITS))
+        return tensor.numel() * tensor.element_size() * 8 // bits if isinstance(bits, int) and bits > 0 else None
+    return None

@@ -24,8 +24,7 @@ from archaudit.measure.structure.tree import ModuleTree
 from archaudit.measure.tape.assumptions import answer_boolean
 from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.frames import follow_calls
-from archaudit.measure.tape.liveness import LivenessRecorder
-from archaudit.measure.tape.traits import Traits, read_traits
+from archaudit.measure.tape.memory import LivenessRecorder, Traits, read_traits
 from archaudit.schema import Shape
 
 # How an operator is run: `(operator, args, kwargs)` to its result. A memory of the meta device's answers may stand in for the kernel.

@@ -10,11 +10,10 @@ from typing import Any
 from torch import nn
 
 from archaudit.measure.structure.tree import iterate_children
-from archaudit.measure.tape.shape_memory import ShapeMemory
-from archaudit.measure.witnesses.entry import Entry
-from archaudit.measure.witnesses.fvcore_trace import trace_with_fvcore
-from archaudit.measure.witnesses.isolation import LeftOut, leave_as_found
-from archaudit.measure.witnesses.torchinfo_walk import walk_with_torchinfo
+from archaudit.measure.tape.shape_cache import ShapeMemory
+from archaudit.measure.witnesses.fvcore_witness import trace_with_fvcore
+from archaudit.measure.witnesses.isolation import Entry, LeftOut, leave_as_found
+from archaudit.measure.witnesses.torchinfo_witness import walk_with_torchinfo
 from archaudit.schema import Witness
 
 # Each witness takes about 0.4 ms a module: 2 s each at this size, which is ten times the run that they bear witness to. Names are

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from archaudit.config import BASELINE
+from archaudit.config import BASELINE, Config, replace_values
 from archaudit.errors import ArchauditError, SavedFileError
+from archaudit.judge import judge
+from archaudit.metrics.quantities import parse
+from archaudit.pipeline.gate.checks import list_budgets
 from archaudit.pipeline.options import Options
-from archaudit.pipeline.sides.targets import read_profile
-from archaudit.schema import Check, Profile, decode_profile
+from archaudit.pipeline.targets import read_profile
+from archaudit.schema import Check, Profile, Record, Verdict, decode_profile
 
 
 def find_folder(options: Options) -> Path:
@@ -59,3 +64,69 @@ def _open_revision(revision: str, options: Options) -> Callable[[Path], Profile]
         return decode_profile(data, f"{revision}:{place}")
 
     return read
+
+
+# --- the ratchet: budgets are lowered to what was measured, and never raised ---
+
+
+_LIMITS = ("max", "min")
+_KEY = re.compile(r"(\w+)\[(\d+)\]\Z")
+
+
+class Tightening(Record, frozen=True, kw_only=True):
+    """A config with tighter limits: its file, the text that it is to hold, and what changes, each as a sentence."""
+
+    path: Path
+    text: str
+    changes: tuple[str, ...]
+
+
+def tighten(config: Config, profiles: dict[str, Profile], names: Sequence[str]) -> Tightening | None:
+    """The config's limits at what the models measure; None where none could be tighter.
+
+    Only `max` and `min` of level error are: a limit for several models by the one nearest to it. A limit that does not hold, or could not
+    be judged for one of its models, stays, as does a raise that ends by itself.
+    """
+    checks = [check for check in list_budgets(config, ())[0] if check.comparison in _LIMITS and check.level == "error" and not check.until]
+    groups: dict[tuple[str, int, str], list[Check]] = defaultdict(list)
+    for check in checks:
+        if found := _KEY.search(check.key or ""):
+            groups[found[1], int(found[2]), check.comparison].append(check)
+    values, changes = {}, []
+    for place, members in groups.items():
+        if names and not any(check.model in names for check in members):
+            continue
+        value = _find_tightest(members, judge(members, profiles, {}), profiles)
+        if value is not None:
+            values[place] = value
+            scope = f" of {' + '.join(members[0].scope)}" if any(members[0].scope) else ""
+            changes.append(f"{members[0].key}: {place[2]} {members[0].metric}{scope}: {members[0].expected} → {value:,}")
+    if not values:
+        return None
+    path = config.folder / Path(config.source).name
+    return Tightening(path=path, text=replace_values(path, values), changes=tuple(changes))
+
+
+def _find_tightest(checks: Sequence[Check], verdicts: Iterable[Verdict], profiles: dict[str, Profile]) -> int | None:
+    """The measured number nearest to the limit; None unless all hold and it is tighter."""
+    measured = [verdict.actual for verdict in verdicts if verdict.outcome == "passed" and verdict.actual is not None]
+    if len(measured) < len(checks) or not measured:
+        return None
+    is_max = checks[0].comparison == "max"
+    value, limit = (max if is_max else min)(measured), parse(checks[0].expected).value
+    return int(value) if value == int(value) and (value < limit if is_max else value > limit) else None
+
+
+def list_needed(config: Config, names: Sequence[str]) -> list[str]:
+    """The models to measure: a limit for several of them needs each."""
+    checks = [check for check in list_budgets(config, ())[0] if check.comparison in _LIMITS]
+    keys = {check.key for check in checks if not names or check.model in names}
+    return list(dict.fromkeys(check.model for check in checks if check.key in keys))
+
+
+def list_worse(config: Config, profiles: dict[str, Profile], options: Options) -> list[str]:
+    """The runs that do not hold against their baselines: theirs stay as they are, since a ratchet raises nothing."""
+
+    checks = [check for check in list_budgets(config, ())[0] if check.origin == "baseline" and check.run in profiles]
+    verdicts = judge(checks, profiles, read_baselines(checks, options))
+    return list(dict.fromkeys(check.run for check, verdict in zip(checks, verdicts, strict=True) if verdict.outcome == "failed"))

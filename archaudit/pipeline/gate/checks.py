@@ -12,7 +12,7 @@ from archaudit.align import Pin
 from archaudit.config import BASELINE, Config
 from archaudit.errors import ConfigError
 from archaudit.pipeline.options import Options
-from archaudit.pipeline.sides.targets import Target, resolve
+from archaudit.pipeline.targets import Target, resolve
 from archaudit.schema import Check, name_run
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from archaudit.config import BASELINE
 from archaudit.errors import ArchauditError
+from archaudit.pipeline.measuring import find_baselines, measure_targets
 from archaudit.pipeline.options import Options
-from archaudit.pipeline.running.measuring import find_baselines, measure_targets
-from archaudit.pipeline.sides.targets import Target, read_profile, resolve
+from archaudit.pipeline.targets import Target, read_profile, resolve
 from archaudit.schema import Latency, LatencyBudget, Profile, Verdict
 
 
@@ -66,7 +66,7 @@ def _measure_for(budget: LatencyBudget, options: Options) -> Options:
 
 def _find_stored(target: Target, profile: Profile, budget: LatencyBudget, options: Options) -> Latency | None:
     """What was recorded of the model's baseline, on this device with these settings if possible; None where nothing was."""
-    from archaudit.pipeline.running.recordings import find_recordings, fingerprint, read_recordings
+    from archaudit.pipeline.recordings import find_recordings, fingerprint, read_recordings
 
     folder = find_baselines([target], options)
     path = folder / f"{budget.after}.json"

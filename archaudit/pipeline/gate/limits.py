@@ -10,8 +10,8 @@ import msgspec
 from archaudit.config import LIMITS, RELATIVE_LIMITS
 from archaudit.errors import ConfigError
 from archaudit.judge import conclude, judge
-from archaudit.metrics import METRICS
-from archaudit.quantities import parse
+from archaudit.metrics.catalog import METRICS
+from archaudit.metrics.quantities import parse
 from archaudit.schema import Check, Judgement, Profile
 
 Limit = str | Mapping[str, str | int]

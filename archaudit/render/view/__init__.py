@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from archaudit.render.formatting import make_visible
-from archaudit.render.view.also import view_also
 from archaudit.render.view.checks import view_checks, view_claims, view_conclusion
+from archaudit.render.view.drawings.charts import view_icicles, view_profile_icicles, view_waterfalls
 from archaudit.render.view.drawings.flow import view_flow, view_profile_flow
-from archaudit.render.view.drawings.icicle import view_icicles, view_profile_icicles
-from archaudit.render.view.drawings.waterfall import view_waterfalls
-from archaudit.render.view.footing import view_footing
+from archaudit.render.view.latency.spending import list_parts
 from archaudit.render.view.layer_table.layers import view_layers, view_profile_layers
+from archaudit.render.view.methods import view_footing
+from archaudit.render.view.other_changes import view_also
 from archaudit.render.view.sections import view_sections
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
-from archaudit.render.view.times.spending import list_parts
 from archaudit.render.view.views import DifferenceView, JudgementView, ProfileView, ReportView
 from archaudit.schema import Judgement, Profile, Report
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from archaudit.metrics import find_metric
-from archaudit.quantities import format_exact, format_short, format_signed, parse
+from archaudit.metrics.catalog import find_metric
+from archaudit.metrics.quantities import format_exact, format_short, format_signed, parse
 from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
 from archaudit.schema import Outcome, Verdict, name_run

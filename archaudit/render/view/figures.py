@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from archaudit.quantities import format_change, format_exact, format_ratio, format_short, format_signed
+from archaudit.metrics.quantities import format_change, format_exact, format_ratio, format_short, format_signed
 from archaudit.render.formatting import NOTHING, format_milliseconds
 from archaudit.render.view.records import Figure, Sides, Trend
 

@@ -5,7 +5,7 @@ A `Figure` is a number as text: `exact` has every digit, `short` three of them; 
 
 from __future__ import annotations
 
-from archaudit.render.view.timing_records import Timing
+from archaudit.render.view.latency_records import Timing
 from archaudit.schema import Record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archaudit.metrics import METRICS
+from archaudit.metrics.catalog import METRICS
 from archaudit.render.formatting import ARROW, NOTHING, join_names, make_visible, name_path
 from archaudit.render.view.checks import make_remark
 from archaudit.render.view.figures import make_trend, scale_trend

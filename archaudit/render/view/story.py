@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from archaudit.quantities import format_pair, format_percent, format_ratio, format_signed
+from archaudit.metrics.quantities import format_pair, format_percent, format_ratio, format_signed
 from archaudit.render.formatting import ARROW, join_names, make_visible, name_path
 from archaudit.schema import Equivalence, Group, ModuleDiff, ModuleRecord, Report
 

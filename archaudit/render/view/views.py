@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archaudit.render.view.pictures import Flow, IciclePair, Waterfall
+from archaudit.render.view.drawing_records import Flow, IciclePair, Waterfall
 from archaudit.render.view.records import (
     CheckRow,
     ClaimRow,

@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 
 from archaudit.errors import ConfigError
-from archaudit.measure.formulas import load_plugins, plugins, register_formula, registry
+from archaudit.measure.formulas import load_plugins, register_formula, registry
+from archaudit.measure.formulas import registry as plugins
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from archaudit.measure.formulas import count_operator, status_of
 from archaudit.measure.formulas.registry import find_formula
-from archaudit.measure.formulas.zero_tables import ZERO_BY_KIND, ZERO_BY_NAME
+from archaudit.measure.formulas.zero import ZERO_BY_KIND, ZERO_BY_NAME
 
 CONTRACTIONS = """
     mm addmm _addmm_activation bmm baddbmm addbmm mv addmv dot vdot matmul linear inner tensordot _trilinear bilinear _foreach_mm

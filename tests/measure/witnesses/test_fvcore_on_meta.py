@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from archaudit.measure.tape.shape_memory import ShapeMemory
+from archaudit.measure.tape.shape_cache import ShapeMemory
 from archaudit.measure.witnesses import consult_witnesses
-from archaudit.measure.witnesses.fvcore_on_meta import SuspendTracing
+from archaudit.measure.witnesses.fvcore_witness import SuspendTracing
 from archaudit.measure.witnesses.isolation import LeftOut
 
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from archaudit.quantities import format_percent, format_short
+from archaudit.metrics.quantities import format_percent, format_short
 from archaudit.render.formatting import ARROW, NOTHING, count, format_outputs, format_shape, join_names, make_visible, name_path
+from archaudit.render.view.drawing_records import Box, Diagram, Edge, Flow, FlowLine
 from archaudit.render.view.drawings.graph import Graph, Node, build_graph, choose_opened, fold_chains, fold_repeats, list_readers
 from archaudit.render.view.drawings.wiring import Wired, find_new_edges, wire
-from archaudit.render.view.pictures import Box, Diagram, Edge, Flow, FlowLine
 from archaudit.schema import ModuleDiff, ModuleRecord, Profile, Report
 
 # From here on stretches that did not change are drawn together; beyond the second nobody reads a diagram.

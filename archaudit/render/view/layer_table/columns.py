@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import NO_FIGURE, make_duration, make_figure, make_sides
+from archaudit.render.view.latency.section import find_module_median
 from archaudit.render.view.records import ColumnGroup, Figure
-from archaudit.render.view.times.latency import find_module_median
 from archaudit.schema import Cost, Latency, ModuleRecord, Profile, WitnessRow
 
 COMPARED = ("before", "after", "delta")

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, make_visible, name_path
-from archaudit.render.view.layer_table.around import Around
 from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
 from archaudit.render.view.layer_table.folding import Item, gap_rows
 from archaudit.render.view.layer_table.notes import Notes, describe_own
 from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
+from archaudit.render.view.layer_table.wrappers import Around
 from archaudit.render.view.records import Figure, LayerRow, LayerTable
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
 

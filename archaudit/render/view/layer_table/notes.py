@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from archaudit.quantities import format_exact, format_short, format_signed
+from archaudit.metrics.quantities import format_exact, format_short, format_signed
 from archaudit.render.formatting import ARROW, NOTHING, count, format_setting, join_names, make_visible, name_path
 from archaudit.render.view.figures import make_delta
 from archaudit.render.view.layer_table.columns import Pair

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from archaudit.metrics import METRICS
-from archaudit.quantities import format_change, format_short
+from archaudit.metrics.catalog import METRICS
+from archaudit.metrics.quantities import format_change, format_short
 from archaudit.render.formatting import make_visible, name_path
 from archaudit.render.view.figures import make_delta, make_figure
-from archaudit.render.view.studies.plots import LEFT, WIDTH, Plot, Point, name_points, place_values
-from archaudit.render.view.studies.study import Column, StudyView, read_value
+from archaudit.render.view.studies.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
 from archaudit.schema import Bisection, History, HistoryStep, Jump
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from archaudit.metrics import METRICS
-from archaudit.quantities import format_short
+from archaudit.metrics.catalog import METRICS
+from archaudit.metrics.quantities import format_short
 from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import make_figure
-from archaudit.render.view.studies.plots import LEFT, WIDTH, Plot, Point, name_points, place_values
-from archaudit.render.view.studies.study import Column, StudyView, read_value
+from archaudit.render.view.studies.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
 from archaudit.schema import Sweep, Variant
 
 _LONGEST_NAME = 40  # letters of a variant's name in the plot

@@ -1,0 +1,236 @@
+"""What is known of some operators' results for every shape, once torch has answered for one.
+
+The meta device computes a batch norm, an activation or a resize by decomposing it in Python, anew for every shape that a model has. For
+the operators here the shapes that can come out have names: the input's own, one number a channel, the size that was asked for. torch
+answers the first call of a kind (an operator with its dtypes and settings); its answer is read in those names, and later calls of that
+kind are answered from their own shapes. Which name each result has is thus always torch's word, and a kind whose answer fits no
+name is asked again every time.
+
+Only contiguous tensors are answered so, and only calls that torch would accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from archaudit.measure.dispatch import DispatchMode
+from archaudit.measure.structure.params import storage_key
+from archaudit.measure.structure.tensors import list_tensors_in
+from archaudit.schema import Shape
+
+aten = torch.ops.aten
+
+# Elementwise in their first argument, with no other tensor among the arguments.
+_ELEMENTWISE = """
+    abs celu cos elu erf exp gelu hardsigmoid hardswish hardtanh leaky_relu log log1p mish neg reciprocal relu rsqrt
+    selu sigmoid sign silu sin softplus sqrt tanh
+"""
+_IN_PLACE = """
+    celu_ elu_ exp_ gelu_ hardsigmoid_ hardswish_ hardtanh_ leaky_relu_ mish_ normal_ relu_ selu_ sigmoid_ silu_ tanh_ uniform_ zero_
+"""
+
+Rule = Callable[[Sequence[Any]], dict[str, Shape] | None]
+
+
+def _name_elementwise(args: Sequence[Any]) -> dict[str, Shape] | None:
+    return {"input": tuple(args[0].shape)}
+
+
+def _name_batch_norm(args: Sequence[Any]) -> dict[str, Shape] | None:
+    shape = tuple(args[0].shape)
+    if len(shape) < 2 or any(tensor is not None and tuple(tensor.shape) != shape[1:2] for tensor in args[1:5]):
+        return None
+    return {"input": shape, "channels": shape[1:2], "none": (0,)}
+
+
+def _name_resize(args: Sequence[Any]) -> dict[str, Shape] | None:
+    shape, size = tuple(args[0].shape), args[1]
+    if len(shape) != len(size) + 2 or not all(isinstance(length, int) and length > 0 for length in size):
+        return None
+    return {"resized": (*shape[:2], *size)}
+
+
+RULES: dict[Any, Rule] = {
+    **{getattr(aten, name).default: _name_elementwise for name in (_ELEMENTWISE + _IN_PLACE).split()},
+    aten.native_batch_norm.default: _name_batch_norm,
+    **{getattr(aten, name).default: _name_resize for name in ("upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d")},
+}
+
+
+class ShapeRules:
+    """Learns from torch's answers which of an operator's named shapes its results have, and answers by that."""
+
+    def __init__(self) -> None:
+        self._learnt: dict[Any, list[tuple[str, torch.dtype]] | None] = {}
+
+    def recall(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Shape, torch.dtype]] | None:
+        """The shape and dtype of each result, all contiguous; None where nothing is known and torch is to be asked."""
+        names = _name_shapes(operator, args)
+        learnt = self._learnt.get(_spell_kind(operator, args, kwargs)) if names is not None else None
+        return [(names[name], dtype) for name, dtype in learnt] if names is not None and learnt is not None else None
+
+    def learn(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: Sequence[torch.Tensor]) -> None:
+        """Reads torch's answer to a call; `args` as they were before it."""
+        names = _name_shapes(operator, args)
+        if names is None:
+            return
+        by_shape = {shape: name for name, shape in names.items()}
+        if len(by_shape) < len(names):
+            return  # two names for one shape: this call does not tell them apart
+        fits = all(result.is_contiguous() and tuple(result.shape) in by_shape for result in results)
+        answer = [(by_shape[tuple(result.shape)], result.dtype) for result in results] if fits else None
+        self._learnt.setdefault(_spell_kind(operator, args, kwargs), answer)
+
+
+def _name_shapes(operator: Any, args: tuple[Any, ...]) -> dict[str, Shape] | None:
+    rule = RULES.get(operator)
+    if rule is None:
+        return None
+    tensors = [value for value in args if isinstance(value, torch.Tensor)]
+    if not tensors or tensors[0] is not args[0] or any(tensor.numel() == 0 or not tensor.is_contiguous() for tensor in tensors):
+        return None
+    return rule(args)
+
+
+def _spell_kind(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call without its tensors' sizes, the size that a resize is asked for, and all of a number but its type and sign."""
+    described = tuple((value.dtype, value.dim()) if isinstance(value, torch.Tensor) else _spell_value(value) for value in args)
+    return (operator, torch.get_default_dtype(), described, tuple((name, _spell_value(value)) for name, value in kwargs.items()))
+
+
+def _spell_value(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return (list, len(value))
+    return (type(value), value < 0) if isinstance(value, float) or type(value) is int else (type(value), value)
+
+
+# --- remembers what the meta device answered, so that the same question is computed once for all layers and both witnesses ---
+
+
+# What an operator's result may depend on besides its tensors; anything else among the arguments, and the answer is not remembered.
+_PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
+_PLAIN_TENSORS = (torch.Tensor, nn.Parameter)
+
+_Key = tuple[Any, ...]
+
+
+class _NotPlainError(Exception):
+    """A value that cannot be told apart by its description alone."""
+
+
+class ShapeMemory:
+    """Runs operators on meta tensors, or repeats their answer: tensors of the same shape, strides and dtype.
+
+    `boolean_answer`, when given, answers booleans read from meta tensors, which have none.
+    """
+
+    def __init__(self, boolean_answer: bool | None = None) -> None:
+        self._boolean_answer = boolean_answer
+        self._answers: dict[_Key, Any] = {}
+        self._kinds: dict[Any, str] = {}
+        self._rules = ShapeRules()
+
+    def run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operator's result. Only ATen's operators that make new tensors, or write into their first argument, are remembered."""
+        if self._boolean_answer is not None and operator is torch.ops.aten._local_scalar_dense.default and _is_boolean_on_meta(args[0]):
+            return self._boolean_answer
+        kind = self._kinds.get(operator) or self._find_kind(operator)
+        if kind == "other":
+            return operator(*args, **kwargs)
+        try:
+            key = (operator, torch.get_default_dtype(), _describe(args), tuple((name, _describe(value)) for name, value in kwargs.items()))
+        except _NotPlainError:
+            return operator(*args, **kwargs)
+        answer = self._answers.get(key)
+        if answer is not None:
+            return args[0] if kind == "in place" else _make(answer)
+        if operator in RULES:
+            recalled = self._rules.recall(operator, args, kwargs)
+            if recalled is not None:
+                return args[0] if kind == "in place" else _make_all(recalled)
+        result = operator(*args, **kwargs)
+        try:
+            answer = _describe(result)
+        except _NotPlainError:
+            return result
+        if operator in RULES:
+            self._rules.learn(operator, args, kwargs, list_tensors_in(result))
+        if kind == "new" and not _is_fresh(result, (args, kwargs), answer):
+            self._kinds[operator] = "other"
+        elif kind == "new" or (result is args[0] and answer == key[2][1]):  # some operators write into a tensor's shape, too
+            self._answers[key] = answer
+        return result
+
+    def _find_kind(self, operator: Any) -> str:
+        """`new`: all results are new tensors; `in place`: the first argument is written to and returned; else `other`."""
+        self._kinds[operator] = kind = _read_kind(operator)
+        return kind
+
+
+class RecallShapes(DispatchMode):
+    """Runs every operator through a memory."""
+
+    def __init__(self, memory: ShapeMemory) -> None:
+        super().__init__()
+        self._memory = memory
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        return self._memory.run(func, args, kwargs or {})
+
+
+def _is_boolean_on_meta(tensor: torch.Tensor) -> bool:
+    return tensor.is_meta and tensor.dtype == torch.bool
+
+
+def _read_kind(operator: Any) -> str:
+    schema = getattr(operator, "_schema", None)
+    if schema is None or not schema.name.startswith("aten::") or not schema.returns:
+        return "other"
+    if any(str(result.type) not in ("Tensor", "List[Tensor]") for result in schema.returns):
+        return "other"
+    aliased = [number for number, argument in enumerate(schema.arguments) if argument.alias_info is not None]
+    returned = [result.alias_info for result in schema.returns if result.alias_info is not None]
+    if not aliased and not returned:
+        return "new"
+    return "in place" if aliased == [0] and len(schema.returns) == 1 and returned and returned[0].is_write else "other"
+
+
+def _is_fresh(result: Any, given: Any, answer: Any) -> bool:
+    """Whether each tensor of `result` has memory of its own, as large as that of the tensor which would stand in for it.
+
+    Some operators return views and do not say so in their schemas: `_unsafe_view`, `unsafe_split`.
+    """
+    taken = {storage_key(tensor) for tensor in list_tensors_in(given)}
+    for tensor, remade in zip(list_tensors_in(result), list_tensors_in(_make(answer)), strict=True):
+        if storage_key(tensor) in taken or tensor.untyped_storage().nbytes() != remade.untyped_storage().nbytes():
+            return False
+        taken.add(storage_key(tensor))
+    return True
+
+
+def _describe(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        if type(value) not in _PLAIN_TENSORS or not value.is_meta or value.layout is not torch.strided or value.is_complex():
+            raise _NotPlainError
+        return (torch.Tensor, value.shape, value.stride(), value.dtype)
+    if isinstance(value, tuple | list):
+        return (type(value), *map(_describe, value))
+    if isinstance(value, _PLAIN):
+        return (type(value), value)
+    raise _NotPlainError
+
+
+def _make_all(results: list[tuple[Shape, torch.dtype]]) -> Any:
+    made = tuple(torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in results)
+    return made if len(made) > 1 else made[0]
+
+
+def _make(answer: Any) -> Any:
+    kind, *parts = answer
+    if kind is torch.Tensor:
+        return torch.empty_strided(parts[0], parts[1], dtype=parts[2], device="meta")
+    return kind(map(_make, parts))

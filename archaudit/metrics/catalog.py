@@ -1,0 +1,308 @@
+"""METRICS: what can be asked of a profile, with unit, getter, and whether it adds up over modules; and the families around it.
+
+METRICS are the costs that every model has. A family is asked with a word after a colon, or about the modules named themselves:
+`modules:Conv2d`, `setting:out_channels`, `children`, `latency` are numbers too (`find_metric`); FACTS are what is no number: a shape, a
+setting's text, whether something is there.
+
+A scope is a pattern over module paths: `""` is the whole model, `decoder.0` that module with everything below it, `*` stands for any
+part of one name, `**` for any number of names. The cost of a scope is the sum of the own costs of every module that it covers, so
+nested matches never count twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from archaudit.metrics import param_counts as kinds
+from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
+
+Patterns = tuple[str, ...]
+
+
+class Metric(Record, frozen=True, kw_only=True):
+    """A number that a profile has: additive ones come from a Cost, peaks from the whole profile only.
+
+    Those of a family are read by `of_scope` from the modules that patterns name; a ValueError says why there is nothing to read.
+    """
+
+    name: str
+    unit: str
+    label: str
+    additive: bool
+    of_cost: Callable[[Cost], int] | None = None
+    of_profile: Callable[[Profile], int | None] | None = None
+    of_scope: Callable[[Profile, Patterns], float] | None = None
+    needs_complete_flops: bool = False
+    depends_on_inputs: bool = True
+
+
+def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = False, depends_on_inputs: bool = True) -> Metric:
+    return Metric(
+        name=name,
+        unit=unit,
+        label=label,
+        additive=True,
+        of_cost=lambda cost: int(getattr(cost, name)),
+        needs_complete_flops=needs_complete_flops,
+        depends_on_inputs=depends_on_inputs,
+    )
+
+
+def _kind(name: str, label: str, counter: Callable[[Profile, Collection[ModuleRecord]], int | None]) -> Metric:
+    def read(profile: Profile, patterns: Patterns) -> float:
+        modules = select_modules(profile, patterns)
+        if not modules:
+            raise ValueError(f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
+        value = counter(profile, modules)
+        if value is None:
+            raise ValueError(f"{name} cannot be told from what {profile.name} shows")
+        return value
+
+    return Metric(name=name, unit="params", label=label, additive=False, of_scope=read, depends_on_inputs=name == "unused_params")
+
+
+def _peak(name: str, label: str, getter: Callable[[Profile], int | None]) -> Metric:
+    return Metric(name=name, unit="bytes", label=label, additive=False, of_profile=getter)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        _additive("params", "params", "Parameters", depends_on_inputs=False),
+        _additive("trainable_params", "params", "Trainable parameters", depends_on_inputs=False),
+        _additive("buffers", "", "Buffer elements", depends_on_inputs=False),
+        _additive("param_bytes", "bytes", "Parameter bytes", depends_on_inputs=False),
+        _additive("flops", "flops", "FLOPs", needs_complete_flops=True),
+        _additive("macs", "macs", "MACs", needs_complete_flops=True),
+        _additive("activation_bytes", "bytes", "Activation bytes"),
+        _additive("moved_bytes", "bytes", "Bytes moved"),
+        _kind("embedding_params", "Embedding parameters", kinds.count_embeddings),
+        _kind("non_embedding_params", "Non-embedding parameters", kinds.count_non_embeddings),
+        _kind("unused_params", "Never executed parameters", kinds.count_unused),
+        _kind("active_params", "Active parameters per token", kinds.count_active),
+        _kind("adapter_params", "Adapter parameters", kinds.count_adapters),
+        _kind("base_params", "Parameters without adapters", kinds.count_base),
+        _kind("logical_params", "Parameters with packed ones unpacked", kinds.count_logical),
+        _peak("peak_activation_bytes", "Peak live activations", lambda profile: profile.peaks.activation_bytes),
+        _peak("saved_bytes", "Saved for backward", lambda profile: profile.peaks.saved_bytes),
+    )
+}
+
+
+class Measured(Record, frozen=True, kw_only=True):
+    """A metric's value over a scope; `value` is None, with the reason, where nothing can be said."""
+
+    value: int | None
+    reason: str = ""
+    modules: int = 0
+
+
+def is_unknown(profile: Profile, metric: str) -> bool:
+    """Whether the source of a profile cannot tell a metric."""
+    return profile.unknown is not UNSET and metric in profile.unknown
+
+
+def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] = "") -> Measured:
+    """The value of `metric` over everything that `scopes` (one pattern or several) covers in `profile`."""
+    patterns = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+    if is_unknown(profile, metric.name):
+        return Measured(value=None, reason=f"{profile.name} cannot tell {metric.name}: there is no code behind it")
+    if metric.of_profile is not None:
+        if any(patterns):
+            return Measured(value=None, reason=f"{metric.name} is not additive: it is known for the whole model only")
+        value = metric.of_profile(profile)
+        return Measured(value=value, reason="" if value is not None else f"{metric.name} was not measured")
+    if metric.of_scope is not None:
+        try:
+            return Measured(value=int(metric.of_scope(profile, patterns)))
+        except ValueError as error:
+            return Measured(value=None, reason=str(error))
+    modules = select_modules(profile, patterns)
+    if not modules:
+        return Measured(value=None, reason=f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
+    incomplete = [module.path for module in modules if not module.flops_complete] if metric.needs_complete_flops else []
+    if incomplete:
+        deepest = max(incomplete, key=lambda path: path.count(".") + bool(path))
+        return Measured(
+            value=None, reason=f"the FLOPs of {deepest or 'the model'} are incomplete: an operator in it is unknown", modules=len(modules)
+        )
+    assert metric.of_cost is not None
+    return Measured(value=metric.of_cost(sum_costs(module.own for module in modules)), modules=len(modules))
+
+
+def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
+    """Every module that a pattern names, or that stands below one so named; each once, in the profile's order."""
+    wanted = tuple(patterns)
+    if "" in wanted:
+        return list(profile.modules)
+    match = _compile(wanted).match
+    return [module for module in profile.modules if match(module.path)]
+
+
+def select_named(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
+    """The modules that a pattern names, without what stands below them; the empty pattern names the root."""
+    wanted = tuple(patterns)
+    match = _compile(wanted, below=False).match
+    return [module for module in profile.modules if match(module.path) or (not module.path and "" in wanted)]
+
+
+def nearest_paths(profile: Profile, pattern: str) -> list[str]:
+    """The paths that a pattern without a match may have meant, the likeliest first."""
+    return get_close_matches(pattern, [module.path for module in profile.modules if module.path], n=3, cutoff=0.4)
+
+
+@lru_cache(maxsize=512)
+def _compile(patterns: tuple[str, ...], below: bool = True) -> re.Pattern[str]:
+    """Patterns as an expression that matches a path that one of them names and, with `below`, everything below it.
+
+    The root's empty path matches none.
+    """
+    choices = []
+    for pattern in filter(None, patterns):
+        parts = re.split(r"(\*\*\.|\*\*|\*|\?)", pattern)
+        choices.append("".join({"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}.get(part, re.escape(part)) for part in parts))
+    end = r"(?:\.|\Z)" if below else r"\Z"
+    return re.compile(f"(?=.)(?:{'|'.join(choices)}){end}" if choices else r"(?!)", re.DOTALL)
+
+
+# --- families: numbers about the modules that patterns name -----------------------------------------------------------
+
+
+class Family(NamedTuple):
+    """Metrics, or facts that are no numbers, that differ by the word after the colon; `argument` says whether there is one."""
+
+    unit: str
+    label: str
+    argument: str  # "none", "required" or "optional"
+    read: Callable[[Profile, Patterns, str], float] | None = None
+    depends_on_inputs: bool = False
+
+
+def read_setting(profile: Profile, patterns: Patterns, name: str) -> Setting:
+    """The setting that the modules named have, else those below them; ValueError unless there is one value in all."""
+    named = [module for module in select_named(profile, patterns) if name in module.settings]
+    modules = named or [module for module in select_modules(profile, patterns) if name in module.settings]
+    if not modules:
+        raise ValueError(f"no module of {profile.name} in {' + '.join(map(repr, patterns))} has a setting {name!r}")
+    values: list[Setting] = []
+    for module in modules:
+        if module.settings[name] not in values:
+            values.append(module.settings[name])
+    if len(values) > 1:
+        several = ", ".join(map(str, values[:5]))
+        raise ValueError(f"{name} is not the same in all of {' + '.join(map(repr, patterns))}: {several}")
+    return values[0]
+
+
+def _read_number(profile: Profile, patterns: Patterns, name: str) -> float:
+    value = read_setting(profile, patterns, name)
+    if isinstance(value, list) and value and all(each == value[0] for each in value):
+        value = value[0]  # a kernel of [3, 3] is what people call 3
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"the setting {name!r} is {value}, which is no number")
+    return value
+
+
+def _count_modules(profile: Profile, patterns: Patterns, name: str) -> float:
+    modules = select_modules(profile, patterns)
+    return len([module for module in modules if module.type == name]) if name else len(modules)
+
+
+def _count_layers(profile: Profile, patterns: Patterns, name: str) -> float:
+    parents = {module.path.rpartition(".")[0] for module in profile.modules if module.path}
+    return len([module for module in select_modules(profile, patterns) if module.path not in parents])
+
+
+def _count_children(profile: Profile, patterns: Patterns, name: str) -> float:
+    named = {module.path for module in select_named(profile, patterns)}
+    return len([module for module in profile.modules if module.path and module.path.rpartition(".")[0] in named])
+
+
+def _read_stride(profile: Profile, patterns: Patterns, name: str) -> float:
+    """How many times lower than the first image given to the model are the outputs of the modules named."""
+    heights = [record.shape[2] for record in profile.inputs if len(record.shape) == 4]
+    outputs = {shape[2] for module in select_named(profile, patterns) for call in module.calls for shape in call.outputs if len(shape) == 4}
+    if not heights or len(outputs) != 1:
+        raise ValueError(
+            f"there is no one stride of {' + '.join(map(repr, patterns))}: it needs an image in and feature maps of one size out"
+        )
+    return heights[0] / outputs.pop()
+
+
+def _compare_with_dense(profile: Profile, patterns: Patterns, name: str) -> float:
+    """How many times the weights of its convolutions one dense convolution in their place would have."""
+    layers = [module.settings for module in select_modules(profile, patterns) if {"kernel_size", "in_channels"} <= set(module.settings)]
+    weights = measure_scope(profile, METRICS["params"], patterns).value
+    kernels = [size for layer in layers if isinstance(size := layer["kernel_size"], list)]
+    first, last = (layers[0]["in_channels"], layers[-1]["out_channels"]) if layers else (None, None)
+    if not weights or not kernels or not isinstance(first, int) or not isinstance(last, int):
+        raise ValueError(f"there are no convolutions in {' + '.join(map(repr, patterns))}")
+    taps = 1
+    for sizes in zip(*kernels, strict=False):
+        taps *= max(sizes)
+    return first * last * taps / weights
+
+
+def _read_latency(profile: Profile, patterns: Patterns, name: str) -> float:
+    from statistics import median  # which brings random and fractions: not for every command
+
+    if profile.latency is None:
+        raise ValueError(f"the latency of {profile.name} was not measured")
+    paths = [module.path for module in select_named(profile, patterns)]
+    samples = profile.latency.samples_s if paths == [""] else [] if len(paths) != 1 else profile.latency.modules_s.get(paths[0], ())
+    if not samples:
+        raise ValueError(f"there is no latency of {' + '.join(map(repr, patterns))} by itself")
+    return median(samples) * 1e3
+
+
+FAMILIES: dict[str, Family] = {
+    "modules": Family("", "Modules", "optional", _count_modules),
+    "layers": Family("", "Modules without children", "none", _count_layers),
+    "children": Family("", "Direct children", "none", _count_children),
+    "setting": Family("", "Setting", "required", _read_number),
+    "stride": Family("", "Image height / output height", "none", _read_stride),
+    "dense_ratio": Family("x", "Dense convolution / these", "none", _compare_with_dense),
+    "latency": Family("ms", "Median latency", "none", _read_latency, depends_on_inputs=True),
+}
+
+# What is no number, or need not be one: judged by `judge.READERS`, which has the same keys.
+FACTS: dict[str, Family] = {
+    "shape": Family("", "Output shape (shape:in the input's, shape:cat that of an operator)", "optional"),
+    "setting": Family("", "Setting as text", "required"),
+    "presence": Family("", "Whether a module, or one of a type, is there", "optional"),
+}
+
+
+def find_metric(name: str) -> Metric | None:
+    """The metric of that name, or of a family: `params`, `modules:Conv2d`, `setting:p`. None where there is none."""
+    head, colon, argument = name.partition(":")
+    family = FAMILIES.get(head)
+    if name in METRICS or family is None or not _fits(family, colon, argument):
+        return METRICS.get(name)
+    read = family.read
+    assert read is not None
+    return Metric(
+        name=name,
+        unit=family.unit,
+        label=f"{family.label} {argument}".strip(),
+        additive=False,
+        of_scope=lambda profile, patterns: read(profile, patterns, argument),
+        depends_on_inputs=family.depends_on_inputs,
+    )
+
+
+def is_fact(name: str) -> bool:
+    """Whether it is something to ask that may be no number: `shape`, `setting:padding_mode`, `presence:Conv2d`."""
+    head, colon, argument = name.partition(":")
+    return head in FACTS and _fits(FACTS[head], colon, argument)
+
+
+def _fits(family: Family, colon: str, argument: str) -> bool:
+    allowed = {"none": not colon, "required": bool(argument), "optional": bool(argument) == bool(colon)}
+    return allowed[family.argument]

@@ -1,0 +1,189 @@
+"""Targets at a git revision: found among the profiles that were kept, or checked out aside for as long as they are measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from archaudit.config import Config
+from archaudit.errors import ArchauditError, RevisionError, SavedFileError
+from archaudit.load.reference import Reference
+from archaudit.pipeline.targets import Revised, Target, resolve
+from archaudit.revisions import (
+    Cache,
+    CacheKey,
+    Repository,
+    describe_question,
+    describe_surroundings,
+    find_repository,
+    list_missing,
+    open_checkout,
+)
+from archaudit.schema import Checkout, Footprint, Profile, decode_profile
+
+
+@contextmanager
+def open_revisions(targets: Sequence[Target], *, question: Sequence[object] | None) -> Iterator[list[Target]]:
+    """The targets, those at a revision either saved (kept from before) or with a reference into a checkout that lasts as long as the block.
+
+    `question` is what besides the target a profile depends on; None measures anew. Raises RevisionError. Errors from within the block name
+    the user's paths, not the checkout's, and say what the checkout lacks.
+    """
+    located = [_locate(target) if target.is_revised else None for target in targets]
+    with ExitStack() as stack:
+        opened: list[Target] = []
+        for target, place in zip(targets, located, strict=True):
+            opened.append(target if place is None else _open(target, place, question, stack))
+        try:
+            yield opened
+        except ArchauditError as error:
+            raise _retell(error, [place for place in located if place is not None]) from error
+
+
+def keep_profile(target: Target, profile: Profile, footprint: Footprint | None) -> Profile:
+    """The profile as the user knows it, with the paths of the user's tree; kept for the next time where all that it depends on is known."""
+    revised = target.revised
+    if revised is None:
+        return profile
+    entries = find_repository(Path(revised.toplevel)).list_tree(revised.commit)
+    sources = tuple(path for path in footprint.sources if path in entries) if footprint is not None else ()
+    profile = _rename(profile, target, revised, sources)
+    if footprint is not None and revised.question is not None:
+        Cache().keep(CacheKey(question=revised.question, entries=entries), profile, footprint)
+    return profile
+
+
+def find_source(reference: str, config: Config | None, commit: str = "HEAD") -> tuple[Repository, str]:
+    """The repository of a reference without a revision, and the path of its file at a commit; empty for an importable module.
+
+    Raises RevisionError where it is not there."""
+    place = _locate(resolve(f"{reference}@{commit}", config))
+    return place.repository, place.path or ""
+
+
+class _Place(msgspec.Struct):
+    """A target in its repository: the commit, the path of its file from the top (None for an importable module), where the user stands."""
+
+    repository: Repository
+    commit: str
+    path: str | None
+    folder: str
+    assumption: str | None = None
+    root: str | None = None
+
+    def make_key(self, target: Target, question: Sequence[object]) -> CacheKey:
+        assert target.reference is not None
+        asked = [
+            *question,
+            *describe_surroundings(),
+            self.path,
+            self.folder,
+            self.assumption is not None,
+            msgspec.to_builtins(msgspec.structs.replace(target.reference, revision="", text="")),
+            msgspec.to_builtins(target.inputs),
+            self.repository.read_conversions().decode(errors="replace"),
+            str(self.repository.toplevel),
+        ]
+        return CacheKey(question=describe_question(asked), entries=self.repository.list_tree(self.commit))
+
+
+def _locate(target: Target) -> _Place:
+    reference = target.reference
+    assert reference is not None
+    if reference.kind == "module":
+        here = Path.cwd()
+        repository = find_repository(here)
+        folder = _path_inside(repository, here)
+        return _Place(repository, repository.find_commit(reference.revision), None, folder)
+    path = Path.cwd() / Path(_file_of(reference)).expanduser()
+    repository = find_repository(path.parent)
+    commit = repository.find_commit(reference.revision)
+    inside = _path_inside(repository, path)
+    folder = _path_inside(repository, Path.cwd(), outside="")
+    found, assumption = _find_path(repository, commit, inside, reference)
+    return _Place(repository, commit, found, folder, assumption)
+
+
+def _path_inside(repository: Repository, path: Path, outside: str | None = None) -> str:
+    """The path from the top, with slashes, by the folders' real names. RevisionError (or `outside`) for one that leads out."""
+    real = Path(os.path.realpath(path.parent), path.name) if path.name not in ("", "..") else Path(os.path.realpath(path))
+    inside = os.path.relpath(real, os.path.realpath(repository.toplevel)).replace(os.sep, "/")
+    if inside == ".." or inside.startswith("../") or Path(inside).is_absolute():
+        if outside is not None:
+            return outside
+        raise RevisionError(f"{path} is not in the repository {repository.toplevel}", "Only what is in the repository has revisions.")
+    return "" if inside == "." else inside
+
+
+def _find_path(repository: Repository, commit: str, inside: str, reference: Reference) -> tuple[str, str | None]:
+    """Where the file is at the commit, and what that assumes where it was called otherwise."""
+    entries = repository.list_tree(commit)
+    if inside in entries or (reference.kind == "library" and any(path.startswith(f"{inside}/") for path in entries)):
+        return inside, None
+    earlier = repository.find_earlier_path(commit, inside, None) or repository.find_earlier_path(
+        commit, inside, repository.find_commit("HEAD")
+    )
+    if earlier is not None:
+        return earlier, f"{inside} was called {earlier} at {reference.revision}"
+    raise RevisionError(
+        f"{reference.text}: there is no {inside} at {reference.revision}", "Name the file as it was called there, or another revision."
+    )
+
+
+def _file_of(reference: Reference) -> str:
+    return reference.attribute if reference.kind == "library" else reference.target
+
+
+def _open(target: Target, place: _Place, question: Sequence[object] | None, stack: ExitStack) -> Target:
+    assert target.reference is not None
+    if target.reference.kind == "saved":
+        data = place.repository.read_file(place.commit, place.path or "")
+        if data is None:
+            raise SavedFileError(f"{target.name} cannot be read", "It is no file of that revision.")
+        return msgspec.structs.replace(target, reference=None, saved=decode_profile(data, target.name))
+    key = place.make_key(target, question) if question is not None else None
+    kept = Cache().find(key) if key is not None else None
+    if kept is not None:
+        profile = msgspec.structs.replace(kept[0], name=target.name, reference=target.name)
+        return msgspec.structs.replace(target, reference=None, saved=profile)
+    root = stack.enter_context(open_checkout(place.repository, place.commit))
+    place.root = str(root)
+    moved = target.reference
+    if place.path is not None:
+        path = str(root / place.path)
+        moved = msgspec.structs.replace(moved, **({"attribute": path} if moved.kind == "library" else {"target": path}))
+    checkout = Checkout(root=str(root), toplevel=os.path.realpath(place.repository.toplevel), folder=place.folder, text=target.name)
+    revised = Revised(
+        checkout=checkout,
+        toplevel=str(place.repository.toplevel),
+        commit=place.commit,
+        question=key.question if key is not None else None,
+        assumption=place.assumption,
+    )
+    return msgspec.structs.replace(target, reference=msgspec.structs.replace(moved, revision=""), revised=revised)
+
+
+def _rename(profile: Profile, target: Target, revised: Revised, sources: tuple[str, ...]) -> Profile:
+    """Without the checkout's place, which is another one each time, and with all files of the revision that were read."""
+    ledger, provenance = profile.ledger, profile.provenance
+    if revised.assumption is not None:
+        ledger = msgspec.structs.replace(ledger, assumptions=(revised.assumption, *ledger.assumptions))
+    if provenance is not None:
+        provenance = msgspec.structs.replace(provenance, sources=sources)
+    return msgspec.structs.replace(profile, reference=target.name, ledger=ledger, provenance=provenance)
+
+
+def _retell(error: ArchauditError, places: Sequence[_Place]) -> ArchauditError:
+    message, hint = error.message, error.hint
+    for place in places:
+        if place.root is not None:
+            message, hint = message.replace(f"{place.root}/", ""), hint.replace(f"{place.root}/", "") if hint else hint
+            missing = list_missing(place.repository, place.commit, Path(place.root))
+            if missing:
+                told = f"The checkout of {place.commit[:10]} lacks {', '.join(missing)}: they are not fetched."
+                hint = f"{hint}\n{told}" if hint else told
+    return type(error)(message, hint)

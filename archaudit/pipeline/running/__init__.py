@@ -1,1 +1,0 @@
-"""Models measured, timed and tried by workers, a process for each side."""

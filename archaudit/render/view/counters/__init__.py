@@ -1,1 +1,0 @@
-"""What torchinfo and fvcore count, and why it is not what archaudit counts."""

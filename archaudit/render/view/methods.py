@@ -1,0 +1,101 @@
+"""What the numbers rest on: ledger, timing, ties, assumptions, versions, and the method in sentences."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+
+from archaudit.render.formatting import count, join_names, make_visible, name_path
+from archaudit.render.view.latency.section import NOT_MEASURED, view_latency, view_timing
+from archaudit.render.view.latency.spending import Part
+from archaudit.render.view.records import FactRow, Footing, LedgerRow
+from archaudit.render.view.witnesses import view_witnesses
+from archaudit.schema import OpRecord, Profile
+
+_MOST_MODULES = 4
+
+# The convention, in the words of the project's own definition.
+_METHOD = (
+    "FLOPs = 2 × MACs. MACs are the multiply-accumulates of dense contractions in one forward pass with the given inputs in eval mode: "
+    "convolutions (transposed: per input position), linear/matmul/bmm/einsum, QK^T and AV of attention (no discount for causal masks or "
+    "padding), RNN gate products. Bias, norms, activations, softmax, pooling, resizing, embedding and other elementwise work are declared "
+    "zero; the bytes they move are counted.",
+    "Vision papers, torchinfo and fvcore say FLOPs for what is called MACs here.",
+    "Parameters are counted once for each tensor, at its first owner; bytes are in powers of 1024, all other figures in powers of 1000.",
+    "Delta is after minus before, the ratio the larger by the smaller. An operator without a formula makes FLOPs incomplete (≥): a check "
+    "on them is inconclusive, never passed.",
+)
+_NO_LATENCY = f"Latency: {NOT_MEASURED}."
+
+
+def view_footing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Footing:
+    """Everything below the tables; `sides` are the profiles with what to call them (a single profile has an empty name).
+
+    `parts` are the parts of both models that are told of by name.
+    """
+    witnesses, witness_note = view_witnesses(sides)
+    latency, latency_note = view_latency(sides)
+    return Footing(
+        witnesses=witnesses,
+        witness_note=witness_note,
+        ledger=tuple(_view_ledger(side, profile) for side, profile in sides),
+        latency=latency,
+        latency_note=latency_note,
+        timing=view_timing(sides, parts),
+        ties=_merge_sides(_view_tie(side, tie) for side, profile in sides for tie in profile.ties),
+        assumptions=_merge_sides(
+            FactRow(side=side, kind="assumption", text=make_visible(text)) for side, profile in sides for text in profile.ledger.assumptions
+        ),
+        provenance=_merge_sides(row for side, profile in sides for row in _view_provenance(side, profile)),
+        method=(*_METHOD, *(() if latency else (_NO_LATENCY,)), *_tell_command([profile for _, profile in sides])),
+    )
+
+
+def _tell_command(profiles: Sequence[Profile]) -> Iterator[str]:
+    """How to measure the same again; a live model has no reference, which always has a colon, so nothing can be said of it."""
+    if all(":" in profile.reference for profile in profiles):
+        names = " ".join(shlex.quote(make_visible(profile.name)) for profile in profiles)
+        command = "profile" if len(profiles) == 1 else "compare"
+        yield f"To reproduce: archaudit {command} {names}, on the input named at the top."
+
+
+def _merge_sides(rows: Iterable[FactRow]) -> tuple[FactRow, ...]:
+    """What holds for both sides, said once."""
+    sides: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        sides.setdefault((row.kind, row.text), []).append(row.side)
+    return tuple(FactRow(side=" and ".join(dict.fromkeys(names)), kind=kind, text=text) for (kind, text), names in sides.items())
+
+
+def _view_ledger(side: str, profile: Profile) -> LedgerRow:
+    ledger = profile.ledger
+    total = ledger.counted + ledger.zero + ledger.unknown
+    line = f"{count(total, 'operator')}: {ledger.counted:,} counted, {ledger.zero:,} declared zero, {ledger.unknown:,} unknown"
+    unknown = [operator for operator in ledger.operators if operator.status == "unknown"]
+    return LedgerRow(side=side, line=line, complete=profile.flops_complete, unknown=tuple(_describe_operator(each) for each in unknown))
+
+
+def _describe_operator(operator: OpRecord) -> str:
+    modules = join_names([name_path(path) for path in operator.modules], _MOST_MODULES)
+    return f"{make_visible(operator.name)}, {count(operator.count, 'time')}, in {modules}"
+
+
+def _view_tie(side: str, tie: Sequence[str]) -> FactRow:
+    return FactRow(side=side, kind="tie", text=" ≡ ".join(make_visible(name) for name in tie))
+
+
+def _view_provenance(side: str, profile: Profile) -> Iterator[FactRow]:
+    if profile.provenance is None:
+        return
+    environment = profile.provenance.environment
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(environment.packages.items()))
+    texts = {
+        "versions": f"archaudit {environment.archaudit}, python {environment.python}, torch {environment.torch}, {environment.platform}",
+        "packages": packages,
+        "run on": profile.provenance.rung,
+        "tried before": "; ".join(profile.provenance.rungs_failed),
+        "sources": ", ".join(profile.provenance.sources),
+    }
+    for kind, text in texts.items():
+        if text:
+            yield FactRow(side=side, kind=kind, text=make_visible(text))

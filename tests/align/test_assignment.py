@@ -1,0 +1,70 @@
+from itertools import pairwise, permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archaudit.align import assignment as sequence
+from archaudit.align.assignment import align_sequences, assign, find_common, keep_rising
+
+_WORDS = st.lists(st.sampled_from("abc"), max_size=12)
+
+
+def count_common(left: list[str], right: list[str]) -> int:
+    """The length of a longest common subsequence, by the textbook's table."""
+    table = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for row, one in enumerate(left):
+        for column, other in enumerate(right):
+            table[row + 1][column + 1] = table[row][column] + 1 if one == other else max(table[row][column + 1], table[row + 1][column])
+    return table[-1][-1]
+
+
+@given(_WORDS, _WORDS)
+def test_common_subsequences_are_longest_and_in_order(left: list[str], right: list[str]) -> None:
+    for pairs in (find_common(left, right), align_sequences(left, right, lambda row, column: float(left[row] == right[column]))):
+        assert pairs is not None
+        assert all(left[row] == right[column] for row, column in pairs)
+        assert all(one[0] < other[0] and one[1] < other[1] for one, other in pairwise(pairs))
+        assert len(pairs) == count_common(left, right)
+
+
+def test_sequences_that_differ_too_much_have_no_common_part_that_is_looked_for() -> None:
+    assert find_common(list(range(1000)), list(range(1000, 2000))) is None
+
+
+def test_the_pairs_of_greatest_total_gain_are_found_not_the_first_good_ones() -> None:
+    gains = {(0, 0): 0.4, (0, 1): 1.0, (1, 1): 0.4, (1, 2): 1.0}
+    assert align_sequences("ab", "xyz", lambda row, column: gains.get((row, column), -1.0)) == [(0, 1), (1, 2)]
+
+
+def test_long_sequences_are_cut_at_what_is_equal_and_what_is_between_is_still_compared() -> None:
+    left = [place % 7 for place in range(1000)]
+    right = [*left[:300], 100, *left[300:600], 200, *left[601:]]
+    pairs = align_sequences(left, right, lambda row, column: 1.0 if left[row] == right[column] else 0.5 if right[column] == 200 else -1.0)
+    assert len(left) * len(right) > sequence._LARGEST_TABLE
+    assert (600, 601) in pairs  # replaced: the one place that differs on both sides
+    assert 300 not in [column for _, column in pairs]
+    assert len(pairs) == 1000
+
+
+@given(st.permutations(range(7)))
+def test_what_is_kept_rises_and_nothing_longer_does(values: list[int]) -> None:
+    kept = [values[place] for place in keep_rising(values)]
+    assert kept == sorted(kept)
+    longest = max(
+        bin(mask).count("1") for mask in range(1 << 7) if (chosen := [values[bit] for bit in range(7) if mask >> bit & 1]) == sorted(chosen)
+    )
+    assert len(kept) == longest
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.data())
+def test_assignments_are_optimal(rows: int, columns: int, data: st.DataObject) -> None:
+    gains = [[data.draw(st.integers(-3, 9)) for _ in range(columns)] for _ in range(rows)]
+    pairs = assign(rows, columns, lambda row, column: float(gains[row][column]))
+    assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)
+    total = sum(gains[row][column] for row, column in pairs)
+    places = [*range(columns), *[None] * rows]
+    best = max(
+        sum(max(0, gains[row][place]) for row, place in enumerate(chosen) if place is not None) for chosen in permutations(places, rows)
+    )
+    assert total == best
+    assert all(gains[row][column] > 0 for row, column in pairs)

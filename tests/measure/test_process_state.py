@@ -1,0 +1,34 @@
+"""What measuring leaves behind: nothing; and what it imports for that: nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from archaudit.measure.process_state import unchanged_globals
+
+
+@pytest.mark.parametrize("before", [(False, False), (True, True), (True, False)])
+def test_determinism_is_put_back(before: tuple[bool, bool]) -> None:
+    found = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    try:
+        with unchanged_globals():
+            torch.use_deterministic_algorithms(not before[0], warn_only=not before[1])
+        assert (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()) == before
+    finally:
+        torch.use_deterministic_algorithms(found[0], warn_only=found[1])
+
+
+def test_a_model_of_torch_alone_is_measured_without_the_compiler() -> None:
+    """torch._dynamo and torch._inductor take longer to import than torch itself."""
+    script = (
+        "import sys, torch; from archaudit.measure.recipe import measure_recipe\n"
+        "from archaudit.schema import InputSpec, Recipe\n"
+        "recipe = Recipe(name='n', reference='n', build=lambda: torch.nn.Conv2d(3, 4, 3), inputs=(InputSpec(shape=(1, 3, 8, 8)),))\n"
+        "print(measure_recipe(recipe, witnesses=False).totals.params, sorted({'torch._dynamo', 'torch._inductor'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "112 []\n"

@@ -1,0 +1,58 @@
+"""Waterfalls and icicles: what they show adds up."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from render.synthetic import make_cost, make_incomplete_report, make_module, make_profile, make_report, make_segmentation_report
+
+from archaudit.render.view.drawings.charts import view_icicles, view_profile_icicles, view_waterfalls
+from archaudit.schema import Group
+
+
+def test_a_waterfall_leads_from_before_to_after() -> None:
+    report = make_segmentation_report()
+    params, flops = view_waterfalls(report)
+    assert [step.label for step in params.steps] == ["before", "ASPP", "Decoder stage 1", "Classifier", "after"]
+    assert (params.steps[0].width, params.steps[-1].start) == (100.0, 0.0)
+    last = params.steps[-2]
+    assert last.start == pytest.approx(params.steps[-1].width, abs=0.02)
+    assert {step.kind for step in params.steps} == {"whole", "fewer"}
+    assert flops.label == "FLOPs"
+
+
+def test_incomplete_flops_have_no_waterfall() -> None:
+    assert [chart.label for chart in view_waterfalls(make_incomplete_report())] == ["Parameters"]
+
+
+def test_many_groups_end_in_one_step_for_the_smallest() -> None:
+    report = make_segmentation_report()
+    groups = tuple(
+        Group(name=f"g{number}", before_paths=(), after_paths=(), before=make_cost(), after=make_cost(), delta=make_cost(number + 1))
+        for number in range(30)
+    )
+    after = make_profile("after", [make_module("", "Net", make_cost(30 * 31 // 2))])
+    before = make_profile("before", [make_module("", "Net")])
+    (params,) = view_waterfalls(msgspec.structs.replace(make_report(before, after, outcome="passed"), groups=groups))
+    assert len(params.steps) == 14
+    assert params.steps[-2].label == "19 smaller groups"
+    assert report.groups
+
+
+def test_an_icicle_is_as_wide_as_the_numbers() -> None:
+    params, _flops = view_icicles(make_segmentation_report())
+    before, after = params.icicles
+    assert before.cells[0].width == 100.0
+    assert after.cells[0].width == pytest.approx(100 * 1_173_077 / 2_223_157, abs=0.2)
+    for icicle in (before, after):
+        top = sum(cell.width for cell in icicle.cells if cell.level == 1)
+        assert top == pytest.approx(icicle.cells[0].width, abs=0.5)
+    assert {cell.kind for cell in after.cells} >= {"added", "changed"}
+
+
+def test_what_is_too_narrow_is_drawn_as_one() -> None:
+    modules = [make_module("", "Net"), make_module("big", "Linear", make_cost(100_000))]
+    modules += [make_module(f"small{number}", "Linear", make_cost(100)) for number in range(30)]
+    (params,) = view_profile_icicles(make_profile("m", modules))
+    (rest,) = (cell for cell in params.icicles[0].cells if cell.kind == "rest")
+    assert rest.title == "30 smaller modules: 3,000 params"
