@@ -56,6 +56,13 @@ def test_a_setting_that_one_side_lacks_is_none_there() -> None:
     assert compare_one(make_module(settings={"a": 1}), make_module(settings={"b": 2})).settings_changed == {"a": (1, None), "b": (None, 2)}
 
 
+def test_a_setting_that_is_not_a_number_on_both_sides_did_not_change() -> None:
+    before, after = ({"fill": float(text), "p": p} for text, p in (("nan", 0.3), ("NaN", 0.1)))
+    assert compare_one(make_module(settings=before), make_module(settings=after)).settings_changed == {"p": (0.3, 0.1)}
+    alone = compare_one(make_module(settings={"fill": float("nan")}), make_module(settings={"fill": float("nan")}))
+    assert (alone.changes, alone.settings_changed) == (("same",), {})
+
+
 def test_several_changes_at_once() -> None:
     before = make_module(8, settings={"out": 4}, tensors=(make_tensor("weight", (4, 2)), make_tensor("bias", (4,))))
     after = make_module(

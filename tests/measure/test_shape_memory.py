@@ -67,3 +67,17 @@ def test_in_place_operators_return_their_argument() -> None:
 def test_real_tensors_are_computed() -> None:
     with torch.no_grad(), RecallShapes(ShapeMemory()):
         assert [(torch.ones(1) * number + torch.ones(1)).item() for number in (1, 2)] == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("operator", [lambda tensor: tensor / 2, torch.exp, lambda tensor: tensor.mean(dtype=torch.get_default_dtype())])
+def test_what_becomes_a_float_follows_torchs_default_dtype(operator: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    memory, seen = ShapeMemory(), []
+    before = torch.get_default_dtype()
+    try:
+        for dtype in (torch.float32, torch.float64, torch.float32):
+            torch.set_default_dtype(dtype)
+            with torch.no_grad(), RecallShapes(memory):
+                seen.append(operator(torch.empty(3, device="meta", dtype=torch.int64)).dtype)
+    finally:
+        torch.set_default_dtype(before)
+    assert seen == [torch.float32, torch.float64, torch.float32]

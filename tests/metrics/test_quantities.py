@@ -263,6 +263,23 @@ def test_ratios_say_which_way() -> None:
     assert (format_ratio(0, 3), format_ratio(3, 0)) == ("new", "gone")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        # below 1.005 two decimals would print 1.00x; from there on they print 1.01x
+        (1_000_000, 1_004_999, "<1.01x more"),
+        (1_004_999, 1_000_000, "<1.01x fewer"),
+        (1_000_000, 1_005_001, "1.01x more"),
+        (1_000, 9_994, "9.99x more"),
+        (1_000, 9_995, "10.0x more"),
+        (1_000, 99_949, "99.9x more"),
+        (1_000, 99_950, "100x more"),
+    ],
+)
+def test_a_ratio_has_three_digits_and_is_never_rounded_to_one(before: int, after: int, text: str) -> None:
+    assert format_ratio(before, after) == text
+
+
 @given(COUNTS, COUNTS, st.sampled_from(["", "bytes"]))
 @example(2_516_853, 2_516_854, "")
 @example(999_999, 1_000_000, "")

@@ -56,6 +56,38 @@ def test_grouped_queries_count_every_query_head(count, device, inference):
     assert count(run, device, inference).macs == 2 * (2 * 8 * 6 * 16 * 10)
 
 
+HEADS_FIRST = (
+    "scaled_dot_product_attention _scaled_dot_product_attention_math _scaled_dot_product_attention_math_for_mps"
+    " _scaled_dot_product_flash_attention _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"
+    " _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable _cudnn_attention_forward"
+).split()
+LENGTH_FIRST = ["_flash_attention_forward", "_efficient_attention_forward"]
+# 2 in the batch, 4 heads, 6 queries and 10 keys of size 8, values of size 16: QK^T, then AV.
+OTHER_VALUE_SIZE = 2 * 4 * 6 * 8 * 10 + 2 * 4 * 6 * 10 * 16
+
+
+def price_kernel(name, query, key, value, out):
+    """The formula's answer for a kernel whole: run through torch, most kernels refuse such values or are taken apart into products."""
+    from archaudit.measure.formulas import count_operator
+
+    packet = getattr(torch.ops.aten, name, None)
+    if packet is None:
+        pytest.skip("this torch does not have it")
+    return count_operator(packet.default, (query, key, value), {}, (out,))
+
+
+@pytest.mark.parametrize("name", HEADS_FIRST)
+def test_fused_kernels_with_values_of_another_size(name):
+    work = price_kernel(name, rand(2, 4, 6, 8), rand(2, 4, 10, 8), rand(2, 4, 10, 16), rand(2, 4, 6, 16))
+    assert (work.status, work.macs) == ("counted", OTHER_VALUE_SIZE)
+
+
+@pytest.mark.parametrize("name", LENGTH_FIRST)
+def test_length_first_kernels_with_values_of_another_size(name):
+    work = price_kernel(name, rand(2, 6, 4, 8), rand(2, 10, 4, 8), rand(2, 10, 4, 16), rand(2, 6, 4, 16))
+    assert (work.status, work.macs) == ("counted", OTHER_VALUE_SIZE)
+
+
 @pytest.mark.parametrize(
     ("operator", "extra"),
     [

@@ -1,0 +1,208 @@
+"""Every threshold and weight of the matching: a pair just on each side of it, worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from align.toys import box, chain, conv, find_partner, likeness, linear, list_matches, norm
+from factories import make_module, make_tensor
+
+from archaudit.align.assignment import assign
+
+# --- siblings in order: 0.85 x likeness + 0.15 for matched neighbours must reach 0.5
+
+
+@pytest.mark.parametrize(("size", "partner"), [(186, "y"), (185, None)])
+def test_siblings_are_one_layer_when_their_score_reaches_a_half(size: int, partner: str | None) -> None:
+    # (0.5 + 0.3 r)(1 + r) / 1.6 = 0.35 / 0.85 at r = 0.18561
+    found, confidence = find_partner({"x": linear(1000)}, {"y": linear(size)}, "x")
+    assert found == partner
+    assert confidence in (None, pytest.approx(0.85 * likeness(0.186) + 0.15, abs=1e-4))
+
+
+def test_a_siblings_score_is_made_of_type_settings_and_shapes() -> None:
+    # 8x8 against 10x8: r = (8/10 + 1) / 2 = 0.9; type 0.5 and shapes 0.3 x 0.9 of 0.8, times 0.95: 0.914375; with place 0.9272
+    assert find_partner({"x": linear(8)}, {"y": linear(10, 8)}, "x") == ("y", 0.9272)
+    # an equal setting: (0.5 + 0.2 + 0.27) x 0.95 = 0.9215; 0.85 x 0.9215 + 0.15 = 0.9333
+    assert find_partner({"x": linear(8, bias=True)}, {"y": linear(10, 8, bias=True)}, "x") == ("y", 0.9333)
+    # another setting: (0.5 + 0.27) x 0.95 = 0.7315; 0.7718
+    assert find_partner({"x": linear(8, bias=True)}, {"y": linear(10, 8, bias=False)}, "x") == ("y", 0.7718)
+    # one of two settings: (0.5 + 0.1 + 0.27) x 0.95 = 0.8265; 0.8525
+    sides = [linear(8, bias=True, scale=2.0), linear(10, 8, bias=True, scale=3.0)]
+    assert find_partner({"x": sides[0]}, {"y": sides[1]}, "x") == ("y", 0.8525)
+    # settings that repeat the sizes say nothing, and neither do those that one side lacks
+    sides = [linear(8, in_features=8, out_features=8, old=1), linear(10, 8, in_features=8, out_features=10, new=1)]
+    assert find_partner({"x": sides[0]}, {"y": sides[1]}, "x") == ("y", 0.9272)
+
+
+def test_a_tensor_that_one_side_lacks_is_not_alike_at_all() -> None:
+    # the weight alone is alike: r = 0.9 / 2 = 0.45; (0.5 + 0.135) / 0.8 x 0.725 = 0.5755; 0.6391
+    biased = make_module(90, "Linear", tensors=(make_tensor("weight", (10, 8)), make_tensor("bias", (10,))))
+    assert find_partner({"x": linear(8)}, {"y": biased}, "x") == ("y", 0.6391)
+
+
+def test_a_siblings_name_takes_away_a_share_of_the_doubt() -> None:
+    # `conv_a` and `conv_b` begin with the same 5 of 6 letters: 0.92721875 + 0.07278125 x 5/6 x 0.3 = 0.9454
+    assert find_partner({"conv_a": linear(8)}, {"conv_b": linear(10, 8)}, "conv_a") == ("conv_b", 0.9454)
+    # `left_arm` and `arm_right` share one word of two each: 0.5
+    assert find_partner({"left_arm": linear(8)}, {"arm_right": linear(10, 8)}, "left_arm") == ("arm_right", 0.9381)
+
+
+def test_without_matched_neighbours_a_sibling_is_less_sure() -> None:
+    # `m` ran before the one and after the other: 0.85 x 0.914375
+    sides = {"x": linear(8), "m": conv(4, 4)}, {"m": conv(4, 4), "y": linear(10, 8)}
+    assert find_partner(*sides, "x") == ("y", 0.7772)
+
+
+def test_layers_that_differ_in_next_to_nothing_are_not_wholly_alike() -> None:
+    # r = 0.9995 would be 0.999; at most 0.98, times 0.85 without neighbours
+    sides = {"x": linear(1000), "m": conv(4, 4)}, {"m": conv(4, 4), "y": linear(1000, 999)}
+    assert find_partner(*sides, "x") == ("y", 0.833)
+
+
+def test_an_equal_layer_under_another_name_is_almost_sure() -> None:
+    assert find_partner({"x": linear(8)}, {"y": linear(8)}, "x") == ("y", 0.95)
+
+
+def test_a_layer_of_another_type_in_its_place_is_as_likely_as_not() -> None:
+    assert find_partner({"x": box("ReLU")}, {"x": box("GELU")}, "x") == ("x", 0.5)
+    # a norm of another kind scores 0.85 x (0.25 + 0.3) / 0.8 + 0.15 = 0.73: no more sure than that
+    other = make_module(16, "GroupNorm", tensors=(make_tensor("weight", (8,)), make_tensor("bias", (8,))))
+    assert find_partner({"x": norm(8)}, {"y": other}, "x") == ("y", 0.5)
+
+
+def test_depthwise_pointwise_and_dense_convolutions_are_half_alike_by_type() -> None:
+    # dense 3x3 8→8 and depthwise 3x3 8→8 have weights 8x8x3x3 and 8x1x3x3: r = (1 + 1/8 + 1 + 1) / 4 = 0.78125, groups apart.
+    # (0.25 + 0.3 x 0.78125) / 0.8 x 0.890625 = 0.5392; 0.85 x 0.5392 + 0.15 = 0.6084
+    assert find_partner({"x": conv(8, 8)}, {"y": conv(8, 8, groups=8)}, "x") == ("y", 0.6084)
+    # dense against grouped: weights 8x8x3x3 and 8x4x3x3, r = 0.875; half a type: (0.25 + 0.2625) / 0.8 x 0.9375 = 0.6006; 0.6605
+    assert find_partner({"x": conv(8, 8)}, {"y": conv(8, 8, groups=2)}, "x") == ("y", 0.6605)
+
+
+# --- containers: 0.3 for the container itself and 0.7 for what is in it
+
+
+def block(name: str, *layers: object, type: str = "Block") -> dict[str, object]:
+    return {name: box(type), **{f"{name}.{place}": layer for place, layer in enumerate(layers)}}
+
+
+def test_a_container_is_judged_by_itself_and_more_by_what_is_in_it() -> None:
+    # child by child: (1 + 0.914375) / 2 = 0.9571875 inside; 0.3 + 0.7 x that = 0.97003; without neighbours x 0.85
+    before = {**block("x", conv(4, 4), linear(8)), "m": norm(4), "n": conv(2, 2)}
+    after = {"m": norm(4), "n": conv(2, 2), **block("y", conv(4, 4), linear(10, 8))}
+    assert find_partner(before, after, "x") == ("y", 0.8245)
+
+
+@pytest.mark.parametrize(("size", "confidence"), [(96, 0.5), (95, 0.9)])
+def test_containers_of_unrelated_types_must_hold_almost_the_same(size: int, confidence: float) -> None:
+    # nothing for the type, 0.7 x inside, times 0.6 since the types are strangers: 0.85 x 0.42 x inside + 0.15 reaches 0.5 at 0.9804.
+    # One child is equal, the other of r = 0.96: (1 + 0.9653) / 2 = 0.98265. With r = 0.95 it is 0.97836: they are found by their layers
+    # instead, all of which are each other's.
+    before = block("x", conv(4, 4), linear(100), type="Encoder")
+    after = block("y", conv(4, 4), linear(size), type="Tower")
+    assert find_partner(before, after, "x") == ("y", confidence)
+
+
+def nest(name: str, depth: int, layer: object) -> dict[str, object]:
+    paths = [".".join([name, *["0"] * level]) for level in range(depth + 1)]
+    return {**dict.fromkeys(paths[:-1], box()), paths[-1]: layer}
+
+
+def test_what_lies_deeper_than_five_containers_counts_half() -> None:
+    # the sixth container of a row is 0.3 + 0.7 x 0.5 = 0.65 whatever it holds; each above is 0.3 + 0.7 x the one below: 0.9411755 at the
+    # top, times 0.85 without neighbours
+    before, after = {**nest("x", 7, linear(8)), "m": conv(4, 4)}, {"m": conv(4, 4), **nest("y", 7, linear(9))}
+    assert find_partner(before, after, "x") == ("y", 0.8)
+    # the fifth is compared with what it holds: r = 8/9, 0.9004 in the leaf; 0.3 + 0.7 x ... five times up is 0.98326, at most 0.98
+    before, after = {**nest("x", 5, linear(8)), "m": conv(4, 4)}, {"m": conv(4, 4), **nest("y", 5, linear(9))}
+    assert find_partner(before, after, "x") == ("y", 0.833)
+
+
+@pytest.mark.parametrize(("leaves", "inside"), [(39, 2 * (38 * likeness(0.9) + 0.5) / 78), (40, (2 * 39 / 80 + 0) / 2)])
+def test_larger_containers_that_are_built_differently_are_compared_by_counting(leaves: int, inside: float) -> None:
+    # with itself 40 modules: layer by layer, each of r = 0.9, and ReLU against GELU 0.5. With 41: the same types but for one, none equal.
+    before = {**block("x", *[linear(8)] * (leaves - 1), box("ReLU")), "m": conv(4, 4)}
+    after = {"m": conv(4, 4), **block("y", *[linear(10, 8)] * (leaves - 1), box("GELU"))}
+    assert find_partner(before, after, "x") == ("y", pytest.approx(0.85 * (0.3 + 0.7 * inside), abs=1e-4))
+
+
+@pytest.mark.parametrize(("leaves", "inside"), [(597, (1 + 298 / 597) / 2), (598, 1 / 4)])
+def test_of_the_largest_containers_only_the_children_are_compared(leaves: int, inside: float) -> None:
+    # With 600 modules (a container, two parts and their leaves) the leaves count: all of one type, the second part's equal. With 601 the
+    # two parts count: the first is of the same types, none is equal.
+    before = {**block("x", box("Part"), box("Part")), **{f"x.0.{n}": linear(8) for n in range(leaves - 298)}}
+    before |= {f"x.1.{n}": linear(7) for n in range(298)}
+    after = {**block("y", box("Part"), box("Half")), **{f"y.0.{n}": linear(9) for n in range(leaves - 298)}}
+    after |= {f"y.1.{n}": linear(7) for n in range(298)}
+    assert find_partner(before, after, "x") == ("y", pytest.approx(0.85 * (0.3 + 0.7 * inside) + 0.15, abs=1e-4))
+
+
+def test_a_layer_that_brings_its_activation_is_compared_by_itself() -> None:
+    # a norm with an activation inside against one with a dropout inside: 0.9 x 1, times 0.85 without neighbours
+    before = {"x": norm(8), "x.act": box("ReLU"), "m": conv(4, 4)}
+    after = {"m": conv(4, 4), "y": norm(8), "y.drop": box("Dropout")}
+    assert find_partner(before, after, "x") == ("y", 0.765)
+
+
+# --- siblings out of order
+
+
+@pytest.mark.parametrize(("size", "confidence"), [(695, 0.75), (694, 0.7655)])
+def test_siblings_that_changed_places_must_be_more_alike(size: int, confidence: float) -> None:
+    # likeness reaches 0.75 at r = 0.694254. `p` changed least, so it is what stayed in order. Below, `q` is found as a layer in the same
+    # part of the model instead: (0.55 x 0.74979 + 0.2) / 0.8.
+    before = {"p": conv(8, 8), "q": linear(1000)}
+    after = {"b": linear(size), "a": conv(8, 9)}
+    assert find_partner(before, after, "q") == ("b", confidence)
+    assert find_partner(before, after, "p")[0] == "a"
+
+
+# --- layers across parents, in one stretch of the data flow
+
+
+@pytest.mark.parametrize(("size", "partner"), [(850, "b.y"), (849, None)])
+def test_a_layer_under_another_parent_must_be_much_alike(size: int, partner: str | None) -> None:
+    # 0.55 x likeness of 0.8 (type and sizes; another part; a strange name) reaches 0.6 at r = 0.849703
+    before = {"a": box("A"), "a.x": linear(1000), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
+    after = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5), "b.y": linear(size)}
+    found, confidence = find_partner(before, after, "a.x")
+    assert found == partner
+    assert confidence in (None, 0.6002)
+
+
+@pytest.mark.parametrize(("name", "confidence"), [("y", 0.6326), ("x", 0.6951)])
+def test_the_name_and_the_part_of_the_model_speak_for_a_layer_under_another_parent(name: str, confidence: float) -> None:
+    # r = 0.9, 0.914375: 0.55 x 0.914375 / 0.8 = 0.6286 ... and 0.05 more of 0.8 for the same name
+    before = {"a": box("A"), "a.x": linear(8), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
+    after = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5), f"b.{name}": linear(10, 8)}
+    assert find_partner(before, after, "a.x") == (f"b.{name}", pytest.approx(confidence, abs=0.005))
+
+
+def test_a_linear_layer_and_a_convolution_of_one_by_one_that_map_alike_are_much_alike() -> None:
+    # 0.55 x 0.9 of 0.8
+    before = {"a": box("A"), "a.x": linear(16, 8), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
+    after = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5), "b.y": conv(16, 8, kernel=1)}
+    assert find_partner(before, after, "a.x") == ("b.y", 0.6188)
+    after["b.y"] = conv(16, 9, kernel=1)
+    assert find_partner(before, after, "a.x") == (None, None)
+
+
+def test_an_equal_layer_elsewhere_is_surer_where_there_is_only_one() -> None:
+    keep = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
+    assert find_partner({**keep, "a.x": linear(8)}, {**keep, "b.y": linear(8)}, "a.x") == ("b.y", 0.9)
+    two = {**keep, "a.x": linear(8), "a.w": linear(8)}, {**keep, "b.y": linear(8), "b.z": linear(8)}
+    assert [find_partner(*two, path) for path in ("a.x", "a.w")] == [("b.y", 0.7), ("b.z", 0.7)]
+
+
+# --- the best pairs of a table
+
+
+@pytest.mark.parametrize(("columns", "pairs"), [(40, [(0, 1), (1, 0)]), (41, [(0, 0)])])
+def test_the_best_total_is_found_in_small_tables_and_the_best_pair_first_in_large_ones(columns: int, pairs: list[object]) -> None:
+    # 9 + 9 is the best total; the best single pair is 10, which leaves nothing for the others
+    gains = {(0, 0): 10.0, (0, 1): 9.0, (1, 0): 9.0}
+    assert assign(40, columns, lambda row, column: gains.get((row, column), 0.0)) == pairs
+
+
+@pytest.mark.parametrize(("columns", "pairs"), [(500, [(3, 4)]), (501, [])])
+def test_tables_beyond_200_000_cells_are_not_compared(columns: int, pairs: list[object]) -> None:
+    assert assign(400, columns, lambda row, column: float((row, column) == (3, 4))) == pairs

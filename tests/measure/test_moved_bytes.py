@@ -1,0 +1,69 @@
+"""The bytes that operators read and write, worked out by hand for a table lookup, an expanded tensor and an operator in place."""
+
+import torch
+from modeling import measure
+from torch import nn
+
+FLOAT, INDEX = 4, 8
+IDS = torch.zeros(1, 10, dtype=torch.int64)
+
+
+def count_moved(build, *inputs):
+    return measure(build, *inputs).totals.moved_bytes
+
+
+def test_a_lookup_reads_the_rows_that_it_writes_and_not_the_table():
+    written = 10 * 16 * FLOAT
+    assert count_moved(lambda: nn.Embedding(1000, 16), IDS) == written + written + 10 * INDEX
+
+
+def test_a_lookup_in_a_table_smaller_than_its_result_reads_the_table_once():
+    table, written = 4 * 16 * FLOAT, 10 * 16 * FLOAT
+    assert count_moved(lambda: nn.Embedding(4, 16), IDS) == written + table + 10 * INDEX
+
+
+class Select(nn.Module):
+    """Rows of an input, by each of the ways in which torch takes them."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+
+    def forward(self, x):
+        ids = torch.zeros(3, dtype=torch.int64, device=x.device)
+        if self.way == "index":
+            return x[ids]
+        if self.way == "index_select":
+            return x.index_select(0, ids)
+        return x.gather(0, ids.view(3, 1))
+
+
+def test_every_way_of_taking_rows_reads_only_those():
+    made = 3 * INDEX  # the ids, written by `zeros` and read by the lookup
+    rows = 3 * 8 * FLOAT
+    x = torch.zeros(500, 8)
+    assert count_moved(lambda: Select("index"), x) == made + rows + rows + made
+    assert count_moved(lambda: Select("index_select"), x) == made + rows + rows + made
+    assert count_moved(lambda: Select("gather"), x) == made + 2 * (3 * FLOAT) + made
+
+
+class AddExpanded(nn.Module):
+    def forward(self, x, row):
+        return x + row.expand(100, 6)
+
+
+def test_an_expanded_tensor_is_read_as_the_memory_behind_it():
+    whole, row = 100 * 6 * FLOAT, 6 * FLOAT
+    assert count_moved(AddExpanded, torch.zeros(100, 6), torch.zeros(1, 6)) == whole + row + whole
+
+
+class AddInPlace(nn.Module):
+    def forward(self, x):
+        x.add_(1)
+        return x.view(-1)
+
+
+def test_an_operator_in_place_reads_and_writes_its_argument_and_a_view_moves_nothing():
+    profile = measure(AddInPlace, torch.zeros(5, 4))
+    assert profile.totals.moved_bytes == 2 * (5 * 4 * FLOAT)
+    assert profile.totals.activation_bytes == 0

@@ -1,0 +1,127 @@
+"""Which tests run which statement: one run of the rooms' tests under coverage, kept until the tree changes."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import coverage
+
+from mutation.rooms import ROOMS, ROOT, list_sources, list_tests
+
+_CACHE = ROOT / ".cache" / "mutation"
+# The processes that a test starts are followed, too: each reads these settings anew, and knows the test by pytest's variable.
+_SETTINGS = """
+[run]
+source_pkgs = archaudit
+parallel = true
+data_file = {folder}/data/lines
+patch =
+    fork
+    _exit
+context = ${{PYTEST_CURRENT_TEST-import}}
+disable_warnings = no-data-collected, module-not-imported, couldnt-parse, dynamic-conflict
+"""
+_TEST = re.compile(r"(tests/[^|]*?::.*?)(?:\|(?:run|setup|teardown)| \((?:call|setup|teardown)\))$", re.DOTALL)
+_LONGEST_S = 3600
+
+
+@dataclass(frozen=True)
+class CoverageMap:
+    """`seconds` that each test takes, and for each file and line the tests that run it."""
+
+    seconds: dict[str, float]
+    lines: dict[str, dict[int, list[str]]]
+
+    def list_tests(self, path: str, first: int, last: int) -> list[str]:
+        """The tests that run a line of the span, the fastest first; then the other tests of their files, which may share what the first
+        one computed. For what runs when the file is imported, the tests that run any function in it."""
+        covered = self.lines.get(path, {})
+        direct = {test for line in range(first, last + 1) for test in covered.get(line, ())}
+        if not direct and any(line in covered for line in range(first, last + 1)):
+            direct = {test for tests in covered.values() for test in tests}
+        files = {test.partition("::")[0] for test in direct}
+        others = {test for test in self.seconds if test.partition("::")[0] in files} - direct
+        return [test for group in (direct, others) for test in sorted(group, key=lambda test: (self.seconds.get(test, 0.0), test))]
+
+
+def load_map() -> CoverageMap:
+    """The map of this tree: from the cache, or measured."""
+    path = _CACHE / f"{_hash_tree()}.json"
+    if not path.exists():
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(_measure()))
+    found = json.loads(path.read_text())
+    lines = {name: {int(line): tests for line, tests in covered.items()} for name, covered in found["lines"].items()}
+    return CoverageMap(found["seconds"], lines)
+
+
+def find_statement(source: str, line: int) -> tuple[int, int]:
+    """The first and last line of the innermost statement on a line; of one with a body, only its head."""
+    span = line, line
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            first = min((each.lineno for each in getattr(node, "decorator_list", ())), default=node.lineno)
+            if first <= line <= max(last, node.lineno) and (span == (line, line) or last - first < span[1] - span[0]):
+                span = first, max(last, node.lineno)
+    return span
+
+
+def _hash_tree() -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for folder in ("archaudit", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if "tests/mutation" not in path.as_posix():
+                digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _measure() -> dict[str, object]:
+    tests = list(dict.fromkeys(path for room in ROOMS for path in list_tests(room)))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "data").mkdir()
+        settings = Path(folder) / "settings.ini"
+        settings.write_text(_SETTINGS.format(folder=folder))
+        timings = Path(folder) / "timings.json"
+        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        subprocess.run(
+            [
+                sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "mutation.timings", "-p", "no:cacheprovider", "--cov=archaudit",
+                f"--cov-config={settings}", "--cov-context=test", "--cov-report=", *tests,
+            ],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path, "MUTATION_TIMINGS": str(timings), "MUTATION_COVERAGE": str(settings), "OMP_NUM_THREADS": "1"},
+            timeout=_LONGEST_S,
+            check=False,  # a test that fails without a mutant is left out
+        )  # fmt: skip
+        seconds: dict[str, float] = json.loads(timings.read_text())
+        assert seconds, "no test ran"
+        return {"seconds": seconds, "lines": _read_lines(Path(folder), seconds)}
+
+
+def _read_lines(folder: Path, seconds: dict[str, float]) -> dict[str, dict[int, list[str]]]:
+    lines: dict[str, dict[int, set[str]]] = {}
+    sources = {path for room in ROOMS for path in list_sources(room)}
+    for data_file in (folder / "data").iterdir():
+        data = coverage.CoverageData(basename=str(data_file))
+        try:
+            data.read()
+        except coverage.CoverageException:  # a process that was killed while it wrote
+            continue
+        for name in data.measured_files():
+            path = Path(name).relative_to(ROOT).as_posix() if Path(name).is_relative_to(ROOT) else ""
+            if path in sources:
+                for line, contexts in data.contexts_by_lineno(name).items():
+                    found = lines.setdefault(path, {}).setdefault(line, set())
+                    found.update(match[1] for context in contexts if (match := _TEST.search(context)) and match[1] in seconds)
+    return {path: {line: sorted(tests) for line, tests in covered.items()} for path, covered in lines.items()}

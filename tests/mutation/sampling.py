@@ -1,0 +1,119 @@
+"""A seeded sample of mutants, tried two at a time, and what it comes to."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from random import Random
+
+from mutation.coverage_map import CoverageMap, find_statement
+from mutation.mutants import Mutant, group_places, list_changed, list_mutants
+from mutation.rooms import ROOMS, ROOT, list_sources
+from mutation.trial import Outcome, copy_tree, run_tests, try_mutant
+
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+_AT_ONCE = 2
+# The tests that noticed mutants are run once without any; that takes at most this long.
+_LONGEST_CHECK_S = 900.0
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A survivor that may stay: `kind` is `equivalent` (no behaviour differs), `performance` or `wording`; `why` says how that is known."""
+
+    path: str
+    before: str
+    after: str
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcomes by room, and which accepted survivors were among them."""
+
+    outcomes: dict[str, list[Outcome]]
+    accepted: dict[Mutant, Accepted]
+
+    def count(self, room: str | None = None) -> tuple[int, int, int]:
+        """Mutants, killed ones and accepted survivors, of a room or of all."""
+        listed = [each for name, outcomes in self.outcomes.items() if room in (None, name) for each in outcomes]
+        killed = sum(each.killed_by is not None for each in listed)
+        return len(listed), killed, sum(each.mutant in self.accepted for each in listed)
+
+
+def draw_sample(rooms: Collection[str], size: int, seed: int) -> dict[str, list[Mutant]]:
+    """So many places of the rooms' code, drawn alike, and one mutant of each."""
+    places = [(room, place) for room in ROOMS if room in rooms for place in _list_places(room)]
+    random = Random(seed)
+    drawn = sorted(random.sample(range(len(places)), min(size, len(places))))
+    sample: dict[str, list[Mutant]] = {room: [] for room in rooms}
+    for number in drawn:
+        room, place = places[number]
+        sample[room].append(random.choice(place))
+    return sample
+
+
+def _list_places(room: str) -> list[list[Mutant]]:
+    return [place for path in list_sources(room) for place in group_places(list_mutants(path, (ROOT / path).read_text()))]
+
+
+def try_sample(sample: dict[str, list[Mutant]], covered: CoverageMap, notify: Callable[[Outcome], None] = lambda outcome: None) -> Result:
+    """Tries every mutant. Raises AssertionError when a test that noticed one fails without it, too."""
+    waiting = [mutant for mutants in sample.values() for mutant in mutants]
+    with ExitStack() as stack, ThreadPoolExecutor(_AT_ONCE) as pool:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for _ in range(_AT_ONCE):
+            copies.put(stack.enter_context(copy_tree()))
+        _check_without_mutant(copies, covered)
+
+        def run(mutant: Mutant) -> Outcome:
+            tests = covered.list_tests(mutant.path, *find_statement((ROOT / mutant.path).read_text(), mutant.line))
+            copy = copies.get()
+            try:
+                outcome = try_mutant(copy, mutant, [(test, covered.seconds[test]) for test in tests])
+            finally:
+                copies.put(copy)
+            notify(outcome)
+            return outcome
+
+        tried = dict(zip(waiting, pool.map(run, waiting), strict=True))
+        killers = Counter(outcome.killed_by for outcome in tried.values() if outcome.killed_by in covered.seconds)
+        if killers:
+            failed = run_tests(copies.get(), sorted(killer for killer in killers if killer), _LONGEST_CHECK_S)
+            assert failed is None, f"{failed} fails without a mutant, too, so it says nothing about {killers[failed]} of them"
+    outcomes = {room: [tried[mutant] for mutant in mutants] for room, mutants in sample.items()}
+    return Result(outcomes, find_accepted([outcome.mutant for outcome in tried.values() if outcome.killed_by is None]))
+
+
+def _check_without_mutant(copies: SimpleQueue[Path], covered: CoverageMap) -> None:
+    """Raises AssertionError where a test of any file fails in a copy as it is, since then every mutant would seem to be noticed."""
+    fastest: dict[str, str] = {}
+    for test in sorted(covered.seconds, key=lambda test: covered.seconds[test]):
+        fastest.setdefault(test.partition("::")[0], test)
+    copy = copies.get()
+    failed = run_tests(copy, list(fastest.values()), _LONGEST_CHECK_S)
+    copies.put(copy)
+    assert failed is None, f"{failed}: a test fails in a copy of the tree without a mutant"
+
+
+def read_accepted() -> list[Accepted]:
+    """The survivors that are written down."""
+    return [Accepted(**each) for each in tomllib.loads(SURVIVORS.read_text()).get("survivor", [])]
+
+
+def find_accepted(survivors: Sequence[Mutant]) -> dict[Mutant, Accepted]:
+    """Those survivors that are written down, known by the changed lines, wherever in their file these are now."""
+    listed = {(each.path, each.before, each.after): each for each in read_accepted()}
+    found = {}
+    for mutant in survivors:
+        key = (mutant.path, *list_changed((ROOT / mutant.path).read_text(), mutant))
+        if key in listed:
+            found[mutant] = listed[key]
+    return found
