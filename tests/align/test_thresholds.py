@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from align.toys import box, chain, conv, find_partner, likeness, linear, list_matches, norm
+from align.toys import box, conv, find_partner, likeness, linear, norm
 from factories import make_module, make_tensor
 
 from archaudit.align.assignment import assign

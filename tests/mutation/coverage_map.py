@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import coverage
-
 from mutation.rooms import ROOMS, ROOT, list_sources, list_tests
 
 _CACHE = ROOT / ".cache" / "mutation"
@@ -93,14 +92,19 @@ def _measure() -> dict[str, object]:
         settings = Path(folder) / "settings.ini"
         settings.write_text(_SETTINGS.format(folder=folder))
         timings = Path(folder) / "timings.json"
-        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            "MUTATION_TIMINGS": str(timings),
+            "MUTATION_COVERAGE": str(settings),
+            "OMP_NUM_THREADS": "1",
+        }
         subprocess.run(
             [
                 sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "mutation.timings", "-p", "no:cacheprovider", "--cov=archaudit",
                 f"--cov-config={settings}", "--cov-context=test", "--cov-report=", *tests,
             ],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path, "MUTATION_TIMINGS": str(timings), "MUTATION_COVERAGE": str(settings), "OMP_NUM_THREADS": "1"},
+            env=environment,
             timeout=_LONGEST_S,
             check=False,  # a test that fails without a mutant is left out
         )  # fmt: skip

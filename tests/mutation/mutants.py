@@ -61,9 +61,8 @@ class RemoveCall(Operator):
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
         """Each such statement."""
-        if node.type == "atom_expr" and node.parent.type == "simple_stmt" and node.children[-1].type == "trailer":
-            if node.children[-1].children[0].value == "(":
-                yield node.start_pos, node.end_pos
+        if node.type == "atom_expr" and node.parent.type == "simple_stmt" and node.children[-1].get_first_leaf().value == "(":
+            yield node.start_pos, node.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
         """`pass` in its place."""
@@ -72,7 +71,7 @@ class RemoveCall(Operator):
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         """A method's call."""
-        return (Example("a.sort()", "pass"),)
+        return (Example("a.sort()\n", "pass\n"),)
 
 
 def _is_decimal(node: Any) -> bool:
@@ -95,7 +94,6 @@ class Mutant:
     column: int
     operator: str
     occurrence: int
-    last_line: int
 
     @property
     def place(self) -> tuple[str, int, int]:
@@ -110,9 +108,9 @@ def list_mutants(path: str, source: str) -> list[Mutant]:
     for node in ast_nodes(get_ast(source)):
         skipped = _is_left_alone(node)
         for name, operator in OPERATORS.items():
-            for start, end in operator.mutation_positions(node):
+            for start, _ in operator.mutation_positions(node):
                 if not skipped and not (name == "NumberReplacer" and _is_decimal(node)):
-                    found.append(Mutant(path, start[0], start[1], name, counts[name], end[0]))
+                    found.append(Mutant(path, start[0], start[1], name, counts[name]))
                 counts[name] += 1
     return sorted(found)
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from mutation.mutants import Mutant, apply_mutant
 from mutation.rooms import ROOT
 

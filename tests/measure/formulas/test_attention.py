@@ -56,11 +56,17 @@ def test_grouped_queries_count_every_query_head(count, device, inference):
     assert count(run, device, inference).macs == 2 * (2 * 8 * 6 * 16 * 10)
 
 
-HEADS_FIRST = (
-    "scaled_dot_product_attention _scaled_dot_product_attention_math _scaled_dot_product_attention_math_for_mps"
-    " _scaled_dot_product_flash_attention _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"
-    " _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable _cudnn_attention_forward"
-).split()
+HEADS_FIRST = [
+    "scaled_dot_product_attention",
+    "_scaled_dot_product_attention_math",
+    "_scaled_dot_product_attention_math_for_mps",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_fused_attention_overrideable",
+    "_cudnn_attention_forward",
+]
 LENGTH_FIRST = ["_flash_attention_forward", "_efficient_attention_forward"]
 # 2 in the batch, 4 heads, 6 queries and 10 keys of size 8, values of size 16: QK^T, then AV.
 OTHER_VALUE_SIZE = 2 * 4 * 6 * 8 * 10 + 2 * 4 * 6 * 10 * 16

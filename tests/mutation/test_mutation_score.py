@@ -1,0 +1,31 @@
+"""The tests notice most defects: a sample of mutants over the core rooms."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from mutation.coverage_map import load_map
+from mutation.mutants import show_mutant
+from mutation.rooms import ROOMS, ROOT
+from mutation.sampling import draw_sample, try_sample
+
+_SAMPLE = 200
+# Accepted survivors count as survivors: they are stated beside the score, and do not raise it.
+_LEAST_SHARE = 0.85
+
+
+@pytest.mark.mutation
+def test_most_mutants_are_killed() -> None:
+    seed = int(os.environ.get("MUTATION_SEED", "0"))
+    result = try_sample(draw_sample(tuple(ROOMS), _SAMPLE, seed), load_map())
+    tried, killed, accepted = result.count()
+    survivors = [
+        show_mutant((ROOT / outcome.mutant.path).read_text(), outcome.mutant)
+        for outcomes in result.outcomes.values()
+        for outcome in outcomes
+        if outcome.killed_by is None and outcome.mutant not in result.accepted
+    ]
+    assert killed >= _LEAST_SHARE * tried, f"{killed} of {tried} killed, {accepted} survivors accepted; the others:\n" + "\n".join(
+        survivors
+    )
