@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 
 from archaudit.align.assignment import align_sequences
 from archaudit.align.flow_segments import find_cuts, list_stretches, number_stretches
-from archaudit.align.layers import compare_containers, compare_names, is_same_map, is_separated, read_layer
 from archaudit.align.match_siblings import match_downwards
 from archaudit.align.matching import Found, Matching
 from archaudit.align.side import NOWHERE, Side
+from archaudit.align.splits import is_same_map, is_separated
+from archaudit.index import compare_containers, compare_names, read_layer
 
 # A subtree that is equal to just one other is surely that one; one of several lookalikes is taken in order.
 _UNIQUE_CONFIDENCE, _REPEATED_CONFIDENCE = 0.9, 0.7

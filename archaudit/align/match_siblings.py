@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from archaudit.align.assignment import align_sequences, assign, keep_rising
-from archaudit.align.layers import compare_containers, compare_names
 from archaudit.align.matching import Found, Matching
 from archaudit.align.side import Side
 from archaudit.align.wrappers import find_equal_inside, find_inside, match_wrapped
+from archaudit.index import compare_containers, compare_names
 from archaudit.schema import Shape
 
 # Below this, two siblings in one place are taken for two things: with type, settings, shapes and name each somewhat alike, they reach

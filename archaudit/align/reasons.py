@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from archaudit.align.layers import read_layer
 from archaudit.align.matching import Found
 from archaudit.align.side import NOWHERE, Side
 from archaudit.align.splits import Split
+from archaudit.index import read_layer
 from archaudit.schema import ModuleRecord
 
 _MOST_SIZES = 3

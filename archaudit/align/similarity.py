@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from archaudit.align.assignment import align_sequences
-from archaudit.align.layers import compare_containers, compare_layers, read_layer
 from archaudit.align.side import Fingerprints, Side
+from archaudit.index import compare_containers, compare_layers, read_layer
 from archaudit.schema import ModuleRecord
 
 # Of a module by itself: what it is says most, its tensors' shapes more than single settings.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from archaudit.align.layers import Layer, find_family, is_factored, is_separated, is_shared_out, read_layer
 from archaudit.align.matching import Found, Matching
+from archaudit.index import Layer, find_family, read_layer
 
 # q, k, v and an output gate: no known layer is divided into more.
 _MOST_PARTS = 4
@@ -114,3 +114,34 @@ def _settle(matching: Matching, split: Split) -> bool:
         if not matching.match(*pair, Found("split", _CONFIDENCE)):
             matching.match(*((split.whole, current) if split.side == 0 else (current, split.whole)), Found("split", _CONFIDENCE))
     return True
+
+
+# --- the ways in which several layers take the place of one, by their sizes -------------------------------------------
+
+
+def is_same_map(one: Layer | None, other: Layer | None) -> bool:
+    """Whether two layers of other types do the same at each position: a linear layer, a convolution of one by one."""
+    if one is None or other is None:
+        return False
+    return one.is_pointwise and other.is_pointwise and (one.inputs, one.outputs) == (other.inputs, other.outputs)
+
+
+def is_separated(whole: Layer, first: Layer, second: Layer) -> bool:
+    """Whether a dense convolution became a depthwise and a pointwise one, whatever the numbers of channels."""
+    fits = first.is_depthwise and first.outputs == second.inputs and second.is_pointwise
+    return fits and whole.groups == 1 and not whole.is_pointwise and len(whole.kernel) == len(first.kernel) == len(second.kernel)
+
+
+def is_factored(whole: Layer, parts: list[Layer]) -> bool:
+    """Whether layers one after the other, of the same outer sizes, took the place of one (low rank, 3x1 and 1x3)."""
+    chained = all(one.outputs == other.inputs for one, other in pairwise(parts))
+    same_ends = parts[0].inputs == whole.inputs and parts[-1].outputs == whole.outputs
+    alike = all(len(part.kernel) == len(whole.kernel) and part.groups == whole.groups for part in parts)
+    smaller = sum(part.weights for part in parts) < whole.weights
+    return len(parts) > 1 and chained and same_ends and alike and smaller
+
+
+def is_shared_out(whole: Layer, parts: list[Layer]) -> bool:
+    """Whether layers side by side make what one made: the same inputs, and the outputs divided among them (qkv to q, k and v)."""
+    fits = all(part.inputs == whole.inputs and part.kernel == whole.kernel and part.groups == whole.groups for part in parts)
+    return len(parts) > 1 and fits and sum(part.outputs for part in parts) == whole.outputs

@@ -12,6 +12,7 @@ from fractions import Fraction
 from math import factorial, floor, prod
 from typing import TypeAlias
 
+from archaudit.index import read_weight
 from archaudit.schema import Cause, ModuleRecord, Shape
 
 # The factors that a layer's FLOPs have.
@@ -110,16 +111,13 @@ def _read_layer(record: ModuleRecord) -> _Factors | None:
     weight = held.get("weight", ())
     if not held or held.keys() - {"weight", "bias"}:
         return None
+    layer = read_weight(record)
     if len(weight) < 2:
         return {"features": prod(next(iter(held.values()))), "vectors": len(held)}
-    bias = "bias" in held
-    groups = record.settings.get("groups", 1)
-    if not isinstance(groups, int) or groups < 1:
+    if layer is None:
         return None
-    transposed = bool(record.settings.get("transposed"))
-    inputs, outputs = (weight[0], weight[1] * groups) if transposed else (weight[1] * groups, weight[0])
-    form: object = "dense" if groups == 1 else "depthwise" if groups == inputs else groups
-    return {"form": form, "inputs": inputs, "outputs": outputs, "kernel": tuple(weight[2:]), "bias": bias}
+    form: object = "dense" if layer.groups == 1 else "depthwise" if layer.is_depthwise else layer.groups
+    return {"form": form, "inputs": layer.inputs, "outputs": layer.outputs, "kernel": layer.kernel, "bias": "bias" in held}
 
 
 def _read_work(records: Sequence[ModuleRecord]) -> _Factors | None:
@@ -140,14 +138,10 @@ def _read_work(records: Sequence[ModuleRecord]) -> _Factors | None:
 
 def _find_sizes(record: ModuleRecord) -> Shape:
     """Height and width (or what there is of them) of what a convolution that is called once gives, and takes where it is transposed."""
-    if len(record.calls) != 1 or len(_kernel_of(record)) == 0:
+    if len(record.calls) != 1 or (layer := read_weight(record)) is None or not layer.kernel:
         return ()
     shapes = record.calls[0].inputs if record.settings.get("transposed") else record.calls[0].outputs
-    return shapes[0][-len(_kernel_of(record)) :] if shapes else ()
-
-
-def _kernel_of(record: ModuleRecord) -> Shape:
-    return next((tensor.shape[2:] for tensor in record.tensors if tensor.name == "weight"), ())
+    return shapes[0][-len(layer.kernel) :] if shapes else ()
 
 
 def _count_flops(factors: _Factors) -> Count:

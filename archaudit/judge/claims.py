@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 from typing import NamedTuple
 
 import msgspec
 
+from archaudit.index import Layer, read_layer
 from archaudit.judge.comparisons import Finding
 from archaudit.metrics.catalog import select_modules
 from archaudit.metrics.quantities import Quantity, parse
@@ -81,59 +83,37 @@ def solve(check: Check, figure: Quantity, profile: Profile) -> list[str]:
     """What another size of the one layer in the scope would give the figure exactly: `a 3x3 convolution from 384 channels`."""
     if check.metric != "params" or check.comparison != "equals" or not figure.is_exact or figure.value <= 0:
         return []
-    layers = [module for module in select_modules(profile, check.scope) if module.own.params and _weigh(module.settings) is not None]
-    if len(layers) != 1:
+    modules = [module for module in select_modules(profile, check.scope) if module.own.params and read_layer(module) is not None]
+    if len(modules) != 1:
         return []
-    weights = _weigh(layers[0].settings)
-    assert weights is not None
+    (module,) = modules
+    layer = read_layer(module)
+    assert layer is not None
+    noun = f"a {'x'.join(map(str, layer.kernel))} convolution" if layer.kernel else "a linear layer"
     hints = []
-    for solution in _solve_layer(weights, figure.value):
-        source = _name_parts(layers[0], profile) if solution.key.startswith("in_") else ""
-        hints.append(f"would fit {weights.noun} {solution.text}; the code has {source}{solution.actual:,}")
+    for solution in _solve_layer(layer, any(tensor.name == "bias" for tensor in module.tensors), figure.value):
+        source = _name_parts(module, profile) if solution.is_input else ""
+        hints.append(f"would fit {noun} {solution.text}; the code has {source}{solution.actual:,}")
     return hints[:_MOST]
 
 
-class _Weights(NamedTuple):
-    """The sizes that a layer's parameters follow from: inputs / groups * taps * outputs, and a bias for each output."""
-
-    noun: str
-    inputs: int
-    outputs: int
-    taps: int
-    groups: int
-    bias: bool
-    keys: tuple[str, str]
-
-
 class _Solution(NamedTuple):
-    key: str
+    """A size of a layer that would give the claimed figure: `from 384 channels`, and the size in the code."""
+
+    is_input: bool
     text: str
     actual: int
 
 
-def _weigh(settings: Mapping[str, object]) -> _Weights | None:
-    kernel, groups = settings.get("kernel_size"), settings.get("groups", 1)
-    bias = settings.get("bias") is True
-    if isinstance(kernel, list) and isinstance(groups, int):
-        keys, noun, taps = ("in_channels", "out_channels"), f"a {'x'.join(map(str, kernel))} convolution", 1
-        for size in kernel:
-            taps *= size
-    else:
-        keys, noun, taps, groups = ("in_features", "out_features"), "a linear layer", 1, 1
-    inputs, outputs = settings.get(keys[0]), settings.get(keys[1])
-    if not isinstance(inputs, int) or not isinstance(outputs, int):
-        return None
-    return _Weights(noun, inputs, outputs, taps, groups, bias, keys)
-
-
-def _solve_layer(weights: _Weights, value: float) -> Iterable[_Solution]:
-    per_output, noun = value / weights.outputs - weights.bias, weights.keys[0].partition("_")[2]
-    inputs = per_output * weights.groups / weights.taps
-    if inputs > 0 and inputs.is_integer() and int(inputs) != weights.inputs:
-        yield _Solution(weights.keys[0], f"from {int(inputs):,} {noun}", weights.inputs)
-    outputs = value / (weights.inputs // weights.groups * weights.taps + weights.bias)
-    if outputs.is_integer() and int(outputs) != weights.outputs:
-        yield _Solution(weights.keys[1], f"to {int(outputs):,} {noun}", weights.outputs)
+def _solve_layer(layer: Layer, has_bias: bool, value: float) -> Iterable[_Solution]:
+    """Parameters are inputs / groups x kernel x outputs, and a bias for each output: solved for the inputs, and for the outputs."""
+    noun, taps = "channels" if layer.kernel else "features", prod(layer.kernel)
+    inputs = (value / layer.outputs - has_bias) * layer.groups / taps
+    if inputs > 0 and inputs.is_integer() and int(inputs) != layer.inputs:
+        yield _Solution(True, f"from {int(inputs):,} {noun}", layer.inputs)
+    outputs = value / (layer.inputs // layer.groups * taps + has_bias)
+    if outputs.is_integer() and int(outputs) != layer.outputs:
+        yield _Solution(False, f"to {int(outputs):,} {noun}", layer.outputs)
 
 
 def _name_parts(layer: ModuleRecord, profile: Profile) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from archaudit.index import read_layer
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding
 from archaudit.metrics.catalog import METRICS, measure_scope, select_modules
 from archaudit.schema import ModuleRecord, Profile, TensorRecord
@@ -92,7 +93,7 @@ def _count_used(side: Side, case: Case) -> float | None:
 def _count_fused(side: Side, case: Case) -> float | None:
     """Each norm behind a convolution becomes part of it: its weight and bias go, and a convolution without a bias gets one."""
     modules = select_modules(side.profile, side.scope)
-    convolutions = {module.path: module for module in modules if "kernel_size" in module.settings and "in_channels" in module.settings}
+    convolutions = {module.path: module for module in modules if (layer := read_layer(module)) is not None and layer.kernel}
     gone = 0.0
     for norm in modules:
         sources = {path for call in norm.calls for path in call.inputs_from}
@@ -109,7 +110,7 @@ def _count_unfused(side: Side, case: Case) -> float | None:
     """Of a model that has convolutions with biases and no norm at all: each bias was a norm's two parameters for each channel."""
     if case.metric.name != "params" or any("Norm" in module.type for module in side.profile.modules):
         return None
-    modules = [module for module in select_modules(side.profile, side.scope) if "kernel_size" in module.settings]
+    modules = [each for each in select_modules(side.profile, side.scope) if (layer := read_layer(each)) is not None and layer.kernel]
     biases = [tensor for module in modules for tensor in module.tensors if tensor.name == "bias" and tensor.tied_to is None]
     return side.value + sum(_measure_tensor(tensor, case) for tensor in biases)
 

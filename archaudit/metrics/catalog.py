@@ -15,11 +15,13 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 from msgspec import UNSET
 
-from archaudit.metrics import param_counts as kinds
+from archaudit.index import index_modules, read_layer
+from archaudit.metrics import param_counts
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
 
 Patterns = tuple[str, ...]
@@ -82,13 +84,13 @@ METRICS: dict[str, Metric] = {
         _additive("macs", "macs", "MACs", needs_complete_flops=True),
         _additive("activation_bytes", "bytes", "Activation bytes"),
         _additive("moved_bytes", "bytes", "Bytes moved"),
-        _kind("embedding_params", "Embedding parameters", kinds.count_embeddings),
-        _kind("non_embedding_params", "Non-embedding parameters", kinds.count_non_embeddings),
-        _kind("unused_params", "Never executed parameters", kinds.count_unused),
-        _kind("active_params", "Active parameters per token", kinds.count_active),
-        _kind("adapter_params", "Adapter parameters", kinds.count_adapters),
-        _kind("base_params", "Parameters without adapters", kinds.count_base),
-        _kind("logical_params", "Parameters with packed ones unpacked", kinds.count_logical),
+        _kind("embedding_params", "Embedding parameters", param_counts.count_embeddings),
+        _kind("non_embedding_params", "Non-embedding parameters", param_counts.count_non_embeddings),
+        _kind("unused_params", "Never executed parameters", param_counts.count_unused),
+        _kind("active_params", "Active parameters per token", param_counts.count_active),
+        _kind("adapter_params", "Adapter parameters", param_counts.count_adapters),
+        _kind("base_params", "Parameters without adapters", param_counts.count_base),
+        _kind("logical_params", "Parameters with packed ones unpacked", param_counts.count_logical),
         _peak("peak_activation_bytes", "Peak live activations", lambda profile: profile.peaks.activation_bytes),
         _peak("saved_bytes", "Saved for backward", lambda profile: profile.peaks.saved_bytes),
     )
@@ -215,13 +217,13 @@ def _count_modules(profile: Profile, patterns: Patterns, name: str) -> float:
 
 
 def _count_layers(profile: Profile, patterns: Patterns, name: str) -> float:
-    parents = {module.path.rpartition(".")[0] for module in profile.modules if module.path}
-    return len([module for module in select_modules(profile, patterns) if module.path not in parents])
+    index = index_modules(profile)
+    return len([module for module in select_modules(profile, patterns) if index.is_leaf(module.path)])
 
 
 def _count_children(profile: Profile, patterns: Patterns, name: str) -> float:
-    named = {module.path for module in select_named(profile, patterns)}
-    return len([module for module in profile.modules if module.path and module.path.rpartition(".")[0] in named])
+    index = index_modules(profile)
+    return sum(len(index.children[module.path]) for module in select_named(profile, patterns))
 
 
 def _read_stride(profile: Profile, patterns: Patterns, name: str) -> float:
@@ -237,16 +239,12 @@ def _read_stride(profile: Profile, patterns: Patterns, name: str) -> float:
 
 def _compare_with_dense(profile: Profile, patterns: Patterns, name: str) -> float:
     """How many times the weights of its convolutions one dense convolution in their place would have."""
-    layers = [module.settings for module in select_modules(profile, patterns) if {"kernel_size", "in_channels"} <= set(module.settings)]
+    layers = [layer for module in select_modules(profile, patterns) if (layer := read_layer(module)) is not None and layer.kernel]
     weights = measure_scope(profile, METRICS["params"], patterns).value
-    kernels = [size for layer in layers if isinstance(size := layer["kernel_size"], list)]
-    first, last = (layers[0]["in_channels"], layers[-1]["out_channels"]) if layers else (None, None)
-    if not weights or not kernels or not isinstance(first, int) or not isinstance(last, int):
+    if not weights or not layers:
         raise ValueError(f"there are no convolutions in {' + '.join(map(repr, patterns))}")
-    taps = 1
-    for sizes in zip(*kernels, strict=False):
-        taps *= max(sizes)
-    return first * last * taps / weights
+    taps: int = prod(max(sizes) for sizes in zip(*(layer.kernel for layer in layers), strict=False))
+    return layers[0].inputs * layers[-1].outputs * taps / weights
 
 
 def _read_latency(profile: Profile, patterns: Patterns, name: str) -> float:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator
 
+from archaudit.index import ModuleIndex, index_modules, is_below, join_name
 from archaudit.schema import ModuleRecord, Profile, TensorRecord
 
 # Types whose weight is a table of vectors that are looked up, by the name of the class (also of a library's own subclass).
@@ -51,7 +52,7 @@ def count_unused(_profile: Profile, modules: Collection[ModuleRecord]) -> int | 
 
 def count_adapters(_profile: Profile, modules: Collection[ModuleRecord]) -> int:
     """Parameters that an adapter (LoRA and its kin) adds to a base model, by the names that the libraries give them."""
-    return sum(_size(tensor) for module, tensor in _owned(modules) if _ADAPTER.search(_full_name(module, tensor)))
+    return sum(_size(tensor) for module, tensor in _owned(modules) if _ADAPTER.search(join_name(module.path, tensor.name)))
 
 
 def count_base(profile: Profile, modules: Collection[ModuleRecord]) -> int:
@@ -79,14 +80,14 @@ def count_active(profile: Profile, modules: Collection[ModuleRecord]) -> int | N
     None where a set of experts is recognised, but not how many of them a token goes to.
     """
     total = sum(_size(tensor) for _, tensor in _owned(modules))
-    by_path = {module.path: module for module in profile.modules}
+    index = index_modules(profile)
     chosen = {module.path for module in modules}
     for module in modules:
         if not _EXPERTS.search(module.path):
             continue
-        below = [other for other in modules if other.path == module.path or other.path.startswith(f"{module.path}.")]
+        below = [other for other in modules if is_below(other.path, module.path)]
         size = sum(_size(tensor) for _, tensor in _owned(below))
-        experts, active = _count_experts(module, by_path), _find_top_k(module, by_path)
+        experts, active = _count_experts(module, index), _find_top_k(module, index)
         if not size or module.path not in chosen:
             continue
         if experts is None or active is None or not 0 < active <= experts:
@@ -95,27 +96,21 @@ def count_active(profile: Profile, modules: Collection[ModuleRecord]) -> int | N
     return total
 
 
-def _count_experts(module: ModuleRecord, by_path: dict[str, ModuleRecord]) -> int | None:
+def _count_experts(module: ModuleRecord, index: ModuleIndex) -> int | None:
     """How many experts: the children of a list, or the leading dimension that the stacked weights share."""
-    children = [path for path in by_path if path.startswith(f"{module.path}.") and "." not in path[len(module.path) + 1 :]]
-    if children and not module.tensors and all(path.rpartition(".")[2].isdigit() for path in children):
+    children = index.children[module.path]
+    if children and not module.tensors and all(index.name(path).isdigit() for path in children):
         return len(children)
     leading = {tensor.shape[0] for tensor in module.tensors if tensor.kind == "parameter" and len(tensor.shape) == 3}
     return leading.pop() if len(leading) == 1 else None
 
 
-def _find_top_k(module: ModuleRecord, by_path: dict[str, ModuleRecord]) -> int | None:
+def _find_top_k(module: ModuleRecord, index: ModuleIndex) -> int | None:
     """How many experts a token goes to, as the experts, the block around them, or a router beside them say."""
-    parent = module.path.rpartition(".")[0]
-    beside = [path for path in by_path if path.rpartition(".")[0] == parent and path != parent]
-    for path in (module.path, parent, *beside):
-        settings = by_path[path].settings if path in by_path else {}
+    parent = index.parents[module.path]
+    for path in (module.path, *(() if parent is None else (parent, *index.children[parent]))):
         for name in _TOP_K:
-            value = settings.get(name)
+            value = index[path].settings.get(name)
             if isinstance(value, int) and not isinstance(value, bool):
                 return value
     return None
-
-
-def _full_name(module: ModuleRecord, tensor: TensorRecord) -> str:
-    return f"{module.path}.{tensor.name}" if module.path else tensor.name

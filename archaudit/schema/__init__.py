@@ -43,7 +43,7 @@ from archaudit.schema.profile import (
 )
 from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, FoldedNorm, JoinedRows, ReshapedKey, TensorSource
 from archaudit.schema.recipe import Checkout, Footprint, InputSpec, Recipe, Stamp
-from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Record, Setting, Shape
+from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape
 from archaudit.schema.report import Judgement, Report, SourceLine
 from archaudit.schema.saving import decode_latencies, decode_profile, decode_rendered, decode_report, encode, strip_provenance
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
@@ -97,6 +97,7 @@ __all__ = [
     "OperatorRun",
     "OperatorStatus",
     "Outcome",
+    "Pair",
     "Pairing",
     "Peaks",
     "Precision",

@@ -223,7 +223,7 @@ class Provenance(Record, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
-class Profile(Record, frozen=True, kw_only=True):
+class Profile(Record, frozen=True, kw_only=True, weakref=True):
     """Everything measured about one model with one input. Saved, it is a baseline.
 
     `unknown` names the metrics that its source cannot tell: their numbers mean nothing.

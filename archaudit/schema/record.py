@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,8 +13,21 @@ Shape = tuple[int, ...]
 Outcome = Literal["passed", "failed", "inconclusive"]
 OperatorStatus = Literal["counted", "zero", "unknown"]
 AnyRecord = TypeVar("AnyRecord", bound="Record")
+Value = TypeVar("Value")
+OtherValue = TypeVar("OtherValue")
 Setting = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable record with JSON both ways."""
+
+
+class Pair(NamedTuple, Generic[Value]):
+    """The same thing on both sides of a comparison, before first."""
+
+    before: Value
+    after: Value
+
+    def map(self, function: Callable[[Value], OtherValue]) -> Pair[OtherValue]:
+        """The function's result for each side."""
+        return Pair(function(self.before), function(self.after))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from factories import make_input, make_module, make_profile
+from factories import make_input, make_module, make_profile, make_tensor
 
 from archaudit.metrics.catalog import METRICS, find_metric, is_fact, read_setting, select_named
 from archaudit.schema import Call, Latency, Profile
@@ -17,8 +17,12 @@ CONV = {"in_channels": 8, "out_channels": 4, "kernel_size": [3, 3], "bias": Fals
 PROFILE = make_profile(
     {
         "body": make_module(0, "Body", calls=call((1, 8, 8, 8))),
-        "body.0": make_module(72, "Conv2d", settings=CONV | {"in_channels": 8, "out_channels": 8}),  # depthwise: 8 x 9
-        "body.1": make_module(32, "Conv2d", settings=CONV | {"kernel_size": [1, 1]}),  # pointwise: 8 x 4
+        "body.0": make_module(
+            72, "Conv2d", settings=CONV | {"out_channels": 8, "groups": 8}, tensors=(make_tensor("weight", (8, 1, 3, 3)),)
+        ),  # depthwise: 8 x 9
+        "body.1": make_module(
+            32, "Conv2d", settings=CONV | {"kernel_size": [1, 1]}, tensors=(make_tensor("weight", (4, 8, 1, 1)),)
+        ),  # pointwise: 8 x 4
         "body.2": make_module(0, "ReLU"),
         "head": make_module(0, "Linear", settings={"bias": True, "dtype": "x"}, calls=call((1, 10), (1, 2, 4, 4))),
     },

@@ -162,8 +162,8 @@ def test_what_would_fit_is_solved_for_and_what_the_code_has_is_named() -> None:
 
 
 def test_a_linear_layer_is_solved_for_too() -> None:
-    settings = {"in_features": 10, "out_features": 4, "bias": True}
-    profile = make_profile({"a": make_module(44, "Linear", settings=settings)}, name="after")
+    tensors = (make_tensor("weight", (4, 10)), make_tensor("bias", (4,)))
+    profile = make_profile({"a": make_module(44, "Linear", tensors=tensors)}, name="after")
     assert claim("84", profile).hints == ("would fit a linear layer from 20 features; the code has 10",)
     assert claim("55", profile).hints == ("would fit a linear layer to 5 features; the code has 4",)
 

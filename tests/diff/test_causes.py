@@ -31,6 +31,13 @@ def test_one_factor_has_the_whole_change() -> None:
     assert explain([linear(4, 6)], [linear(4, 3)]) == {"outputs 6→3": -12}
 
 
+def test_the_weight_of_transformers_conv1d_has_its_inputs_first() -> None:
+    def conv1d(inputs: int, outputs: int) -> ModuleRecord:
+        return make_module(inputs * outputs, "Conv1D", tensors=(make_tensor("weight", (inputs, outputs)),))
+
+    assert explain([conv1d(16, 64)], [conv1d(16, 128)]) == {"outputs 64→128": 16 * 64}
+
+
 def test_two_factors_share_the_change_by_the_average_of_both_orders() -> None:
     # 2x2 = 4 to 4x6 = 24. Inputs first: 4 then 16; outputs first: 8 then 12. Inputs (4 + 12) / 2 = 8, outputs (16 + 8) / 2 = 12.
     assert explain([linear(2, 2)], [linear(4, 6)]) == {"inputs 2→4": 8, "outputs 2→6": 12}

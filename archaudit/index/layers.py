@@ -1,10 +1,10 @@
-"""What kinds of layer there are, told from the names of their types: a profile holds no classes."""
+"""Layers: which family a type belongs to, by its name (a profile holds no classes), and the sizes of a layer, by its weight's shape."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import pairwise
+from math import prod
 from typing import NamedTuple
 
 from archaudit.schema import ModuleRecord
@@ -123,11 +123,14 @@ def _split_words(name: str) -> frozenset[str]:
     return frozenset(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name))
 
 
-# --- layers that are a product of sizes, and the ways in which one of them is taken apart into several ---
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+# transformers' Conv1D is a linear layer whose weight is stored as (inputs, outputs).
+_INPUTS_FIRST = ("Conv1D",)
 
 
 class Layer(NamedTuple):
-    """A convolution or a linear layer (kernel: ()): what it maps to what."""
+    """The sizes of a layer with a weight: inputs x outputs x kernel, in groups. A linear layer has the kernel `()`."""
 
     inputs: int
     outputs: int
@@ -146,54 +149,33 @@ class Layer(NamedTuple):
 
     @property
     def role(self) -> str:
-        """What it does, whatever its sizes."""
+        """`depthwise`, `pointwise`, `dense` or `grouped`, whatever the sizes."""
         return "depthwise" if self.is_depthwise else "pointwise" if self.is_pointwise else "dense" if self.groups == 1 else "grouped"
 
+    @property
+    def weights(self) -> int:
+        """The elements of its weight."""
+        return self.inputs // self.groups * self.outputs * prod(self.kernel)
 
-def read_layer(record: ModuleRecord) -> Layer | None:
-    """The layer that a module is, from its weight's shape; None for anything else."""
+
+def read_weight(record: ModuleRecord) -> Layer | None:
+    """The sizes of any module with a parameter `weight` of two or more dimensions, whatever its type (an embedding too); None without one.
+
+    A weight is stored as (outputs, inputs / groups, *kernel); that of a transposed convolution as (inputs, outputs / groups, *kernel), that
+    of transformers' Conv1D as (inputs, outputs).
+    """
     weight = next((tensor.shape for tensor in record.tensors if tensor.name == "weight" and tensor.kind == "parameter"), ())
-    family = find_family(record.type)
-    if family == "linear" and len(weight) == 2:
-        return Layer(*(weight if record.type == "Conv1D" else weight[::-1]), (), 1)
-    groups = record.settings.get("groups", 1)
-    if family != "conv" or len(weight) < 3 or not isinstance(groups, int) or groups < 1:
+    groups = record.settings.get("groups", 1) if find_family(record.type) != "linear" else 1
+    if len(weight) < 2 or not isinstance(groups, int) or groups < 1:
         return None
-    if record.settings.get("transposed"):
+    if record.type in _INPUTS_FIRST or record.settings.get("transposed"):
         return Layer(weight[0], weight[1] * groups, tuple(weight[2:]), groups)
     return Layer(weight[1] * groups, weight[0], tuple(weight[2:]), groups)
 
 
-def is_same_map(one: Layer | None, other: Layer | None) -> bool:
-    """Whether two layers of other types do the same at each position: a linear layer, a convolution of one by one."""
-    if one is None or other is None:
-        return False
-    return one.is_pointwise and other.is_pointwise and (one.inputs, one.outputs) == (other.inputs, other.outputs)
-
-
-def is_separated(whole: Layer, first: Layer, second: Layer) -> bool:
-    """Whether a dense convolution became a depthwise and a pointwise one, whatever the numbers of channels."""
-    fits = first.is_depthwise and first.outputs == second.inputs and second.is_pointwise
-    return fits and whole.groups == 1 and not whole.is_pointwise and len(whole.kernel) == len(first.kernel) == len(second.kernel)
-
-
-def is_factored(whole: Layer, parts: list[Layer]) -> bool:
-    """Whether layers one after the other, of the same outer sizes, took the place of one (low rank, 3x1 and 1x3)."""
-    chained = all(one.outputs == other.inputs for one, other in pairwise(parts))
-    same_ends = parts[0].inputs == whole.inputs and parts[-1].outputs == whole.outputs
-    alike = all(len(part.kernel) == len(whole.kernel) and part.groups == whole.groups for part in parts)
-    smaller = sum(_count_weights(part) for part in parts) < _count_weights(whole)
-    return len(parts) > 1 and chained and same_ends and alike and smaller
-
-
-def is_shared_out(whole: Layer, parts: list[Layer]) -> bool:
-    """Whether layers side by side make what one made: the same inputs, and the outputs divided among them (qkv to q, k and v)."""
-    fits = all(part.inputs == whole.inputs and part.kernel == whole.kernel and part.groups == whole.groups for part in parts)
-    return len(parts) > 1 and fits and sum(part.outputs for part in parts) == whole.outputs
-
-
-def _count_weights(layer: Layer) -> int:
-    weights = layer.inputs // layer.groups * layer.outputs
-    for size in layer.kernel:
-        weights *= size
-    return weights
+def read_layer(record: ModuleRecord) -> Layer | None:
+    """The sizes of a convolution or a linear layer; None for anything else."""
+    layer, family = read_weight(record), find_family(record.type)
+    if layer is None:
+        return None
+    return layer if (family == "linear" and not layer.kernel) or (family == "conv" and layer.kernel) else None
