@@ -20,6 +20,7 @@ from torch import nn
 from archaudit.measure.dispatch import DispatchMode
 from archaudit.measure.structure.params import storage_key
 from archaudit.measure.structure.tensors import list_tensors_in
+from archaudit.measure.tape.meta_kernels import run_without_values
 from archaudit.schema import Shape
 
 aten = torch.ops.aten
@@ -140,11 +141,11 @@ class ShapeMemory:
             return self._boolean_answer
         kind = self._kinds.get(operator) or self._find_kind(operator)
         if kind == "other":
-            return operator(*args, **kwargs)
+            return run_without_values(operator, args, kwargs)
         try:
             key = (operator, torch.get_default_dtype(), _describe(args), tuple((name, _describe(value)) for name, value in kwargs.items()))
         except _NotPlainError:
-            return operator(*args, **kwargs)
+            return run_without_values(operator, args, kwargs)
         answer = self._answers.get(key)
         if answer is not None:
             return args[0] if kind == "in place" else _make(answer)
@@ -152,7 +153,7 @@ class ShapeMemory:
             recalled = self._rules.recall(operator, args, kwargs)
             if recalled is not None:
                 return args[0] if kind == "in place" else _make_all(recalled)
-        result = operator(*args, **kwargs)
+        result = run_without_values(operator, args, kwargs)
         try:
             answer = _describe(result)
         except _NotPlainError:

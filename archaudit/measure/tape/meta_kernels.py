@@ -1,0 +1,56 @@
+"""Meta kernels of our own, where torch's refuse what its CPU kernels run: they give the result's shape and dtype, and no values.
+
+torch's meta kernel of a grouped matrix product checks what its CUDA kernel needs (bfloat16, strides of 16 bytes). A mixture of experts in
+float32 runs on the CPU, and could not be measured without values. Operators whose result's shape depends on values (`nonzero`, `unique`)
+have no such kernel: only the values determine the shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+MetaKernel = Callable[..., Any]
+
+
+def _grouped_mm(left: Tensor, right: Tensor, offs: Tensor | None = None, bias: Tensor | None = None, out_dtype: Any = None) -> Tensor:
+    """(rows, inner) x (groups, inner, columns) and the three other forms of `torch.nn.functional.grouped_mm`."""
+    if left.dim() not in (2, 3) or right.dim() not in (2, 3):
+        raise RuntimeError(f"grouped_mm takes matrices or stacks of them, not tensors of {left.dim()} and {right.dim()} dimensions")
+    if left.shape[-1] != right.shape[-2]:
+        raise RuntimeError(f"grouped_mm: the inner sizes differ, {list(left.shape)} and {list(right.shape)}")
+    if left.dim() == 3 and right.dim() == 3 and left.shape[0] != right.shape[0]:
+        raise RuntimeError(f"grouped_mm: the numbers of groups differ, {left.shape[0]} and {right.shape[0]}")
+    if left.dtype != right.dtype:
+        raise RuntimeError(f"grouped_mm: the dtypes differ, {left.dtype} and {right.dtype}")
+    if (left.dim() == 2 or right.dim() == 2) and offs is None:
+        raise RuntimeError("grouped_mm needs offs, the end of each group, unless both operands are stacks")
+    groups: tuple[int, ...] = ()
+    if left.dim() == right.dim():
+        groups = (left.shape[0],) if left.dim() == 3 else (offs.shape[0],) if offs is not None else ()
+    return left.new_empty((*groups, left.shape[-2], right.shape[-1]), dtype=out_dtype or left.dtype)
+
+
+# By the operator's name, so that an older torch, which lacks some, can be used too.
+_KERNELS: dict[str, MetaKernel] = {"aten::_grouped_mm": _grouped_mm}
+
+_found: dict[Any, MetaKernel | None] = {}
+
+
+def run_without_values(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The operator's result: by the kernel here where there is one and the first argument has no values, else by torch."""
+    if operator not in _found:
+        schema = getattr(operator, "_schema", None)
+        _found[operator] = _KERNELS.get(schema.name) if schema is not None else None
+    kernel = _found[operator]
+    if kernel is None or not _has_no_values(args[0]):
+        return operator(*args, **kwargs)
+    return kernel(*args, **kwargs)
+
+
+def _has_no_values(value: object) -> bool:
+    from torch._subclasses.fake_tensor import FakeTensor  # here, since few models need it and it takes 20 ms to import
+
+    return isinstance(value, Tensor) and (value.device.type == "meta" or isinstance(value, FakeTensor))

@@ -1,0 +1,81 @@
+"""Our meta kernels give the shapes and dtypes that torch's CPU kernels give, and refuse what those refuse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from modeling import measure
+from torch import nn
+
+from archaudit.measure.tape import meta_kernels
+from archaudit.measure.tape.meta_kernels import run_without_values
+
+pytestmark = pytest.mark.skipif(not hasattr(torch.ops.aten, "_grouped_mm"), reason="this torch has no grouped product")
+GROUPED = torch.ops.aten._grouped_mm.default if hasattr(torch.ops.aten, "_grouped_mm") else None
+
+
+def ends(*values: int) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int32)
+
+
+# rows 12, inner 16, columns 24, three groups of four
+FORMS = [
+    ((12, 16), (3, 16, 24), ends(4, 8, 12)),
+    ((3, 4, 16), (16, 24), ends(8, 16, 24)),
+    ((3, 4, 16), (3, 16, 24), None),
+    ((12, 16), (16, 24), ends(4, 8, 16)),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("left", "right", "offs"), FORMS)
+def test_each_form_of_the_grouped_product_has_the_shape_of_the_cpu(
+    left: tuple[int, ...], right: tuple[int, ...], offs: torch.Tensor | None, dtype: torch.dtype
+) -> None:
+    operands = torch.ones(left, dtype=dtype), torch.ones(right, dtype=dtype)
+    real = GROUPED(*operands, offs=offs)
+    made = run_without_values(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
+    assert (made.shape, made.dtype, made.device.type) == (real.shape, real.dtype, "meta")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "offs", "text"),
+    [
+        ((12, 15), (3, 16, 24), ends(4, 8, 12), "inner sizes differ"),
+        ((2, 4, 16), (3, 16, 24), None, "numbers of groups differ"),
+        ((12, 16), (3, 16, 24), None, "needs offs"),
+        ((12,), (3, 16, 24), None, "stacks"),
+    ],
+)
+def test_what_the_cpu_refuses_is_refused(left: tuple[int, ...], right: tuple[int, ...], offs: torch.Tensor | None, text: str) -> None:
+    operands = torch.ones(left), torch.ones(right)
+    with pytest.raises((RuntimeError, ValueError)):
+        GROUPED(*operands, offs=offs)
+    with pytest.raises(RuntimeError, match=text):
+        run_without_values(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
+
+
+def test_every_kernel_here_is_one_that_torch_refuses_on_meta() -> None:
+    assert set(meta_kernels._KERNELS) == {"aten::_grouped_mm"}
+    with pytest.raises(RuntimeError, match="BFloat16"):  # else our kernel is no longer needed
+        GROUPED(torch.ones(12, 16, device="meta"), torch.ones(3, 16, 24, device="meta"), offs=ends(4, 8, 12).to("meta"))
+
+
+class Experts(nn.Module):
+    """Three experts by one grouped product, in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 16, 24))
+
+    def forward(self, x: torch.Tensor, offs: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.grouped_mm(x, self.weight, offs=offs)
+
+
+def test_a_mixture_of_experts_in_float32_is_measured_without_values() -> None:
+    profile = measure(Experts, torch.zeros(12, 16), ends(4, 8, 12))
+    assert profile.totals.macs == 12 * 16 * 24  # each row meets the one matrix of its group
+    assert profile.flops_complete
+    assert profile.provenance is not None
+    assert profile.provenance.rung == "meta"
+    assert profile.peaks.saved_bytes == 12 * 16 * 4 + 3 * 4  # the rows and the ends of the groups; the weights are parameters
