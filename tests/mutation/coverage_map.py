@@ -12,6 +12,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import coverage
 from mutation.rooms import ROOMS, ROOT, list_sources, list_tests
@@ -33,6 +34,14 @@ _TEST = re.compile(r"(tests/[^|]*?::.*?)(?:\|(?:run|setup|teardown)| \((?:call|s
 _LONGEST_S = 3600
 
 
+class Statement(NamedTuple):
+    """The lines of a statement (of one with a body, only of its head), and whether it runs in a function or at import."""
+
+    first: int
+    last: int
+    in_function: bool
+
+
 @dataclass(frozen=True)
 class CoverageMap:
     """`seconds` that each test takes, and for each file and line the tests that run it."""
@@ -40,13 +49,12 @@ class CoverageMap:
     seconds: dict[str, float]
     lines: dict[str, dict[int, list[str]]]
 
-    def list_tests(self, path: str, first: int, last: int) -> list[str]:
-        """The tests that run a line of the span, the fastest first; then the other tests of their files, which may share what the first
-        one computed. For what runs when the file is imported, the tests that run any function in it."""
+    def list_tests(self, path: str, statement: Statement) -> list[str]:
+        """The tests that run a statement, the fastest first; then the other tests of their files, which may share what the first one
+        computed. For what runs when the file is imported, such as a constant, the tests that run any function in it."""
         covered = self.lines.get(path, {})
-        direct = {test for line in range(first, last + 1) for test in covered.get(line, ())}
-        if not direct and any(line in covered for line in range(first, last + 1)):
-            direct = {test for tests in covered.values() for test in tests}
+        lines = range(statement.first, statement.last + 1) if statement.in_function else covered
+        direct = {test for line in lines for test in covered.get(line, ())}
         files = {test.partition("::")[0] for test in direct}
         others = {test for test in self.seconds if test.partition("::")[0] in files} - direct
         return [test for group in (direct, others) for test in sorted(group, key=lambda test: (self.seconds.get(test, 0.0), test))]
@@ -63,17 +71,21 @@ def load_map() -> CoverageMap:
     return CoverageMap(found["seconds"], lines)
 
 
-def find_statement(source: str, line: int) -> tuple[int, int]:
-    """The first and last line of the innermost statement on a line; of one with a body, only its head."""
-    span = line, line
-    for node in ast.walk(ast.parse(source)):
+def find_statement(source: str, line: int) -> Statement:
+    """The innermost statement on a line."""
+    found: Statement | None = None
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
+    while waiting:
+        node, in_function = waiting.pop()
         if isinstance(node, ast.stmt):
             body = getattr(node, "body", None)
-            last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
             first = min((each.lineno for each in getattr(node, "decorator_list", ())), default=node.lineno)
-            if first <= line <= max(last, node.lineno) and (span == (line, line) or last - first < span[1] - span[0]):
-                span = first, max(last, node.lineno)
-    return span
+            last = max(body[0].lineno - 1 if body else node.end_lineno or node.lineno, node.lineno)
+            if first <= line <= last and (found is None or last - first < found.last - found.first):
+                found = Statement(first, last, in_function)
+        inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        waiting.extend((child, inside) for child in ast.iter_child_nodes(node))
+    return found or Statement(line, line, False)
 
 
 def _hash_tree() -> str:

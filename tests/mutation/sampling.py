@@ -19,8 +19,6 @@ from mutation.trial import Outcome, copy_tree, run_tests, try_mutant
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 _AT_ONCE = 2
-# The tests that noticed mutants are run once without any; that takes at most this long.
-_LONGEST_CHECK_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def try_sample(sample: dict[str, list[Mutant]], covered: CoverageMap, notify: Ca
         _check_without_mutant(copies, covered)
 
         def run(mutant: Mutant) -> Outcome:
-            tests = covered.list_tests(mutant.path, *find_statement((ROOT / mutant.path).read_text(), mutant.line))
+            tests = covered.list_tests(mutant.path, find_statement((ROOT / mutant.path).read_text(), mutant.line))
             copy = copies.get()
             try:
                 outcome = try_mutant(copy, mutant, [(test, covered.seconds[test]) for test in tests])
@@ -86,7 +84,7 @@ def try_sample(sample: dict[str, list[Mutant]], covered: CoverageMap, notify: Ca
         tried = dict(zip(waiting, pool.map(run, waiting), strict=True))
         killers = Counter(outcome.killed_by for outcome in tried.values() if outcome.killed_by in covered.seconds)
         if killers:
-            failed = run_tests(copies.get(), sorted(killer for killer in killers if killer), _LONGEST_CHECK_S)
+            failed = run_tests(copies.get(), {killer: covered.seconds[killer] for killer in sorted(killers, key=str) if killer})
             assert failed is None, f"{failed} fails without a mutant, too, so it says nothing about {killers[failed]} of them"
     outcomes = {room: [tried[mutant] for mutant in mutants] for room, mutants in sample.items()}
     return Result(outcomes, find_accepted([outcome.mutant for outcome in tried.values() if outcome.killed_by is None]))
@@ -98,7 +96,7 @@ def _check_without_mutant(copies: SimpleQueue[Path], covered: CoverageMap) -> No
     for test in sorted(covered.seconds, key=lambda test: covered.seconds[test]):
         fastest.setdefault(test.partition("::")[0], test)
     copy = copies.get()
-    failed = run_tests(copy, list(fastest.values()), _LONGEST_CHECK_S)
+    failed = run_tests(copy, {test: covered.seconds[test] for test in fastest.values()})
     copies.put(copy)
     assert failed is None, f"{failed}: a test fails in a copy of the tree without a mutant"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mutation.coverage_map import CoverageMap, find_statement
+from mutation.coverage_map import CoverageMap, Statement, find_statement
 from mutation.mutants import OPERATORS, Mutant, apply_mutant, group_places, list_changed, list_mutants, show_mutant
 from mutation.rooms import ROOMS, ROOT, list_sources, list_tests
 from mutation.sampling import draw_sample, read_accepted
@@ -79,9 +79,10 @@ def test_mutants_of_one_place_are_drawn_as_one() -> None:
 
 def test_the_statement_of_a_line_is_the_innermost_one_and_of_a_block_its_head() -> None:
     source = "x = (\n    1,\n    2,\n)\nif (x and\n        x):\n    y = 1\n@f\ndef g():\n    return 1\n"
-    assert [find_statement(source, line) for line in range(1, 11)] == [
+    assert [find_statement(source, line)[:2] for line in range(1, 11)] == [
         (1, 4), (1, 4), (1, 4), (1, 4), (5, 6), (5, 6), (7, 7), (8, 9), (8, 9), (10, 10),
     ]  # fmt: skip
+    assert [find_statement(source, line).in_function for line in (1, 8, 9, 10)] == [False, False, False, True]
 
 
 def test_the_tests_of_a_statement_come_first_and_the_fastest_of_them_before_the_others() -> None:
@@ -89,9 +90,9 @@ def test_the_tests_of_a_statement_come_first_and_the_fastest_of_them_before_the_
         {"t/a.py::slow": 2.0, "t/a.py::fast": 1.0, "t/a.py::beside": 0.1, "t/b.py::far": 0.1},
         {"m.py": {1: [], 5: ["t/a.py::slow"], 6: ["t/a.py::fast"], 9: ["t/b.py::far"]}},
     )
-    assert covered.list_tests("m.py", 5, 6) == ["t/a.py::fast", "t/a.py::slow", "t/a.py::beside"]
-    assert covered.list_tests("m.py", 1, 1) == ["t/b.py::far", "t/a.py::fast", "t/a.py::slow", "t/a.py::beside"]
-    assert covered.list_tests("m.py", 7, 8) == []
+    assert covered.list_tests("m.py", Statement(5, 6, True)) == ["t/a.py::fast", "t/a.py::slow", "t/a.py::beside"]
+    assert covered.list_tests("m.py", Statement(1, 1, False)) == ["t/b.py::far", "t/a.py::fast", "t/a.py::slow", "t/a.py::beside"]
+    assert covered.list_tests("m.py", Statement(7, 8, True)) == []
 
 
 def test_a_seed_draws_the_same_mutants_and_one_of_each_place() -> None:

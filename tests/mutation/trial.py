@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,8 @@ from mutation.rooms import ROOT
 _PRELOADED = ["pytest", "numpy", "torch", "torchvision", "torch._dynamo", "torch._refs", "msgspec", "jinja2", "click", "rich"]
 # Tests are run, fastest first, until they would have taken this long without a mutant: what only slower ones notice has survived.
 _BUDGET_S = 60.0
-# A mutant that loops takes forever; one that is merely slower than the original, on a busy machine, does not take this much longer.
-_PATIENCE, _STARTING_S = 5.0, 60.0
+# A mutant that loops takes forever; a test that is merely slower than usual, on a busy machine, does not take this much longer.
+_PATIENCE, _LEAST_S, _STARTING_S = 10.0, 15.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def copy_tree() -> Iterator[Path]:
 
 def try_mutant(copy: Path, mutant: Mutant, tests: Sequence[tuple[str, float]]) -> Outcome:
     """Plants the mutant, runs the tests (with the seconds that each takes) and takes the mutant out again."""
-    chosen, total = [], 0.0
+    chosen, total = {}, 0.0
     for test, seconds in tests:
         if total + seconds <= _BUDGET_S or not chosen:
-            chosen.append(test)
+            chosen[test] = seconds
             total += seconds
     if not chosen:
         return Outcome(mutant, None, 0)
@@ -68,23 +68,30 @@ def try_mutant(copy: Path, mutant: Mutant, tests: Sequence[tuple[str, float]]) -
     source = file.read_text()
     file.write_text(apply_mutant(source, mutant))
     try:
-        return Outcome(mutant, run_tests(copy, chosen, _STARTING_S + _PATIENCE * total), len(chosen))
+        return Outcome(mutant, run_tests(copy, chosen), len(chosen))
     finally:
         file.write_text(source)
 
 
-def run_tests(copy: Path, tests: Sequence[str], timeout_s: float) -> str | None:
-    """The first test that fails, `timeout`, or `import` when the tests cannot even be collected; None when all pass."""
+def run_tests(copy: Path, tests: Mapping[str, float]) -> str | None:
+    """The first test that fails, `timeout`, or `import` when the tests cannot even be collected; None when all pass.
+
+    `tests` are those to be run, in order, with the seconds that each takes.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run_pytest, args=(str(copy), list(tests), theirs))
     process.start()
     theirs.close()
+    patience = _STARTING_S
     try:
-        if not ours.poll(timeout_s):
-            return "timeout"
-        return ours.recv()  # type: ignore[no-any-return]
+        while ours.poll(patience):
+            running, failed = ours.recv()
+            if running is None:
+                return failed  # type: ignore[no-any-return]
+            patience = max(_LEAST_S, _PATIENCE * tests.get(running, 0.0))
+        return "timeout"
     except EOFError:
         return "import"
     finally:
@@ -98,15 +105,19 @@ def run_tests(copy: Path, tests: Sequence[str], timeout_s: float) -> str | None:
 
 
 class _Chosen:
-    """A pytest plugin: the chosen tests in the order given; remembers the first that failed."""
+    """A pytest plugin: the chosen tests in the order given; says which one starts, and remembers the first that failed."""
 
-    def __init__(self, tests: list[str]) -> None:
+    def __init__(self, tests: list[str], answer: Any) -> None:
         self.places = {test: place for place, test in enumerate(tests)}
+        self.answer = answer
         self.failed: str | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted((item for item in items if item.nodeid in self.places), key=lambda item: self.places[item.nodeid])
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.answer.send((nodeid, None))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failed is None:
@@ -128,10 +139,10 @@ def _run_pytest(copy: str, tests: list[str], answer: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
-    chosen = _Chosen(tests)
+    chosen = _Chosen(tests, answer)
     files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "--hypothesis-seed=0"]
     code = pytest.main([*options, *files], plugins=[chosen])
-    answer.send(None if code == 0 else chosen.failed or "import")
+    answer.send((None, None if code == 0 else chosen.failed or "import"))
     answer.close()
     os._exit(0)
