@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 # Sources under `archaudit` and tests under `tests`, each a folder or a file. Only the tests that state what a room does count, not those of
 # other rooms that happen to notice.
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "align": (("align",), ("align", "diff")),
+    "align": (("align", "index"), ("align", "index", "diff")),
     "diff": (("diff",), ("diff", "align")),
     "judge": (("judge",), ("judge", "claims", "pipeline")),
     "metrics": (("metrics",), ("metrics", "diff", "judge")),
