@@ -7,8 +7,8 @@ from align.toys import box, conv, find_partner, linear, list_matches, norm
 from factories import make_module, make_profile, make_tensor
 
 from archaudit.align.assignment import align_sequences, find_common
-from archaudit.index.layers import compare_containers
 from archaudit.align.matching import order_matches
+from archaudit.index.layers import compare_containers
 from archaudit.schema import Match, ModuleRecord
 
 
