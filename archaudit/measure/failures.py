@@ -33,15 +33,14 @@ class Attempt:
     built: bool = False
     inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     module: int | None = None
+    operators: int = 0
 
     def locate(self, started: list[Tape]) -> None:
-        """Takes from a tape that was begun the module that raised."""
-        if started and started[0].failed_error is self.error:
-            self.module = started[0].failed_module
-
-    def signature(self) -> tuple[str, str, int | None]:
-        """What makes two failures the same: type, text and module."""
-        return type(self.error).__name__, str(self.error), self.module
+        """Takes from a tape that was begun the module that raised, and how many operators ran before."""
+        if started:
+            self.operators = len(started[0].entries)
+            if started[0].failed_error is self.error:
+                self.module = started[0].failed_module
 
     def summarise(self) -> str:
         """`meta: NotImplementedError: ...`, one line."""
@@ -54,8 +53,13 @@ class Attempt:
 
 
 def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
-    """The error to show: a real run's if there was one, else the first. One to three lines, naming module and line of the user's code."""
-    attempt = next((attempt for attempt in attempts if attempt.rung == "real"), attempts[0])
+    """The error to show: a real run's if there was one, else that of the run that came furthest, the first of equals.
+
+    One to three lines, naming module and line of the user's code. Without a real run the error may be torch's own: its meta kernels refuse
+    some of what its CPU kernels run. The message says so.
+    """
+    attempt = next((attempt for attempt in attempts if attempt.rung == "real"), None)
+    attempt = attempt or max(attempts, key=lambda each: (each.built, each.operators))
     error = attempt.error
     if isinstance(error, ArchauditError):
         return error
@@ -74,8 +78,8 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
     # only what was named on a command line, or in a config, takes its input from there
     another = "pass it another input." if recipe.instance and not recipe.sources else "another input: --input."
     hint = f"It was run {f'on {shapes}' if shapes else 'without a tensor'}; {another}"
-    if attempt.rung != "real" and attempt.asked_for_a_value():
-        hint += " It is too large to be run for real; it was tried without values."
+    if attempt.rung != "real" and attempts[-1].rung != "real" and not asks_for_device(error):
+        hint += " It was run without values, being too large to run for real: the model may run where it has values."
     return MeasureError(f"{recipe.reference}: {where} raised {text}", "\n".join([*lines, hint]))
 
 

@@ -118,7 +118,7 @@ def _climb_rungs(state: _Climb) -> Run | None:
         if run is not None:
             run.failures = tuple(attempt.summarise() for attempt in state.attempts)
             return run
-        if _is_models_own(state.attempts) or (not state.elsewhere and asks_for_device(state.attempts[-1].error)):
+        if not state.elsewhere and asks_for_device(state.attempts[-1].error):
             break
     return None
 
@@ -217,16 +217,6 @@ def _costs_by_module(tape: Tape) -> list[tuple[int, int]]:
 
 def _is_small_enough(state: _Climb) -> bool:
     return (state.param_bytes or 0) <= REAL_PARAM_BYTES_LIMIT
-
-
-def _is_models_own(attempts: list[Attempt]) -> bool:
-    """Whether a meta and a fake run met the very same error."""
-    messages = {attempt.rung: attempt.signature() for attempt in attempts}
-    return (
-        "fake" in messages
-        and messages["fake"] in (messages.get("meta"), messages.get("deferred"))
-        and not any(attempt.asked_for_a_value() for attempt in attempts)
-    )
 
 
 def _count_param_bytes(tree: ModuleTree) -> int:

@@ -10,6 +10,7 @@ from modeling import measure, module
 from torch import nn
 
 from archaudit.errors import ArchauditError, InputError, LoadError, MeasureError
+from archaudit.measure import fallbacks
 from archaudit.measure.recipe import measure_recipe
 from archaudit.schema import Recipe
 
@@ -257,3 +258,45 @@ def test_nothing_of_the_process_changes_even_when_forward_raises():
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.mha.get_fastpath_enabled() is stack
     assert torch.is_grad_enabled()
+
+
+class RefusedWithoutValues(nn.Module):
+    """Runs on the CPU. Both runs without values use torch's own kernel of one operator, which refuses what the CPU runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.linear(x)
+        if type(x) is not torch.Tensor or x.is_meta:
+            raise RuntimeError("this kernel wants bfloat16")
+        return x
+
+
+def test_the_same_error_of_both_runs_without_values_is_not_taken_as_the_models_own() -> None:
+    profile = measure(RefusedWithoutValues, torch.zeros(2, 4))
+    assert profile.totals.macs == 2 * 4 * 4
+    assert profile.provenance is not None
+    assert profile.provenance.rung == "real"
+
+
+def test_a_model_too_large_for_a_real_run_shows_the_error_of_the_run_that_came_furthest(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ReadsAValueThenFails(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if (x > 0).all():
+                x = x + 1
+            x = self.linear(x)
+            if type(x) is not torch.Tensor or x.is_meta:
+                raise RuntimeError("this kernel wants bfloat16")
+            return x
+
+    monkeypatch.setattr(fallbacks, "REAL_PARAM_BYTES_LIMIT", 1)
+    with pytest.raises(MeasureError) as caught:
+        measure(ReadsAValueThenFails, torch.zeros(2, 4))
+    assert "this kernel wants bfloat16" in caught.value.message  # not the value that the first run was asked for
+    assert "without values" in (caught.value.hint or "")
