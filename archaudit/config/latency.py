@@ -10,7 +10,7 @@ from archaudit.config.tables import Table, describe, join_key, quote
 from archaudit.metrics.quantities import format_percent
 from archaudit.schema import Device, LatencyBudget, Precision
 
-_KEYS = ("id", "before", "after", "max_ratio", "max_increase", "min_change", "device", "dtype")
+LATENCY_KEYS = ("id", "before", "after", "max_ratio", "max_increase", "min_change", "device", "dtype")
 _DEFAULT_INCREASE = 5.0
 
 
@@ -22,7 +22,7 @@ def read_latency(top: Table, known: Known) -> LatencyBudget | None:
     if not isinstance(values, dict):
         top.fault("latency", f"expected a table [{join_key(top.key, 'latency')}], not {describe(values)}")
         return None
-    table = Table(values, join_key(top.key, "latency"), top.faults, _KEYS)
+    table = Table(values, join_key(top.key, "latency"), top.faults, LATENCY_KEYS)
     before, after = (table.read_text(side, required=True) for side in ("before", "after"))
     expect_model(table, "before", "" if before == BASELINE else before, known)
     expect_model(table, "after", after, known)

@@ -74,7 +74,7 @@ def write_starter(name: str, reference: str, inputs: tuple[str, ...], profile: P
     gated = "[" + ", ".join(f'"{metric}"' for metric in metrics) + "]"
     parts = [_HEAD.format(name=name, reference=_quote(reference), inputs=given, gated=gated)]
     if not profile.flops_complete:
-        parts.append("\n# No budget on MACs: an operator of this model has no formula, see README on formulas.\n")
+        parts.append("\n# No budget on MACs: an operator of this model has no formula. docs/counting.md shows how to register one.\n")
     parts += [_LIMIT.format(metric=each, limit=_round_up(costs[each]), measured=format_exact(costs[each])) for each in metrics[:-1]]
     parts += [_GROWTH.format(name=name, metric=each, share=_GROWTHS[each][0], floor=_GROWTHS[each][1]) for each in metrics]
     largest = _find_largest(profile)

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from docs.blocks import Block
 
 import archaudit
+from archaudit.config import make_config_schema
 
 _SCRIPT = """#!{python}
 import sys
@@ -129,14 +131,16 @@ class Project:
         with contextlib.redirect_stdout(out):
             try:
                 exec(compile(source, "<stdin>", "single"), self._names)
-            except Exception as error:
-                print("Traceback (most recent call last):\n    ...", *traceback.format_exception_only(error), sep="\n")
+            except Exception as error:  # noqa: BLE001 (an interpreter shows every error and goes on)
+                out.write("Traceback (most recent call last):\n    ...\n" + "".join(traceback.format_exception_only(error)))
         return out.getvalue()
 
     def _parse(self, block: Block) -> None:
-        """Looks whether a block that is neither run nor saved is at least well formed."""
+        """Checks that a block that is neither run nor saved is well formed, and a part of a config that its keys exist."""
         if block.language == "toml":
-            tomllib.loads(block.text)
+            values = tomllib.loads(block.text)
+            if "project" not in values:
+                jsonschema.validate(values, make_config_schema())
         elif block.language == "yaml":
             yaml.safe_load(block.text)
         else:

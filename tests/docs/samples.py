@@ -25,8 +25,8 @@ def rewrite(sample: str, printed: str) -> str:
     Each part between two lines of dots is found again by its first and its last line. Lines that still fit keep their dots.
     """
     lines = _split(printed)
-    parts, elided = _divide(sample)
-    if not any(elided):
+    parts, dots = _divide(sample)
+    if not dots:
         return _join(_keep_dots(_split(sample), lines))
     out: list[str] = []
     at = 0
@@ -38,7 +38,7 @@ def rewrite(sample: str, printed: str) -> str:
             out += _keep_dots(part, lines[start:end])
             at = end
         if number < len(parts) - 1:
-            out.append(_DOTS)
+            out.append(dots[number])
     return _join(out)
 
 
@@ -56,18 +56,17 @@ def _compile(line: str) -> str:
     return r"[^\n]*?".join(re.escape(part) for part in line.split(_DOTS)) + r"\n"
 
 
-def _divide(sample: str) -> tuple[list[list[str]], list[bool]]:
-    """The parts between lines of dots, of which the first and the last may be empty."""
+def _divide(sample: str) -> tuple[list[list[str]], list[str]]:
+    """The parts between lines of dots, of which the first and the last may be empty; and those lines."""
     parts: list[list[str]] = [[]]
-    elided = []
+    dots = []
     for line in _split(sample):
-        is_dots = line.strip() == _DOTS
-        elided.append(is_dots)
-        if is_dots:
+        if line.strip() == _DOTS:
+            dots.append(line)
             parts.append([])
         else:
             parts[-1].append(line)
-    return parts, elided
+    return parts, dots
 
 
 def _find(line: str, printed: list[str], start: int) -> int:

@@ -7,7 +7,7 @@ from difflib import unified_diff
 from pathlib import Path
 
 import pytest
-from docs.blocks import Block, list_blocks
+from docs.blocks import list_blocks
 from docs.project import Project, Sample
 from docs.samples import fits, rewrite
 

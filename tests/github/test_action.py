@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,51 @@ def test_the_workflow_tests_every_version_that_is_claimed():
     assert matrix["python"] == ["3.11", "3.12", "3.13"]
     assert [torch.rstrip(".*") for torch in matrix["torch"]] == ["2.6", "2.11", ""]
     assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_the_checks_of_a_pull_request_are_those_that_people_run():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text())
+    assert "pull_request" in workflow[True]  # YAML 1.1 reads the key `on` as true
+    steps = workflow["jobs"]["checks"]["steps"]
+    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_issue_forms_ask_for_what_a_fix_needs():
+    forms = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")}
+    assert set(forms) == {"bug", "config", "feature", "operator"}
+    for name in ("bug", "feature", "operator"):
+        fields = forms[name]["body"]
+        assert all(field["attributes"]["label"] for field in fields)
+        assert len({field["id"] for field in fields}) == len(fields)
+        assert any(field["validations"]["required"] for field in fields if "validations" in field)
+    assert {"command", "model", "versions"} <= {field["id"] for field in forms["bug"]["body"]}
+
+
+def test_local_hooks_run_tools_of_the_development_environment():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repository,) = config["repos"]
+    assert repository["repo"] == "local"
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
+    packages = {re.match(r"[\w-]+", requirement)[0] for requirement in wanted}
+    tools = {hook["entry"].split()[0] for hook in repository["hooks"]}
+    assert {tool.replace("lint-imports", "import-linter") for tool in tools} - {"python"} <= packages
+    script = (ROOT / ".ci" / "run").read_text()
+    assert all(f"$bin/{tool}" in script for tool in tools)
+
+
+def test_the_source_distribution_has_everything_that_its_tests_read():
+    included = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    copied = (ROOT / ".ci" / "versions").read_text()
+    for name in ("tests", "docs", "baselines", "reports", "README.md", "CHANGELOG.md", ".ci", ".github", ".pre-commit-config.yaml"):
+        assert name in included
+        assert f'"$repository/{name}"' in copied
+
+
+def test_addresses_of_the_project_name_one_repository():
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    used = re.search(r"uses: ([\w-]+/archaudit)/", (ROOT / "docs" / "ci.md").read_text())[1]
+    assert all(url.startswith(f"https://github.com/{used}") for url in urls.values())
 
 
 def test_hooks_are_commands_that_there_are():
