@@ -12,7 +12,9 @@ settings.load_profile("archaudit")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files of rendered reports")
-    parser.addoption("--update-docs", action="store_true", help="rewrite the sample outputs of README.md and docs, and the config reference")
+    parser.addoption(
+        "--update-docs", action="store_true", help="rewrite the sample outputs of README.md and docs, and the config reference"
+    )
 
 
 @pytest.fixture
