@@ -1,6 +1,7 @@
-"""What holds for every test, and golden files that change only when asked to."""
+"""What holds for every test, and golden files, which change only with --update-golden."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-docs", action="store_true", help="rewrite the sample outputs of README.md and docs, and the config reference"
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_config_fulfils_the_schema() -> Iterator[None]:
+    """Each config that a test reads without a fault is valid by the JSON Schema of `archaudit schema config`, too."""
+    import jsonschema
+
+    from archaudit.config import make_config_schema, reading
+
+    validator = jsonschema.Draft202012Validator(make_config_schema())
+    read_config = reading.read_config
+
+    def read_and_validate(content: dict[str, object], *args: object, **kwargs: object) -> object:
+        config = read_config(content, *args, **kwargs)
+        validator.validate(json.loads(json.dumps(content, default=str)))  # a date is a text in JSON
+        return config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "read_config", read_and_validate)
+        yield
 
 
 @pytest.fixture

@@ -1,97 +1,75 @@
-"""[[budgets]] and [[unchanged]] to checks, with what [defaults] says where they do not."""
+"""Reads [[budgets]] and [[unchanged]] into checks, and [latency]; [defaults] has the values that they do not set."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from archaudit.config.names import Draft, Known, derive_id, expect_model, read_against, read_id
+from archaudit.config.declaration import BUDGET, LIMITS, RELATIVE_LIMITS, UNCHANGED, TableType
+from archaudit.config.names import Draft, KnownNames, derive_id, expect_model, read_against, read_id
 from archaudit.config.records import BASELINE
-from archaudit.config.tables import Table, describe, quote, suggest
-from archaudit.metrics.catalog import METRICS, Metric
+from archaudit.config.tables import Table, quote, suggest
+from archaudit.metrics.catalog import Metric
 from archaudit.metrics.quantities import Quantity
-from archaudit.schema import Check
-
-LEVELS = ("error", "warn", "info")
-RELATIVE_LIMITS = ("max_increase", "max_decrease")
-LIMITS = ("max", "min", *RELATIVE_LIMITS)
-# What budgets and pins may both say, and what [defaults] may say for all of them.
-_SHARED_KEYS = ("id", "model", "scenario", "scope", "type", "section", "against", "level", "reason", "until")
-BUDGET_KEYS = ("metric", *LIMITS, "floor", "overrides", *_SHARED_KEYS)
-UNCHANGED_KEYS = _SHARED_KEYS
-DEFAULT_KEYS = ("model", "scenario", "against", "level", "floor")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+from archaudit.schema import Check, Device, LatencyBudget, Precision
 
 
 class _Subject(NamedTuple):
-    """What a budget or a pin is about, and how it is judged."""
+    """The models and scenarios of a budget or a pin, and the fields that its checks share."""
 
     models: tuple[str, ...]
     scenarios: tuple[str | None, ...]
     fields: dict[str, Any]
 
 
-def read_budgets(top: Table, known: Known, keys_by_id: dict[str, str]) -> list[Draft]:
+def read_budgets(top: Table, known: KnownNames, keys_by_id: dict[str, str]) -> list[Draft]:
     """One check for each budget, model, scenario and limit; then one for each pin of [[unchanged]]."""
     defaults = _read_defaults(top, known)
     drafts: list[Draft] = []
-    replaced: dict[str, set[str]] = {}
-    tables: list[tuple[str, list[Draft]]] = []
+    overridden: dict[str, set[str]] = {}  # the models that another budget replaces a budget for, by that budget's id
+    budgets: list[tuple[str, list[Draft]]] = []
     for key, values in top.list_tables("budgets"):
-        table = Table(_fill(values, defaults, BUDGET_KEYS), key, top.faults, BUDGET_KEYS)
-        given = read_id(table, keys_by_id)
-        found = _read_budget(table, known, given)
+        table = Table(_fill(values, defaults, BUDGET), key, top.faults, BUDGET)
+        given_id = read_id(table, keys_by_id)
+        found = _read_budget(table, known, given_id)
         if "overrides" in values:
-            replaced.setdefault(_read_overridden(table, keys_by_id), set()).update(draft.check.model for draft in found)
-        tables.append((given, found))
-    for given, found in tables:
-        gone = replaced.get(given, set()) if given else set()
-        drafts += [draft for each in found for draft in _without(each, gone, known)]
+            overridden.setdefault(_read_overridden(table, keys_by_id), set()).update(draft.check.model for draft in found)
+        budgets.append((given_id, found))
+    for given_id, found in budgets:
+        models = overridden.get(given_id, set()) if given_id else set()
+        drafts += [draft for each in found for draft in _remove_models(each, models, known)]
     for key, values in top.list_tables("unchanged"):
-        table = Table(_fill(values, defaults, UNCHANGED_KEYS), key, top.faults, UNCHANGED_KEYS)
+        table = Table(_fill(values, defaults, UNCHANGED), key, top.faults, UNCHANGED)
         drafts += _read_unchanged(table, known, read_id(table, keys_by_id))
     return drafts
 
 
-def read_gated(top: Table) -> tuple[str, ...]:
-    """The metrics that every model must have a check on."""
-    names = top.read_texts("gated")
-    for name in names:
-        if name not in METRICS:
-            top.fault("gated", f"{quote(name)} is not a metric{suggest(name, METRICS)}")
-    return tuple(dict.fromkeys(names))
+# --- defaults and overrides ---
 
 
-# --- defaults and overrides ------------------------------------------------------------------------------------------
-
-
-def _read_defaults(top: Table, known: Known) -> Mapping[str, Any]:
-    """The values of [defaults] that are fit to stand in for a budget's own."""
-    values = top.values.get("defaults", {})
-    if not isinstance(values, dict):
-        top.fault("defaults", f"expected a table [defaults], not {describe(values)}")
-        return {}
+def _read_defaults(top: Table, known: KnownNames) -> Mapping[str, Any]:
+    """The values of [defaults]; none where one of them is faulty."""
     before = len(top.faults)
-    table = Table(values, f"{top.key}.defaults" if top.key else "defaults", top.faults, DEFAULT_KEYS)
-    table.read_text("level", choices=LEVELS)
-    table.read_figure("floor")
+    table = top.open_table("defaults")
+    if table is None:
+        return {}
+    table.read_text("level")
+    table.read_number("floor")
     read_against(table, known)
     table.read_texts("scenario")
     for model in table.read_texts("model"):
         expect_model(table, "model", model, known)
-    return values if len(top.faults) == before else {}
+    return table.values if len(top.faults) == before else {}
 
 
-def _fill(values: dict[str, Any], defaults: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """A table with the defaults that fit it; those about comparing are for tables that compare."""
-    relative = "metric" not in keys or any(name in values for name in RELATIVE_LIMITS)
-    percent = any("%" in str(values.get(name, "")) for name in RELATIVE_LIMITS)
-    fitting = {"against": relative, "floor": percent}
-    return {name: value for name, value in defaults.items() if name in keys and fitting.get(name, True)} | values
+def _fill(values: dict[str, Any], defaults: Mapping[str, Any], declared: TableType) -> dict[str, Any]:
+    """A table with the defaults that it does not set; those of a comparison only where the table compares."""
+    compares = declared is UNCHANGED or any(name in values for name in RELATIVE_LIMITS)
+    in_percent = any("%" in str(values.get(name, "")) for name in RELATIVE_LIMITS)
+    fits = {"against": compares, "floor": in_percent}
+    return {name: value for name, value in defaults.items() if name in declared.fields and fits.get(name, True)} | values
 
 
 def _read_overridden(table: Table, keys_by_id: Mapping[str, str]) -> str:
@@ -101,8 +79,8 @@ def _read_overridden(table: Table, keys_by_id: Mapping[str, str]) -> str:
     return name
 
 
-def _without(draft: Draft, models: set[str], known: Known) -> list[Draft]:
-    """A budget but for models that another one overrides it for; one about every model is spelled out for those that are left."""
+def _remove_models(draft: Draft, models: set[str], known: KnownNames) -> list[Draft]:
+    """A budget without the models that another budget replaces it for; a budget on every model becomes one for each model that is left."""
     if not models or (draft.check.model and not models & {"", draft.check.model}):
         return [draft]
     if models & {"", draft.check.model}:
@@ -111,19 +89,17 @@ def _without(draft: Draft, models: set[str], known: Known) -> list[Draft]:
     return [Draft(msgspec.structs.replace(draft.check, model=model, id=derive_id(draft.check.id, model)), False) for model in left]
 
 
-# --- one table -------------------------------------------------------------------------------------------------------
+# --- one table ---
 
 
-def _read_budget(table: Table, known: Known, given_id: str) -> list[Draft]:
+def _read_budget(table: Table, known: KnownNames, given_id: str) -> list[Draft]:
     metric = table.read_metric()
     metric_name = metric.name if metric else ""
     limits = {name: _read_limit(table, name, metric) for name in LIMITS if name in table.values}
     subject = _read_subject(table, known, metric)
     against = read_against(table, known) or BASELINE
     floor = _read_floor(table, metric, limits)
-    if not limits:
-        table.fault("max", f"is missing; a budget sets one of {', '.join(LIMITS)}")
-    elif "against" in table.values and not any(name in RELATIVE_LIMITS for name in limits):
+    if limits and "against" in table.values and not any(name in RELATIVE_LIMITS for name in limits):
         table.fault("against", f"is for {' and '.join(RELATIVE_LIMITS)} only")
     drafts = []
     for model in subject.models:
@@ -143,13 +119,13 @@ def _read_budget(table: Table, known: Known, given_id: str) -> list[Draft]:
                     floor=floor.text if floor is not None and figure is not None and figure.unit == "%" else None,
                     **subject.fields,
                 )
-                stands = bool(given_id) and not suffix
-                drafts.append(Draft(msgspec.structs.replace(check, id=given_id) if stands else check, stands))
+                is_given = bool(given_id) and not suffix
+                drafts.append(Draft(msgspec.structs.replace(check, id=given_id) if is_given else check, is_given))
     return drafts
 
 
-def _read_unchanged(table: Table, known: Known, given_id: str) -> list[Draft]:
-    """Pins: nothing of a scope may change."""
+def _read_unchanged(table: Table, known: KnownNames, given_id: str) -> list[Draft]:
+    """One check for each model and scenario: nothing in the scope may change."""
     subject = _read_subject(table, known, None)
     against = read_against(table, known) or BASELINE
     drafts = []
@@ -167,8 +143,8 @@ def _read_unchanged(table: Table, known: Known, given_id: str) -> list[Draft]:
                 against=against,
                 **subject.fields,
             )
-            stands = bool(given_id) and not suffix
-            drafts.append(Draft(msgspec.structs.replace(check, id=given_id) if stands else check, stands))
+            is_given = bool(given_id) and not suffix
+            drafts.append(Draft(msgspec.structs.replace(check, id=given_id) if is_given else check, is_given))
     return drafts
 
 
@@ -177,57 +153,36 @@ def _derive_id(model: str, scenario: str | None, subject: _Subject, *words: str)
     return derive_id(model, scenario or "", *([where] if isinstance(where, str) else where), *subject.fields["types"], *words)
 
 
-def _read_subject(table: Table, known: Known, metric: Metric | None) -> _Subject:
+def _read_subject(table: Table, known: KnownNames, metric: Metric | None) -> _Subject:
     models = table.read_texts("model") or ("",)
     for model in models:
         expect_model(table, "model", model, known)
     scenarios = table.read_texts("scenario")
     for scenario in scenarios:
         if scenario not in known.scenarios:
-            table.fault("scenario", f"{quote(scenario)} is no input scenario of a model{suggest(scenario, known.scenarios)}")
+            table.fault("scenario", f"{quote(scenario)} is not an input scenario of a model{suggest(scenario, known.scenarios)}")
     section = table.read_text("section", choices=known.sections)
-    if section and "scope" in table.values:
-        table.fault("scope", "says again what `section` says; leave one of them out")
     types = table.read_texts("type")
     if types and metric is not None and metric.of_profile is not None:
-        table.fault("type", f"{metric.name} is known for the whole model only; leave the type out")
+        table.fault("type", f"{metric.name} is measured for the whole model only; remove `type`")
     fields: dict[str, Any] = {
         "scope": known.section_scopes.get(section, ("",)) if section else table.read_scope("scope", metric),
         "section": section or None,
         "types": types,
-        "level": table.read_text("level", choices=LEVELS) or "error",
+        "level": table.read_text("level"),
         "why": table.read_text("reason") or None,
-        "until": _read_until(table),
+        "until": table.read_date("until"),
         "key": table.key,
     }
     return _Subject(models, scenarios or (None,), fields)
 
 
-def _read_until(table: Table) -> str | None:
-    """The last day on which the limit holds, as ISO; a raise that ends says why it was made."""
-    value = table.values.get("until")
-    if value is None:
-        return None
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        try:
-            value = date.fromisoformat(value)
-        except ValueError:
-            table.fault("until", f"{quote(str(value))} is no day of the calendar")
-            return None
-    if not isinstance(value, date) or isinstance(value, datetime):
-        table.fault("until", f"expected a day such as 2026-12-31, not {describe(value)}")
-        return None
-    if "reason" not in table.values:
-        table.fault("reason", "is missing; a limit that ends says why it was raised")
-    return value.isoformat()
-
-
 def _read_limit(table: Table, name: str, metric: Metric | None) -> Quantity | None:
-    figure = table.read_figure(name)
+    figure = table.read_number(name)
     if figure is None:
         return None
     if figure.relation or figure.approximate:
-        table.fault(name, f"{quote(figure.text)} should be a bare number; a limit is taken at its value")
+        table.fault(name, f"{quote(figure.text)} must be an exact number, without ~ or a relation")
     if figure.value < 0:
         table.fault(name, f"{quote(figure.text)} is negative")
     if metric is not None and not (figure.unit == "%" and name in RELATIVE_LIMITS):
@@ -238,6 +193,53 @@ def _read_limit(table: Table, name: str, metric: Metric | None) -> Quantity | No
 def _read_floor(table: Table, metric: Metric | None, limits: Mapping[str, Quantity | None]) -> Quantity | None:
     floor = _read_limit(table, "floor", metric)
     if floor is not None and not any(figure is not None and figure.unit == "%" for figure in limits.values()):
-        table.fault("floor", "is for max_increase and max_decrease in percent: both the share and the floor must be exceeded")
+        table.fault("floor", "is for max_increase and max_decrease in percent: the percentage and the floor must both be exceeded")
         return None
     return floor
+
+
+# --- [latency] ---
+
+
+def read_latency(top: Table, known: KnownNames) -> LatencyBudget | None:
+    """The budget on measured time; None where the config has none."""
+    table = top.open_table("latency")
+    if table is None:
+        return None
+    before, after = table.read_text("before"), table.read_text("after")
+    expect_model(table, "before", "" if before == BASELINE else before, known)
+    expect_model(table, "after", after, known)
+    ratio = _read_ratio(table)
+    return LatencyBudget(
+        id=table.read_text("id"),
+        before=before,
+        after=after,
+        max_ratio=ratio,
+        expected=f"{ratio:.4g}x",
+        min_change_s=_read_min_change_s(table),
+        device=cast(Device, table.read_text("device")),
+        dtype=cast(Precision, table.read_text("dtype")),
+    )
+
+
+def _read_ratio(table: Table) -> float:
+    """The largest allowed ratio of after to before: `max_ratio = 1.05`, or `max_increase = "5%"`."""
+    if "max_ratio" in table.values:
+        ratio = table.read_number("max_ratio")
+        if ratio is not None and (ratio.unit not in ("", "x") or ratio.value <= 0):
+            table.fault("max_ratio", f"{quote(ratio.text)} is not a ratio; write for example 1.05")
+        return float(ratio.value) if ratio is not None else 1.0
+    increase = table.read_number("max_increase")
+    if increase is not None and (increase.unit != "%" or increase.value < 0):
+        table.fault("max_increase", f"{quote(increase.text)} is not a percentage; write for example 5%")
+    return 1 + float(increase.value) / 100 if increase is not None else 1.0
+
+
+def _read_min_change_s(table: Table) -> float | None:
+    """The change in seconds up to which the budget never fails, written as `0.1 ms`."""
+    change = table.read_number("min_change")
+    if change is None:
+        return None
+    if change.unit != "ms" or change.value < 0:
+        table.fault("min_change", f"{quote(change.text)} is not a time in milliseconds; write for example '0.1 ms'")
+    return float(change.value) / 1e3

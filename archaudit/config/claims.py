@@ -1,40 +1,24 @@
-"""Claims to checks: what a document says, and what of a model it is about.
+"""Reads [[claims]] into checks: the figure of a document, and what it says about a model.
 
-A claim has a `figure` as the document writes it and a `metric`: one of METRICS, of a family (`modules:Conv2d`, `setting:p`, `children`,
-`layers`, `stride`, `dense_ratio`, `latency`), or a fact (`shape`, `shape:in`, `shape:cat:2`, `setting:padding_mode`, `presence`,
-`presence:Conv2d`). `unit` is that of a figure whose unit stands elsewhere, as in the heading of a table. A number that is not to be
-judged has `exempt`, the reason, instead.
+A claim has a `figure` as the document writes it and a `metric`: a metric of METRICS, one of a family (`modules:Conv2d`, `setting:p`,
+`children`, `layers`, `stride`, `dense_ratio`, `latency`), or a fact (`shape`, `shape:in`, `shape:cat:2`, `setting:padding_mode`,
+`presence`, `presence:Conv2d`). `unit` is the unit of a figure that the document writes in another place, such as the heading of a table. A
+number that is not checked has `exempt`, the reason, instead.
 """
 
 from __future__ import annotations
 
 import re
 
-from archaudit.config.names import Draft, Known, derive_id, expect_model, read_against
+from archaudit.config.declaration import COMPARISON_UNITS
+from archaudit.config.names import Draft, KnownNames, derive_id, expect_model, read_against, read_id
 from archaudit.config.tables import Table, quote, suggest
 from archaudit.metrics.catalog import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
 from archaudit.metrics.quantities import Quantity
 from archaudit.schema import Check, Outcome
 
-_ABOUT_THE_DOCUMENT = ("id", "figure", "document", "source", "near", "section")
-CLAIM_KEYS = (
-    *_ABOUT_THE_DOCUMENT,
-    "model",
-    "metric",
-    "scope",
-    "comparison",
-    "against",
-    "against_scope",
-    "unit",
-    "tolerance",
-    "expect",
-    "why",
-    "exempt",
-)
-
-# What a claim's comparison is written in; "" is the metric's own unit. A count is exact and a ratio or percentage rounded, so the unit
-# may not be left out.
-_COMPARISON_UNITS = {"equals": "", "difference": "", "ratio": "x", "percent": "%"}
+# The keys that a number which is not checked can have beside `exempt`.
+_EXEMPTION_KEYS = ("id", "figure", "document", "source", "near", "section", "exempt")
 _RELATIONS = {"<": "below", "<=": "max", ">": "above", ">=": "min"}
 _EXPECTATIONS: dict[str, Outcome] = {"true": "passed", "false": "failed", "other reading": "inconclusive"}
 _PRESENCES = ("present", "absent", "new", "gone")
@@ -43,15 +27,19 @@ _SHAPE = re.compile(rf"[\[(]?\s*{_SIZE}(?:\s*[,x×]\s*{_SIZE})*,?\s*[\])]?")
 _LONGEST_TEXT = 200  # of a shape or a setting's text
 
 
-def read_claim(table: Table, known: Known, given_id: str) -> Draft:
-    """The check that a claim comes to."""
+def read_claims(top: Table, known: KnownNames, keys_by_id: dict[str, str]) -> list[Draft]:
+    """One check for each claim."""
+    return [_read_claim(table, known, read_id(table, keys_by_id)) for table in top.open_tables("claims")]
+
+
+def _read_claim(table: Table, known: KnownNames, given_id: str) -> Draft:
     if "exempt" in table.values:
         return _read_exemption(table, known, given_id)
     name = _read_metric_name(table)
     metric = find_metric(name)
     model = table.read_text("model")
     expect_model(table, "model", model, known)
-    comparison = table.read_text("comparison", choices=_COMPARISON_UNITS) or "equals"
+    comparison = table.read_text("comparison")
     text, figure = _read_claimed_figure(table, comparison, name)
     against, against_scope = _read_counterpart(table, known, comparison, name)
     expect_outcome, why = _read_expectation(table)
@@ -78,11 +66,11 @@ def read_claim(table: Table, known: Known, given_id: str) -> Draft:
     return Draft(check, id_is_given=bool(given_id))
 
 
-def _read_exemption(table: Table, known: Known, given_id: str) -> Draft:
-    """A number of the document that is not to be judged, and why."""
+def _read_exemption(table: Table, known: KnownNames, given_id: str) -> Draft:
+    """A number of the document that is not checked, and why."""
     for name in table.values:
-        if name in CLAIM_KEYS and name not in (*_ABOUT_THE_DOCUMENT, "exempt"):
-            table.fault(name, "is for numbers that are judged; this one is exempt")
+        if name in table.fields and name not in _EXEMPTION_KEYS:
+            table.fault(name, "is for numbers that are checked; this one is exempt")
     text = _read_text_figure(table)
     source = table.read_text("source")
     check = Check(
@@ -101,38 +89,37 @@ def _read_exemption(table: Table, known: Known, given_id: str) -> Draft:
 
 
 def _read_metric_name(table: Table) -> str:
-    name = table.read_text("metric", required=True)
+    name = table.read_text("metric")
     if not name or find_metric(name) is not None or is_fact(name):
         return name
     head = name.partition(":")[0]
     if head in FAMILIES or head in FACTS:
-        needs = "needs what it is about" if ":" not in name.rstrip(":") else "has nothing after it"
+        needs = "needs a name after a colon" if ":" not in name.rstrip(":") else "has nothing after it"
         table.fault("metric", f"{quote(name)}: {head} {needs}; write for example setting:out_channels, modules:Conv2d, children")
     else:
         table.fault("metric", f"{quote(name)} is not known{suggest(name, (*METRICS, *dict.fromkeys((*FAMILIES, *FACTS))))}")
     return ""
 
 
-# --- the figure -------------------------------------------------------------------------------------------------------
+# --- the figure ---
 
 
 def _read_claimed_figure(table: Table, comparison: str, name: str) -> tuple[str, Quantity | None]:
     """The figure as text, and as a number where it is one."""
     if "figure" not in table.values:
-        table.fault("figure", "is missing")
         return "", None
     metric = find_metric(name)
-    if metric is None:  # a fact, or a metric whose fault was told already
+    if metric is None:  # a fact, or a metric that has a fault
         return (_read_fact_figure(table, name) if name else ""), None
     if is_fact(name) and not _is_number(table.values["figure"]):
         return _read_text_figure(table), None
     figure = _read_with_unit(table)
     if figure is None:
         return "", None
-    unit = _COMPARISON_UNITS[comparison]
+    unit = COMPARISON_UNITS[comparison]
     shown = quote(figure.text)
     if unit and figure.unit != unit:
-        table.fault("figure", f"{shown} is no {comparison}; write for example {'42x' if unit == 'x' else '63%'}")
+        table.fault("figure", f"{shown} is not a {comparison}; write for example {'42x' if unit == 'x' else '63%'}")
     elif not unit and figure.unit in ("x", "%") and not (metric and metric.unit == figure.unit):
         table.fault("figure", f"{shown} needs comparison = {'ratio' if figure.unit == 'x' else 'percent'!r}")
     elif not unit and metric is not None and not _is_time(figure, metric):
@@ -141,12 +128,9 @@ def _read_claimed_figure(table: Table, comparison: str, name: str) -> tuple[str,
 
 
 def _read_with_unit(table: Table) -> Quantity | None:
-    """The figure, with the unit that stands elsewhere in the document: `26.3` under a heading `GMACs`."""
-    unit = table.read_text("unit")
-    if not unit:
-        return table.read_figure("figure")
-    whole = f"{table.values['figure']} {unit}"
-    return Table({"figure": whole}, table.key, table.faults, ("figure",)).read_figure("figure")
+    """The figure with its unit, which the document may write in another place: `26.3` under a heading `GMACs`."""
+    unit, figure = table.read_text("unit"), table.values["figure"]
+    return table.parse_number("figure", f"{figure} {unit}" if unit else figure)
 
 
 def _is_time(figure: Quantity, metric: Metric) -> bool:
@@ -154,7 +138,7 @@ def _is_time(figure: Quantity, metric: Metric) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    """Whether a setting's figure is a number: what begins with a letter or bracket, or is a size such as 3x3, is text."""
+    """Whether a setting's figure is a number. A text that begins with a letter or bracket, or is a size such as 3x3, is not one."""
     return not isinstance(value, (bool, list)) and not (isinstance(value, str) and re.match(r"\s*(?:[\[(]|[^\W\d]|\d+\s*[x×]\s*\d)", value))
 
 
@@ -168,30 +152,31 @@ def _read_fact_figure(table: Table, name: str) -> str:
 
 
 def _read_text_figure(table: Table) -> str:
-    """A figure that may be no number: text, a number, true or false, or a list of them, as text."""
-    value = table.values.get("figure")
-    if value is None:
-        table.fault("figure", "is missing")
+    """A figure of any type as text: a text, a number, true, false, or a list of them."""
+    if "figure" not in table.values:
         return ""
+    value = table.values["figure"]
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value) and len(str(value)) <= _LONGEST_TEXT:
         return "[" + ", ".join(map(str, value)) + "]"
-    if isinstance(value, (int, float)):
-        figure = table.read_figure("figure")
+    if not isinstance(value, str):
+        figure = table.parse_number("figure", value)
         return figure.text if figure else ""
-    text = table.read_text("figure").strip()
+    text = value.strip()
+    if not text:
+        table.fault("figure", "expected text, not empty text")
     if len(text) > _LONGEST_TEXT:
         table.fault("figure", f"{quote(text)} is too long")
         return ""
     return text
 
 
-# --- what it is compared with, and what is expected of it ---------------------------------------------------------------
+# --- what the figure is compared with, and the expected result ---
 
 
-def _read_counterpart(table: Table, known: Known, comparison: str, name: str) -> tuple[str, tuple[str, ...] | None]:
-    """What a claim is compared with: `against` and `against_scope`."""
+def _read_counterpart(table: Table, known: KnownNames, comparison: str, name: str) -> tuple[str, tuple[str, ...] | None]:
+    """The model and scope that a claim compares with: `against` and `against_scope`."""
     against = read_against(table, known)
     scope = table.read_scope("against_scope", find_metric(name)) if "against_scope" in table.values else None
     compares = name.startswith("presence") and table.values.get("figure") in _PRESENCES[2:]
@@ -206,22 +191,22 @@ def _read_counterpart(table: Table, known: Known, comparison: str, name: str) ->
 
 
 def _read_expectation(table: Table) -> tuple[Outcome, str]:
-    """`expect` and `why`: a claim known to be false, or true under another reading only, says why."""
-    expect = table.read_text("expect", choices=_EXPECTATIONS) or "true"
+    """`expect` and `why`. A claim that is expected to be false, or true under another reading only, needs the reason."""
+    expect = table.read_text("expect")
     why = table.read_text("why")
     if expect != "true" and "why" not in table.values:
-        table.fault("why", f"is missing; a claim expected to be {expect.replace('other', 'true under another')} says why it is")
+        table.fault("why", f"is missing; it is required where `expect` is {expect!r}")
     if why and expect == "true":
         table.fault("why", "is for expect = 'false' or 'other reading' only")
     return _EXPECTATIONS[expect], why
 
 
 def _read_tolerance(table: Table) -> float | None:
-    """The share that "about" widens the figure by: `5%`."""
-    figure = table.read_figure("tolerance")
+    """The share by which an approximate figure may differ, written as `5%`."""
+    figure = table.read_number("tolerance")
     if figure is None:
         return None
     if figure.unit != "%" or figure.relation or figure.approximate or not 0 <= figure.value < 100:
-        table.fault("tolerance", f"{quote(figure.text)} is no share; write for example 5%")
+        table.fault("tolerance", f"{quote(figure.text)} is not a percentage below 100%; write for example 5%")
         return None
     return figure.value / 100

@@ -1,4 +1,4 @@
-"""What checks are called, and the names that they may refer to."""
+"""The ids of checks, and the names that checks refer to."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from archaudit.config.tables import Table, quote, suggest
 from archaudit.schema import Check
 
 
-class Known(NamedTuple):
-    """Names that checks may refer to. Those of faulty tables are among them, so that one fault is not told twice.
+class KnownNames(NamedTuple):
+    """The names that a check can refer to. They include those of faulty tables, so that one fault gives one message.
 
-    `section_scopes` are the patterns of each section's after side, or of its before side where it has no other.
+    `section_scopes` are the patterns of each section's after side, or of its before side where it has no after side.
     """
 
     models: tuple[str, ...]
@@ -26,20 +26,20 @@ class Known(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A check, and whether its id was given and stands, or was derived and may still change."""
+    """A check, and whether its id was given and is final, or was derived and can still change."""
 
     check: Check
     id_is_given: bool
 
 
-def expect_model(table: Table, name: str, model: str, known: Known) -> None:
-    """Notes a fault if `model` is no name in [models]."""
+def expect_model(table: Table, name: str, model: str, known: KnownNames) -> None:
+    """Notes a fault if `model` is not in [models]."""
     if model and model not in known.models:
         table.fault(name, f"{quote(model)} is not in [models]{suggest(model, known.models)}")
 
 
-def read_against(table: Table, known: Known) -> str:
-    """What a check is compared with: a model, the baseline, or nothing."""
+def read_against(table: Table, known: KnownNames) -> str:
+    """The name of what a check compares with: a model, the baseline, or empty."""
     against = table.read_text("against")
     if against and against != BASELINE and against not in known.models:
         table.fault("against", f"{quote(against)} is neither {BASELINE!r} nor in [models]{suggest(against, (BASELINE, *known.models))}")
@@ -47,10 +47,10 @@ def read_against(table: Table, known: Known) -> str:
 
 
 def read_id(table: Table, keys_by_id: dict[str, str]) -> str:
-    """The id that was given, noting a fault if another table has it too; `keys_by_id` are those given so far."""
+    """The id that was given, empty if none. Notes a fault if another table has it; `keys_by_id` are the ids given so far."""
     given = table.read_text("id")
     if given in keys_by_id:
-        table.fault("id", f"{quote(given)} is the id of {keys_by_id[given]} too")
+        table.fault("id", f"{quote(given)} is already the id of {keys_by_id[given]}")
     elif given:
         keys_by_id[given] = table.key
     return given
@@ -62,8 +62,8 @@ def derive_id(*parts: str) -> str:
     return "-".join(word for word in words if word)
 
 
-def tell_apart(drafts: list[Draft]) -> tuple[Check, ...]:
-    """The checks, a derived id that was taken already ending in a number: `section-6-21k-2`. Given ids stay as they are."""
+def make_ids_unique(drafts: list[Draft]) -> tuple[Check, ...]:
+    """The checks with unique ids: a derived id that another check has gets a number, `section-6-21k-2`. Given ids stay the same."""
     taken = {draft.check.id for draft in drafts if draft.id_is_given}
     checks = []
     for check, id_is_given in drafts:

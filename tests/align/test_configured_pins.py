@@ -33,10 +33,10 @@ def test_pins_of_the_config_that_names_both_models_are_applied_and_told(tmp_path
     ("text", "fault"),
     [
         ("[[align]]\nbefor = 'a'", "align[0].befor: is not a known key; did you mean 'before'?"),
-        ("[[align]]\nforbid = true", "align[0].forbid: is for a pair; leave it out to leave a single module unmatched"),
+        ("[[align]]\nforbid = true", "align[0].forbid: needs a pair; remove it to leave a single module without a counterpart"),
         ("[[align]]\nbefore = 'a'\nafter = 'b'\nforbid = 1", "align[0].forbid: expected true or false"),
         ("[[align]]\nbefore = 3", "align[0].before: expected text, not a number"),
-        ("[[align]]\n", "align[0].before: is missing; a pin names a module before, a module after, or both"),
+        ("[[align]]\n", "align[0].before: is missing; at least one of before, after is required"),
     ],
 )
 def test_faults_of_pins_are_named(tmp_path: Path, text: str, fault: str) -> None:

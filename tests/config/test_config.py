@@ -1,4 +1,4 @@
-"""Config files: what they come to, and where one is found."""
+"""Config files: what is read from them, and where they are found."""
 
 from __future__ import annotations
 
@@ -172,13 +172,13 @@ reference = "a:b"
         ('metric = "params"\nfigure = "5M"\ndocument = "A.md"\nnear = "in all"', {"document": "A.md", "near": "in all"}),
     ],
 )
-def test_what_a_claim_may_be_about(tmp_path: Path, claim: str, fields: dict[str, object]) -> None:
+def test_the_forms_of_a_claim(tmp_path: Path, claim: str, fields: dict[str, object]) -> None:
     (check,) = load_config(write(tmp_path, f"{CLAIMS}[[claims]]\n{claim}\n")).checks
     assert {name: getattr(check, name) for name in fields} == fields
     assert check.origin == "claim"
 
 
-def test_claims_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
+def test_claims_can_be_in_a_file_that_holds_only_claims(tmp_path: Path) -> None:
     path = write(tmp_path, '[[claims]]\nfigure = "5M"\nmetric = "params"\nmodel = "a"\n', "NOTES.md.claims.toml")
     assert [(check.id, check.model) for check in load_claims(path, ["a"])] == [("a-5m", "a")]
     with pytest.raises(ConfigError, match=r"claims\[0\]\.model: 'a' is not in \[models\]"):
@@ -188,7 +188,7 @@ def test_claims_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
     assert [check.expected for check in read_claims([{"figure": "5M", "metric": "params"}], [], "here")] == ["5M"]
 
 
-def test_given_ids_stand_and_derived_ones_make_way(tmp_path: Path) -> None:
+def test_given_ids_stay_and_derived_ones_are_made_unique(tmp_path: Path) -> None:
     text = '[[budgets]]\nmetric = "params"\nmax = 1\n[[budgets]]\nid = "params-max"\nmetric = "params"\nmax = 2\n'
     assert [(check.id, check.expected) for check in load_config(write(tmp_path, text)).checks] == [
         ("params-max-2", "1"),
@@ -196,7 +196,7 @@ def test_given_ids_stand_and_derived_ones_make_way(tmp_path: Path) -> None:
     ]
 
 
-def test_an_empty_config_asks_nothing(tmp_path: Path) -> None:
+def test_an_empty_config_has_no_checks(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, "\ufeff"))
     assert (config.models, config.sections, config.checks, config.baselines) == ({}, (), (), tmp_path / "baselines")
 
@@ -226,7 +226,7 @@ def test_the_example_has_the_checks_and_sections_of_its_change() -> None:
 # --- discovery ------------------------------------------------------------------------------------------------------
 
 
-def test_the_nearest_folder_wins_and_in_it_our_own_file(tmp_path: Path) -> None:
+def test_the_nearest_folder_wins_and_in_it_archaudit_toml(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
     assert find_config(inner) in (None, find_config(tmp_path.parent))
@@ -241,7 +241,7 @@ def test_the_nearest_folder_wins_and_in_it_our_own_file(tmp_path: Path) -> None:
     assert find_config(inner) == own
 
 
-def test_a_pyproject_is_read_from_our_table(tmp_path: Path) -> None:
+def test_a_pyproject_is_read_from_the_table_tool_archaudit(tmp_path: Path) -> None:
     path = write(tmp_path, "[tool.other]\nx = 1\n[tool.archaudit]\nbaselines = 'b'\n", "pyproject.toml")
     assert load_config(path).baselines == tmp_path / "b"
 
@@ -253,12 +253,12 @@ def test_faults_in_a_pyproject_have_the_whole_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "tool = 1", "[tool]\narchaudit = 1"])
-def test_a_pyproject_without_our_table_is_no_config(tmp_path: Path, text: str) -> None:
+def test_a_pyproject_without_the_table_is_not_a_config(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"has no table \[tool\.archaudit\]"):
         load_config(write(tmp_path, text, "pyproject.toml"))
 
 
-def test_a_broken_pyproject_is_passed_over_unless_it_is_meant_for_us(tmp_path: Path) -> None:
+def test_a_broken_pyproject_is_skipped_unless_it_has_the_table(tmp_path: Path) -> None:
     outer = write(tmp_path, "")
     inner = tmp_path / "inner"
     inner.mkdir()

@@ -1,4 +1,4 @@
-"""The table [latency]: what it comes to, and what is wrong with it."""
+"""The table [latency]: the budget that it declares, and its faults."""
 
 import pytest
 
@@ -27,30 +27,33 @@ def test_a_budget_with_everything(tmp_path):
     assert load(tmp_path, text) == expected
 
 
-def test_five_per_cent_unless_it_says_otherwise(tmp_path):
+def test_the_default_is_five_percent(tmp_path):
     budget = load(tmp_path, '[latency]\nbefore="baseline"\nafter="seg"\n')
     assert (budget.max_ratio, budget.expected, budget.device) == (1.05, "1.05x", "auto")
     assert load(tmp_path, '[latency]\nbefore="old"\nafter="seg"\nmax_ratio=0.5\n').max_ratio == 0.5
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('[latency]\nafter="seg"', "latency.before: is missing"),
         ('[latency]\nbefore="sge"\nafter="seg"', "latency.before: 'sge' is not in [models]; did you mean 'seg'?"),
         ('[latency]\nbefore="old"\nafter="baseline"', "latency.after: 'baseline' is not in [models]"),
         ('[latency]\nbefore="old"\nafter="seg"\ndevice="gpu"', "latency.device: 'gpu' is not known"),
-        ('[latency]\nbefore="old"\nafter="seg"\nmax_ratio="5%"', "latency.max_ratio: '5%' is no ratio"),
-        ('[latency]\nbefore="old"\nafter="seg"\nmax_increase=0.05', "latency.max_increase: '0.05' should be a percentage"),
-        ('[latency]\nbefore="old"\nafter="seg"\nmax_ratio=2\nmax_increase="5%"', "latency.max_increase: says the same as max_ratio"),
-        ('[latency]\nbefore="old"\nafter="seg"\nmin_change="5%"', "latency.min_change: '5%' should be a time"),
+        ('[latency]\nbefore="old"\nafter="seg"\nmax_ratio="5%"', "latency.max_ratio: '5%' is not a ratio"),
+        ('[latency]\nbefore="old"\nafter="seg"\nmax_increase=0.05', "latency.max_increase: '0.05' is not a percentage"),
+        (
+            '[latency]\nbefore="old"\nafter="seg"\nmax_ratio=2\nmax_increase="5%"',
+            "latency.max_increase: cannot be given together with `max_ratio`",
+        ),
+        ('[latency]\nbefore="old"\nafter="seg"\nmin_change="5%"', "latency.min_change: '5%' is not a time in milliseconds"),
         ('[latency]\nbefore="old"\nafter="seg"\nratio=2', "latency.ratio: is not a known key"),
         ("latency = 3", "latency: expected a table [latency]"),
     ],
 )
-def test_faults_are_told_with_their_keys(tmp_path, text, told):
+def test_a_fault_gives_a_message_with_its_key(tmp_path, text, message):
     path = tmp_path / "archaudit.toml"
     path.write_text(f"{text}\n{MODELS}" if text.startswith("latency =") else MODELS + text)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
-    assert told in caught.value.message
+    assert message in caught.value.message

@@ -57,7 +57,7 @@ def _name_type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "a metric" if "params" in schema["enum"] else ", ".join(f"`{value}`" for value in schema["enum"])
     if "anyOf" in schema:
-        return "text or list of texts"
+        return "metric or list of metrics" if "enum" in schema["anyOf"][0] else "text or list of texts"
     if "additionalProperties" in schema:
         return "table"
     if schema.get("format") == "date":
