@@ -114,6 +114,12 @@ def test_local_hooks_run_tools_of_the_development_environment():
     assert all(f"$bin/{tool}" in script for tool in tools)
 
 
+def test_the_quick_test_of_a_wheel_runs_files_that_exist():
+    named = re.findall(r"\btests/[\w/.]+", (ROOT / ".ci" / "versions").read_text())
+    assert len(named) >= 4
+    assert [name for name in named if "node_modules" not in name and not (ROOT / name).exists()] == []
+
+
 def test_the_source_distribution_has_everything_that_its_tests_read():
     included = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     copied = (ROOT / ".ci" / "versions").read_text()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs `archaudit check` with every output into a folder, and appends the summary to the step's. The status goes to a later step, so that
-# what explains it is kept first; without one (a crash, a missing command) that step ends with 2.
+# Runs `archaudit check`, writes every output into a folder and appends the summary to the step summary. A later step exits with the status,
+# so that the outputs are uploaded first; without a status (a crash, a missing command) that step exits with 2.
 set -uo pipefail
 
 folder=$(mktemp -d "${RUNNER_TEMP:-/tmp}/archaudit-XXXXXX")
@@ -12,9 +12,9 @@ for format in markdown summary annotations junit openmetrics sarif badge csv jso
 read -ra models <<< "${MODELS:-}"
 status=0
 archaudit "${arguments[@]}" -- ${models[@]+"${models[@]}"} || status=$?
-# anything but the three that are meant is a run that told nothing
+# any other status means that the run crashed
 case $status in 0 | 1 | 2) ;; *) status=2 ;; esac
-# green without what says so is not green
+# success needs the output that proves it
 [ "$status" != 0 ] || [ -s "$folder/check.json" ] || status=2
 [ -z "${PULL_REQUEST:-}" ] || printf '%s\n' "$PULL_REQUEST" > "$folder/pull-request.txt"
 [ ! -s "$folder/summary.md" ] || cat "$folder/summary.md" >> "${GITHUB_STEP_SUMMARY:-/dev/null}"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Puts $FOLDER/check.md on a pull request: into the comment that begins with the same mark, else into a new one.
+# Posts $FOLDER/check.md on a pull request: updates the comment that begins with the same mark, or adds a new one.
 #
-# The folder may come from a fork's run, so nothing in it is trusted: the text is sent as data, the number must be one, and with $HEAD_SHA
-# the pull request must be at that commit, which is the one that the run was for.
+# The folder may come from the run of a fork, so nothing in it is trusted: the text is sent as data, the number is validated, and with
+# $HEAD_SHA the pull request must be at that commit.
 set -euo pipefail
 
 [ -s "$FOLDER/check.md" ] || { echo "there is nothing to comment: no check.md"; exit 1; }
