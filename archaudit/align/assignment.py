@@ -1,4 +1,4 @@
-"""Pairs out of a table of gains, whatever the order: the best total where the table is small, the best pair first where it is large."""
+"""Pairs of rows and columns of greatest total gain: in any order (an assignment), or in rising order (a sequence alignment)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 Gain = Callable[[int, int], float]
+"""The gain of pairing a row with a column; not positive for a pair that must not be made."""
 
-# Rows plus columns for which the optimal assignment, cubic in their number, is still a matter of milliseconds.
+Cell = tuple[int, int]
+"""A row and a column."""
+
+Span = tuple[int, int]
+"""The first place, and the place after the last."""
+
+# --- in any order -----------------------------------------------------------------------------------------------------
+
+# Rows plus columns. The optimal assignment takes cubic time, which is milliseconds up to here.
 _LARGEST_OPTIMAL = 80
-# Beyond this many cells not even every pair is compared; what is left by then are heaps of lookalikes.
+# Cells. Beyond this not even every pair is compared; so many unmatched siblings are near-duplicates of each other.
 _LARGEST_TABLE = 200_000
 
 
-def assign(rows: int, columns: int, gain: Gain) -> list[tuple[int, int]]:
-    """Pairs (row, column), each row and column at most once; only pairs of positive gain."""
+def assign(rows: int, columns: int, gain: Gain) -> list[Cell]:
+    """Pairs of positive gain, each row and column at most once: the best total in a small table, the best pair first in a large one."""
     if not rows or not columns or rows * columns > _LARGEST_TABLE:
         return []
     gains = [[max(0.0, gain(row, column)) for column in range(columns)] for row in range(rows)]
@@ -30,8 +39,8 @@ def assign(rows: int, columns: int, gain: Gain) -> list[tuple[int, int]]:
     return sorted((row, column) for row, column in pairs if gains[row][column] > 0)
 
 
-def _assign_greedily(gains: list[list[float]]) -> list[tuple[int, int]]:
-    ranked = sorted((-worth, row, column) for row, line in enumerate(gains) for column, worth in enumerate(line) if worth > 0)
+def _assign_greedily(gains: list[list[float]]) -> list[Cell]:
+    ranked = sorted((-value, row, column) for row, line in enumerate(gains) for column, value in enumerate(line) if value > 0)
     rows: set[int] = set()
     columns: set[int] = set()
     pairs = []
@@ -43,8 +52,8 @@ def _assign_greedily(gains: list[list[float]]) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-def _assign_optimally(gains: list[list[float]]) -> list[tuple[int, int]]:
-    """The Hungarian method by shortest augmenting paths, for at most as many rows as columns; positions from one, zero is no row.
+def _assign_optimally(gains: list[list[float]]) -> list[Cell]:
+    """The Hungarian method by shortest augmenting paths. Needs at most as many rows as columns; counts from one, zero means no row.
 
     Source: H. W. Kuhn, The Hungarian method for the assignment problem, 1955; with the potentials of Jonker and Volgenant, 1987.
     """
@@ -81,22 +90,22 @@ def _assign_optimally(gains: list[list[float]]) -> list[tuple[int, int]]:
     return [(row_of[column] - 1, column - 1) for column in range(1, columns + 1) if row_of[column]]
 
 
-# --- two sequences aligned in order: the pairs of greatest total gain, none crossing another ---
+# --- in rising order ---------------------------------------------------------------------------------------------------
 
-
-Pair = tuple[int, int]
-
-# Cells of a full table: 200 x 200 take some milliseconds, of which the comparisons are the larger part.
+# Cells of a full table: 200 x 200 takes a few milliseconds, most of it for the comparisons.
 _LARGEST_SEQUENCE_TABLE = 40_000
-# How far from the diagonal a longer pair of sequences is searched.
+# How far from the diagonal two longer sequences are searched.
 _BAND = 48
-# Long sequences that differ in more places than this are cut at single elements instead: the search takes the square of it in memory.
+# The search for a common subsequence takes memory quadratic in the number of differences. With more than this many, sequences are split at
+# elements that occur once instead.
 _MOST_DIFFERENCES = 400
 
 
-def align_sequences(left: Sequence[Hashable], right: Sequence[Hashable], gain: Gain) -> list[Pair]:
-    """Pairs of positions, rising on both sides. `left` and `right` hold what may be compared for equality (fingerprints); `gain` is what a
-    pair of positions is worth, not positive for one that should not be."""
+def align_sequences(left: Sequence[Hashable], right: Sequence[Hashable], gain: Gain) -> list[Cell]:
+    """Pairs of places, rising on both sides, of greatest total gain. `left` and `right` are fingerprints: equal elements are equal things.
+
+    Exact for short sequences. Longer ones are split at equal elements, and the parts between them are aligned.
+    """
     start = 0
     while start < min(len(left), len(right)) and left[start] == right[start] and gain(start, start) > 0:
         start += 1
@@ -109,44 +118,44 @@ def align_sequences(left: Sequence[Hashable], right: Sequence[Hashable], gain: G
     return pairs + [(ends[0] - back, ends[1] - back) for back in range(tail, 0, -1)]
 
 
-def _align_middle(span_left: Pair, span_right: Pair, keys: tuple[Sequence[Hashable], Sequence[Hashable]], gain: Gain) -> list[Pair]:
-    pairs: list[Pair] = []
+def _align_middle(span_left: Span, span_right: Span, keys: tuple[Sequence[Hashable], Sequence[Hashable]], gain: Gain) -> list[Cell]:
+    pairs: list[Cell] = []
     if (span_left[1] - span_left[0]) * (span_right[1] - span_right[0]) <= _LARGEST_SEQUENCE_TABLE:
-        return fill_table(span_left, span_right, gain)
+        return _align_by_table(span_left, span_right, gain)
     anchors = [pair for pair in _find_anchors(span_left, span_right, keys) if gain(*pair) > 0]
     from_left, from_right = span_left[0], span_right[0]
     for left, right in [*anchors, (span_left[1], span_right[1])]:
-        pairs += fill_table((from_left, left), (from_right, right), gain)
+        pairs += _align_by_table((from_left, left), (from_right, right), gain)
         if left < span_left[1] and right < span_right[1]:
             pairs.append((left, right))
         from_left, from_right = left + 1, right + 1
     return pairs
 
 
-def _find_anchors(span_left: Pair, span_right: Pair, keys: tuple[Sequence[Hashable], Sequence[Hashable]]) -> list[Pair]:
-    """Equal elements to cut at: as many as there are in order, where the sequences differ in few places; else those that occur just once
-    on each side; else those that kept their place."""
+def _find_anchors(span_left: Span, span_right: Span, keys: tuple[Sequence[Hashable], Sequence[Hashable]]) -> list[Cell]:
+    """Equal elements at which to split: a longest common subsequence where the sequences differ in few places; else the elements that occur
+    once on each side; else those at the same place."""
     lefts, rights = (side[slice(*span)] for side, span in zip(keys, (span_left, span_right), strict=True))
-    common = find_common(lefts, rights)
+    common = find_common_subsequence(lefts, rights)
     if common is None:
         places = _find_single(lefts), _find_single(rights)
         once = [(place, places[1][key]) for key, place in places[0].items() if key in places[1]]
-        common = [once[place] for place in keep_rising([right for _, right in once])]
+        common = [once[place] for place in find_longest_increasing([right for _, right in once])]
     if not common:
         common = [(place, place) for place in range(min(len(lefts), len(rights))) if lefts[place] == rights[place]]
     return [(span_left[0] + left, span_right[0] + right) for left, right in common]
 
 
 def _find_single(keys: Sequence[Hashable]) -> dict[Hashable, int]:
-    """The places of elements that occur once, in order."""
+    """The place of each element that occurs once, in order."""
     counts = Counter(keys)
     return {key: place for place, key in enumerate(keys) if counts[key] == 1}
 
 
-def find_common(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Pair] | None:
-    """A longest common subsequence as pairs of places; None where the sequences differ in too many places to look for it.
+def find_common_subsequence(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Cell] | None:
+    """A longest common subsequence as pairs of places; None where the sequences differ in too many places.
 
-    The time is that of reading both, times the number of differences. Source: E. W. Myers, An O(ND) difference algorithm, 1986.
+    Takes time proportional to the length times the number of differences. Source: E. W. Myers, An O(ND) difference algorithm, 1986.
     """
     furthest = {1: 0}
     rounds: list[dict[int, int]] = []
@@ -159,12 +168,12 @@ def find_common(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Pai
                 row += 1
             furthest[diagonal] = row
             if row >= len(left) and row - diagonal >= len(right):
-                return _trace_common(rounds, len(left), len(right))
+                return _trace_common_subsequence(rounds, len(left), len(right))
     return None
 
 
-def _trace_common(rounds: list[dict[int, int]], row: int, column: int) -> list[Pair]:
-    pairs: list[Pair] = []
+def _trace_common_subsequence(rounds: list[dict[int, int]], row: int, column: int) -> list[Cell]:
+    pairs: list[Cell] = []
     for steps in range(len(rounds) - 1, -1, -1):
         furthest, diagonal = rounds[steps], row - column
         down = diagonal == -steps or (diagonal != steps and furthest[diagonal - 1] < furthest[diagonal + 1])
@@ -178,8 +187,8 @@ def _trace_common(rounds: list[dict[int, int]], row: int, column: int) -> list[P
     return pairs[::-1]
 
 
-def fill_table(span_left: Pair, span_right: Pair, gain: Gain) -> list[Pair]:
-    """The best pairs within two spans; within a band about the diagonal where the table would be too large."""
+def _align_by_table(span_left: Span, span_right: Span, gain: Gain) -> list[Cell]:
+    """The best pairs within two spans, by dynamic programming; only in a band along the diagonal where the table is too large."""
     rows, columns = span_left[1] - span_left[0], span_right[1] - span_right[0]
     if rows <= 0 or columns <= 0:
         return []
@@ -192,10 +201,11 @@ def fill_table(span_left: Pair, span_right: Pair, gain: Gain) -> list[Pair]:
         above, values, taken = best[-1], {}, {}
         values[low - 1] = above.get(low - 1, 0.0)
         for column in range(low, high + 1):
-            worth = gain(span_left[0] + row - 1, span_right[0] + column - 1)
-            choices = (above.get(column, 0.0), values[column - 1], above.get(column - 1, 0.0) + worth if worth > 0 else -1.0)
+            gained = gain(span_left[0] + row - 1, span_right[0] + column - 1)
+            paired = above.get(column - 1, 0.0) + gained if gained > 0 else -1.0
+            choices = (above.get(column, 0.0), values[column - 1], paired)
             value = max(choices)
-            # a pair where it is as good as none, for the same answer on every run
+            # of equal values a pair wins, then the row above: the result is deterministic
             taken[column] = "pair" if choices[2] == value else "up" if choices[0] == value else "back"
             values[column] = value
         best.append(values)
@@ -203,12 +213,12 @@ def fill_table(span_left: Pair, span_right: Pair, gain: Gain) -> list[Pair]:
     return _trace_back(steps, span_left[0], span_right[0], columns)
 
 
-def _trace_back(steps: list[dict[int, str]], from_left: int, from_right: int, column: int) -> list[Pair]:
-    pairs: list[Pair] = []
+def _trace_back(steps: list[dict[int, str]], from_left: int, from_right: int, column: int) -> list[Cell]:
+    pairs: list[Cell] = []
     row = len(steps)
     while row > 0 and column > 0:
         taken = steps[row - 1]
-        if column not in taken:  # outside the band: towards it
+        if column not in taken:  # outside the band: move towards it
             if column > max(taken):
                 column -= 1
             else:
@@ -223,8 +233,8 @@ def _trace_back(steps: list[dict[int, str]], from_left: int, from_right: int, co
     return pairs[::-1]
 
 
-def keep_rising(values: Sequence[int]) -> list[int]:
-    """The places of a longest rising subsequence, in order. (Patience sorting, n log n.)"""
+def find_longest_increasing(values: Sequence[int]) -> list[int]:
+    """The places of a longest increasing subsequence, in order, by patience sorting in O(n log n)."""
     tails: list[int] = []
     ends: list[int] = []
     previous: list[int] = []

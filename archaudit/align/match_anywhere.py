@@ -1,203 +1,216 @@
-"""What was not found under its own parent: equal subtrees anywhere, then layers within one stretch of the data flow."""
+"""Matching across parents: equal subtrees anywhere, layers within a segment of the data flow, and containers by what they hold."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 
 from archaudit.align.assignment import align_sequences
-from archaudit.align.flow_segments import find_cuts, list_stretches, number_stretches
-from archaudit.align.match_siblings import match_downwards
-from archaudit.align.matching import Found, Matching
-from archaudit.align.side import NOWHERE, Side
+from archaudit.align.flow_segments import group_by_segment, number_segments
+from archaudit.align.match_siblings import match_descendants
+from archaudit.align.matching import LEFT, RIGHT, Basis, Matching
+from archaudit.align.side import NO_MODULE, Side
 from archaudit.align.splits import is_same_map, is_separated
-from archaudit.index import compare_containers, compare_names, read_layer
+from archaudit.index import Layer, compare_containers, compare_names, read_layer
 
-# A subtree that is equal to just one other is surely that one; one of several lookalikes is taken in order.
+# A subtree that equals exactly one other is surely that one. Several equal ones are paired in order, which is less sure.
 _UNIQUE_CONFIDENCE, _REPEATED_CONFIDENCE = 0.9, 0.7
-# Across parents a name says little: a layer must be of one type, of sizes within about a factor of two, in what is known to be one part of
-# the model, and be fed by the same modules as far as those are known. 304→256 became 160→128 reaches it; an unrelated 24→32 next to it
-# does not.
+# Across parents a name says little. A layer must have the same type, sizes within about a factor of two, lie in a part of the model that is
+# known to be the same, and take the outputs of the same modules as far as those are known. 304→256 that became 160→128 reaches the
+# threshold; an unrelated 24→32 beside it does not.
 LAYER_THRESHOLD = 0.6
-_CONTENT, _CONTEXT, _FEEDERS, _NAME = 0.55, 0.2, 0.2, 0.05
+_SIMILARITY_WEIGHT, _ANCESTOR_WEIGHT, _INPUTS_WEIGHT, _NAME_WEIGHT = 0.55, 0.2, 0.2, 0.05
 _LAYER_CONFIDENCE = 0.8
-# What a linear layer and a convolution of one by one that map as many to as many have in common.
-_SAME_MAP = 0.9
-# Norms and activations follow the layer before them, so they need only be of a kind, of whatever size.
+# The similarity of a linear layer and a 1x1 convolution of the same sizes.
+_SAME_MAP_SIMILARITY = 0.9
+# A norm or activation follows the layer before it, so it only has to be of the same family, of any size.
 _FOLLOWER_THRESHOLD = 0.35
 
-Element = tuple[int, ...]
+Unit = tuple[int, ...]
+"""A layer, or a depthwise convolution with the pointwise one after it."""
 
 
 def match_equal_anywhere(matching: Matching) -> None:
-    """Equal subtrees that stand elsewhere, the largest first; many of one kind in order of execution."""
-    heaps: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    """Equal subtrees under any parents, the largest first; several equal ones in the order of execution."""
+    by_fingerprint: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for number, side in enumerate(matching.sides):
-        for module in side.list_running():
-            if side.weighty[module] and matching.is_free(number, module):
-                heaps[side.equal[module]][number].append(module)
-    shared = [heap for heap in heaps.values() if heap[0] and heap[1]]
-    for lefts, rights in sorted(shared, key=lambda heap: (-matching.left.sizes[heap[0][0]], heap[0][0])):
-        free = matching.list_free(0, lefts), matching.list_free(1, rights)
-        confidence = _UNIQUE_CONFIDENCE if len(free[0]) == len(free[1]) == 1 else _REPEATED_CONFIDENCE
-        for one, other in _pair_lookalikes(matching, *free):
-            match_downwards(matching, matching.match_subtrees(one, other, Found("equal", confidence)))
+        for module in side.list_in_execution_order():
+            if side.has_matrix[module] and matching.is_free(number, module):
+                by_fingerprint[side.equal[module]][number].append(module)
+    shared = [found for found in by_fingerprint.values() if found[LEFT] and found[RIGHT]]
+    for lefts, rights in sorted(shared, key=lambda found: (-matching.left.sizes[found[LEFT][0]], found[LEFT][0])):
+        free_left, free_right = matching.list_free(LEFT, lefts), matching.list_free(RIGHT, rights)
+        confidence = _UNIQUE_CONFIDENCE if len(free_left) == len(free_right) == 1 else _REPEATED_CONFIDENCE
+        for one, other in _pair_equal(matching, free_left, free_right):
+            match_descendants(matching, matching.match_subtrees(one, other, Basis("equal", confidence)))
 
 
-def _pair_lookalikes(matching: Matching, lefts: list[int], rights: list[int]) -> list[tuple[int, int]]:
-    """Those of one name first, then in order; of single layers, where one side has more, the data flow knows better which are which."""
+def _pair_equal(matching: Matching, lefts: list[int], rights: list[int]) -> list[tuple[int, int]]:
+    """Pairs of equal subtrees: those of the same name first, then the rest in order.
+
+    Single layers of which one side has more are left to the data flow, which says better which ones are new.
+    """
     left, right = matching.left, matching.right
     pairs: list[tuple[int, int]] = []
     by_name: defaultdict[str, list[int]] = defaultdict(list)
     for other in reversed(rights):
         by_name[right.names[other]].append(other)
-    taken: set[int] = set()
+    rest_left = []
     for one in lefts:
         if by_name[left.names[one]]:
-            other = by_name[left.names[one]].pop()
-            pairs.append((one, other))
-            taken.update((one, -1 - other))
-    rest = [one for one in lefts if one not in taken], [other for other in rights if -1 - other not in taken]
-    if len(rest[0]) != len(rest[1]) and not any(left.children[one] for one in rest[0]):
+            pairs.append((one, by_name[left.names[one]].pop()))
+        else:
+            rest_left.append(one)
+    paired = {other for _, other in pairs}
+    rest_right = [other for other in rights if other not in paired]
+    if len(rest_left) != len(rest_right) and not any(left.children[one] for one in rest_left):
         return pairs
-    return pairs + list(zip(*rest, strict=False))
+    return pairs + list(zip(rest_left, rest_right, strict=False))
 
 
-# --- layers within one stretch
+# --- layers within one segment of the data flow -----------------------------------------------------------------------
 
 
-def match_stretches(matching: Matching) -> None:
-    """Free layers between the same two passages, aligned in order of execution across all parents; then what follows each matched one."""
-    cuts = find_cuts(matching)
-    stretches = [number_stretches(side, bounds) for side, bounds in zip(matching.sides, cuts, strict=True)]
-    layers = [[module for module in side.list_running() if side.layers[module]] for side in matching.sides]
-    free = [list_stretches(matching.list_free(side, layers[side]), stretches[side]) for side in (0, 1)]
+def match_segments(matching: Matching) -> None:
+    """Free layers of the same segment, aligned in the order of execution across all parents; then what follows each matched layer."""
+    segments = number_segments(matching)
+    left, right = matching.left, matching.right
+    layers_left = [module for module in left.list_in_execution_order() if left.is_layer[module]]
+    layers_right = [module for module in right.list_in_execution_order() if right.is_layer[module]]
+    free_left = group_by_segment(matching.list_free(LEFT, layers_left), segments[LEFT])
+    free_right = group_by_segment(matching.list_free(RIGHT, layers_right), segments[RIGHT])
     pairs: list[tuple[int, int]] = []
-    for stretch in sorted(free[0].keys() & free[1].keys()):
-        for one, other in _match_layers(matching, free[0][stretch], free[1][stretch]):
+    for segment in sorted(free_left.keys() & free_right.keys()):
+        for one, other in _match_layers(matching, free_left[segment], free_right[segment]):
             pairs += [(one[-1], other[-1]), (one[0], other[0])]
-    followers = [_list_followers(side, listed) for side, listed in zip(matching.sides, layers, strict=True)]
-    pairs += [(one, other) for one, other in sorted(matching.partners[0].items()) if one in followers[0] and other in followers[1]]
+    followers_left, followers_right = _list_followers(left, layers_left), _list_followers(right, layers_right)
+    matched = sorted(matching.partners[LEFT].items())
+    pairs += [(one, other) for one, other in matched if one in followers_left and other in followers_right]
     for first, second in pairs:
-        if followers[0][first] and followers[1][second]:
-            _match_followers(matching, followers[0][first], followers[1][second])
+        if followers_left[first] and followers_right[second]:
+            _match_followers(matching, followers_left[first], followers_right[second])
 
 
-def _match_layers(matching: Matching, lefts: list[int], rights: list[int]) -> list[tuple[Element, Element]]:
-    elements = _join_separable(matching.left, lefts), _join_separable(matching.right, rights)
+def _match_layers(matching: Matching, lefts: list[int], rights: list[int]) -> list[tuple[Unit, Unit]]:
+    """Aligns layers in order and matches them; returns the units that belong together."""
+    units_left, units_right = _join_separable(matching.left, lefts), _join_separable(matching.right, rights)
     joined = []
     scores: dict[tuple[int, int], float] = {}
 
     def gain(row: int, column: int) -> float:
-        scores[row, column] = _score_elements(matching, elements[0][row], elements[1][column])
+        scores[row, column] = _score_units(matching, units_left[row], units_right[column])
         return scores[row, column] - LAYER_THRESHOLD
 
-    keys = [
-        [tuple(side.equal[part] for part in element) for element in listed] for side, listed in zip(matching.sides, elements, strict=True)
-    ]
-    for row, column in align_sequences(keys[0], keys[1], gain):
-        one, other = elements[0][row], elements[1][column]
-        found = Found("stretch", min(scores[row, column], _LAYER_CONFIDENCE))
+    keys_left = [tuple(matching.left.equal[part] for part in unit) for unit in units_left]
+    keys_right = [tuple(matching.right.equal[part] for part in unit) for unit in units_right]
+    for row, column in align_sequences(keys_left, keys_right, gain):
+        one, other = units_left[row], units_right[column]
+        basis = Basis("segment", min(scores[row, column], _LAYER_CONFIDENCE))
         if len(one) == len(other):
             for pair in zip(one, other, strict=True):
-                matching.match(*pair, found)
-        elif _is_split(matching, one, other):
-            matching.match(one[0], other[0], found)
+                matching.match(*pair, basis)
+        elif _became_separable(matching, one, other):
+            matching.match(one[0], other[0], basis)
         else:
-            matching.match(*_pick_part(matching, one, other), found)
+            matching.match(*_find_best_part(matching, one, other), basis)
         joined.append((one, other))
     return joined
 
 
-def _join_separable(side: Side, leaves: list[int]) -> list[Element]:
-    """The weighty leaves; a depthwise convolution and the pointwise one that follows it are one element."""
-    elements: list[Element] = []
-    for leaf in leaves:
-        if not side.weighty[leaf]:
+def _join_separable(side: Side, layers: list[int]) -> list[Unit]:
+    """The layers with a weight matrix; a depthwise convolution and the pointwise one that follows it are one unit."""
+    units: list[Unit] = []
+    for layer in layers:
+        if not side.has_matrix[layer]:
             continue
-        before = elements[-1] if elements else ()
-        if len(before) == 1 and side.parents[before[0]] == side.parents[leaf]:
-            first, second = read_layer(side.records[before[0]]), read_layer(side.records[leaf])
+        before = units[-1] if units else ()
+        if len(before) == 1 and side.parents[before[0]] == side.parents[layer]:
+            first, second = read_layer(side.records[before[0]]), read_layer(side.records[layer])
             if first and second and first.is_depthwise and second.is_pointwise and first.outputs == second.inputs:
-                elements[-1] = (before[0], leaf)
+                units[-1] = (before[0], layer)
                 continue
-        elements.append((leaf,))
-    return elements
+        units.append((layer,))
+    return units
 
 
-def _score_elements(matching: Matching, one: Element, other: Element) -> float:
-    if not all(matching.may_match(left, right) for left in one for right in other):
+def _score_units(matching: Matching, one: Unit, other: Unit) -> float:
+    if not all(matching.can_match(left, right) for left in one for right in other):
         return 0.0
     if len(one) == len(other):
         return sum(_score(matching, *pair) for pair in zip(one, other, strict=True)) / len(one)
-    if _is_split(matching, one, other):
+    if _became_separable(matching, one, other):
         return _weigh(matching, one[0], other[0], _compare_separated(matching, one, other))
-    return _score(matching, *_pick_part(matching, one, other))
+    return _score(matching, *_find_best_part(matching, one, other))
 
 
-def _is_split(matching: Matching, one: Element, other: Element) -> bool:
-    layers = [[read_layer(side.records[part]) for part in element] for side, element in zip(matching.sides, (one, other), strict=True)]
-    (whole, *rest), parts = sorted(layers, key=len)
+def _read_layers(matching: Matching, one: Unit, other: Unit) -> tuple[list[Layer | None], list[Layer | None]]:
+    left, right = matching.left.records, matching.right.records
+    return [read_layer(left[part]) for part in one], [read_layer(right[part]) for part in other]
+
+
+def _became_separable(matching: Matching, one: Unit, other: Unit) -> bool:
+    """Whether one unit is a dense convolution and the other its depthwise and pointwise parts."""
+    (whole, *rest), parts = sorted(_read_layers(matching, one, other), key=len)
     if rest or len(parts) != 2 or whole is None or parts[0] is None or parts[1] is None:
         return False
     return is_separated(whole, parts[0], parts[1])
 
 
-def _compare_separated(matching: Matching, one: Element, other: Element) -> float:
-    """How alike a dense convolution is to its depthwise and pointwise parts: one kernel, and sizes not too far apart."""
-    ends = []
-    for side, element in zip(matching.sides, (one, other), strict=True):
-        first, last = read_layer(side.records[element[0]]), read_layer(side.records[element[-1]])
-        assert first is not None
-        assert last is not None
-        ends.append((first.inputs, last.outputs, first.kernel))
-    (inputs, outputs, kernel), (other_inputs, other_outputs, other_kernel) = ends
-    ratios = min(inputs, other_inputs) / max(inputs, other_inputs) + min(outputs, other_outputs) / max(outputs, other_outputs)
-    return 0.5 + 0.15 * ratios + 0.2 * (kernel == other_kernel)
+def _compare_separated(matching: Matching, one: Unit, other: Unit) -> float:
+    """How similar a dense convolution is to its depthwise and pointwise parts, by the kernel and the sizes."""
+    left, right = _read_layers(matching, one, other)
+    first, last, other_first, other_last = left[0], left[-1], right[0], right[-1]
+    assert first is not None
+    assert last is not None
+    assert other_first is not None
+    assert other_last is not None
+    sizes = (first.inputs, other_first.inputs), (last.outputs, other_last.outputs)
+    ratios = sum(min(pair) / max(pair) for pair in sizes)
+    return 0.5 + 0.15 * ratios + 0.2 * (first.kernel == other_first.kernel)
 
 
-def _pick_part(matching: Matching, one: Element, other: Element) -> tuple[int, int]:
-    """Of a single layer and a pair, the pair's part that is more like it."""
+def _find_best_part(matching: Matching, one: Unit, other: Unit) -> tuple[int, int]:
+    """Of a single layer and a unit of two, the more similar pair."""
     pairs = [(left, right) for left in one for right in other]
     return max(pairs, key=lambda pair: _score(matching, *pair))
 
 
 def _score(matching: Matching, one: int, other: int) -> float:
     left, right = matching.left.records[one], matching.right.records[other]
-    # what never ran (the projection that torch's attention reads the weight of) has no place in the data flow
-    if not matching.may_match(one, other) or bool(left.calls) != bool(right.calls):
+    # a layer that never runs has no place in the data flow: torch's attention only reads the weight of its output projection
+    if not matching.can_match(one, other) or bool(left.calls) != bool(right.calls):
         return 0.0
     if left.type != right.type:
-        return _weigh(matching, one, other, _SAME_MAP) if is_same_map(read_layer(left), read_layer(right)) else 0.0
+        return _weigh(matching, one, other, _SAME_MAP_SIMILARITY) if is_same_map(read_layer(left), read_layer(right)) else 0.0
     return _weigh(matching, one, other, matching.similarity.compare(one, other))
 
 
-def _weigh(matching: Matching, one: int, other: int, content: float) -> float:
-    parts = [(_CONTENT, content), (_CONTEXT, float(matching.are_partners(matching.rise(0, one), matching.rise(1, other))))]
-    fed = compare_feeders(matching, one, other)
-    parts += [(_FEEDERS, fed)] if fed is not None else []
-    likeness = compare_names(matching.left.names[one], matching.right.names[other])
-    parts += [(_NAME, likeness)] if likeness is not None else []
+def _weigh(matching: Matching, one: int, other: int, similarity: float) -> float:
+    """The weighted mean of all that is known about a pair."""
+    same_ancestor = matching.are_partners(matching.find_matched_ancestor(LEFT, one), matching.find_matched_ancestor(RIGHT, other))
+    parts = [(_SIMILARITY_WEIGHT, similarity), (_ANCESTOR_WEIGHT, float(same_ancestor))]
+    inputs = compare_inputs(matching, one, other)
+    parts += [(_INPUTS_WEIGHT, inputs)] if inputs is not None else []
+    names = compare_names(matching.left.names[one], matching.right.names[other])
+    parts += [(_NAME_WEIGHT, names)] if names is not None else []
     return sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
 
 
-def compare_feeders(matching: Matching, one: int, other: int) -> float | None:
-    """The share of known feeders in common: modules whose output they read and whose partner is known. None if none is."""
-    known = [
-        {feeder for feeder in side.feeders[module] if feeder in matching.partners[number]}
-        for number, (side, module) in enumerate(zip(matching.sides, (one, other), strict=True))
-    ]
-    if not known[0] and not known[1]:
+def compare_inputs(matching: Matching, one: int, other: int) -> float | None:
+    """The share of common input modules, among those that are matched; None where none is."""
+    left = {source for source in matching.left.inputs[one] if source in matching.partners[LEFT]}
+    right = {source for source in matching.right.inputs[other] if source in matching.partners[RIGHT]}
+    if not left and not right:
         return None
-    common = {matching.partners[0][feeder] for feeder in known[0]} & known[1]
-    return len(common) / max(len(known[0]), len(known[1]))
+    common = {matching.partners[LEFT][source] for source in left} & right
+    return len(common) / max(len(left), len(right))
 
 
 def _list_followers(side: Side, layers: list[int]) -> dict[int, list[int]]:
-    """For each weighty layer, those after it up to the next weighty one."""
+    """For each layer with a weight matrix, the layers after it up to the next one with a weight matrix."""
     followers: dict[int, list[int]] = {}
     current: list[int] = []
     for layer in layers:
-        if side.weighty[layer]:
+        if side.has_matrix[layer]:
             current = followers[layer] = []
         else:
             current.append(layer)
@@ -205,80 +218,87 @@ def _list_followers(side: Side, layers: list[int]) -> dict[int, list[int]]:
 
 
 def _match_followers(matching: Matching, lefts: list[int], rights: list[int]) -> None:
-    free = matching.list_free(0, lefts), matching.list_free(1, rights)
+    free_left, free_right = matching.list_free(LEFT, lefts), matching.list_free(RIGHT, rights)
 
     def gain(row: int, column: int) -> float:
-        one, other = free[0][row], free[1][column]
-        return matching.similarity.compare(one, other) - _FOLLOWER_THRESHOLD if matching.may_match(one, other) else 0.0
+        one, other = free_left[row], free_right[column]
+        return matching.similarity.compare(one, other) - _FOLLOWER_THRESHOLD if matching.can_match(one, other) else 0.0
 
-    keys = [[side.equal[leaf] for leaf in leaves] for side, leaves in zip(matching.sides, free, strict=True)]
-    for row, column in align_sequences(keys[0], keys[1], gain):
-        matching.match(free[0][row], free[1][column], Found("follows", _REPEATED_CONFIDENCE))
-
-
-# --- containers that were found under no matched parent: what is in them turned up together elsewhere ---
+    keys_left = [matching.left.equal[layer] for layer in free_left]
+    keys_right = [matching.right.equal[layer] for layer in free_right]
+    for row, column in align_sequences(keys_left, keys_right, gain):
+        matching.match(free_left[row], free_right[column], Basis("follows", _REPEATED_CONFIDENCE))
 
 
-# The share of children, or of layers inside, that two containers must have in common to be one container changed.
-_THRESHOLD = 0.5
-# That two containers hold the same says less than that their children are each other's.
-_MOST = 0.9
+# --- containers whose parents are not matched, by what they hold ------------------------------------------------------
+
+# Two containers are the same one, changed, if they have at least this share of children or of layers in common.
+_CONTAINER_THRESHOLD = 0.5
+# Common layers say less about two containers than common children.
+_MOST_BY_LAYERS = 0.9
 
 
-def match_containers(matching: Matching) -> None:
-    """Free containers most of whose children are each other's, the deepest first; then the rest of their children."""
+def match_containers_by_layers(matching: Matching) -> None:
+    """Free containers most of whose layers are matched to each other, at any depth.
+
+    The greatest share comes first; of equal shares, the same type, and then the outer container.
+    """
     left, right = matching.left, matching.right
-    for one in reversed(left.walk):
-        if not left.children[one] or not matching.is_free(0, one):
-            continue
-        partners = [matching.partners[0][child] for child in left.children[one] if child in matching.partners[0]]
-        parents = {right.parents[partner] for partner in partners} - {NOWHERE}
-        shares = {parent: _share_children(matching, one, parent) for parent in parents if matching.may_match(one, parent)}
-        best = min(shares, key=lambda parent: (-shares[parent], right.firsts[parent], parent), default=NOWHERE)
-        if best != NOWHERE and shares[best] >= _THRESHOLD:
-            matching.match(one, best, Found("children", shares[best]))
-            match_downwards(matching, [(one, best)])
-
-
-def _share_children(matching: Matching, one: int, other: int) -> float:
-    """The share of children in common: of those that hold tensors, since of dropouts and activations every author has his own number."""
-    sides = zip(matching.sides, (one, other), strict=True)
-    holding = [[child for child in side.children[module] if side.holding[child]] for side, module in sides]
-    if not all(holding):
-        holding = [matching.left.children[one], matching.right.children[other]]
-    within = set(holding[1])
-    common = sum(matching.partners[0].get(child) in within for child in holding[0])
-    return 2 * common / (len(holding[0]) + len(holding[1]))
-
-
-def match_holders(matching: Matching) -> None:
-    """Free containers most of whose layers are each other's, however deep they lie: those that have most in common first, of several such
-    those of one type, and then the outer ones."""
-    left, right = matching.left, matching.right
-    held = [_count_layers(side) for side in matching.sides]
+    counts_left, counts_right = _count_layers(left), _count_layers(right)
     common: defaultdict[tuple[int, int], int] = defaultdict(int)
-    for one, other in matching.partners[0].items():
-        if left.layers[one] and right.layers[other] and left.holding[one] and right.holding[other]:
-            above = matching.list_free(0, left.list_ancestors(one)), matching.list_free(1, right.list_ancestors(other))
-            for pair in ((outer, outer_other) for outer in above[0] for outer_other in above[1]):
+    for one, other in matching.partners[LEFT].items():
+        if left.is_layer[one] and right.is_layer[other] and left.has_tensors[one] and right.has_tensors[other]:
+            above_left = matching.list_free(LEFT, left.list_ancestors(one))
+            above_right = matching.list_free(RIGHT, right.list_ancestors(other))
+            for pair in ((outer, other_outer) for outer in above_left for other_outer in above_right):
                 common[pair] += 1
-    shares = {pair: 2 * count / (held[0][pair[0]] + held[1][pair[1]]) for pair, count in common.items()}
+    shares = {(one, other): 2 * count / (counts_left[one] + counts_right[other]) for (one, other), count in common.items()}
 
     def rank(pair: tuple[int, int]) -> tuple[float, float, int, int]:
         types = left.records[pair[0]].type, right.records[pair[1]].type
-        return -shares[pair], -compare_containers(*types), left.firsts[pair[0]], -left.sizes[pair[0]]
+        return -shares[pair], -compare_containers(*types), left.first_calls[pair[0]], -left.sizes[pair[0]]
 
-    for pair in sorted((pair for pair, share in shares.items() if share >= _THRESHOLD), key=lambda pair: (*rank(pair), *pair)):
-        # what is above stays above
-        if matching.may_match(*pair) and matching.are_partners(matching.rise(0, pair[0]), matching.rise(1, pair[1])):
-            matching.match(*pair, Found("layers", min(shares[pair], _MOST)))
-            match_downwards(matching, [pair])
+    for one, other in sorted(
+        (pair for pair, share in shares.items() if share >= _CONTAINER_THRESHOLD), key=lambda pair: (*rank(pair), *pair)
+    ):
+        # a pair must not cross another: what is above on one side is above on the other
+        nested_alike = matching.are_partners(matching.find_matched_ancestor(LEFT, one), matching.find_matched_ancestor(RIGHT, other))
+        if matching.can_match(one, other) and nested_alike:
+            matching.match(one, other, Basis("layers", min(shares[one, other], _MOST_BY_LAYERS)))
+            match_descendants(matching, [(one, other)])
 
 
 def _count_layers(side: Side) -> Counter[int]:
-    """How many layers with tensors of their own lie below each module."""
+    """How many layers with tensors are below each module."""
     counts: Counter[int] = Counter()
-    for layer in side.walk:
-        if side.layers[layer] and side.holding[layer]:
+    for layer in side.top_down:
+        if side.is_layer[layer] and side.has_tensors[layer]:
             counts.update(side.list_ancestors(layer))
     return counts
+
+
+def match_containers_by_children(matching: Matching) -> None:
+    """Free containers most of whose children are matched to each other, the deepest first; then the rest of their children."""
+    left, right = matching.left, matching.right
+    for one in reversed(left.top_down):
+        if not left.children[one] or not matching.is_free(LEFT, one):
+            continue
+        partners = [matching.partners[LEFT][child] for child in left.children[one] if child in matching.partners[LEFT]]
+        parents = {right.parents[partner] for partner in partners} - {NO_MODULE}
+        shares = {parent: _share_children(matching, one, parent) for parent in parents if matching.can_match(one, parent)}
+        best = min(shares, key=lambda parent: (-shares[parent], right.first_calls[parent], parent), default=NO_MODULE)
+        if best != NO_MODULE and shares[best] >= _CONTAINER_THRESHOLD:
+            matching.match(one, best, Basis("children", shares[best]))
+            match_descendants(matching, [(one, best)])
+
+
+def _share_children(matching: Matching, one: int, other: int) -> float:
+    """The share of common children, of those with tensors: models differ in their dropouts and activations. Without tensors, of all."""
+    left, right = matching.left, matching.right
+    children_left = [child for child in left.children[one] if left.has_tensors[child]]
+    children_right = [child for child in right.children[other] if right.has_tensors[child]]
+    if not children_left or not children_right:
+        children_left, children_right = left.children[one], right.children[other]
+    within = set(children_right)
+    common = sum(matching.partners[LEFT].get(child) in within for child in children_left)
+    return 2 * common / (len(children_left) + len(children_right))

@@ -1,200 +1,125 @@
-"""The matching as it grows: which module is whose partner, how sure that is, and how it was found."""
+"""The growing set of pairs: which module is whose partner, which rule made the pair, and with what confidence."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from archaudit.align.side import NOWHERE, Fingerprints, Side
+from archaudit.align.side import NO_MODULE, Fingerprints, Side
 from archaudit.align.similarity import Similarity
-from archaudit.schema import Match, Profile
+
+# The two sides of a matching by number. Left and right are before and after, in the order that `align` chose by content.
+LEFT, RIGHT = 0, 1
+
+Rule = Literal[
+    "pinned", "name", "replaced", "equal", "wrapped", "order", "reordered", "segment", "split", "follows", "children", "layers", "position"
+]
 
 
-class Found(NamedTuple):
-    """How a pair was found, for the reason that is told, and how sure it is."""
+class Basis(NamedTuple):
+    """What a pair is based on: the rule that made it, and its confidence from 0 to 1."""
 
-    way: str
+    rule: Rule
     confidence: float
 
 
 class Matching:
-    """Pairs of modules of two sides, `left` and `right`: before and after, in the order that `align` chose.
+    """Pairs of modules of two sides, `left` and `right`.
 
-    `partners[0]` maps left modules to right ones, `partners[1]` the other way. A pair once made stays.
+    `partners[LEFT]` maps left modules to right modules, `partners[RIGHT]` the reverse; `basis` has the rule of each pair, by left module.
     """
 
-    def __init__(self, left: Side, right: Side, prints: Fingerprints) -> None:
+    def __init__(self, left: Side, right: Side, fingerprints: Fingerprints) -> None:
         self.left, self.right = left, right
         self.sides = left, right
         self.partners: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.found: dict[int, Found] = {}
-        self.similarity = Similarity(left, right, prints)
+        self.basis: dict[int, Basis] = {}
+        self.similarity = Similarity(left, right, fingerprints)
         self._forbidden: set[tuple[int, int]] = set()
-        self._alone: tuple[set[int], set[int]] = (set(), set())
-        self._special: tuple[set[int], set[int]] = (set(), set())
+        self._excluded: tuple[set[int], set[int]] = (set(), set())
+        # Modules that a pin is about, and their ancestors: equal subtrees are not matched as a whole there.
+        self._constrained: tuple[set[int], set[int]] = (set(), set())
 
-    # --- what the user says
+    # --- pins of the user
 
     def forbid(self, one: int, other: int) -> None:
-        """These two are not to be matched."""
+        """Never match these two."""
         self._forbidden.add((one, other))
-        self._mark_special(one, other)
+        self._constrain(one, other)
 
-    def leave_alone(self, side: int, module: int) -> None:
-        """This module is to have no partner."""
-        self._alone[side].add(module)
-        self._special[side].update((module, *self.sides[side].list_ancestors(module)))
+    def exclude(self, side: int, module: int) -> None:
+        """Never match this module."""
+        self._excluded[side].add(module)
+        self._constrained[side].update((module, *self.sides[side].list_ancestors(module)))
 
     def pin(self, one: int, other: int) -> None:
-        """These two are a pair, whatever they look like."""
-        self._mark_special(one, other)
-        self.match(one, other, Found("pinned", 1.0))
+        """Match these two, however different they are."""
+        self._constrain(one, other)
+        self.match(one, other, Basis("pinned", 1.0))
 
-    def _mark_special(self, one: int, other: int) -> None:
-        for side, module in enumerate((one, other)):
-            self._special[side].update((module, *self.sides[side].list_ancestors(module)))
+    def _constrain(self, one: int, other: int) -> None:
+        for side, module in ((LEFT, one), (RIGHT, other)):
+            self._constrained[side].update((module, *self.sides[side].list_ancestors(module)))
 
-    # --- what is asked
+    # --- queries
 
     def is_free(self, side: int, module: int) -> bool:
-        """Whether a module may still be matched."""
-        return module not in self.partners[side] and module not in self._alone[side]
+        """Whether a module has no partner yet and may get one."""
+        return module not in self.partners[side] and module not in self._excluded[side]
 
-    def may_match(self, one: int, other: int) -> bool:
-        """Whether this pair may be made."""
-        return self.is_free(0, one) and self.is_free(1, other) and (one, other) not in self._forbidden
+    def can_match(self, one: int, other: int) -> bool:
+        """Whether both modules are free and the pair is not forbidden."""
+        return self.is_free(LEFT, one) and self.is_free(RIGHT, other) and (one, other) not in self._forbidden
 
     def list_free(self, side: int, modules: Iterable[int]) -> list[int]:
-        """Those that may still be matched, in the order given."""
+        """The free ones of these modules, in the order given."""
         return [module for module in modules if self.is_free(side, module)]
 
     def are_partners(self, one: int, other: int) -> bool:
-        """Whether these two are matched; above a root there is nothing, on both sides."""
-        if one == NOWHERE or other == NOWHERE:
+        """Whether these two are matched; the missing parents of two roots count as matched."""
+        if NO_MODULE in (one, other):
             return one == other
-        return self.partners[0].get(one) == other
+        return self.partners[LEFT].get(one) == other
 
-    def rise(self, side: int, module: int) -> int:
-        """The nearest module above that has a partner; NOWHERE above a root."""
+    def find_matched_ancestor(self, side: int, module: int) -> int:
+        """The nearest module above that has a partner; NO_MODULE where none has."""
         parents = self.sides[side].parents
         module = parents[module]
-        while module != NOWHERE and module not in self.partners[side]:
+        while module != NO_MODULE and module not in self.partners[side]:
             module = parents[module]
         return module
 
-    # --- what is found
+    def are_equal(self, one: int, other: int) -> bool:
+        """Whether two subtrees are equal, apart from the names of the modules."""
+        return self.left.equal[one] == self.right.equal[other]
 
-    def match(self, one: int, other: int, found: Found) -> bool:
-        """Makes a pair, if it may be made."""
-        if not self.may_match(one, other):
+    # --- changes
+
+    def match(self, one: int, other: int, basis: Basis) -> bool:
+        """Adds a pair where that is possible; returns whether it was."""
+        if not self.can_match(one, other):
             return False
-        self.partners[0][one] = other
-        self.partners[1][other] = one
-        self.found[one] = found
+        self.partners[LEFT][one] = other
+        self.partners[RIGHT][other] = one
+        self.basis[one] = basis
         return True
 
-    def match_subtrees(self, one: int, other: int, found: Found) -> list[tuple[int, int]]:
-        """Pairs all of two equal subtrees. Returns the pairs whose children have yet to be matched: those that pins are about."""
+    def match_subtrees(self, one: int, other: int, basis: Basis) -> list[tuple[int, int]]:
+        """Matches two equal subtrees module by module. Returns the pairs where a pin made it stop; their children are unmatched."""
         open_pairs: list[tuple[int, int]] = []
         waiting = [(one, other)]
         while waiting:
             left, right = waiting.pop()
-            if not self.match(left, right, found):
+            if not self.match(left, right, basis):
                 continue
-            if left in self._special[0] or right in self._special[1]:
+            if left in self._constrained[LEFT] or right in self._constrained[RIGHT]:
                 open_pairs.append((left, right))
                 continue
             waiting.extend(zip(self.left.children[left], self.right.children[right], strict=True))
         return open_pairs
 
     def unmatch(self, side: int, module: int) -> None:
-        """Undoes a pair, for a better one."""
+        """Removes a pair, to make a better one."""
         other = self.partners[side].pop(module)
         del self.partners[1 - side][other]
-        del self.found[module if side == 0 else other]
-
-    def are_equal(self, one: int, other: int) -> bool:
-        """Whether two subtrees are equal but for names."""
-        return self.left.equal[one] == self.right.equal[other]
-
-
-# --- the order of the rows: that of the before side, with each added module where the after side has it ---
-
-
-# A row is known by its match's position; the rows without a parent hang on this.
-_TOP = -1
-
-
-def order_matches(before: Profile, after: Profile, matches: Iterable[Match]) -> tuple[Match, ...]:
-    """The same matches, reordered in time linear in their number. They may pair modules of different paths."""
-    matches = tuple(matches)
-    row_before = {match.before_path: row for row, match in enumerate(matches) if match.before_path is not None}
-    row_after = {match.after_path: row for row, match in enumerate(matches) if match.after_path is not None}
-    children = _children(before, row_before)
-    after_children = _children(after, row_after)
-    kept = set(row_before.values()) & set(row_after.values())
-    above = {row: parent for parent, rows in after_children.items() for row in rows}
-    merged = {
-        parent: _merge_siblings(children.get(parent, []), after_children.get(parent, []), kept, above)
-        for parent in children.keys() | after_children.keys()
-    }
-    ordered = []
-    waiting = [_TOP]
-    while waiting:  # a stack instead of recursion: models may nest deeper than Python's limit
-        row = waiting.pop()
-        if row != _TOP:
-            ordered.append(matches[row])
-        waiting.extend(reversed(merged.get(row, ())))
-    return tuple(ordered)
-
-
-def _children(profile: Profile, rows: dict[str, int]) -> dict[int, list[int]]:
-    """The rows below each row, in the profile's order."""
-    children: defaultdict[int, list[int]] = defaultdict(list)
-    for module in profile.modules:
-        children[_parent_row(module.path, rows)].append(rows[module.path])
-    return children
-
-
-def _parent_row(path: str, rows: dict[str, int]) -> int:
-    while path:
-        path = path.rpartition(".")[0]
-        if path in rows:
-            return rows[path]
-    return _TOP
-
-
-def _merge_siblings(before: list[int], after: list[int], kept: set[int], above: dict[int, int]) -> list[int]:
-    """The children of one row: those of the before side, and those that only the after side has, put among them.
-
-    A child that both sides have goes where the before side has it, under whatever parent that is; `above` tells the after side's.
-    """
-    stays = set(before)
-    additions: defaultdict[int, list[int]] = defaultdict(list)
-    anchor = _TOP
-    for row in after:
-        if row in stays:
-            anchor = row
-        elif row not in kept:
-            additions[anchor].append(row)
-    both = stays.intersection(after)
-    merged = []
-    pending = additions[_TOP]
-    for row in before:
-        if row in both:
-            merged += pending
-            pending = additions[row]
-        elif pending and _find_added(row, kept, above) in pending:
-            merged += pending
-            pending = []
-        merged.append(row)
-    return merged + pending
-
-
-def _find_added(row: int, kept: set[int], above: dict[int, int]) -> int:
-    """The topmost added module that a row stands in on the after side; _TOP for none."""
-    found = _TOP
-    while (row := above.get(row, _TOP)) != _TOP and row not in kept:
-        found = row
-    return found
+        del self.basis[module if side == LEFT else other]

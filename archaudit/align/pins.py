@@ -1,4 +1,4 @@
-"""What the user says about single modules: matched to this one, never to that one, or to none."""
+"""What the user says about single modules: matched with this one, never matched with that one, or not matched at all."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from archaudit.align.matching import Matching
 from archaudit.errors import ConfigError
+from archaudit.index import index_modules
 from archaudit.metrics.catalog import nearest_paths
-from archaudit.schema import Match, Profile
+from archaudit.schema import Match, Pair, Profile
 
 
 class Pin(NamedTuple):
-    """`before` became `after`; with `forbid` it did not. A side that is None: the other side's module has no counterpart.
+    """`before` became `after`; with `forbid` it did not. Where one side is None, the module of the other side has no counterpart.
 
-    `source` says where it was written, for messages.
+    `source` says where the pin was written, for messages.
     """
 
     before: str | None = None
@@ -25,46 +27,64 @@ class Pin(NamedTuple):
     source: str = "align"
 
 
-def check_pins(before: Profile, after: Profile, pins: Iterable[Pin]) -> tuple[Pin, ...]:
-    """The pins, each about modules that there are. Raises ConfigError for an unknown path, and for two pins that contradict each other."""
+def check_pins(profiles: Pair[Profile], pins: Iterable[Pin]) -> tuple[Pin, ...]:
+    """The pins. Raises ConfigError with every unknown path, and every module that is pinned twice."""
     checked = tuple(pins)
-    claimed: dict[tuple[str, str], Pin] = {}
+    pinned: dict[tuple[str, str], Pin] = {}
     faults = []
     for pin in checked:
-        for side, profile, path in (("before", before, pin.before), ("after", after, pin.after)):
+        for side, profile, path in (("before", profiles.before, pin.before), ("after", profiles.after, pin.after)):
             if path is None:
                 continue
-            if all(path != module.path for module in profile.modules):
+            if path not in index_modules(profile):
                 near = nearest_paths(profile, path)
                 hint = f"; the nearest are {', '.join(near)}" if near else ""
                 faults.append(f"{pin.source}.{side}: {profile.name} has no module {path!r}{hint}")
             elif not pin.forbid:
-                other = claimed.setdefault((side, path), pin)
-                if other is not pin:
-                    faults.append(f"{pin.source}.{side}: {path!r} is pinned by {other.source} already")
+                first = pinned.setdefault((side, path), pin)
+                if first is not pin:
+                    faults.append(f"{pin.source}.{side}: {path!r} is pinned by {first.source} already")
     if faults:
         raise ConfigError("\n".join(faults), "A pin names one module of each side by its path, and each module once.")
     return checked
 
 
-def tell_pins(matches: Iterable[Match], pins: Iterable[Pin]) -> tuple[Match, ...]:
-    """The matches, each with what pins say of it among its reasons."""
-    notes: tuple[defaultdict[str, list[str]], defaultdict[str, list[str]]] = (defaultdict(list), defaultdict(list))
+def apply_pins(matching: Matching, pins: Iterable[Pin], *, swapped: bool) -> None:
+    """Applies the pins to an empty matching, whose left side is after where `swapped`."""
+    found = []
     for pin in pins:
-        for side, path, other in ((0, pin.before, pin.after), (1, pin.after, pin.before)):
+        paths = (pin.after, pin.before) if swapped else (pin.before, pin.after)
+        one, other = (None if path is None else side.positions[path] for side, path in zip(matching.sides, paths, strict=True))
+        found.append((one, other, pin.forbid))
+    for one, other, forbid in found:
+        for side, module, partner in ((0, one, other), (1, other, one)):
+            if module is not None and partner is None:
+                matching.exclude(side, module)
+        if one is not None and other is not None and forbid:
+            matching.forbid(one, other)
+    for one, other, forbid in found:
+        if one is not None and other is not None and not forbid:
+            matching.pin(one, other)
+
+
+def add_pin_reasons(matches: Iterable[Match], pins: Iterable[Pin]) -> tuple[Match, ...]:
+    """The matches, with what the pins say about each of them added to its reason."""
+    notes: Pair[defaultdict[str, list[str]]] = Pair(defaultdict(list), defaultdict(list))
+    for pin in pins:
+        for of_side, path, other in ((notes.before, pin.before, pin.after), (notes.after, pin.after, pin.before)):
             if path is None:
                 continue
             if pin.forbid:
-                notes[side][path].append(f"not matched with {other or 'the root'} ({pin.source})")
+                of_side[path].append(f"not matched with {other or 'the root'} ({pin.source})")
             elif other is None:
-                notes[side][path].append(f"left unmatched ({pin.source})")
-            elif side == 0:
-                notes[side][path].append(f"pinned ({pin.source})")
+                of_side[path].append(f"left unmatched ({pin.source})")
+            elif of_side is notes.before:
+                of_side[path].append(f"pinned ({pin.source})")
     return tuple(_add_notes(match, notes) for match in matches)
 
 
-def _add_notes(match: Match, notes: tuple[defaultdict[str, list[str]], defaultdict[str, list[str]]]) -> Match:
-    paths = match.before_path, match.after_path
-    found = [note for side, path in enumerate(paths) if path is not None for note in notes[side].get(path, ())]
-    reasons = [match.reason, *found] if match.reason else found
-    return msgspec.structs.replace(match, reason="; ".join(reasons)) if found else match
+def _add_notes(match: Match, notes: Pair[defaultdict[str, list[str]]]) -> Match:
+    before = notes.before.get(match.before_path, []) if match.before_path is not None else []
+    after = notes.after.get(match.after_path, []) if match.after_path is not None else []
+    found = [*before, *after]
+    return msgspec.structs.replace(match, reason="; ".join(filter(None, [match.reason, *found]))) if found else match

@@ -1,6 +1,6 @@
-"""How alike two modules are, 0 to 1: by themselves and with what is in them, whatever they are called and wherever they stand.
+"""How similar two modules are, from 0 to 1, by themselves and with everything in them; independent of their names and positions.
 
-Answers are kept by fingerprint, so repeated blocks are compared once.
+Results are cached by fingerprint, so repeated blocks are compared once.
 """
 
 from __future__ import annotations
@@ -13,97 +13,99 @@ from archaudit.align.side import Fingerprints, Side
 from archaudit.index import compare_containers, compare_layers, read_layer
 from archaudit.schema import ModuleRecord
 
-# Of a module by itself: what it is says most, its tensors' shapes more than single settings.
-_TYPE, _SETTINGS, _TENSORS = 0.5, 0.2, 0.3
-# Of a container: `Sequential` says little, what is inside says what it is.
-_ITSELF, _INSIDE = 0.3, 0.7
-# A depthwise, a pointwise and a dense convolution are of one type and do three different things.
-_OTHER_ROLE = 0.5
-# Of two layers that hold all tensors themselves, what else is in one of them says little.
-_LAYER = 0.9
-# Only equal subtrees are wholly alike.
-_MOST = 0.98
-# Settings that repeat what the tensors' shapes say.
-_SIZES = frozenset(
+# A module by itself: the type counts most, the shapes of the tensors more than single settings.
+_TYPE_WEIGHT, _SETTINGS_WEIGHT, _TENSORS_WEIGHT = 0.5, 0.2, 0.3
+# A container: `Sequential` says little, its contents say what it is.
+_OWN_WEIGHT, _CONTENTS_WEIGHT = 0.3, 0.7
+# Depthwise, pointwise and dense convolutions share a type but do different things.
+_OTHER_ROLE_FACTOR = 0.5
+# Two layers hold all tensors themselves; what else is in one of them matters little.
+_LAYER_FACTOR = 0.9
+# Only equal subtrees have a similarity of 1.
+_MOST_UNEQUAL = 0.98
+# Settings that repeat what the shapes of the tensors say.
+_SIZE_SETTINGS = frozenset(
     {"in_channels", "out_channels", "in_features", "out_features", "num_features", "normalized_shape", "num_channels", "groups"}
 )
-# Same skeletons are compared child by child down to this depth; below it, equal or not decides.
+# Subtrees of the same types are compared child by child down to this depth. Below it, they are taken to be half alike.
 _DEEPEST = 5
-# Larger subtrees that are differently built are compared by counting, since aligning them takes quadratic time.
+_DEEPEST_CONTENTS = 0.5
+# Larger subtrees of different types are compared by counting their layers, since aligning them takes quadratic time.
 _LARGEST_ALIGNED = 40
-# The leaves of a larger subtree are not listed for comparison with a differently built one: at that size its children say enough.
+# For larger subtrees than this, not the leaves are counted but the children, which say enough at that size.
 _LARGEST_LISTED = 600
 
 
 class Similarity:
     """Compares modules of the left side with modules of the right side."""
 
-    def __init__(self, left: Side, right: Side, prints: Fingerprints) -> None:
-        self._left, self._right, self._prints = left, right, prints
-        self._owns: dict[tuple[int, int, bool], float] = {}
-        self._contents: dict[tuple[int, int, int], float] = {}
-        self._leaves: dict[tuple[int, int], Counter[int]] = {}
+    def __init__(self, left: Side, right: Side, fingerprints: Fingerprints) -> None:
+        self._left, self._right, self._fingerprints = left, right, fingerprints
+        self._of_own: dict[tuple[int, int, bool], float] = {}
+        self._of_subtrees: dict[tuple[int, int, int], float] = {}
+        self._leaf_counts: tuple[dict[tuple[int, bool], Counter[int]], dict[tuple[int, bool], Counter[int]]] = ({}, {})
 
     def compare(self, one: int, other: int, depth: int = 0) -> float:
-        """How alike the subtrees of `one` and `other` are."""
+        """How similar the subtrees of a left and a right module are."""
         left, right = self._left, self._right
         if left.equal[one] == right.equal[other]:
             return 1.0
         key = left.equal[one], right.equal[other], depth
-        if key not in self._contents:
-            self._contents[key] = min(_MOST, self._compare_subtrees(one, other, depth))
-        return self._contents[key]
+        if key not in self._of_subtrees:
+            self._of_subtrees[key] = min(_MOST_UNEQUAL, self._compare_subtrees(one, other, depth))
+        return self._of_subtrees[key]
 
     def _compare_subtrees(self, one: int, other: int, depth: int) -> float:
         left, right = self._left, self._right
-        below = left.children[one], right.children[other]
-        if not below[0] and not below[1]:
-            return self.compare_own(one, other, leaves=True)
-        if left.layers[one] and right.layers[other] and left.holding[one] and right.holding[other]:
-            return _LAYER * self.compare_own(one, other, leaves=True)
-        itself = self.compare_own(one, other, leaves=False)
-        if not below[0] or not below[1]:
-            return _ITSELF * itself
-        if left.skeleton[one] == right.skeleton[other]:
-            if depth >= _DEEPEST:
-                return _ITSELF * itself + _INSIDE * 0.5
-            inside = sum(self.compare(*pair, depth + 1) for pair in zip(*below, strict=True)) / len(below[0])
+        below_left, below_right = left.children[one], right.children[other]
+        if not below_left and not below_right:
+            return self.compare_own(one, other, as_layers=True)
+        if left.is_layer[one] and right.is_layer[other] and left.has_tensors[one] and right.has_tensors[other]:
+            return _LAYER_FACTOR * self.compare_own(one, other, as_layers=True)
+        own = self.compare_own(one, other, as_layers=False)
+        if not below_left or not below_right:
+            return _OWN_WEIGHT * own
+        if left.skeleton[one] != right.skeleton[other]:
+            contents = self._align_leaves(one, other)
+        elif depth >= _DEEPEST:
+            contents = _DEEPEST_CONTENTS
         else:
-            inside = self._align_leaves(one, other)
-        return _ITSELF * itself + _INSIDE * inside
+            contents = sum(self.compare(*pair, depth + 1) for pair in zip(below_left, below_right, strict=True)) / len(below_left)
+        return _OWN_WEIGHT * own + _CONTENTS_WEIGHT * contents
 
-    def compare_own(self, one: int, other: int, *, leaves: bool) -> float:
-        """How alike two modules are without what is in them."""
-        key = self._left.own[one], self._right.own[other], leaves
-        if key not in self._owns:
-            self._owns[key] = _compare_records(self._prints.example(key[0]), self._prints.example(key[1]), leaves)
-        return self._owns[key]
+    def compare_own(self, one: int, other: int, *, as_layers: bool) -> float:
+        """How similar two modules are without their children. Types are compared as those of layers, or of containers."""
+        key = self._left.own[one], self._right.own[other], as_layers
+        if key not in self._of_own:
+            records = self._fingerprints.get_example(key[0]), self._fingerprints.get_example(key[1])
+            self._of_own[key] = _compare_records(*records, as_layers)
+        return self._of_own[key]
 
     def _align_leaves(self, one: int, other: int) -> float:
-        """How much of two differently built subtrees is alike, layer by layer in order of execution."""
+        """The similar share of two subtrees of different types, leaf by leaf in the order of execution."""
         left, right = self._left, self._right
         if max(left.sizes[one], right.sizes[other]) > _LARGEST_ALIGNED:
-            return self._count_leaves(one, other)
-        leaves = list(_find_leaves(left, one)), list(_find_leaves(right, other))
-        keys = [left.equal[leaf] for leaf in leaves[0]], [right.equal[leaf] for leaf in leaves[1]]
+            return self._compare_leaf_counts(one, other)
+        leaves_left, leaves_right = list(_find_leaves(left, one)), list(_find_leaves(right, other))
+        keys = [left.equal[leaf] for leaf in leaves_left], [right.equal[leaf] for leaf in leaves_right]
 
         def gain(row: int, column: int) -> float:
-            return self.compare(leaves[0][row], leaves[1][column])
+            return self.compare(leaves_left[row], leaves_right[column])
 
-        return 2 * sum(gain(*pair) for pair in align_sequences(*keys, gain)) / (len(leaves[0]) + len(leaves[1]))
+        return 2 * sum(gain(*pair) for pair in align_sequences(*keys, gain)) / (len(leaves_left) + len(leaves_right))
 
-    def _count_leaves(self, one: int, other: int) -> float:
-        """The same for large ones, more cheaply: the share of layers in common, half by type, half by being equal."""
-        types = _overlap(self._list_leaves(self._left, 0, one, False), self._list_leaves(self._right, 1, other, False))
-        equals = _overlap(self._list_leaves(self._left, 0, one, True), self._list_leaves(self._right, 1, other, True))
+    def _compare_leaf_counts(self, one: int, other: int) -> float:
+        """A cheaper form for large subtrees: the share of common leaves, half by type and half by equality."""
+        types = _overlap(self._count_leaves(0, one, False), self._count_leaves(1, other, False))
+        equals = _overlap(self._count_leaves(0, one, True), self._count_leaves(1, other, True))
         return (types + equals) / 2
 
-    def _list_leaves(self, side: Side, number: int, module: int, exactly: bool) -> Counter[int]:
-        key = 4 * number + exactly, module
-        if key not in self._leaves:
-            numbers = side.equal if exactly else side.skeleton
-            self._leaves[key] = Counter(numbers[leaf] for leaf in _find_leaves(side, module))
-        return self._leaves[key]
+    def _count_leaves(self, number: int, module: int, exactly: bool) -> Counter[int]:
+        counts, side = self._leaf_counts[number], (self._left, self._right)[number]
+        if (module, exactly) not in counts:
+            fingerprints = side.equal if exactly else side.skeleton
+            counts[module, exactly] = Counter(fingerprints[leaf] for leaf in _find_leaves(side, module))
+        return counts[module, exactly]
 
 
 def _find_leaves(side: Side, module: int) -> Iterable[int]:
@@ -115,7 +117,7 @@ def _find_leaves(side: Side, module: int) -> Iterable[int]:
         module = waiting.pop()
         if not side.children[module]:
             yield module
-        waiting.extend(reversed(side.running[module]))
+        waiting.extend(reversed(side.ordered_children[module]))
 
 
 def _overlap(one: Counter[int], other: Counter[int]) -> float:
@@ -123,19 +125,20 @@ def _overlap(one: Counter[int], other: Counter[int]) -> float:
     return 2 * common / (one.total() + other.total())
 
 
-def _compare_records(one: ModuleRecord, other: ModuleRecord, leaves: bool) -> float:
-    types = (compare_layers if leaves else compare_containers)(one.type, other.type)
-    layers = read_layer(one), read_layer(other)
-    if layers[0] is not None and layers[1] is not None and layers[0].role != layers[1].role:
-        types *= _OTHER_ROLE
-    parts = [(_TYPE, types)]
-    if types:
-        parts += [(weight, part) for weight, part in ((_SETTINGS, _compare_settings(one, other)),) if part is not None]
+def _compare_records(one: ModuleRecord, other: ModuleRecord, as_layers: bool) -> float:
+    types = (compare_layers if as_layers else compare_containers)(one.type, other.type)
+    left, right = read_layer(one), read_layer(other)
+    if left is not None and right is not None and left.role != right.role:
+        types *= _OTHER_ROLE_FACTOR
+    parts = [(_TYPE_WEIGHT, types)]
+    settings = _compare_settings(one, other) if types else None
+    if settings is not None:
+        parts.append((_SETTINGS_WEIGHT, settings))
     shapes = _compare_tensors(one, other)
     if shapes is None:
         return _average(parts)
-    # Sizes count once more on top: what else two convolutions have in common, any two convolutions have.
-    return _average([*parts, (_TENSORS, shapes)]) * (1 + shapes) / 2
+    # Sizes count a second time, as a factor: any two convolutions have the rest in common.
+    return _average([*parts, (_TENSORS_WEIGHT, shapes)]) * (1 + shapes) / 2
 
 
 def _average(parts: list[tuple[float, float]]) -> float:
@@ -143,25 +146,24 @@ def _average(parts: list[tuple[float, float]]) -> float:
 
 
 def _compare_settings(one: ModuleRecord, other: ModuleRecord) -> float | None:
-    """The share of equal settings, of those that both know; None where there is nothing to compare."""
-    names = (one.settings.keys() & other.settings.keys()) - _SIZES
+    """The share of equal settings among those that both have; None where they have none in common."""
+    names = (one.settings.keys() & other.settings.keys()) - _SIZE_SETTINGS
     if not names:
         return None
     return sum(repr(one.settings[name]) == repr(other.settings[name]) for name in sorted(names)) / len(names)
 
 
 def _compare_tensors(one: ModuleRecord, other: ModuleRecord) -> float | None:
-    """How close the shapes of the parameters are; None where neither has any."""
-    held = [{tensor.name: tensor.shape for tensor in record.tensors if tensor.kind == "parameter"} for record in (one, other)]
-    names = held[0].keys() | held[1].keys()
+    """How close the shapes of the parameters are; None where neither module has parameters."""
+    left, right = ({tensor.name: tensor.shape for tensor in record.tensors if tensor.kind == "parameter"} for record in (one, other))
+    names = left.keys() | right.keys()
     if not names:
         return None
-    common = held[0].keys() & held[1].keys()
-    return sum(_compare_shapes(held[0][name], held[1][name]) for name in sorted(common)) / len(names)
+    return sum(_compare_shapes(left[name], right[name]) for name in sorted(left.keys() & right.keys())) / len(names)
 
 
 def _compare_shapes(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """The mean ratio of the sizes; 0 for another number of dimensions, which is another kind of tensor."""
+    """The mean ratio of the sizes; 0 for different numbers of dimensions."""
     if len(one) != len(other):
         return 0.0
     if one == other:

@@ -3,7 +3,7 @@
 Both models are cut into parts, the children of the root at first. Parts that share matched modules belong together. One part that went
 into several is cut further, so that each of those gets its own share of it (`decoder.0-2` became `decoder_stage1`, `decoder.3-5`
 `decoder_stage2`); a part that holds most of the model is cut further as well, since it would explain nothing. What has no match is set
-against what has none in the same stretch of the data flow: between the same two layers that lie on every path from input to output.
+against what has none in the same segment of the data flow: between the same two layers that lie on every path from input to output.
 Neighbours that did not change are one group, and so are blocks of one list that cost the same as each other on either side. What stands
 outside all parts (the operators that the root itself runs) is everything else.
 """
@@ -54,7 +54,7 @@ def find_hunks(before: Profile, after: Profile, matches: tuple[Match, ...], rows
             break
     order = {path: place for place, match in enumerate(matches) for path in ((0, match.before_path), (1, match.after_path))}
     hunks = _join(sides, _link(sides, pairs))
-    hunks = _set_against(hunks, {key: matches[place].stretch for key, place in order.items()})
+    hunks = _set_against(hunks, {key: matches[place].segment for key, place in order.items()})
     hunks.sort(key=lambda hunk: min(order[part.side, part.path] for part in (*hunk.before, *hunk.after)))
     return _write_groups(hunks, (before, after), sides, unchanged)
 
@@ -123,14 +123,14 @@ def _join(sides: tuple[Parts, Parts], links: Counter[tuple[str, str]]) -> list[_
     return [_Hunk(*(tuple(Part(side, path) for number, path in keys if number == side) for side in (0, 1))) for keys in joined.values()]
 
 
-def _set_against(hunks: list[_Hunk], stretches: dict[tuple[int, str | None], int]) -> list[_Hunk]:
-    """What was taken out and what was put in within one stretch: in pairs where there are equally many, else together."""
+def _set_against(hunks: list[_Hunk], segments: dict[tuple[int, str | None], int]) -> list[_Hunk]:
+    """What was taken out and what was put in within one segment: in pairs where there are equally many, else together."""
     whole = [hunk for hunk in hunks if hunk.before and hunk.after]
     taken: defaultdict[int, tuple[list[_Hunk], list[_Hunk]]] = defaultdict(lambda: ([], []))
     for hunk in hunks:
         if not hunk.before or not hunk.after:
             part = (*hunk.before, *hunk.after)[0]
-            taken[stretches[part.side, part.path]][part.side].append(hunk)
+            taken[segments[part.side, part.path]][part.side].append(hunk)
     for _, (removed, added) in sorted(taken.items()):
         if len(removed) == len(added):
             whole += [_Hunk(out.before, put.after) for out, put in zip(removed, added, strict=True)]

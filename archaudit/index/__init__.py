@@ -1,6 +1,6 @@
-"""What follows from a profile's module records, found once.
+"""Lookups in a profile's module records, each computed once.
 
-`modules` is the tree of modules, their inputs and their tensors by name; `layers` the family of a type and the sizes of a layer.
+`modules` has the module tree, the inputs of each module and the tensors by name; `layers` the family of a type and the sizes of a layer.
 """
 
 from archaudit.index.layers import (

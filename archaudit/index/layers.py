@@ -1,4 +1,4 @@
-"""Layers: which family a type belongs to, by its name (a profile holds no classes), and the sizes of a layer, by its weight's shape."""
+"""Layers: the family of a type, by its name (a profile holds no classes), and the sizes of a layer, by the shape of its weight."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ACTIVATIONS = frozenset(
         "tanhshrink",
     )
 )
-# In this order: `BatchNorm` before anything else that a type's name may hold as well.
+# The first family that fits is taken, so the order matters for names that contain several of these.
 _FRAGMENTS = (
     ("norm", ("norm",)),
     ("dropout", ("dropout", "droppath", "stochasticdepth")),
@@ -57,14 +57,14 @@ _FRAGMENTS = (
 )
 _LINEAR = ("linear",)
 
-# A type that shares most words of its name with another is of its kin: SwinTransformerBlock and SwinTransformerBlockV2.
-_KIN = 0.5
+# Types whose names share at least this much of their words are related: SwinTransformerBlock and SwinTransformerBlockV2.
+_RELATED = 0.5
 
 
 @lru_cache(maxsize=4096)
 def find_family(type_name: str) -> str:
-    """`conv`, `linear`, `norm`, `activation` and the like; empty for what is none of them."""
-    if type_name == "Conv1D":  # of transformers: a linear layer, its weight the other way round
+    """`conv`, `linear`, `norm`, `activation` and the like; empty for any other type."""
+    if type_name == "Conv1D":  # of transformers: a linear layer with a transposed weight
         return "linear"
     lowered = type_name.lower()
     if re.fullmatch(r"(lazy)?conv(transpose)?[123]d", lowered):
@@ -81,7 +81,7 @@ def find_family(type_name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def compare_layers(one: str, other: str) -> float:
-    """1 for the same type, 0.5 for two of a kind (ReLU and GELU, BatchNorm and LayerNorm), 0 for strangers."""
+    """1 for the same type, 0.5 for the same family (ReLU and GELU, BatchNorm and LayerNorm), 0 for unrelated types."""
     if one == other:
         return 1.0
     family = find_family(one)
@@ -92,15 +92,15 @@ def compare_layers(one: str, other: str) -> float:
 
 @lru_cache(maxsize=4096)
 def compare_containers(one: str, other: str) -> float:
-    """The same for modules with children, of which a Conv2dNormActivation is neither convolution, norm nor activation."""
+    """The same for modules with children, which have no family: a Conv2dNormActivation is not a convolution, norm or activation."""
     if one == other:
         return 1.0
-    return 0.5 if compare_words(_split_words(one), _split_words(other)) >= _KIN else 0.0
+    return 0.5 if compare_words(_split_words(one), _split_words(other)) >= _RELATED else 0.0
 
 
 @lru_cache(maxsize=16384)
 def compare_names(one: str, other: str) -> float | None:
-    """How alike two names are, 0 to 1; None where one of them is an index and the other a word, which says nothing."""
+    """How similar two names are, from 0 to 1; None where one is an index and the other a word, which says nothing."""
     if one == other:
         return 1.0
     if one.isdecimal() or other.isdecimal():
@@ -114,7 +114,7 @@ def compare_names(one: str, other: str) -> float | None:
 
 
 def compare_words(one: frozenset[str], other: frozenset[str]) -> float:
-    """The share of words that two names have in common."""
+    """The share of words that two sets of words have in common."""
     return 2 * len(one & other) / (len(one) + len(other)) if one or other else 0.0
 
 
@@ -139,27 +139,27 @@ class Layer(NamedTuple):
 
     @property
     def is_depthwise(self) -> bool:
-        """Each output is made of one input."""
+        """Whether each output channel depends on one input channel."""
         return self.groups == self.inputs and self.groups > 1
 
     @property
     def is_pointwise(self) -> bool:
-        """Each output is made of one position."""
+        """Whether each output depends on one position: a 1x1 convolution, or a linear layer."""
         return self.groups == 1 and all(size == 1 for size in self.kernel)
 
     @property
     def role(self) -> str:
-        """`depthwise`, `pointwise`, `dense` or `grouped`, whatever the sizes."""
+        """`depthwise`, `pointwise`, `dense` or `grouped`."""
         return "depthwise" if self.is_depthwise else "pointwise" if self.is_pointwise else "dense" if self.groups == 1 else "grouped"
 
     @property
     def weights(self) -> int:
-        """The elements of its weight."""
+        """The number of elements of the weight."""
         return self.inputs // self.groups * self.outputs * prod(self.kernel)
 
 
 def read_weight(record: ModuleRecord) -> Layer | None:
-    """The sizes of any module with a parameter `weight` of two or more dimensions, whatever its type (an embedding too); None without one.
+    """The sizes of a module of any type with a parameter `weight` of two or more dimensions (an embedding too); None without one.
 
     A weight is stored as (outputs, inputs / groups, *kernel); that of a transposed convolution as (inputs, outputs / groups, *kernel), that
     of transformers' Conv1D as (inputs, outputs).

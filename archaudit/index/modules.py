@@ -24,7 +24,7 @@ class TensorOwner(NamedTuple):
 class ModuleIndex:
     """The modules of one profile, in its order (root first). Paths are dotted, the root's is empty.
 
-    Only what is asked for is computed, once.
+    Each lookup is computed on first use and then kept.
     """
 
     def __init__(self, modules: Sequence[ModuleRecord]) -> None:
@@ -95,7 +95,7 @@ class ModuleIndex:
 
     @cached_property
     def inputs(self) -> dict[str, tuple[str, ...]]:
-        """The modules whose outputs each module takes as inputs, over all of its calls, in the order in which they are first taken."""
+        """The modules whose outputs each module takes as inputs, over all of its calls, in order of first use."""
         return {
             path: tuple(dict.fromkeys(source for call in module.calls for source in call.inputs_from))
             for path, module in self.modules.items()

@@ -11,9 +11,9 @@ from archaudit.schema.record import Record, Setting
 class Match(Record, frozen=True, kw_only=True):
     """A module before and the module after that it became; one side is None for a module that was removed or added.
 
-    `changes` are the kinds of change that the tree as a whole tells (renamed, moved, wrapped, split, reordered, repeated and the like);
-    matches of one split or merge share a `change_id`. `stretch` counts the matched layers that ran before it of those that lie on every
-    path from input to output: what was taken out of a stretch was replaced by what was put into it.
+    `changes` are the changes of the module tree (renamed, moved, wrapped, split, reordered, repeated and the like); the matches of one
+    split or merge share a `change_id`. `segment` counts the matched layers before the module that lie on every path from input to output:
+    what was removed from a segment was replaced by what was added to it.
     """
 
     before_path: str | None
@@ -22,7 +22,7 @@ class Match(Record, frozen=True, kw_only=True):
     reason: str
     changes: tuple[str, ...] = ()
     change_id: int | None = None
-    stretch: int = 0
+    segment: int = 0
 
 
 class Cause(Record, frozen=True, kw_only=True):

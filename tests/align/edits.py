@@ -1,4 +1,4 @@
-"""Edits that know what they did: each plants one kind of change into a plan, and says what the comparison must call it."""
+"""Edits with a known answer: each plants one kind of change into a plan, and says how the comparison must call it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from factories import make_tensor
 
 @dataclass(frozen=True)
 class Planted:
-    """What was done: the kind, and the modules (by uid) of whose rows one must say so. `gone` and `new` are modules of one side only."""
+    """What was done: the kind of change, and the modules (by uid) one of whose rows must show it.
+
+    `gone` and `new` are modules of one side only.
+    """
 
     kind: str
     uids: tuple[int, ...]
@@ -124,7 +127,7 @@ def replace(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 
 def remove(plan: Plan, random: Random, used: set[int]) -> Planted | None:
-    """A module taken out with all that is in it."""
+    """A module removed with everything in it."""
     node = _choose(plan, random, used, lambda node: node.parent is not None and len(node.parent.children) > 2 and len(node.walk()) < 30)
     if node is None or node.parent is None:
         return None
@@ -158,7 +161,7 @@ def add(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 
 def move(plan: Plan, random: Random, used: set[int]) -> Planted | None:
-    """A module with weights taken to another container."""
+    """A module with weights moved to another container."""
     node = _choose(
         plan, random, used,
         lambda node: len(node.walk()) < 30 and any(len(tensor.shape) > 1 for below in node.walk() for tensor in below.tensors)
@@ -188,7 +191,7 @@ def move(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 
 def wrap(plan: Plan, random: Random, used: set[int]) -> Planted | None:
-    """A Sequential put around a module."""
+    """A module put into a new container."""
     node = _choose(plan, random, used, lambda node: any(len(tensor.shape) > 1 for below in node.walk() for tensor in below.tensors))
     if node is None or node.parent is None:
         return None
@@ -201,7 +204,7 @@ def wrap(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 
 def unwrap(plan: Plan, random: Random, used: set[int]) -> Planted | None:
-    """A container taken away from around its children."""
+    """A container removed, its children put in its place."""
     node = _choose(
         plan, random, used,
         lambda node: 0 < len(node.children) < 5 and any(len(tensor.shape) > 1 for child in node.children for tensor in child.tensors)
@@ -289,7 +292,7 @@ def split(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 
 def reorder(plan: Plan, random: Random, used: set[int]) -> Planted | None:
-    """Two neighbours that run the other way round: a norm before its convolution."""
+    """Two neighbours in reverse order: a norm before its convolution."""
 
     def suits(node: Node) -> bool:
         if node.parent is None or not _is_leaf(node) or not _runs_once(plan, node):
@@ -322,7 +325,7 @@ def reorder(plan: Plan, random: Random, used: set[int]) -> Planted | None:
 
 
 def repeat(plan: Plan, random: Random, used: set[int]) -> Planted | None:
-    """Fewer of the blocks that a list repeats."""
+    """Fewer of a list's repeated blocks."""
 
     def suits(node: Node) -> bool:
         types = {child.type for child in node.children}
@@ -359,7 +362,7 @@ tie = _retensor("tied", tied_to="somewhere.weight")
 
 
 def rewire(plan: Plan, random: Random, used: set[int]) -> Planted | None:
-    """A skip connection: a module reads the output of one further up as well."""
+    """A skip connection: a module takes an earlier output as a second input."""
     node = _choose(plan, random, used, lambda node: _is_leaf(node) and _runs_once(plan, node) and plan.find_runs(node)[0].op == "call")
     if node is None:
         return None

@@ -15,7 +15,7 @@ _BYTES = {"float32": 4, "float16": 2, "int64": 8, "bool": 1, "bfloat16": 2}
 
 @dataclass(eq=False)
 class Node:
-    """A module. `uid` is who it is, whatever becomes of it; `activations` its own cost apart from parameters."""
+    """A module. `uid` is its identity, through all edits; `activations` is its own cost without parameters."""
 
     uid: int
     name: str
@@ -88,7 +88,7 @@ class Plan:
         return copy.deepcopy(self)
 
     def make_node(self, name: str, type: str, settings: dict[str, Any], *tensors: TensorRecord) -> Node:
-        """A new module, standing nowhere yet."""
+        """A new module that is not in the tree yet."""
         return Node(next(self._uids), name, type, settings, list(tensors), Cost())
 
     def find(self, uid: int) -> Node:
@@ -102,7 +102,7 @@ class Plan:
         return [run for run in self.runs if run.node is node]
 
     def insert_run(self, node: Node, after: Run) -> Run:
-        """Runs `node` on the output of another run, and hands what it makes to all who read that."""
+        """Runs `node` on the output of another run; all users of that output take the output of `node` instead."""
         run = Run("call", node, [after], after.shape, after.dtype)
         for other in self.runs:
             other.inputs = [run if source is after else source for source in other.inputs]
@@ -111,7 +111,7 @@ class Plan:
         return run
 
     def drop_runs(self, nodes: list[Node]) -> None:
-        """Takes out every run of these modules; who read one reads what that read."""
+        """Removes every run of these modules; the users of its output take its inputs instead."""
         gone = set(map(id, nodes))
         for run in [run for run in self.runs if id(run.node) in gone]:
             for other in self.runs:
@@ -123,7 +123,7 @@ class Plan:
     # --- back to a profile
 
     def build(self, name: str) -> Profile:
-        """The profile of what the model is now."""
+        """The profile of the edited model."""
         nodes = self.root.walk()
         paths = _list_paths(self.root)
         calls = self._list_calls(nodes, paths)
@@ -159,13 +159,13 @@ class Plan:
         return Profile(name=name, reference=name, totals=sum_costs(own.values()), modules=modules, flow=flow)
 
     def _list_calls(self, nodes: list[Node], paths: dict[int, str]) -> dict[int, tuple[Call, ...]]:
-        """A call for each run of a leaf, and one for each container that anything in it ran for."""
+        """A call for each run of a leaf, and one for each container of a leaf that runs."""
         found: dict[int, list[Call]] = {id(node): [] for node in nodes}
         order = 0
         for run in self.runs:
             if run.op == "input":
                 continue
-            feeders = tuple(sorted({paths[id(source.node)] for source in _trace(run)}))
+            sources = tuple(sorted({paths[id(source.node)] for source in _trace(run)}))
             chain = []
             above: Node | None = run.node
             while above is not None and not (found[id(above)] and above.children):
@@ -175,13 +175,13 @@ class Plan:
                 if node.children or run.op == "call":
                     shapes = tuple(source.shape for source in run.inputs if source.shape is not None)
                     outputs = (run.shape,) if run.shape is not None else ()
-                    found[id(node)].append(Call(order=order, inputs=shapes, outputs=outputs, inputs_from=feeders))
+                    found[id(node)].append(Call(order=order, inputs=shapes, outputs=outputs, inputs_from=sources))
                     order += 1
         return {key: tuple(calls) for key, calls in found.items()}
 
 
 def _trace(run: Run) -> list[Run]:
-    """The calls that feed a run, seen through operators."""
+    """The calls whose outputs a run takes as inputs, directly or through operators."""
     found, waiting, seen = [], list(run.inputs), set()
     while waiting:
         source = waiting.pop()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from align.bases import make_plan
+from align.base_models import make_plan
 from align.edits import EDITS, Planted
 from align.plan import list_paths
 
@@ -34,7 +34,7 @@ class Case:
 
 @dataclass
 class Score:
-    """Edits that were recognised, and what went wrong."""
+    """Recognised edits, wrong ones, and modules that are `torn`: unchanged, but shown as removed and added."""
 
     right: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -64,8 +64,8 @@ def make_case(base: str, seed: int, kinds: Sequence[str]) -> Case | None:
     paths = list_paths(before), list_paths(after)
     if random.random() < 0.5:
         return Case(f"{base}-{seed}-{'+'.join(kinds)}", *sides, tuple(planted), *paths)
-    turned = tuple(Planted(MIRRORED.get(each.kind, each.kind), each.uids, each.new, each.gone) for each in planted)
-    return Case(f"{base}-{seed}-{'+'.join(kinds)}-turned", *sides[::-1], turned, *paths[::-1])
+    mirrored = tuple(Planted(MIRRORED.get(each.kind, each.kind), each.uids, each.new, each.gone) for each in planted)
+    return Case(f"{base}-{seed}-{'+'.join(kinds)}-mirrored", *sides[::-1], mirrored, *paths[::-1])
 
 
 def compare(case: Case) -> Diff:
@@ -74,12 +74,14 @@ def compare(case: Case) -> Diff:
 
 
 def score(case: Case, result: Diff) -> Score:
-    """How many of the planted edits the result tells, and which unchanged modules it shows as removed and added."""
+    """How many planted edits the result recognises, and which unchanged modules it shows as removed and added."""
     found = Score()
     rows_before = {row.before_path: row for row in result.modules if row.before_path is not None}
     rows_after = {row.after_path: row for row in result.modules if row.after_path is not None}
     for planted in case.planted:
-        if any(_tells(case, planted.kind, uid, rows_before, rows_after) for uid in planted.uids) or _tells_of_twin(case, planted, result):
+        if any(_recognises(case, planted.kind, uid, rows_before, rows_after) for uid in planted.uids) or _recognises_twin(
+            case, planted, result
+        ):
             found.right += 1
         else:
             rows = [
@@ -94,15 +96,15 @@ def score(case: Case, result: Diff) -> Score:
     return found
 
 
-def _tells(case: Case, kind: str, uid: int, rows_before: dict[str, ModuleDiff], rows_after: dict[str, ModuleDiff]) -> bool:
+def _recognises(case: Case, kind: str, uid: int, rows_before: dict[str, ModuleDiff], rows_after: dict[str, ModuleDiff]) -> bool:
     before, after = case.paths_before.get(uid), case.paths_after.get(uid)
     row = rows_before[before] if before is not None else rows_after[after or ""]
     same_pair = before is None or after is None or row.after_path == after
     return kind in row.changes and same_pair
 
 
-def _tells_of_twin(case: Case, planted: Planted, result: Diff) -> bool:
-    """Of equal modules in one container it cannot be told which one was taken out or put in; any will do."""
+def _recognises_twin(case: Case, planted: Planted, result: Diff) -> bool:
+    """Of equal modules in one container nobody can say which one was removed or added; any of them counts."""
     side = {"removed": case.before, "added": case.after}.get(planted.kind)
     if side is None:
         return False

@@ -1,4 +1,4 @@
-"""Thresholds for what containers, lists and long sequences are matched by: a case just on each side, worked out by hand."""
+"""Thresholds for matching containers, lists and long sequences: a case just on each side, worked out by hand."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 from align.toys import box, conv, find_partner, linear, list_matches, norm
 from factories import make_module, make_profile, make_tensor
 
-from archaudit.align.assignment import align_sequences, find_common
-from archaudit.align.matching import order_matches
+from archaudit.align.assignment import align_sequences, find_common_subsequence
+from archaudit.align.rows import order_matches
 from archaudit.index.layers import compare_containers
-from archaudit.schema import Match, ModuleRecord
+from archaudit.schema import Match, ModuleRecord, Pair
 
 
 def block(name: str, *layers: ModuleRecord, type: str = "Block") -> dict[str, ModuleRecord]:
@@ -30,7 +30,7 @@ def find_changes(before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]
 
 
 @pytest.mark.parametrize(("more", "partner"), [(2, ("y", 0.5)), (3, (None, None))])
-def test_containers_are_one_when_half_of_their_layers_are_each_others(more: int, partner: object) -> None:
+def test_containers_match_when_half_of_their_layers_match(more: int, partner: object) -> None:
     # two layers of four and four are in common: 4/8; of four and five: 4/9
     before = block("x", *LINEARS[:4], type="Encoder")
     after = block("y", *LINEARS[:2], *CONVS[:more], type="Tower")
@@ -38,14 +38,14 @@ def test_containers_are_one_when_half_of_their_layers_are_each_others(more: int,
 
 
 @pytest.mark.parametrize(("more", "partner"), [(2, ("b.y", 0.5)), (3, (None, None))])
-def test_containers_in_other_parts_are_one_when_half_of_their_children_are_each_others(more: int, partner: object) -> None:
+def test_containers_under_other_parents_match_when_half_of_their_children_match(more: int, partner: object) -> None:
     keep = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
     before = {**keep, **block("a.x", *LINEARS[:4], type="Encoder")}
     after = {**keep, **block("b.y", *LINEARS[:2], *CONVS[:more], type="Tower")}
     assert find_partner(before, after, "a.x") == partner
 
 
-def test_what_holds_no_tensors_does_not_count_among_the_children() -> None:
+def test_children_without_tensors_do_not_count() -> None:
     keep = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
     before = {**keep, **block("a.x", *LINEARS[:4], type="Encoder")}
     after = {**keep, **block("b.y", *LINEARS[:2], *CONVS[:2], *[box("Dropout")] * 5, type="Tower")}
@@ -53,7 +53,7 @@ def test_what_holds_no_tensors_does_not_count_among_the_children() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "kin"),
+    ("one", "other", "similarity"),
     [
         ("ConvBlock", "NormBlock", 0.5),  # one word of two each: 2/4
         ("BigConvBlock", "NormBlock", 0.0),  # 2/5
@@ -61,35 +61,35 @@ def test_what_holds_no_tensors_does_not_count_among_the_children() -> None:
         ("Block", "Block", 1.0),
     ],
 )
-def test_types_are_of_a_kind_when_they_share_half_their_words(one: str, other: str, kin: float) -> None:
-    assert compare_containers(one, other) == kin
+def test_types_are_related_when_they_share_half_of_their_words(one: str, other: str, similarity: float) -> None:
+    assert compare_containers(one, other) == similarity
 
 
 # --- wrappers
 
 
 @pytest.mark.parametrize(("size", "confidence"), [(822, 0.95), (821, 0.8)])
-def test_a_layer_that_was_wrapped_and_changed_must_still_be_much_alike(size: int, confidence: float) -> None:
+def test_a_layer_that_was_wrapped_and_changed_must_still_be_very_similar(size: int, confidence: float) -> None:
     # likeness reaches 0.85 at r = 0.821764; below, it is only a layer in the same part of the model, whose score is cut at 0.8
     after = {"x": box("Wrapper"), "x.inner": linear(size)}
     assert find_partner({"x": linear(1000)}, after, "x") == ("x.inner", confidence)
 
 
 @pytest.mark.parametrize(("others", "confidence"), [(7, 0.95), (8, 0.9)])
-def test_what_has_more_than_eight_children_wraps_none_of_them(others: int, confidence: float) -> None:
+def test_a_container_of_more_than_eight_children_wraps_none_of_them(others: int, confidence: float) -> None:
     after = {"x": box("Wrapper"), "x.inner": linear(8), **{f"x.{place}": CONVS[place] for place in range(others)}}
     assert find_partner({"x": linear(8)}, after, "x") == ("x.inner", confidence)
 
 
 @pytest.mark.parametrize(("others", "confidence", "change"), [(2, 0.95, "wrapped"), (3, 0.9, "moved")])
-def test_a_container_half_of_whose_children_were_siblings_was_put_around_them(others: int, confidence: float, change: str) -> None:
+def test_a_container_half_of_whose_children_were_siblings_wraps_them(others: int, confidence: float, change: str) -> None:
     before = {"a": LINEARS[0], "b": LINEARS[1]}
     after = block("w", *LINEARS[:2], *CONVS[:others])
     assert [find_partner(before, after, path) for path in ("a", "b")] == [("w.0", confidence), ("w.1", confidence)]
     assert [find_changes(before, after, path) for path in ("w.0", "w.1")] == [(change,), (change,)]
 
 
-def test_a_wrapper_precedes_what_it_was_put_around_and_follows_what_was_removed_before_it() -> None:
+def test_a_wrapper_is_before_the_module_that_it_wraps_and_after_the_removed_one() -> None:
     before = {"a": LINEARS[0], "gone": box("Dropout"), "b": LINEARS[1], "c": LINEARS[2]}
     after = {"a": LINEARS[0], "new": box("Hardswish"), "w": box("Outer"), "w.b": LINEARS[1], "c": LINEARS[2]}
     assert list(list_matches(before, after)) == [
@@ -103,12 +103,12 @@ def test_a_wrapper_precedes_what_it_was_put_around_and_follows_what_was_removed_
     ]
 
 
-def test_of_wrappers_in_each_other_all_precede_what_they_were_put_around() -> None:
+def test_nested_wrappers_are_all_before_the_module_that_they_wrap() -> None:
     pairs = [("", ""), ("a", "a"), ("gone", None), ("b", "w.v.b"), ("c", "c"), (None, "w"), (None, "w.v"), (None, "last")]
     before = make_profile({path: 1 for path, _ in pairs if path})
     after = make_profile(dict.fromkeys(["a", "w", "w.v", "w.v.b", "c", "last"], 1))
     matches = [Match(before_path=one, after_path=other, confidence=1.0, reason="by hand") for one, other in pairs]
-    assert [(match.before_path, match.after_path) for match in order_matches(before, after, matches)] == [
+    assert [(match.before_path, match.after_path) for match in order_matches(Pair(before, after), matches)] == [
         ("", ""),
         ("a", "a"),
         ("gone", None),
@@ -120,7 +120,7 @@ def test_of_wrappers_in_each_other_all_precede_what_they_were_put_around() -> No
     ]
 
 
-def test_a_module_that_kept_path_and_type_while_all_around_it_changed_is_itself() -> None:
+def test_a_module_that_kept_path_and_type_in_another_container_is_matched() -> None:
     # the encoder went from place 0 to place 1 and lost its activation; the new part at place 0 has one under the same path
     before = {"0": box("Encoder"), "0.l": LINEARS[0], "0.m": LINEARS[1], "0.x": box("ReLU")}
     after = {"0": box("Part"), "0.x": box("ReLU"), "0.c": CONVS[0], "1": box("Encoder"), "1.l": LINEARS[0], "1.m": LINEARS[1]}
@@ -134,7 +134,7 @@ def test_a_module_that_kept_path_and_type_while_all_around_it_changed_is_itself(
 # --- replaced in its place
 
 
-def test_a_layer_alone_between_neighbours_with_as_many_parameters_took_its_place() -> None:
+def test_the_only_layer_between_the_same_neighbours_with_as_many_parameters_is_a_replacement() -> None:
     # 8x8 = 64 weights and 4x4x2x2 = 64; with 4x4x3x3 = 144 it is another layer
     before = {"a": LINEARS[0], "x": linear(8), "z": LINEARS[1]}
     assert find_partner(before, {"a": LINEARS[0], "y": conv(4, 4, kernel=2), "z": LINEARS[1]}, "x") == ("y", 0.5)
@@ -142,7 +142,7 @@ def test_a_layer_alone_between_neighbours_with_as_many_parameters_took_its_place
 
 
 @pytest.mark.parametrize(("size", "partner"), [(453, ("b.m", 0.7)), (452, (None, None))])
-def test_a_norm_after_a_matched_layer_must_only_be_of_a_kind(size: int, partner: object) -> None:
+def test_a_norm_after_a_matched_layer_must_only_be_of_the_same_family(size: int, partner: object) -> None:
     # another norm: (0.25 + 0.3 r) / 0.8 x (1 + r) / 2 reaches 0.35 at r = 0.45213
     keep = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
     other = make_module(2 * size, "GroupNorm", tensors=(make_tensor("weight", (size,)), make_tensor("bias", (size,))))
@@ -157,12 +157,12 @@ def test_a_norm_after_a_matched_layer_must_only_be_of_a_kind(size: int, partner:
 
 
 @pytest.mark.parametrize(("parts", "split"), [(4, True), (5, False)])
-def test_no_layer_is_split_into_more_than_four(parts: int, split: bool) -> None:
+def test_a_layer_is_split_into_at_most_four(parts: int, split: bool) -> None:
     after = {f"part{place}": linear(20 // parts, 8) for place in range(parts)}
     assert any("split" in match.changes for match in list_matches({"whole": linear(20, 8)}, after).values()) == split
 
 
-def test_a_layer_that_was_split_goes_on_in_its_first_part() -> None:
+def test_a_split_layer_is_matched_with_its_first_part() -> None:
     after = {"a": linear(1, 8), "b": linear(2, 8), "c": linear(397, 8)}
     assert find_partner({"whole": linear(400, 8)}, after, "whole") == ("a", 0.8)
 
@@ -178,18 +178,18 @@ def repeat(count: int, *others: ModuleRecord, type: str = "Stage") -> dict[str, 
     return listed | {f"list.other{place}": other for place, other in enumerate(others)}
 
 
-@pytest.mark.parametrize(("counts", "told"), [((2, 3), True), ((1, 2), False), ((3, 2), True), ((2, 1), False)])
-def test_three_blocks_of_a_list_are_a_repetition(counts: tuple[int, int], told: bool) -> None:
-    assert ("repeated" in find_changes(repeat(counts[0]), repeat(counts[1]), "list")) == told
+@pytest.mark.parametrize(("counts", "repeated"), [((2, 3), True), ((1, 2), False), ((3, 2), True), ((2, 1), False)])
+def test_three_blocks_of_a_list_are_a_repetition(counts: tuple[int, int], repeated: bool) -> None:
+    assert ("repeated" in find_changes(repeat(counts[0]), repeat(counts[1]), "list")) == repeated
 
 
-@pytest.mark.parametrize(("counts", "told"), [((3, 4), True), ((2, 3), False)])
-def test_among_other_children_four_are(counts: tuple[int, int], told: bool) -> None:
+@pytest.mark.parametrize(("counts", "repeated"), [((3, 4), True), ((2, 3), False)])
+def test_among_other_children_four_blocks_are_a_repetition(counts: tuple[int, int], repeated: bool) -> None:
     sides = [repeat(count, conv(4, 4), norm(4)) for count in counts]
-    assert ("repeated" in find_changes(*sides, "list")) == told
+    assert ("repeated" in find_changes(*sides, "list")) == repeated
 
 
-def test_containers_that_hold_anything_are_no_repetition_among_others() -> None:
+def test_plain_containers_among_other_children_are_not_a_repetition() -> None:
     sides = [repeat(count, conv(4, 4), norm(4), type="Sequential") for count in (3, 4)]
     assert "repeated" not in find_changes(*sides, "list")
     assert "repeated" in find_changes(repeat(3, type="Sequential"), repeat(4, type="Sequential"), "list")
@@ -199,7 +199,7 @@ def test_containers_that_hold_anything_are_no_repetition_among_others() -> None:
 
 
 @pytest.mark.parametrize(("count", "moved"), [(400, "light"), (401, "heavy")])
-def test_of_two_that_changed_places_the_lighter_one_moved_unless_the_list_is_very_long(count: int, moved: str) -> None:
+def test_of_two_swapped_siblings_the_lighter_one_moved_unless_the_list_is_very_long(count: int, moved: str) -> None:
     rest = {f"n{place}": linear(1) for place in range(count - 2)}
     before, after = {"heavy": linear(9), "light": linear(2), **rest}, {"light": linear(2), "heavy": linear(9), **rest}
     changed = [match.after_path for match in list_matches(before, after).values() if match.changes]
@@ -207,7 +207,7 @@ def test_of_two_that_changed_places_the_lighter_one_moved_unless_the_list_is_ver
 
 
 @pytest.mark.parametrize(("between", "named"), [(7, True), (8, False)])
-def test_a_reason_names_neighbours_up_to_eight_places_away(between: int, named: bool) -> None:
+def test_a_reason_names_siblings_up_to_eight_places_away(between: int, named: bool) -> None:
     before = {"m": conv(4, 4), "x": linear(8)}
     after = {"m": conv(4, 4), **{f"f{place}": box("ReLU") for place in range(between)}, "y": linear(10, 8)}
     assert ("after m" in list_matches(before, after)["x", "y"].reason) == named
@@ -217,8 +217,8 @@ def test_a_reason_names_neighbours_up_to_eight_places_away(between: int, named: 
 
 
 @pytest.mark.parametrize(("columns", "pairs"), [(200, 200), (201, 60)])
-def test_long_sequences_are_cut_at_what_is_equal(columns: int, pairs: int) -> None:
-    # One equal element, at 10 and at 150, is worth little; all pairs of equal places are worth more. A full table finds these 200. Cut
+def test_long_sequences_are_split_at_equal_elements(columns: int, pairs: int) -> None:
+    # One equal element, at 10 and at 150, is worth little; all pairs of equal places are worth more. A full table finds these 200. Split
     # there, 10 pairs fit before it and 49 behind.
     left: list[object] = [f"left {place}" for place in range(200)]
     right: list[object] = [f"right {place}" for place in range(columns)]
@@ -231,11 +231,11 @@ def test_long_sequences_are_cut_at_what_is_equal(columns: int, pairs: int) -> No
 
 
 @pytest.mark.parametrize(("column", "pairs"), [(48, [(0, 48)]), (49, [])])
-def test_very_long_sequences_are_searched_48_places_beside_the_diagonal(column: int, pairs: list[object]) -> None:
+def test_long_sequences_are_searched_within_48_places_of_the_diagonal(column: int, pairs: list[object]) -> None:
     left, right = [f"left {place}" for place in range(201)], [f"right {place}" for place in range(201)]
     assert align_sequences(left, right, lambda row, other: float((row, other) == (0, column))) == pairs
 
 
-def test_a_common_subsequence_is_looked_for_up_to_400_differences() -> None:
-    assert find_common(range(200), range(1000, 1200)) == []
-    assert find_common(range(201), range(1000, 1200)) is None
+def test_a_common_subsequence_is_searched_up_to_400_differences() -> None:
+    assert find_common_subsequence(range(200), range(1000, 1200)) == []
+    assert find_common_subsequence(range(201), range(1000, 1200)) is None

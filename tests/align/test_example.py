@@ -1,4 +1,4 @@
-"""The built-in example, without its config: what its notes say, section by section, comes out by itself."""
+"""The built-in example without its config: the comparison finds, section by section, what its notes say."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def result() -> Diff:
 
 @pytest.fixture(scope="module")
 def rows(result: Diff) -> dict[str | None, ModuleDiff]:
-    """By the path before; what was added by the path after."""
+    """By the path before; added modules by the path after."""
     return {row.after_path if row.before_path is None else row.before_path: row for row in result.modules}
 
 
@@ -42,7 +42,7 @@ def test_each_decoder_convolution_is_split_into_a_separable_one(rows: dict[str |
         assert f"{whole} split into {stage}.depthwise + {stage}.pointwise" in first.reason
 
 
-def test_why_the_first_convolution_shrank(rows: dict[str | None, ModuleDiff]) -> None:
+def test_the_causes_of_the_first_convolutions_change(rows: dict[str | None, ModuleDiff]) -> None:
     # 304 x 256 x 9 = 700,416 weights became 160 x 9 + 160 x 128 = 21,920.
     causes = rows["decoder.0"].causes
     assert [cause.text for cause in causes] == ["3x3 dense → depthwise 3x3 + pointwise 1x1", "inputs 304→160", "outputs 256→128"]
@@ -89,7 +89,7 @@ def test_the_backbone_and_all_other_containers_are_the_same(rows: dict[str | Non
     assert all(rows[path].changes == ("same",) for path in ("", "aspp", "low_level_project", "classifier"))
 
 
-def test_groups_are_the_sections_of_the_notes(result: Diff) -> None:
+def test_automatic_groups_are_the_sections_of_the_notes(result: Diff) -> None:
     assert [(group.name, group.before.params, group.after.params) for group in result.groups] == [
         ("backbone", 927_008, 927_008),
         ("low_level_project", 864, 576),
@@ -102,5 +102,5 @@ def test_groups_are_the_sections_of_the_notes(result: Diff) -> None:
     ]
 
 
-def test_the_groups_lead_from_total_to_total(result: Diff) -> None:
+def test_the_group_deltas_sum_to_the_difference_of_the_totals(result: Diff) -> None:
     assert 6_831_509 + sum(group.delta.params for group in result.groups) == 2_516_853

@@ -1,6 +1,6 @@
-"""The whole story of a pair as people read it: golden texts. What must be in them is asserted in `test_real_pairs`, by hand and first.
+"""Whole reports of pairs, as golden texts. `test_real_pairs` asserts, written by hand, what must be in them.
 
-The ledger and what follows it are left out: another torch names operators otherwise.
+The ledger and everything after it is left out: the names of operators depend on the release of torch.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from align.bases import measure_torchvision
+from align.base_models import measure_torchvision
 
 from archaudit.pipeline import Options, Target, compare_profiles
 from archaudit.render import render_text

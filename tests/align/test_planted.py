@@ -1,4 +1,7 @@
-"""Edits planted into real and random models, of which the answer is known: at least 95 % must be told right, and nothing torn apart."""
+"""Edits planted into real and random models, so that the answer is known.
+
+At least 95 % must be recognised, and no unchanged module may be shown as removed and added.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from align.bases import TORCHVISION
+from align.base_models import TORCHVISION
 from align.edits import EDITS
 from align.planting import MIRRORED, Case, Score, compare, make_case, score
 
@@ -15,7 +18,7 @@ from archaudit.align import align
 from archaudit.diff import diff
 from archaudit.metrics.catalog import METRICS
 
-# Random trees are the cheapest and the most varied, so they come more often.
+# Random trees are the cheapest and the most varied, so they are used more often.
 _BASES = (*TORCHVISION, "tree", "tree", "tree")
 _LEAST_RIGHT = 0.95
 _SINGLE_EACH = 12
@@ -48,9 +51,10 @@ def judge(cases: Iterator[Case], capsys: pytest.CaptureFixture[str], at_least: i
         total.add(score(case, compare(case)))
         count += 1
     edits = total.right + len(total.wrong)
-    told = f"planted edits told right: {total.right} of {edits} ({total.right / edits:.1%}) in {count} cases; torn apart: {len(total.torn)}"
+    share = f"{total.right} of {edits} ({total.right / edits:.1%})"
+    summary = f"planted edits recognised: {share} in {count} cases; shown as removed and added: {len(total.torn)}"
     with capsys.disabled():
-        sys.stdout.write(f"\n  {told}\n")
+        sys.stdout.write(f"\n  {summary}\n")
     assert count >= at_least
     assert total.torn == []
     assert total.right >= _LEAST_RIGHT * edits, "\n".join(total.wrong)

@@ -1,4 +1,4 @@
-"""One architecture as three libraries write it: what is called and nested otherwise is found block by block."""
+"""One architecture as three libraries write it: other names and other nesting, matched block by block."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FusedBlock(nn.Module):
 
 
 class Fused(nn.Module):
-    """Query, key and value by one layer, and much that does nothing."""
+    """Query, key and value in one layer, and many layers that do nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Body(nn.Module):
 
 
 class Separate(nn.Module):
-    """A layer for each, inside of another module."""
+    """A layer for each, all inside another module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class LibraryBlock(nn.Module):
 
 
 class Library(nn.Module):
-    """torch's own attention, which never runs its projection."""
+    """torch's own attention, which never calls its output projection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,20 +208,20 @@ def check(before: type[nn.Module], after: type[nn.Module], pairs: dict[str, str]
     assert {path: back.get(path) for path in expected} == expected
 
 
-def test_separate_projections_against_one():
+def test_fused_projections_against_separate_ones():
     check(Fused, Separate, FUSED)
 
 
-def test_the_librarys_attention_against_one_projection():
+def test_torch_attention_against_fused_projections():
     check(Library, Fused, LIBRARY)
 
 
-def test_the_librarys_attention_against_separate_projections():
+def test_torch_attention_against_separate_projections():
     check(Library, Separate, LIBRARY_SEPARATE)
 
 
 class NormAct(nn.BatchNorm2d):
-    """A norm that brings its activation."""
+    """A norm with an activation as a child."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -261,7 +261,7 @@ class FlatBlock(nn.Module):
 
 
 class Flat(nn.Module):
-    """Blocks of layers; the head a convolution on what was averaged."""
+    """Blocks of layers; the head a convolution after the average pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class Flat(nn.Module):
         return self.conv_head(self.pool(self.blocks(x))).relu().flatten(1)
 
 
-def test_layers_in_containers_against_layers_in_a_row():
+def test_nested_containers_of_layers_against_flat_blocks():
     expected = spell_out(
         {
             "features.{n}": "blocks.{n}",

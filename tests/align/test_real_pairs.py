@@ -1,11 +1,11 @@
-"""Pairs of torchvision models that people compare. What is expected was written down from the architectures, before any output."""
+"""Pairs of torchvision models that people compare. The expectations were written from the architectures, before any output existed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import pytest
-from align.bases import measure_torchvision
+from align.base_models import measure_torchvision
 
 from archaudit.align import align
 from archaudit.diff import diff
@@ -41,7 +41,7 @@ def test_mobilenet_v2_to_v3_small() -> None:
         "features.0": "features.0",
         "features.0.0": "features.0.0",
         "features.0.2": "features.0.2",
-        # a block without expansion is one still; its projection stands in a container of its own now
+        # a block without expansion stays one; its projection is in its own container now
         "features.1": "features.1",
         "features.1.conv": "features.1.block",
         "features.1.conv.0.0": "features.1.block.0.0",
@@ -51,7 +51,7 @@ def test_mobilenet_v2_to_v3_small() -> None:
         "features.2.conv.0.0": "features.2.block.0.0",
         "features.2.conv.1.0": "features.2.block.1.0",
         "features.2.conv.2": "features.2.block.2.0",
-        # the last convolution is the last one still
+        # the last convolution stays the last one
         "features.18": "features.12",
         "features.18.0": "features.12.0",
         # the classifier got a layer before its dropout
@@ -111,7 +111,7 @@ def test_deeplabv3_to_lraspp_on_the_same_backbone() -> None:
     backbone = [row for row in rows if row.before_path and row.before_path.startswith("backbone")]
     assert len(backbone) > 200
     assert all(row.before_path == row.after_path and row.changes == ("same",) for row in backbone)
-    # another head, which reads low-level features as well
+    # another head, which takes low-level features as a second input
     assert find(rows, "classifier").changes == ("replaced", "rewired")
     pairs = pair_up(rows)
     # the 1x1 branch, the pooled branch and the last layer have counterparts; the dilated branches and the projection have none
@@ -133,7 +133,7 @@ def test_swin_t_to_swin_v2_t() -> None:
             assert "replaced" in find(rows, path).changes
             assert "replaced" in find(rows, f"{path}.attn").changes
             assert {f"{path}.attn.cpb_mlp", f"{path}.attn.cpb_mlp.0", f"{path}.attn.cpb_mlp.2"} <= list_added(rows)
-            # norms run behind what they ran before, so attention reads what its norm read
+            # post-norm instead of pre-norm, so attention takes what its norm took as input
             assert "reordered" in find(rows, f"{path}.norm1").changes
             assert "rewired" in find(rows, f"{path}.attn").changes
             assert find(rows, f"{path}.mlp.0").before_path == f"{path}.mlp.0"

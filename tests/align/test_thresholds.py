@@ -12,7 +12,7 @@ from archaudit.align.assignment import assign
 
 
 @pytest.mark.parametrize(("size", "partner"), [(186, "y"), (185, None)])
-def test_siblings_are_one_layer_when_their_score_reaches_a_half(size: int, partner: str | None) -> None:
+def test_siblings_match_from_a_score_of_a_half(size: int, partner: str | None) -> None:
     # (0.5 + 0.3 r)(1 + r) / 1.6 = 0.35 / 0.85 at r = 0.18561
     found, confidence = find_partner({"x": linear(1000)}, {"y": linear(size)}, "x")
     assert found == partner
@@ -34,26 +34,26 @@ def test_a_siblings_score_is_made_of_type_settings_and_shapes() -> None:
     assert find_partner({"x": sides[0]}, {"y": sides[1]}, "x") == ("y", 0.9272)
 
 
-def test_a_tensor_that_one_side_lacks_is_not_alike_at_all() -> None:
+def test_a_tensor_that_only_one_side_has_counts_as_no_similarity() -> None:
     # the weight alone is alike: r = 0.9 / 2 = 0.45; (0.5 + 0.135) / 0.8 x 0.725 = 0.5755; 0.6391
     biased = make_module(90, "Linear", tensors=(make_tensor("weight", (10, 8)), make_tensor("bias", (10,))))
     assert find_partner({"x": linear(8)}, {"y": biased}, "x") == ("y", 0.6391)
 
 
-def test_a_siblings_name_takes_away_a_share_of_the_doubt() -> None:
+def test_a_similar_name_removes_a_share_of_the_doubt() -> None:
     # `conv_a` and `conv_b` begin with the same 5 of 6 letters: 0.92721875 + 0.07278125 x 5/6 x 0.3 = 0.9454
     assert find_partner({"conv_a": linear(8)}, {"conv_b": linear(10, 8)}, "conv_a") == ("conv_b", 0.9454)
     # `left_arm` and `arm_right` share one word of two each: 0.5
     assert find_partner({"left_arm": linear(8)}, {"arm_right": linear(10, 8)}, "left_arm") == ("arm_right", 0.9381)
 
 
-def test_without_matched_neighbours_a_sibling_is_less_sure() -> None:
+def test_without_matched_neighbours_the_confidence_is_lower() -> None:
     # `m` ran before the one and after the other: 0.85 x 0.914375
     sides = {"x": linear(8), "m": conv(4, 4)}, {"m": conv(4, 4), "y": linear(10, 8)}
     assert find_partner(*sides, "x") == ("y", 0.7772)
 
 
-def test_layers_that_differ_in_next_to_nothing_are_not_wholly_alike() -> None:
+def test_layers_that_hardly_differ_are_not_equal() -> None:
     # r = 0.9995 would be 0.999; at most 0.98, times 0.85 without neighbours
     sides = {"x": linear(1000), "m": conv(4, 4)}, {"m": conv(4, 4), "y": linear(1000, 999)}
     assert find_partner(*sides, "x") == ("y", 0.833)
@@ -63,14 +63,14 @@ def test_an_equal_layer_under_another_name_is_almost_sure() -> None:
     assert find_partner({"x": linear(8)}, {"y": linear(8)}, "x") == ("y", 0.95)
 
 
-def test_a_layer_of_another_type_in_its_place_is_as_likely_as_not() -> None:
+def test_another_type_in_the_same_place_has_a_confidence_of_a_half() -> None:
     assert find_partner({"x": box("ReLU")}, {"x": box("GELU")}, "x") == ("x", 0.5)
     # a norm of another kind scores 0.85 x (0.25 + 0.3) / 0.8 + 0.15 = 0.73: no more sure than that
     other = make_module(16, "GroupNorm", tensors=(make_tensor("weight", (8,)), make_tensor("bias", (8,))))
     assert find_partner({"x": norm(8)}, {"y": other}, "x") == ("y", 0.5)
 
 
-def test_depthwise_pointwise_and_dense_convolutions_are_half_alike_by_type() -> None:
+def test_depthwise_pointwise_and_dense_convolutions_count_as_half_the_same_type() -> None:
     # dense 3x3 8→8 and depthwise 3x3 8→8 have weights 8x8x3x3 and 8x1x3x3: r = (1 + 1/8 + 1 + 1) / 4 = 0.78125, groups apart.
     # (0.25 + 0.3 x 0.78125) / 0.8 x 0.890625 = 0.5392; 0.85 x 0.5392 + 0.15 = 0.6084
     assert find_partner({"x": conv(8, 8)}, {"y": conv(8, 8, groups=8)}, "x") == ("y", 0.6084)
@@ -85,7 +85,7 @@ def block(name: str, *layers: object, type: str = "Block") -> dict[str, object]:
     return {name: box(type), **{f"{name}.{place}": layer for place, layer in enumerate(layers)}}
 
 
-def test_a_container_is_judged_by_itself_and_more_by_what_is_in_it() -> None:
+def test_a_container_is_compared_by_itself_and_more_by_its_contents() -> None:
     # child by child: (1 + 0.914375) / 2 = 0.9571875 inside; 0.3 + 0.7 x that = 0.97003; without neighbours x 0.85
     before = {**block("x", conv(4, 4), linear(8)), "m": norm(4), "n": conv(2, 2)}
     after = {"m": norm(4), "n": conv(2, 2), **block("y", conv(4, 4), linear(10, 8))}
@@ -93,8 +93,8 @@ def test_a_container_is_judged_by_itself_and_more_by_what_is_in_it() -> None:
 
 
 @pytest.mark.parametrize(("size", "confidence"), [(96, 0.5), (95, 0.9)])
-def test_containers_of_unrelated_types_must_hold_almost_the_same(size: int, confidence: float) -> None:
-    # nothing for the type, 0.7 x inside, times 0.6 since the types are strangers: 0.85 x 0.42 x inside + 0.15 reaches 0.5 at 0.9804.
+def test_containers_of_unrelated_types_must_have_almost_the_same_contents(size: int, confidence: float) -> None:
+    # 0 for the type, 0.7 x inside, times 0.6 since the types are unrelated: 0.85 x 0.42 x inside + 0.15 reaches 0.5 at 0.9804.
     # One child is equal, the other of r = 0.96: (1 + 0.9653) / 2 = 0.98265. With r = 0.95 it is 0.97836: they are found by their layers
     # instead, all of which are each other's.
     before = block("x", conv(4, 4), linear(100), type="Encoder")
@@ -107,7 +107,7 @@ def nest(name: str, depth: int, layer: object) -> dict[str, object]:
     return {**dict.fromkeys(paths[:-1], box()), paths[-1]: layer}
 
 
-def test_what_lies_deeper_than_five_containers_counts_half() -> None:
+def test_contents_below_five_containers_count_half() -> None:
     # the sixth container of a row is 0.3 + 0.7 x 0.5 = 0.65 whatever it holds; each above is 0.3 + 0.7 x the one below: 0.9411755 at the
     # top, times 0.85 without neighbours
     before, after = {**nest("x", 7, linear(8)), "m": conv(4, 4)}, {"m": conv(4, 4), **nest("y", 7, linear(9))}
@@ -136,7 +136,7 @@ def test_of_the_largest_containers_only_the_children_are_compared(leaves: int, i
     assert find_partner(before, after, "x") == ("y", pytest.approx(0.85 * (0.3 + 0.7 * inside) + 0.15, abs=1e-4))
 
 
-def test_a_layer_that_brings_its_activation_is_compared_by_itself() -> None:
+def test_a_layer_with_an_activation_as_a_child_is_compared_by_itself() -> None:
     # a norm with an activation inside against one with a dropout inside: 0.9 x 1, times 0.85 without neighbours
     before = {"x": norm(8), "x.act": box("ReLU"), "m": conv(4, 4)}
     after = {"m": conv(4, 4), "y": norm(8), "y.drop": box("Dropout")}
@@ -147,7 +147,7 @@ def test_a_layer_that_brings_its_activation_is_compared_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("size", "confidence"), [(695, 0.75), (694, 0.7655)])
-def test_siblings_that_changed_places_must_be_more_alike(size: int, confidence: float) -> None:
+def test_reordered_siblings_must_be_more_similar(size: int, confidence: float) -> None:
     # likeness reaches 0.75 at r = 0.694254. `p` changed least, so it is what stayed in order. Below, `q` is found as a layer in the same
     # part of the model instead: (0.55 x 0.74979 + 0.2) / 0.8.
     before = {"p": conv(8, 8), "q": linear(1000)}
@@ -156,11 +156,11 @@ def test_siblings_that_changed_places_must_be_more_alike(size: int, confidence: 
     assert find_partner(before, after, "p")[0] == "a"
 
 
-# --- layers across parents, in one stretch of the data flow
+# --- layers across parents, in one segment of the data flow
 
 
 @pytest.mark.parametrize(("size", "partner"), [(850, "b.y"), (849, None)])
-def test_a_layer_under_another_parent_must_be_much_alike(size: int, partner: str | None) -> None:
+def test_a_layer_under_another_parent_must_be_very_similar(size: int, partner: str | None) -> None:
     # 0.55 x likeness of 0.8 (type and sizes; another part; a strange name) reaches 0.6 at r = 0.849703
     before = {"a": box("A"), "a.x": linear(1000), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
     after = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5), "b.y": linear(size)}
@@ -170,14 +170,14 @@ def test_a_layer_under_another_parent_must_be_much_alike(size: int, partner: str
 
 
 @pytest.mark.parametrize(("name", "confidence"), [("y", 0.6326), ("x", 0.6951)])
-def test_the_name_and_the_part_of_the_model_speak_for_a_layer_under_another_parent(name: str, confidence: float) -> None:
+def test_the_name_and_the_part_of_the_model_count_for_a_layer_under_another_parent(name: str, confidence: float) -> None:
     # r = 0.9, 0.914375: 0.55 x 0.914375 / 0.8 = 0.6286 ... and 0.05 more of 0.8 for the same name
     before = {"a": box("A"), "a.x": linear(8), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
     after = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5), f"b.{name}": linear(10, 8)}
     assert find_partner(before, after, "a.x") == (f"b.{name}", pytest.approx(confidence, abs=0.005))
 
 
-def test_a_linear_layer_and_a_convolution_of_one_by_one_that_map_alike_are_much_alike() -> None:
+def test_a_linear_layer_and_a_1x1_convolution_of_the_same_sizes_are_very_similar() -> None:
     # 0.55 x 0.9 of 0.8
     before = {"a": box("A"), "a.x": linear(16, 8), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
     after = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5), "b.y": conv(16, 8, kernel=1)}
@@ -186,7 +186,7 @@ def test_a_linear_layer_and_a_convolution_of_one_by_one_that_map_alike_are_much_
     assert find_partner(before, after, "a.x") == (None, None)
 
 
-def test_an_equal_layer_elsewhere_is_surer_where_there_is_only_one() -> None:
+def test_an_equal_layer_under_another_parent_has_more_confidence_when_it_is_unique() -> None:
     keep = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
     assert find_partner({**keep, "a.x": linear(8)}, {**keep, "b.y": linear(8)}, "a.x") == ("b.y", 0.9)
     two = {**keep, "a.x": linear(8), "a.w": linear(8)}, {**keep, "b.y": linear(8), "b.z": linear(8)}

@@ -1,6 +1,6 @@
-"""Models for the matching's thresholds: modules by path, that never run or run one after the other, and what they were matched to.
+"""Toy models for the thresholds of the matching: modules by path, that never run or run in a chain, and their partners.
 
-How alike two linear layers are follows from their sizes alone. With `r` the mean ratio of their weights' sizes, and no settings, it is
+The similarity of two linear layers follows from their sizes alone. With `r` the mean ratio of their weights' sizes, and no settings, it is
 (0.5 + 0.3 r) / 0.8 for type and shape, times (1 + r) / 2: see `likeness`.
 """
 
@@ -18,7 +18,7 @@ Modules = Mapping[str, ModuleRecord]
 
 
 def linear(outputs: int, inputs: int | None = None, type: str = "Linear", **settings: Setting) -> ModuleRecord:
-    """A linear layer without bias, of as many inputs as outputs unless told otherwise."""
+    """A linear layer without bias, with as many inputs as outputs unless `inputs` is given."""
     inputs = outputs if inputs is None else inputs
     return make_module(inputs * outputs, type, tensors=(make_tensor("weight", (outputs, inputs)),), settings=settings)
 
@@ -43,7 +43,7 @@ def box(type: str = "Block") -> ModuleRecord:
 
 
 def chain(modules: Modules, name: str = "model") -> Profile:
-    """The model whose leaves run one after the other."""
+    """The model whose leaves run in a chain."""
     plan = Plan(make_profile(modules, name))
     last = Run("input", plan.root, [], (1, 4), "float32")
     plan.runs = [last]
@@ -55,19 +55,19 @@ def chain(modules: Modules, name: str = "model") -> Profile:
 
 
 def list_matches(before: Modules | Profile, after: Modules | Profile) -> dict[tuple[str | None, str | None], Match]:
-    """The matches of two models by their paths; modules alone are models that never run."""
+    """The matches of two models by their paths. Modules are a model that never runs."""
     sides = [side if isinstance(side, Profile) else make_profile(side) for side in (before, after)]
     return {(match.before_path, match.after_path): match for match in align(*sides)}
 
 
 def find_partner(before: Modules | Profile, after: Modules | Profile, path: str) -> tuple[str | None, float | None]:
-    """What a module became, and how sure that is; checks that going back gives the same."""
+    """The partner of a module and the confidence; checks that the reverse comparison gives the same."""
     found = next((other, match.confidence) for (one, other), match in list_matches(before, after).items() if one == path)
     back = {pair[::-1]: match.confidence for pair, match in list_matches(after, before).items()}
-    assert back[path, found[0]] == found[1], "the other way round gives another pair"
+    assert back[path, found[0]] == found[1], "the reverse comparison gives another pair"
     return found if found[0] is not None else (None, None)
 
 
 def likeness(ratio: float) -> float:
-    """How alike two layers of one type are without settings, whose weights' sizes have this mean ratio."""
+    """The similarity of two layers of one type, without settings, whose weights' sizes have this mean ratio."""
     return (0.5 + 0.3 * ratio) / 0.8 * (1 + ratio) / 2

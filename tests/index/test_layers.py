@@ -1,4 +1,4 @@
-"""The sizes of layers, against those of real modules of torch; and the one layout that is the other way round."""
+"""The sizes of layers, compared with real modules of torch; and the one layer whose weight is stored transposed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def record(layer: nn.Module) -> ModuleRecord:
         (nn.ConvTranspose3d(6, 2, 2), Layer(6, 2, (2, 2, 2), 1), "dense"),
     ],
 )
-def test_the_sizes_are_those_that_the_layer_was_made_with(layer: nn.Module, sizes: Layer, role: str) -> None:
+def test_the_sizes_are_those_of_the_constructor(layer: nn.Module, sizes: Layer, role: str) -> None:
     read = read_layer(record(layer))
     assert read == sizes
     assert read is not None
@@ -44,7 +44,7 @@ def test_the_weight_of_transformers_conv1d_is_stored_with_its_inputs_first() -> 
     assert find_family("Conv1D") == "linear"
 
 
-def test_an_embedding_has_a_weight_and_is_no_layer_of_products() -> None:
+def test_an_embedding_has_a_weight_and_is_not_a_convolution_or_linear_layer() -> None:
     table = record(nn.Embedding(10, 4))
     assert read_layer(table) is None
     assert read_weight(table) == Layer(4, 10, (), 1)

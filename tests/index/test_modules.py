@@ -1,4 +1,4 @@
-"""The module index, on a toy tree whose answers can be read off it; one module's name holds a dot."""
+"""The module index, on a small tree with known answers; one module's name contains a dot."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from archaudit.index import modules as index_room
 from archaudit.schema import Call
 
 PATHS = ("", "stem", "body", "body.0", "body.0.conv", "body.1.5", "head")
-TAKES = {"body": ("stem",), "head": ("body.1.5", "stem")}
+INPUTS = {"body": ("stem",), "head": ("body.1.5", "stem")}
 
 
 @pytest.fixture
 def index() -> ModuleIndex:
     records = [make_module() for _ in PATHS]
-    calls = {path: (Call(order=0, inputs=(), outputs=(), inputs_from=sources),) * 2 for path, sources in TAKES.items()}
+    calls = {path: (Call(order=0, inputs=(), outputs=(), inputs_from=sources),) * 2 for path, sources in INPUTS.items()}
     tensors = {"": (make_tensor("scale", (1,)),), "body.0.conv": (make_tensor("weight", (2, 2)),)}
     made = [
         make_module(record.own, calls=calls.get(path, ()), tensors=tensors.get(path, ()))
@@ -28,7 +28,7 @@ def index() -> ModuleIndex:
     return ModuleIndex([msgspec.structs.replace(record, path=path) for path, record in zip(PATHS, made, strict=True)])
 
 
-def test_the_parent_is_the_nearest_module_above_even_where_a_name_holds_a_dot(index: ModuleIndex) -> None:
+def test_the_parent_is_the_nearest_module_above_even_where_a_name_contains_a_dot(index: ModuleIndex) -> None:
     assert index.parents == {
         "": None,
         "stem": "",
@@ -44,7 +44,7 @@ def test_the_parent_is_the_nearest_module_above_even_where_a_name_holds_a_dot(in
     assert [path for path in PATHS if index.is_leaf(path)] == ["stem", "body.0.conv", "body.1.5", "head"]
 
 
-def test_paths_that_are_no_modules_have_ancestors_too(index: ModuleIndex) -> None:
+def test_paths_that_are_not_modules_have_ancestors_too(index: ModuleIndex) -> None:
     assert list(index.walk_up("body.0.conv.weight")) == ["body.0.conv", "body.0", "body", ""]
     assert index.find_nearest("body.1.5.x.y") == "body.1.5"
     assert index.find_nearest("nobody") == ""
@@ -69,7 +69,7 @@ def test_tensors_have_the_keys_of_a_state_dict(index: ModuleIndex) -> None:
     assert len(index) == 7
 
 
-def test_one_profile_has_one_index_and_a_dead_profile_none() -> None:
+def test_a_profile_has_one_index_that_is_freed_with_it() -> None:
     profile = make_profile({"a": 1})
     index = index_modules(profile)
     assert index_modules(profile) is index
@@ -80,7 +80,7 @@ def test_one_profile_has_one_index_and_a_dead_profile_none() -> None:
     assert key not in index_room._indexes
 
 
-def test_texts_of_paths() -> None:
+def test_path_functions() -> None:
     assert (parent_path("a.b.c"), parent_path("a"), parent_path("")) == ("a.b", "", "")
     assert (join_name("", "weight"), join_name("a.b", "weight")) == ("weight", "a.b.weight")
     assert [is_below(path, "a.b") for path in ("a.b", "a.b.c", "a.bc", "a")] == [True, True, False, False]

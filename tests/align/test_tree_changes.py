@@ -1,4 +1,4 @@
-"""What the tree tells of matched modules: wrappers and counts of blocks. Profiles written by hand, and measured."""
+"""Changes of the module tree: wrappers and counts of blocks, on profiles written by hand and on measured ones."""
 
 import torch
 from factories import make_module, make_profile
@@ -17,7 +17,7 @@ def find_changes(before: Profile, after: Profile) -> dict[tuple[str | None, str 
     return {(match.before_path, match.after_path): match.changes for match in align(before, after)}
 
 
-def test_an_adapter_that_took_the_place_of_a_layer_wraps_it() -> None:
+def test_an_adapter_under_the_name_of_the_layer_that_it_holds_wraps_it() -> None:
     plain = {"attn": make_module(0, "Attention"), "attn.q": make_linear(8, 8), "attn.v": make_linear(8, 8)}
     adapted = {
         "attn": make_module(0, "Attention"),
@@ -33,8 +33,8 @@ def test_an_adapter_that_took_the_place_of_a_layer_wraps_it() -> None:
     assert find_changes(make_profile(adapted), make_profile(plain))["attn.q.base", "attn.q"] == ("unwrapped",)
 
 
-class Apart(nn.Module):
-    """Three projections beside each other, and one of what they come to."""
+class SeparateProjections(nn.Module):
+    """Three parallel projections, and one of their result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ class Apart(nn.Module):
         return self.out(self.q(x) * self.k(x) + self.v(x))
 
 
-class Merged(nn.Module):
-    """The same three in one."""
+class FusedProjection(nn.Module):
+    """The same three projections in one layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Merged(nn.Module):
         return self.out(q * k + v)
 
 
-def test_projections_that_were_merged_are_no_change_of_a_number_of_blocks() -> None:
-    changes = find_changes(*(measure(build, torch.zeros(2, 8)) for build in (Apart, Merged)))
+def test_merged_projections_are_not_a_change_of_the_number_of_blocks() -> None:
+    changes = find_changes(*(measure(build, torch.zeros(2, 8)) for build in (SeparateProjections, FusedProjection)))
     assert "repeated" not in changes["", ""]
     assert sum("merged" in kinds for kinds in changes.values()) == 3

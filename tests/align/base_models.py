@@ -1,4 +1,4 @@
-"""What edits are planted into: models of torchvision, measured once a session, and trees drawn at random."""
+"""The models that edits are planted into: models of torchvision, measured once a session, and random trees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from factories import make_profile, make_tensor
 
 from archaudit.schema import Cost, Profile
 
-# Small inputs where the architecture allows: what is compared does not depend on them.
+# Small inputs where the architecture allows them: the comparison does not depend on the size.
 TORCHVISION = {
     "alexnet": (1, 3, 64, 64),
     "resnet18": (1, 3, 64, 64),
