@@ -1,12 +1,12 @@
-"""The errors that a user may meet. Each says what is wrong, where, and what to do, in one to three lines."""
+"""The errors that a user can see. Each names what is wrong, where, and what to do, in one to three lines."""
 
 from __future__ import annotations
 
 
 class ArchauditError(Exception):
-    """Something that keeps archaudit from answering; the command line shows it and exits with 2.
+    """An error that archaudit can explain; the command line prints it and exits with 2.
 
-    `message` says what is wrong and where; `hint`, when given, what to do about it.
+    `message` names what is wrong and where; `hint`, if given, what to do about it.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
@@ -22,7 +22,7 @@ class ArchauditError(Exception):
 
 
 class ConfigError(ArchauditError):
-    """The configuration is malformed, or names something that is not there."""
+    """The configuration is malformed, or names something that does not exist."""
 
 
 class LoadError(ArchauditError):
@@ -50,4 +50,11 @@ class OutputError(ArchauditError):
 
 
 class WorkerError(ArchauditError):
-    """The process that measures a model died, hung or answered nonsense."""
+    """The process that measures a model died, hung or sent a malformed reply."""
+
+
+class CannotJudge(Exception):
+    """A check can neither pass nor fail; the text is the reason, for the verdict.
+
+    Only this makes a verdict inconclusive. It is no ArchauditError: the other checks are judged, and the command goes on.
+    """

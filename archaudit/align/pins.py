@@ -11,7 +11,7 @@ import msgspec
 from archaudit.align.matching import Matching
 from archaudit.errors import ConfigError
 from archaudit.index import index_modules
-from archaudit.metrics.catalog import nearest_paths
+from archaudit.metrics.catalog import find_nearest_paths
 from archaudit.schema import Match, Pair, Profile
 
 
@@ -37,7 +37,7 @@ def check_pins(profiles: Pair[Profile], pins: Iterable[Pin]) -> tuple[Pin, ...]:
             if path is None:
                 continue
             if path not in index_modules(profile):
-                near = nearest_paths(profile, path)
+                near = find_nearest_paths(profile, path)
                 hint = f"; the nearest are {', '.join(near)}" if near else ""
                 faults.append(f"{pin.source}.{side}: {profile.name} has no module {path!r}{hint}")
             elif not pin.forbid:

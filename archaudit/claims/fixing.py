@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
-from archaudit.metrics.quantities import parse
-from archaudit.schema import Shape
+from archaudit.schema import Shape, parse_quantity
 from archaudit.schema.documents import Document, Number
 
 _DIGITS = re.compile(r"[-+−]?(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
@@ -24,7 +23,7 @@ def restyle(figure: str, value: float) -> str | None:
 
     A bound or a range is not rewritten: what it should be is for a person to say.
     """
-    quantity = parse(figure)
+    quantity = parse_quantity(figure)
     found = _DIGITS.search(figure)
     if quantity.relation or quantity.is_range or found is None or value < 0:
         return None
@@ -36,7 +35,7 @@ def restyle(figure: str, value: float) -> str | None:
         rounded = scaled.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
         text = f"{rounded:,f}".replace(",", separator)
         written = figure[: found.start()] + found[0][: len(found[0]) - len(digits)] + text + figure[found.end() :]
-        if rounded and parse(written).contains(value):
+        if rounded and parse_quantity(written).contains(value):
             return written
     return None
 

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from archaudit.claims.exclusions import is_no_claim
-from archaudit.metrics.quantities import parse
+from archaudit.schema import parse_quantity
 from archaudit.schema.documents import Number, Run
 
 _FIGURE = re.compile(
@@ -176,7 +176,7 @@ def _find_unit(heading: str, figure: str) -> str:
     first: list[str] = _FIRST_WORD.findall(heading)[:1]
     for candidate in (*candidates, *first):
         try:
-            unit = parse(f"1 {candidate}")
+            unit = parse_quantity(f"1 {candidate}")
         except ValueError:
             continue
         if unit.scale != 1 or unit.unit in ("%", "x", "bytes", "ms", "us", "s"):

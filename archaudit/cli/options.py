@@ -22,10 +22,10 @@ def _read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     """A number of bytes as people write it."""
     if text is None:
         return None
-    from archaudit.metrics.quantities import parse
+    from archaudit.schema import parse_quantity
 
     try:
-        size = parse(text)
+        size = parse_quantity(text)
     except ValueError:
         size = None
     if size is None or size.unit not in ("", "bytes") or size.value <= 0 or size.relation or size.is_range:

@@ -12,8 +12,7 @@ from archaudit.config.names import Draft, KnownNames, derive_id, expect_model, r
 from archaudit.config.records import BASELINE
 from archaudit.config.tables import Table, quote, suggest
 from archaudit.metrics.catalog import Metric
-from archaudit.metrics.quantities import Quantity
-from archaudit.schema import Check, Device, LatencyBudget, Precision
+from archaudit.schema import Check, Device, LatencyBudget, Precision, Quantity
 
 
 class _Subject(NamedTuple):

@@ -14,8 +14,7 @@ from archaudit.config.declaration import COMPARISON_UNITS
 from archaudit.config.names import Draft, KnownNames, derive_id, expect_model, read_against, read_id
 from archaudit.config.tables import Table, quote, suggest
 from archaudit.metrics.catalog import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
-from archaudit.metrics.quantities import Quantity
-from archaudit.schema import Check, Outcome
+from archaudit.schema import Check, Outcome, Quantity
 
 # The keys that a number which is not checked can have beside `exempt`.
 _EXEMPTION_KEYS = ("id", "figure", "document", "source", "near", "section", "exempt")

@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 from msgspec.structs import replace
 
 from archaudit.metrics.catalog import METRICS
-from archaudit.metrics.quantities import APPROXIMATE_SHARE
 from archaudit.schema import Device, Level, Precision, Record
+from archaudit.schema.quantity import APPROXIMATE_SHARE
 
 Kind = Literal["text", "texts", "number", "value", "flag", "date", "named_texts"]
 

@@ -11,9 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from archaudit.config.declaration import NAME_PATTERN, RELATIVE_LIMITS, Field, Kind, TableType
-from archaudit.metrics import quantities
 from archaudit.metrics.catalog import METRICS, Metric
-from archaudit.metrics.quantities import Quantity
+from archaudit.schema import Quantity, parse_quantity
 
 _BARE_KEY = re.compile(r"[\w-]+")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -142,7 +141,7 @@ class Table:
         """A number as people write it, or a TOML number; the default (None for none) if it is missing."""
         field = self._find_field(name, "number")
         if name not in self.values:
-            return quantities.parse(field.default) if field.default else None
+            return parse_quantity(field.default) if field.default else None
         return self.parse_number(name, self.values[name])
 
     def parse_number(self, name: str, value: object) -> Quantity | None:
@@ -154,7 +153,7 @@ class Table:
             self.fault(name, "is too large a number")
             return None
         try:
-            return quantities.parse(value if isinstance(value, str) else _write_number(value))
+            return parse_quantity(value if isinstance(value, str) else _write_number(value))
         except ValueError as error:
             self.fault(name, str(error))
             return None

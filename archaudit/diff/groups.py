@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from archaudit.errors import ConfigError
-from archaudit.metrics.catalog import nearest_paths, select_modules
+from archaudit.metrics.catalog import find_nearest_paths, select_modules
 from archaudit.schema import Cost, Group, ModuleRecord, Profile, sum_costs
 
 # A number as a whole name, or behind its last underscore.
@@ -195,7 +195,7 @@ def _partition(profile: Profile, sections: Sequence[tuple[str, Sequence[str]]]) 
 
 
 def _unmatched(profile: Profile, section: str, pattern: str) -> ConfigError:
-    near = nearest_paths(profile, pattern)
+    near = find_nearest_paths(profile, pattern)
     return ConfigError(
         f"section {section!r}: no module of {profile.name} matches {pattern!r}",
         f"The nearest are: {', '.join(near)}." if near else f"The paths are those that `archaudit profile` prints for {profile.name}.",

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from archaudit.errors import ConfigError
 from archaudit.history.commits import Prober, list_range, open_prober
 from archaudit.metrics.catalog import METRICS, Metric, find_metric, measure_scope
-from archaudit.metrics.quantities import parse
 from archaudit.pipeline import Options
-from archaudit.schema import Bisection, Profile, Record
+from archaudit.schema import Bisection, Profile, Record, parse_quantity
 
 _FORM = re.compile(r"^\s*(?P<metric>[\w:.-]+)(?:\s+of\s+(?P<scope>\S+))?\s*(?P<sign>>=|<=|==|=|>|<|≥|≤)\s*(?P<limit>.+?)\s*$")
 _SIGNS: dict[str, Callable[[float, float], bool]] = {
@@ -55,7 +54,7 @@ def parse_condition(text: str) -> Condition:
 
 def _read_limit(text: str, metric: Metric, limit: str) -> float:
     try:
-        figure = parse(limit)
+        figure = parse_quantity(limit)
     except ValueError as error:
         raise ConfigError(f"{text!r}: {error}", _HINT) from error
     if figure.relation or figure.is_range or figure.approximate:

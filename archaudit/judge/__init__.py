@@ -1,8 +1,8 @@
 """Checks and what was measured, to verdicts: passed, failed, or inconclusive.
 
-A budget, a comparison with a baseline and a claim in a document are one kind of check. A ValueError on the way, with its reason, makes a
-check inconclusive: nothing passes that was not measured. COMPARISONS judge numbers, READERS what need not be one. A false claim is tried
-under the CONVENTIONS, and explained.
+Budgets, comparisons with a baseline and claims of documents are judged alike. COMPARISONS compare numbers, FACT_COMPARISONS what need not
+be a number. CannotJudge, raised on the way, makes a check inconclusive, so nothing passes that was not measured; any other exception is a
+defect and propagates. A false claim is tried under the CONVENTIONS, and explained.
 """
 
 from __future__ import annotations
@@ -11,43 +11,42 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from archaudit.errors import ArchauditError
+from archaudit.errors import ArchauditError, CannotJudge
 from archaudit.judge.claims import conclude_claim, explain
-from archaudit.judge.comparisons import COMPARISONS, Case, Finding, blame
-from archaudit.judge.conventions import CONVENTIONS, Side, find_reading
-from archaudit.judge.facts import READERS, Subject
-from archaudit.judge.measured import Sides, describe_inputs, measure, resolve_scope
+from archaudit.judge.comparisons import COMPARISONS, Case, Finding, find_contributors
+from archaudit.judge.conventions import CONVENTIONS, Measurement, find_reading
+from archaudit.judge.evidence import Evidence, describe_inputs, measure, require_figure, resolve_scope
+from archaudit.judge.facts import FACT_COMPARISONS, Subject
 from archaudit.judge.unchanged import compare_structure
 from archaudit.metrics.catalog import find_metric, is_fact
-from archaudit.metrics.quantities import parse
-from archaudit.schema import Check, Contributor, Outcome, Profile, Verdict
+from archaudit.schema import Check, Outcome, Profile, Verdict
 
-__all__ = ["COMPARISONS", "CONVENTIONS", "READERS", "Case", "Finding", "conclude", "judge", "judge_gated"]
+__all__ = ["COMPARISONS", "CONVENTIONS", "FACT_COMPARISONS", "Case", "Finding", "conclude", "judge", "judge_gated"]
 
 
 def judge(
     checks: Iterable[Check],
     profiles: Mapping[str, Profile],
     baselines: Mapping[str, Profile | ArchauditError],
-    reference: Mapping[str, Profile] | None = None,
+    earlier: Mapping[str, Profile] | None = None,
     today: str | None = None,
     unmeasured: Mapping[str, ArchauditError] | None = None,
 ) -> tuple[Verdict, ...]:
     """One verdict for each check, in order.
 
-    A baseline that could not be read is given as its error; so is, in `unmeasured`, a model that could not be measured. `reference` maps a
-    model to the profile that its growth is counted from where a check names nothing else (in a comparison: after to the before side's
-    profile). `today` is the date (ISO) for limits that end; without it those are inconclusive.
+    `baselines` has the error in place of a baseline that cannot be read; `unmeasured` the errors of models without a profile. `earlier`
+    maps a model to the profile that its growth is counted from if a check names no other side (`compare` maps after to before's profile).
+    `today` is the date (ISO) for limits with a last day; without it they are inconclusive.
     """
-    sides = Sides(profiles=profiles, baselines=baselines, reference=reference or {}, unmeasured=unmeasured or {}, today=today)
-    asked = tuple(checks)
-    return explain(asked, [_judge_check(check, sides) for check in asked], profiles)
+    evidence = Evidence(profiles=profiles, baselines=baselines, earlier=earlier or {}, unmeasured=unmeasured or {}, today=today)
+    judged = tuple(checks)
+    return explain(judged, [_judge_check(check, evidence) for check in judged], profiles)
 
 
 def conclude(verdicts: Iterable[Verdict]) -> Outcome:
-    """The outcome of all: failed if any failed, else inconclusive if any is or if nothing was judged, else passed.
+    """The outcome of all: failed if any failed, else inconclusive if any is or if there is none, else passed.
 
-    Only level `error` decides; where everything is of another level, nothing can fail.
+    Only level `error` decides; if everything is of another level, nothing can fail.
     """
     judged = list(verdicts)
     outcomes = {verdict.outcome for verdict in judged if verdict.level == "error"} or {"passed" for _ in judged}
@@ -56,23 +55,23 @@ def conclude(verdicts: Iterable[Verdict]) -> Outcome:
     return "passed" if outcomes == {"passed"} else "inconclusive"
 
 
-def _judge_check(check: Check, sides: Sides) -> Verdict:
+def _judge_check(check: Check, evidence: Evidence) -> Verdict:
     verdict = _start_verdict(check)
     if check.exempt is not None:
         return msgspec.structs.replace(verdict, outcome="passed", finding="exempt", reason=f"exempt: {check.exempt}")
     reading = None
-    blamed: tuple[tuple[Contributor, ...], str] = ((), "")
     try:
         if check.comparison == "unchanged":
-            finding, blamed = compare_structure(check, sides)
-        elif _is_read_as_text(check):
-            finding = _read_fact(check, sides)
+            finding = compare_structure(check, evidence)
+        elif _is_text(check):
+            finding = _compare_fact(check, evidence)
         else:
-            case, compared = _gather(check, sides)
+            case, model, other = _gather(check, evidence)
             finding = COMPARISONS[check.comparison](case)
-            blamed = ((), "") if finding.holds else blame(case, sides, finding.growth)
-            reading = find_reading(case, compared) if check.origin == "claim" and not finding.holds else None
-    except ValueError as error:
+            if not finding.holds:
+                finding = find_contributors(finding, case, evidence)
+                reading = find_reading(case, model, other) if check.origin == "claim" else None
+    except CannotJudge as error:
         return msgspec.structs.replace(verdict, reason=str(error))
     verdict = msgspec.structs.replace(
         verdict,
@@ -81,23 +80,25 @@ def _judge_check(check: Check, sides: Sides) -> Verdict:
         measured=finding.measured,
         deviation=finding.actual - finding.limit if finding.actual is not None and finding.limit is not None else None,
         outcome="passed" if finding.holds else "failed",
-        reason=finding.reason + blamed[1],
-        contributors=blamed[0],
+        reason=finding.reason,
+        contributors=finding.contributors,
     )
-    return conclude_claim(check, verdict, reading) if check.origin == "claim" else _expire(check, verdict, sides)
+    return conclude_claim(check, verdict, reading) if check.origin == "claim" else _apply_last_day(check, verdict, evidence.today)
 
 
-def _expire(check: Check, verdict: Verdict, sides: Sides) -> Verdict:
-    """The verdict on a limit that ends; past its last day it fails, whatever was measured. Today's date is never told."""
+def _apply_last_day(check: Check, verdict: Verdict, today: str | None) -> Verdict:
+    """The verdict; failed after the limit's last day, whatever was measured. The reason never contains today's date: outputs are stable."""
     if check.until is None:
         return verdict
-    if sides.today is None:
-        return msgspec.structs.replace(verdict, outcome="inconclusive", reason=f"it ends on {check.until}, and today's date is not known")
-    if sides.today <= check.until:
+    if today is None:
+        reason = f"the limit ends on {check.until}, and today's date is not known"
+        return msgspec.structs.replace(verdict, outcome="inconclusive", reason=reason)
+    if today <= check.until:
         return verdict
-    reason = f"{check.comparison.replace('_', ' ')} {check.expected}".strip() + f" was for a time, until {check.until}, which is over"
-    reason += f" ({check.why})" if check.why else ""
-    return msgspec.structs.replace(verdict, outcome="failed", reason=f"{reason}: take it back, or renew it; {verdict.reason}")
+    limit = f"{check.comparison.replace('_', ' ')} {check.expected}".strip()
+    why = f" ({check.why})" if check.why else ""
+    reason = f"{limit} was allowed until {check.until} only{why}: remove it or renew it; {verdict.reason}"
+    return msgspec.structs.replace(verdict, outcome="failed", reason=reason)
 
 
 def _start_verdict(check: Check) -> Verdict:
@@ -129,62 +130,58 @@ def _describe_scope(check: Check) -> str:
     return " ".join(part for part in (" + ".join(check.scope), types) if part)
 
 
-# --- what a check is about ------------------------------------------------------------------------------------------
+# --- the two sides of a check ----------------------------------------------------------------------------------------
 
 
-def _is_read_as_text(check: Check) -> bool:
-    """Whether the check is about a fact; a setting is a number where its figure is one."""
+def _is_text(check: Check) -> bool:
+    """Whether a check compares texts or shapes; a setting is compared as a number if the check expects one."""
     if not is_fact(check.metric) or find_metric(check.metric) is None:
         return is_fact(check.metric)
-    try:
-        parse(check.expected)
-    except ValueError:
-        return check.comparison == "equals"
-    return False
+    return check.figure is None and check.comparison == "equals"
 
 
-def _read_fact(check: Check, sides: Sides) -> Finding:
+def _compare_fact(check: Check, evidence: Evidence) -> Finding:
     if check.comparison != "equals":
-        raise ValueError(f"{check.metric} is no number: it can only be compared with equals, not {check.comparison}")
+        raise CannotJudge(f"{check.metric} is not a number: its comparison must be equals, not {check.comparison}")
     kind, _, argument = check.metric.partition(":")
-    other = sides.find_other(check) if check.against is not None else None
+    other = evidence.find_other(check) if check.against is not None else None
     subject = Subject(
-        profile=sides.find_profile(check.model, check.scenario),
+        profile=evidence.find_profile(check.model, check.scenario),
         scope=check.scope,
         other=other,
         other_scope=check.scope if check.against_scope is None else check.against_scope,
     )
-    return READERS[kind](subject, argument, check.expected)
+    return FACT_COMPARISONS[kind](subject, argument, check.expected)
 
 
-def _gather(check: Check, sides: Sides) -> tuple[Case, tuple[Side, Side | None]]:
-    """The case, and the two sides that its numbers are from."""
+def _gather(check: Check, evidence: Evidence) -> tuple[Case, Measurement, Measurement | None]:
+    """The case, and the measurements that its numbers are from: the model's, and the other side's."""
     metric = find_metric(check.metric)
     if metric is None or check.comparison not in COMPARISONS:
-        raise ValueError(f"there is no metric {check.metric!r}" if metric is None else f"there is no comparison {check.comparison!r}")
-    figure = parse(check.expected, check.tolerance)
-    profile = sides.find_profile(check.model, check.scenario)
+        raise CannotJudge(f"there is no metric {check.metric!r}" if metric is None else f"there is no comparison {check.comparison!r}")
+    figure = require_figure(check)
+    profile = evidence.find_profile(check.model, check.scenario)
     scope = resolve_scope(check, profile)
     actual = measure(profile, metric, scope, profile.name)
-    side = Side(actual, profile, scope)
+    model = Measurement(actual, profile, scope)
     if check.against is None:
-        return Case(check=check, metric=metric, figure=figure, actual=actual), (side, None)
-    other = sides.find_other(check)
+        return Case(check=check, metric=metric, figure=figure, actual=actual), model, None
+    other = evidence.find_other(check)
     other_name = "the baseline" if check.against == "baseline" else other.name
     if check.against == "baseline" and metric.depends_on_inputs and describe_inputs(other) != describe_inputs(profile):
-        raise ValueError(f"the baseline was measured with input {describe_inputs(other)}, this is {describe_inputs(profile)}")
+        raise CannotJudge(f"the baseline was measured with input {describe_inputs(other)}, this is {describe_inputs(profile)}")
     against_scope = resolve_scope(check, other, check.against_scope, other_name)
     measured = measure(other, metric, against_scope, other_name)
     case = Case(check=check, metric=metric, figure=figure, actual=actual, other=measured, other_name=other_name)
-    return case, (side, Side(measured, other, against_scope))
+    return case, model, Measurement(measured, other, against_scope)
 
 
-# --- metrics that a config declares as gated: one without a check is not green ---
+# --- metrics that a config declares as gated: each needs a check ------------------------------------------------------
 
 
 def judge_gated(gated: Sequence[str], models: Iterable[str], checks: Iterable[Check]) -> tuple[Verdict, ...]:
-    """An inconclusive verdict for each model and declared metric that no check of level `error` is about."""
-    asked = {(check.model, check.metric) for check in checks if check.level == "error"}
+    """An inconclusive verdict for each model and gated metric without a check of level `error`."""
+    checked = {(check.model, check.metric) for check in checks if check.level == "error"}
     return tuple(
         Verdict(
             id=f"gated-{metric}-{model}",
@@ -199,5 +196,5 @@ def judge_gated(gated: Sequence[str], models: Iterable[str], checks: Iterable[Ch
         )
         for model in models
         for metric in gated
-        if (model, metric) not in asked
+        if (model, metric) not in checked
     )

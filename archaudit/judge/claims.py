@@ -1,4 +1,4 @@
-"""What the gate makes of a claim: true, false, true under another reading; as expected or not; and what explains a false one."""
+"""Claims: true, false, or true under another convention; as expected or not; and hints that explain a false one."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import msgspec
 from archaudit.index import Layer, read_layer
 from archaudit.judge.comparisons import Finding
 from archaudit.metrics.catalog import select_modules
-from archaudit.metrics.quantities import Quantity, parse
-from archaudit.schema import Check, ModuleRecord, Outcome, Profile, Verdict
+from archaudit.schema import Check, ModuleRecord, Outcome, Pair, Profile, Quantity, Verdict
 
-# What a claim may be marked as, and the finding that is then as it should be.
+# The finding that each expectation of a claim is about.
 _EXPECTED_FINDINGS: dict[Outcome, str] = {"passed": "true", "failed": "false", "inconclusive": "other reading"}
 
 
 def conclude_claim(check: Check, verdict: Verdict, reading: tuple[str, Finding] | None) -> Verdict:
-    """The verdict on a claim whose figure was compared; `reading` is the convention under which a false one would be true.
+    """The verdict on a claim whose figure was compared; `reading` is the convention under which a false one is true.
 
-    What is marked with an expectation passes when that is found, and fails when it is not, also when the claim became true.
+    A claim with an expectation passes if the finding is as expected, and fails otherwise, even if the claim became true. A reason as
+    expected ends with the claim's `why`.
     """
     finding = "true" if verdict.outcome == "passed" else "false" if reading is None else "other reading"
     reason = verdict.reason
     if reading is not None:
-        reason += f"; true as {reading[0]} ({reading[1].reason.rpartition('measured ')[2]})"
+        reason += f"; true as {reading[0]} ({reading[1].actual_text})"
     expected = _EXPECTED_FINDINGS[check.expect_outcome]
     outcome: Outcome
     if finding == expected:
@@ -42,19 +42,21 @@ def conclude_claim(check: Check, verdict: Verdict, reading: tuple[str, Finding] 
     else:
         outcome, reason = "failed", f"{finding}, but marked as {expected}: {reason}"
     changes = {"outcome": outcome, "finding": finding, "reason": reason, "reading": reading[0] if reading else None}
-    return msgspec.structs.replace(verdict, interval=_read_interval(check) if verdict.actual is not None else None, **changes)
+    return msgspec.structs.replace(verdict, interval=_find_interval(check) if verdict.actual is not None else None, **changes)
 
 
-def _read_interval(check: Check) -> tuple[float | None, float | None]:
-    """What the figure stands for: its printed digits' interval, or the side of a bound that it allows."""
-    figure = parse(check.expected, check.tolerance)
+def _find_interval(check: Check) -> tuple[float | None, float | None] | None:
+    """The numbers that the figure means: those that round to it, or those on the allowed side of a bound. None if it is no number."""
+    figure = check.figure
+    if figure is None:
+        return None
     if figure.relation:
         return (None, figure.value) if figure.relation.startswith("<") else (figure.value, None)
     return figure.low, figure.high
 
 
 def explain(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapping[str, Profile]) -> tuple[Verdict, ...]:
-    """The verdicts, those on false claims with hints: what would fit the figure, and which figures of the same document it follows from."""
+    """The verdicts, with hints on false claims: a layer size that fits the figure, or figures of the document that it follows from."""
     documents: dict[str | None, list[tuple[Check, Verdict]]] = defaultdict(list)
     for check, verdict in zip(checks, verdicts, strict=True):
         if check.origin == "claim":
@@ -62,25 +64,25 @@ def explain(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapp
     explained = []
     for check, verdict in zip(checks, verdicts, strict=True):
         hints: list[str] = []
-        if verdict.finding == "false" and check.model in profiles and verdict.actual is not None:
-            hints = solve(check, parse(check.expected, check.tolerance), profiles[check.model])
-            hints += derive(check, verdict, documents[check.document])
+        if verdict.finding == "false" and check.figure is not None and check.model in profiles and verdict.actual is not None:
+            hints = find_fitting_sizes(check, check.figure, profiles[check.model])
+            hints += find_source_figures(check, check.figure, documents[check.document])
         reason = verdict.reason
-        for hint in hints:  # behind a sentence, or behind a part of one
+        for hint in hints:  # a `why` may end in a full stop
             reason += f" {hint[:1].upper()}{hint[1:]}." if reason.endswith(".") else f"; {hint}"
         explained.append(msgspec.structs.replace(verdict, hints=tuple(hints), reason=reason) if hints else verdict)
     return tuple(explained)
 
 
-# --- where a false figure may come from: what would make it true, by the module's own formula, or the document's other figures ---
+# --- hints: sizes of a layer that give the false figure, and other figures of the document that it follows from ---
 
 
-_MOST = 2  # hints beside one figure: more is guessing
-_MOST_FIGURES = 200  # of one document, tried in pairs
+_MOST = 2  # hints for one figure: more are guesses
+_MOST_FIGURES = 200  # of one document: they are tried in pairs
 
 
-def solve(check: Check, figure: Quantity, profile: Profile) -> list[str]:
-    """What another size of the one layer in the scope would give the figure exactly: `a 3x3 convolution from 384 channels`."""
+def find_fitting_sizes(check: Check, figure: Quantity, profile: Profile) -> list[str]:
+    """The sizes of the scope's only layer that give the figure exactly: `a 3x3 convolution from 384 channels`."""
     if check.metric != "params" or check.comparison != "equals" or not figure.is_exact or figure.value <= 0:
         return []
     modules = [module for module in select_modules(profile, check.scope) if module.own.params and read_layer(module) is not None]
@@ -93,12 +95,12 @@ def solve(check: Check, figure: Quantity, profile: Profile) -> list[str]:
     hints = []
     for solution in _solve_layer(layer, any(tensor.name == "bias" for tensor in module.tensors), figure.value):
         source = _name_parts(module, profile) if solution.is_input else ""
-        hints.append(f"would fit {noun} {solution.text}; the code has {source}{solution.actual:,}")
+        hints.append(f"this figure fits {noun} {solution.text}; the code has {source}{solution.actual:,}")
     return hints[:_MOST]
 
 
 class _Solution(NamedTuple):
-    """A size of a layer that would give the claimed figure: `from 384 channels`, and the size in the code."""
+    """A size of a layer that gives the claimed figure: `from 384 channels`, and the size in the code."""
 
     is_input: bool
     text: str
@@ -107,50 +109,49 @@ class _Solution(NamedTuple):
 
 def _solve_layer(layer: Layer, has_bias: bool, value: float) -> Iterable[_Solution]:
     """Parameters are inputs / groups x kernel x outputs, and a bias for each output: solved for the inputs, and for the outputs."""
-    noun, taps = "channels" if layer.kernel else "features", prod(layer.kernel)
-    inputs = (value / layer.outputs - has_bias) * layer.groups / taps
+    noun, kernel = "channels" if layer.kernel else "features", prod(layer.kernel)
+    inputs = (value / layer.outputs - has_bias) * layer.groups / kernel
     if inputs > 0 and inputs.is_integer() and int(inputs) != layer.inputs:
         yield _Solution(True, f"from {int(inputs):,} {noun}", layer.inputs)
-    outputs = value / (layer.inputs // layer.groups * taps + has_bias)
+    outputs = value / (layer.inputs // layer.groups * kernel + has_bias)
     if outputs.is_integer() and int(outputs) != layer.outputs:
         yield _Solution(False, f"to {int(outputs):,} {noun}", layer.outputs)
 
 
 def _name_parts(layer: ModuleRecord, profile: Profile) -> str:
-    """`256+48 = ` where the layer's input is a concatenation of channels; empty otherwise."""
-    taken = [shape for call in layer.calls for shape in call.inputs]
+    """`256+48 = ` if the layer's input is a concatenation of channels; empty otherwise."""
+    input_shapes = [shape for call in layer.calls for shape in call.inputs]
     nodes = {node.id: node for node in profile.flow}
     for node in profile.flow:
         parts = [nodes[each].shape for each in node.inputs if each in nodes]
         shapes = [shape for shape in parts if shape is not None and len(shape) > 1]
-        if node.op == "cat" and node.shape in taken and len(shapes) == len(parts) > 1:
+        if node.op == "cat" and node.shape in input_shapes and len(shapes) == len(parts) > 1:
             sizes = [shape[1] for shape in shapes]
             if node.shape is not None and sum(sizes) == node.shape[1]:
                 return "+".join(map(str, sizes)) + " = "
     return ""
 
 
-def derive(check: Check, verdict: Verdict, others: Sequence[tuple[Check, Verdict]]) -> list[str]:
-    """Which two of the document's own figures give this ratio, percentage or difference."""
-    figure = _read(check)
-    if check.comparison not in _DERIVATIONS or figure is None:
+def find_source_figures(check: Check, figure: Quantity, others: Sequence[tuple[Check, Verdict]]) -> list[str]:
+    """Two figures of the same document whose ratio, percentage or difference is this figure."""
+    if check.comparison not in _DERIVATIONS:
         return []
     sign, compute = _DERIVATIONS[check.comparison]
     counts = [
-        (each, other, quantity)
+        (each, other, each.figure.value)
         for each, other in others[:_MOST_FIGURES]
-        if each.metric == check.metric and each.comparison == "equals" and (quantity := _read(each)) is not None and quantity.value > 0
+        if each.metric == check.metric and each.comparison == "equals" and each.figure is not None and each.figure.value > 0
     ]
     found = []
     for first, first_verdict, before in counts:
         for second, second_verdict, after in counts:
-            related = _stand_together(check, first, second)
-            if related and before.value > after.value and figure.contains(compute(before.value, after.value)):
-                found.append((related, f"{first.expected} {sign} {second.expected}", (first_verdict, second_verdict)))
+            score = _score_relation(check, first, second)
+            if score and before > after and figure.contains(compute(before, after)):
+                found.append((score, f"{first.expected} {sign} {second.expected}", Pair(first_verdict, second_verdict)))
     if not found:
         return []
     _, text, parts = max(found, key=lambda each: each[0])
-    return [f"follows from the document's own figures, {text}, {_tell_parts(parts)}"]
+    return [f"follows from the document's own figures, {text}, {_describe_parts(parts)}"]
 
 
 _DERIVATIONS: dict[str, tuple[str, Callable[[float, float], float]]] = {
@@ -160,8 +161,8 @@ _DERIVATIONS: dict[str, tuple[str, Callable[[float, float], float]]] = {
 }
 
 
-def _stand_together(check: Check, first: Check, second: Check) -> int:
-    """How near two claims stand to this one: 0 where they are not of its two models."""
+def _score_relation(check: Check, first: Check, second: Check) -> int:
+    """How closely two claims are related to this one; 0 if they are not about its two models."""
     if (first.model, second.model) != (check.against, check.model):
         return 0
     same_source = [each.source == check.source for each in (first, second)]
@@ -169,18 +170,11 @@ def _stand_together(check: Check, first: Check, second: Check) -> int:
     return 1 + sum(same_source) + 2 * sum(same_group) + 2 * (second.scope == check.scope)
 
 
-def _tell_parts(parts: tuple[Verdict, Verdict]) -> str:
+def _describe_parts(parts: Pair[Verdict]) -> str:
     wrong = [name for name, verdict in zip(("the first", "the second"), parts, strict=True) if verdict.finding == "false"]
     if len(wrong) == 2:
         return "both of which are false"
     if wrong:
         return f"of which {wrong[0]} is false"
     rounded = [verdict for verdict in parts if verdict.actual is not None and verdict.limit != verdict.actual]
-    return "which are true, but " + (f"{rounded[0].expected} stands for {rounded[0].actual:,}" if rounded else "not of this scope")
-
-
-def _read(check: Check) -> Quantity | None:
-    try:
-        return parse(check.expected, check.tolerance)
-    except ValueError:
-        return None
+    return "which are true, but " + (f"{rounded[0].expected} was measured as {rounded[0].actual:,}" if rounded else "not of this scope")

@@ -1,6 +1,6 @@
-"""The ways of asking: each a small function from a measured case to what was found, in COMPARISONS by name.
+"""COMPARISONS: each a small function from a measured case to a finding.
 
-Numbers are judged unrounded; a reason never shows two different numbers alike.
+Numbers are judged unrounded. A reason never shows two different numbers as the same text.
 """
 
 from __future__ import annotations
@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from archaudit.judge.measured import Sides, resolve_scope
-from archaudit.metrics.catalog import Metric, select_modules
-from archaudit.metrics.quantities import Quantity, format_change, format_exact, format_pair, format_percent, format_short, parse
-from archaudit.schema import Check, Contributor, Record
+import msgspec
 
-_NOUNS = {"flops": " FLOPs", "macs": " MACs", "x": "x", "ms": " ms"}
+from archaudit.errors import CannotJudge
+from archaudit.judge.evidence import Evidence, resolve_scope
+from archaudit.metrics.catalog import Metric, select_modules
+from archaudit.metrics.quantities import format_change, format_exact, format_pair, format_percent, format_short
+from archaudit.schema import Check, Contributor, Quantity, Record
+
+_UNIT_SUFFIXES = {"flops": " FLOPs", "macs": " MACs", "x": "x", "ms": " ms"}
 
 
 class Case(Record, frozen=True, kw_only=True):
-    """One check with its numbers at hand: `actual` of the model and `other` of what it is compared with, called `other_name`."""
+    """A check with its numbers: `actual` of the model, and `other` of the other side, which messages call `other_name`."""
 
     check: Check
     metric: Metric
@@ -28,9 +31,10 @@ class Case(Record, frozen=True, kw_only=True):
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    """What a comparison found. `growth` is 1 where growing makes it fail, -1 where shrinking does, 0 where neither is to blame.
+    """The result of a comparison. `growth` is 1 if growth makes it fail, -1 if shrinking does, 0 if neither does.
 
-    `actual` and `limit` are None, and `measured` is text, where what was found is no number.
+    `actual` and `limit` are None, and `measured` is the result as text, if it is no number. `actual_text` is what was measured as it is in
+    `reason`. `contributors` are the modules that changed the number most, the largest first.
     """
 
     holds: bool
@@ -39,6 +43,8 @@ class Finding(Record, frozen=True, kw_only=True):
     reason: str
     growth: int = 0
     measured: str | None = None
+    actual_text: str = ""
+    contributors: tuple[Contributor, ...] = ()
 
 
 def _max(case: Case) -> Finding:
@@ -66,35 +72,35 @@ def _max_decrease(case: Case) -> Finding:
 
 
 def _equals(case: Case) -> Finding:
-    return _compare_figure(case, case.actual, _exact(case.actual, case.metric), unit=case.metric.unit)
+    return _compare_figure(case, case.actual, _format_with_unit(case.actual, case.metric), unit=case.metric.unit)
 
 
 def _ratio(case: Case) -> Finding:
-    other = _other(case)
+    other = _require_other(case)
     if case.actual == 0 or other == 0:
-        raise ValueError(f"there is no ratio: {case.other_name} has {other:,} {case.metric.name}, the model {case.actual:,}")
+        raise CannotJudge(f"there is no ratio: {case.other_name} has {other:,} {case.metric.name}, the model {case.actual:,}")
     ratio = other / case.actual
     return _compare_figure(case, ratio, f"{_round(ratio)}x ({other:,} / {case.actual:,})", unit="x")
 
 
 def _percent(case: Case) -> Finding:
-    """A reduction, "63 % fewer"; where the figure has a sign, "-63 %", the change."""
-    other = _other(case)
+    """A reduction, "63 % fewer"; if the figure has a sign, "-63 %", the change."""
+    other = _require_other(case)
     if other == 0:
-        raise ValueError(f"there is no percentage: {case.other_name} has 0 {case.metric.name}")
-    percent = _direct(case, 100 * (other - case.actual) / other)
+        raise CannotJudge(f"there is no percentage: {case.other_name} has 0 {case.metric.name}")
+    percent = _apply_sign(case, 100 * (other - case.actual) / other)
     return _compare_figure(case, percent, f"{_round(percent)} % ({other:,} → {case.actual:,})", unit="%")
 
 
 def _difference(case: Case) -> Finding:
-    """What is saved, "3M fewer"; where the figure has a sign, "-3M", the change."""
-    other = _other(case)
-    difference = _direct(case, other - case.actual)
+    """A reduction, "3M fewer"; if the figure has a sign, "-3M", the change."""
+    other = _require_other(case)
+    difference = _apply_sign(case, other - case.actual)
     terms = f"{case.actual:,} − {other:,}" if case.figure.is_signed else f"{other:,} − {case.actual:,}"
-    return _compare_figure(case, difference, f"{_exact(difference, case.metric)} ({terms})", unit=case.metric.unit)
+    return _compare_figure(case, difference, f"{_format_with_unit(difference, case.metric)} ({terms})", unit=case.metric.unit)
 
 
-def _direct(case: Case, reduction: float) -> float:
+def _apply_sign(case: Case, reduction: float) -> float:
     return -reduction if case.figure.is_signed else reduction
 
 
@@ -111,13 +117,13 @@ COMPARISONS: dict[str, Callable[[Case], Finding]] = {
     "difference": _difference,
 }
 
-# Which relation a figure such as `<3M` may carry where the comparison has one of its own.
+# The relation that a figure such as `<3M` may have in a comparison that is itself a relation.
 _RELATIONS = {"max": "<=", "below": "<", "min": ">=", "above": ">"}
 
 
-def _other(case: Case) -> float:
+def _require_other(case: Case) -> float:
     if case.other is None:
-        raise ValueError(f"{case.check.comparison} compares with something: name a model or `baseline` in `against`")
+        raise CannotJudge(f"{case.check.comparison} needs a second model: name a model or `baseline` in `against`")
     return case.other
 
 
@@ -125,15 +131,15 @@ def _require_unit(case: Case, *allowed: str) -> None:
     unit = case.figure.unit
     if unit and unit not in allowed:
         needed = " or ".join(filter(None, allowed)) or "a figure without a unit"
-        raise ValueError(f"{case.check.expected!r} is in {unit}: {case.check.comparison} of {case.metric.name} needs {needed}")
+        raise CannotJudge(f"{case.check.expected!r} is in {unit}: {case.check.comparison} of {case.metric.name} needs {needed}")
 
 
 def _compare_limit(case: Case, holds: bool, growth: int) -> Finding:
     _require_unit(case, case.metric.unit)
     comparison, limit = case.check.comparison, case.figure.value
     if case.figure.relation not in ("", _RELATIONS[comparison]):
-        raise ValueError(f"{case.check.expected!r} contradicts {comparison}, which is {_RELATIONS[comparison]}")
-    actual, limit_text = _pair(case.actual, limit, case.metric, written=case.check.expected.strip().lstrip("<>=≤≥ "))
+        raise CannotJudge(f"{case.check.expected!r} contradicts {comparison}, which is {_RELATIONS[comparison]}")
+    actual, limit_text = _format_both(case.actual, limit, case.metric, written=case.check.expected.strip().lstrip("<>=≤≥ "))
     name = "limit" if growth > 0 else "minimum"
     gap = case.actual - limit
     if gap == 0:
@@ -151,116 +157,120 @@ def _compare_limit(case: Case, holds: bool, growth: int) -> Finding:
 def _compare_change(case: Case, growth: int) -> Finding:
     _require_unit(case, case.metric.unit, "%")
     if case.figure.relation or case.figure.approximate:
-        raise ValueError(f"{case.check.expected!r} is no limit: write the figure alone")
-    other = _other(case)
-    # In fractions: a limit of exactly 1 % is met by exactly 1 %.
+        raise CannotJudge(f"{case.check.expected!r} is not a limit: write the number without {case.figure.relation or '~'}")
+    other = _require_other(case)
+    # Fractions: a growth of exactly 1 % is within a limit of 1 %.
     figure = Fraction(str(case.figure.value))
     allowed = Fraction(other) * figure / 100 if case.figure.unit == "%" else figure
     floor = _read_floor(case)
     limit = Fraction(other) + growth * max(allowed, floor)
     over = growth * (Fraction(case.actual) - limit)
     within_floor = over <= 0 and growth * (Fraction(case.actual) - Fraction(other)) > allowed
-    actual, before = _pair(case.actual, other, case.metric)
+    actual, before = _format_both(case.actual, other, case.metric)
     reason = f"{actual}, the same as {case.other_name}"
     if case.actual != other:
         more = "more" if case.actual > other else "less"
         amount = format_amount(abs(case.actual - other), case.metric)
         reason = f"{actual} is {amount} ({format_change(other, case.actual)}) {more} than {case.other_name}'s {before}"
     if within_floor:
-        reason += f"; beyond the {case.check.expected} that is allowed, but no more than the floor of {case.check.floor}"
+        reason += f"; more than the allowed {case.check.expected}, but within the floor of {case.check.floor}"
     elif over > 0:
         larger = case.check.expected if allowed >= floor else case.check.floor
-        reason += f": {format_amount(over, case.metric)} beyond the {larger} that is allowed"
+        reason += f": {format_amount(over, case.metric)} beyond the allowed {larger}"
     else:
         reason += f"; {case.check.expected} {'more' if growth > 0 else 'less'} is allowed"
-    return Finding(holds=over <= 0, actual=case.actual, limit=_plain(limit), reason=reason, growth=growth)
+    return Finding(holds=over <= 0, actual=case.actual, limit=_to_number(limit), reason=reason, growth=growth)
 
 
 def _read_floor(case: Case) -> Fraction:
-    """The change that is too small to care about, however large its share; below 0 where there is none."""
+    """The largest change that is allowed whatever its share; -1 if there is none."""
     if case.check.floor is None:
         return Fraction(-1)
-    floor = parse(case.check.floor)
+    floor = case.check.floor_figure
+    if floor is None:
+        raise CannotJudge(f"the floor {case.check.floor!r} is not a number")
     if floor.unit not in ("", case.metric.unit):
-        raise ValueError(
-            f"the floor {case.check.floor!r} is in {floor.unit}: {case.metric.name} needs {case.metric.unit or 'a bare number'}"
-        )
+        needed = case.metric.unit or "a number without a unit"
+        raise CannotJudge(f"the floor {case.check.floor!r} is in {floor.unit}: {case.metric.name} needs {needed}")
     return Fraction(str(floor.value))
 
 
 def _compare_figure(case: Case, actual: float, text: str, unit: str) -> Finding:
-    """Whether `actual` would be written as the figure, or lies where the figure's relation says."""
+    """Whether `actual` rounds to the figure, or is on the side of it that its relation requires."""
     _require_unit(case, unit)
     value = case.figure.value
     relations = {"<": actual < value, "<=": actual <= value, ">": actual > value, ">=": actual >= value}
     holds = relations.get(case.figure.relation, case.figure.contains(actual))
-    says = "document says" if case.check.origin == "claim" else "expected"
-    return Finding(holds=holds, actual=actual, limit=value, reason=f"{says} {case.check.expected}, measured {text}")
+    label = "document says" if case.check.origin == "claim" else "expected"
+    return Finding(holds=holds, actual=actual, limit=value, reason=f"{label} {case.check.expected}, measured {text}", actual_text=text)
 
 
 # --- numbers in a sentence ------------------------------------------------------------------------------------------
 
 
-def _plain(number: Fraction) -> float:
+def _to_number(number: Fraction) -> float:
     return int(number) if number.denominator == 1 else float(number)
 
 
-def _exact(value: float, metric: Metric) -> str:
-    return _round(value) + (" bytes" if metric.unit == "bytes" else _NOUNS.get(metric.unit, ""))
+def _format_with_unit(value: float, metric: Metric) -> str:
+    return _round(value) + (" bytes" if metric.unit == "bytes" else _UNIT_SUFFIXES.get(metric.unit, ""))
 
 
 def format_amount(value: float | Fraction, metric: Metric) -> str:
-    """A difference, by itself: counts of parameters exactly, larger units short."""
-    value = _plain(value) if isinstance(value, Fraction) else value
+    """A difference: counts of parameters are exact, larger units short."""
+    value = _to_number(value) if isinstance(value, Fraction) else value
     return _round(value) if metric.unit in ("params", "") else format_short(value, metric.unit)
 
 
 def _round(value: float) -> str:
-    """Three decimals; fewer where those are all, and all of them where three would make a number look whole that is not."""
+    """At most three decimals; but all of them if three would make the number look whole."""
     rounded = f"{value:,.3f}"
     if rounded.endswith(".000"):
         return format_exact(value)
     return rounded.rstrip("0") if float(rounded.replace(",", "")) == value else rounded
 
 
-def _pair(actual: float, limit: float, metric: Metric, written: str = "") -> tuple[str, str]:
-    """The measured number and its limit, never alike unless equal; the limit as written, but bytes in one unit with what was measured."""
+def _format_both(actual: float, limit: float, metric: Metric, written: str = "") -> tuple[str, str]:
+    """The measured number and its limit, different texts unless equal; the limit as written, but bytes in the measured number's unit."""
     if metric.unit in ("params", ""):
         return format_exact(actual), written or format_exact(limit)
     first, second = format_pair(actual, limit, metric.unit)
     if metric.unit == "bytes":
         exact = first == format_exact(actual)
-        return (_exact(actual, metric), _exact(limit, metric)) if exact else (first, second)
-    return first + _NOUNS.get(metric.unit, ""), written or second
+        return (_format_with_unit(actual, metric), _format_with_unit(limit, metric)) if exact else (first, second)
+    return first + _UNIT_SUFFIXES.get(metric.unit, ""), written or second
 
 
-# --- whom to blame for a limit that does not hold: the modules that grew, or those that cost most ---
+# --- contributors ---------------------------------------------------------------------------------------------------
 
 
-# As many as fit in a sentence; the verdict holds a few more for tables.
+# As many as fit in a sentence; the verdict has a few more for tables.
 _NAMED, _LISTED = 3, 5
 
 
-def blame(case: Case, sides: Sides, growth: int) -> tuple[tuple[Contributor, ...], str]:
-    """The modules that grew (or shrank) most against the other side; where there is none, those that cost most. Largest first."""
-    check, of_cost = case.check, case.metric.of_cost
+def find_contributors(finding: Finding, case: Case, evidence: Evidence) -> Finding:
+    """The finding with the modules that grew (or shrank) most since the other side; if none did, those with the highest cost."""
+    check, of_cost, growth = case.check, case.metric.of_cost, finding.growth
     if of_cost is None or not growth:
-        return (), ""
-    side = sides.find_reference(check)
-    profile = sides.find_profile(check.model, check.scenario)
-    now = {module.path: of_cost(module.own) for module in select_modules(profile, resolve_scope(check, profile))}
-    was = {}
-    if side is not None:
-        other_scope = resolve_scope(check, side, check.against_scope)
-        was = {module.path: of_cost(module.own) for module in select_modules(side, other_scope)}
-    changes = {path: now.get(path, 0) - was.get(path, 0) for path in (*now, *(path for path in was if path not in now))}
-    signed, word = side is not None and any(change * growth > 0 for change in changes.values()), "mostly"
+        return finding
+    earlier = evidence.find_earlier(check)
+    profile = evidence.find_profile(check.model, check.scenario)
+    after = {module.path: of_cost(module.own) for module in select_modules(profile, resolve_scope(check, profile))}
+    before = {}
+    if earlier is not None:
+        earlier_scope = resolve_scope(check, earlier, check.against_scope)
+        before = {module.path: of_cost(module.own) for module in select_modules(earlier, earlier_scope)}
+    changes = {path: after.get(path, 0) - before.get(path, 0) for path in (*after, *(path for path in before if path not in after))}
+    signed, word = earlier is not None and any(change * growth > 0 for change in changes.values()), "mostly"
     if not signed:
-        changes, word = (now if growth > 0 else {}), "largest:"
+        changes, word = (after if growth > 0 else {}), "largest:"
     ranked = sorted(((path, change) for path, change in changes.items() if change * growth > 0), key=lambda pair: -pair[1] * growth)
     named = [
         f"{path or 'the root module'} ({('+' if change > 0 else '-') if signed else ''}{format_amount(abs(change), case.metric)})"
         for path, change in ranked[:_NAMED]
     ]
-    contributors = tuple(Contributor(path=path, delta=change) for path, change in ranked[:_LISTED])
-    return contributors, f"; {word} {', '.join(named)}" if named else ""
+    return msgspec.structs.replace(
+        finding,
+        contributors=tuple(Contributor(path=path, delta=change) for path, change in ranked[:_LISTED]),
+        reason=finding.reason + (f"; {word} {', '.join(named)}" if named else ""),
+    )

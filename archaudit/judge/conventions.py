@@ -1,7 +1,6 @@
-"""CONVENTIONS: the other readings of a figure. A claim that is false as it stands may be true under one, which is then named.
+"""CONVENTIONS: other ways of counting. A claim that is false may be true under one of them, which the verdict then names.
 
-Only conventions, that is, other ways of counting the same model, which people follow without saying so. A number that would be true of
-another model is false.
+All of them count the same model: people use these conventions without naming them. A number that is true of another model is false.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from archaudit.errors import CannotJudge
 from archaudit.index import read_layer
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding
 from archaudit.metrics.catalog import METRICS, measure_scope, select_modules
@@ -21,8 +21,8 @@ from archaudit.schema import ModuleRecord, Profile, TensorRecord
 Patterns = tuple[str, ...]
 
 
-class Side(NamedTuple):
-    """One of the two numbers of a case: as measured, and of what."""
+class Measurement(NamedTuple):
+    """One of the two numbers of a case, with the profile and the scope that it was measured on."""
 
     value: float
     profile: Profile
@@ -30,71 +30,72 @@ class Side(NamedTuple):
 
 
 class Convention(NamedTuple):
-    """Another way of counting the metrics named: from a side to its number then; None where it says nothing else than ours.
+    """Another way of counting some metrics. `recount` returns the number under it, or None where the convention does not apply.
 
-    `is_part` says that it leaves something out. A bound is not tried so: a part of a model is below any bound that the model just misses.
+    `is_part` marks one that leaves something out. It is not tried on an upper or lower bound: a part of a model is below any bound that
+    the model just misses.
     """
 
     name: str
     metrics: tuple[str, ...]
-    recount: Callable[[Side, Case], float | None]
+    recount: Callable[[Measurement, Case], float | None]
     is_part: bool = False
 
 
-def find_reading(case: Case, sides: tuple[Side, Side | None]) -> tuple[str, Finding] | None:
-    """The first convention under which the case holds, and what it finds; None where it is false under every one."""
+def find_reading(case: Case, model: Measurement, other: Measurement | None) -> tuple[str, Finding] | None:
+    """The first convention under which the case holds, with the finding under it; None if there is none."""
     for convention in CONVENTIONS:
         if case.metric.name not in convention.metrics or (convention.is_part and case.figure.relation):
             continue
-        actual = convention.recount(sides[0], case)
-        other = convention.recount(sides[1], case) if sides[1] is not None else None
-        if actual is None or (sides[1] is not None and other is None) or (actual, other) == (case.actual, case.other):
+        actual = convention.recount(model, case)
+        other_number = convention.recount(other, case) if other is not None else None
+        if actual is None or (other is not None and other_number is None) or (actual, other_number) == (case.actual, case.other):
             continue
-        recounted = msgspec.structs.replace(case, actual=actual, other=other)
+        recounted = msgspec.structs.replace(case, actual=actual, other=other_number)
         try:
             finding = COMPARISONS[case.check.comparison](recounted)
-        except ValueError:
+        except CannotJudge:  # no ratio to nothing, for example
             continue
         if finding.holds:
             return convention.name, finding
     return None
 
 
-def _count_macs(side: Side, case: Case) -> float | None:
-    return side.value / 2
+def _count_macs(measurement: Measurement, case: Case) -> float | None:
+    return measurement.value / 2
 
 
-def _count_flops(side: Side, case: Case) -> float | None:
-    return side.value * 2
+def _count_flops(measurement: Measurement, case: Case) -> float | None:
+    return measurement.value * 2
 
 
-def _count_in_other_steps(side: Side, case: Case) -> float | None:
-    """The measured bytes scaled so that the figure's prefix means the other thing: 1024 for 1000 in `MB`, 1000 for 1024 in `MiB`."""
+def _count_in_other_steps(measurement: Measurement, case: Case) -> float | None:
+    """The bytes as if the figure's prefix had the other meaning: 1024 in place of 1000 in `MB`, 1000 in place of 1024 in `MiB`."""
     scale = case.figure.scale
     for step, other in ((1000, 1024), (1024, 1000)):
         power = round(math.log(scale, step)) if scale > 1 else 0
         if power and step**power == scale:
-            return side.value * (step / other) ** power
+            return measurement.value * (step / other) ** power
     return None
 
 
-def _count_dense_weights(side: Side, case: Case) -> float | None:
-    return _sum_tensors(side, case, lambda module, tensor: _is_dense_weight(module, tensor))
+def _count_dense_weights(measurement: Measurement, case: Case) -> float | None:
+    return _sum_tensors(measurement, case, lambda module, tensor: _is_dense_weight(module, tensor))
 
 
-def _count_trainable(side: Side, case: Case) -> float | None:
-    return _sum_tensors(side, case, lambda module, tensor: tensor.trainable)
+def _count_trainable(measurement: Measurement, case: Case) -> float | None:
+    return _sum_tensors(measurement, case, lambda module, tensor: tensor.trainable)
 
 
-def _count_used(side: Side, case: Case) -> float | None:
-    return _sum_tensors(side, case, lambda module, tensor: tensor.used is not False)
+def _count_used(measurement: Measurement, case: Case) -> float | None:
+    return _sum_tensors(measurement, case, lambda module, tensor: tensor.used is not False)
 
 
-def _count_fused(side: Side, case: Case) -> float | None:
-    """Each norm behind a convolution becomes part of it: its weight and bias go, and a convolution without a bias gets one."""
-    modules = select_modules(side.profile, side.scope)
+def _count_fused(measurement: Measurement, case: Case) -> float | None:
+    """Each batch norm after a convolution is folded into it: its weight and bias go, and a convolution without a bias gets one."""
+    modules = select_modules(measurement.profile, measurement.scope)
     convolutions = {module.path: module for module in modules if (layer := read_layer(module)) is not None and layer.kernel}
-    gone = 0.0
+    removed = 0.0
     for norm in modules:
         sources = {path for call in norm.calls for path in call.inputs_from}
         if not norm.type.startswith("BatchNorm") or len(sources) != 1 or not sources <= set(convolutions):
@@ -102,36 +103,38 @@ def _count_fused(side: Side, case: Case) -> float | None:
         convolution = convolutions[sources.pop()]
         size = sum(_measure_tensor(tensor, case) for tensor in norm.tensors if tensor.kind == "parameter" and tensor.tied_to is None)
         has_bias = any(tensor.name == "bias" for tensor in convolution.tensors)
-        gone += size if has_bias else size / 2
-    return side.value - gone
+        removed += size if has_bias else size / 2
+    return measurement.value - removed
 
 
-def _count_unfused(side: Side, case: Case) -> float | None:
-    """Of a model that has convolutions with biases and no norm at all: each bias was a norm's two parameters for each channel."""
-    if case.metric.name != "params" or any("Norm" in module.type for module in side.profile.modules):
+def _count_unfused(measurement: Measurement, case: Case) -> float | None:
+    """For a model with biased convolutions and no norm at all: each bias is what is left of a norm with two parameters a channel."""
+    if case.metric.name != "params" or any("Norm" in module.type for module in measurement.profile.modules):
         return None
-    modules = [each for each in select_modules(side.profile, side.scope) if (layer := read_layer(each)) is not None and layer.kernel]
+    modules = [
+        each for each in select_modules(measurement.profile, measurement.scope) if (layer := read_layer(each)) is not None and layer.kernel
+    ]
     biases = [tensor for module in modules for tensor in module.tensors if tensor.name == "bias" and tensor.tied_to is None]
-    return side.value + sum(_measure_tensor(tensor, case) for tensor in biases)
+    return measurement.value + sum(_measure_tensor(tensor, case) for tensor in biases)
 
 
-def _count_without_embeddings(side: Side, case: Case) -> float | None:
-    return _sum_tensors(side, case, lambda module, tensor: not module.type.startswith("Embedding"))
+def _count_without_embeddings(measurement: Measurement, case: Case) -> float | None:
+    return _sum_tensors(measurement, case, lambda module, tensor: not module.type.startswith("Embedding"))
 
 
 def _is_dense_weight(module: ModuleRecord, tensor: TensorRecord) -> bool:
     return tensor.name.endswith("weight") and len(tensor.shape) >= 2 and not module.type.startswith("Embedding")
 
 
-def _sum_tensors(side: Side, case: Case, wanted: Callable[[ModuleRecord, TensorRecord], bool]) -> float | None:
-    """What is left of the side's number without the parameters that are not wanted; None where the tensors do not say."""
-    modules = select_modules(side.profile, side.scope)
+def _sum_tensors(measurement: Measurement, case: Case, wanted: Callable[[ModuleRecord, TensorRecord], bool]) -> float | None:
+    """The number over the `wanted` parameters only; None where tensor shapes do not give the whole number."""
+    modules = select_modules(measurement.profile, measurement.scope)
     parameters = [
         (module, tensor) for module in modules for tensor in module.tensors if tensor.kind == "parameter" and tensor.tied_to is None
     ]
     whole = sum(_measure_tensor(tensor, case) for _, tensor in parameters)
-    if whole != measure_scope(side.profile, METRICS[case.metric.name], side.scope).value:
-        return None  # packed or quantized: elements are not what the shapes say
+    if whole != measure_scope(measurement.profile, METRICS[case.metric.name], measurement.scope).value:
+        return None  # packed or quantized: a tensor's shape is not its number of weights
     return sum(_measure_tensor(tensor, case) for module, tensor in parameters if wanted(module, tensor))
 
 

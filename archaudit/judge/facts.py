@@ -1,7 +1,7 @@
-"""READERS: facts that need not be numbers, each read from the modules that a check names and held against the figure as written.
+"""FACT_COMPARISONS: shapes, settings and the presence of modules, each compared with the figure as written.
 
-A shape may be symbolic, `[B, 128, H/8, W/8]`: B, H and W are those of the first image that the model was run on, and a quotient must be
-exact. A name that nothing defines (`num_classes`) may stand for any size, but for one only.
+A shape may be symbolic, `[B, 128, H/8, W/8]`: B, H and W are the sizes of the model's first input image, and a quotient must be exact.
+Any other name (`num_classes`) matches any size, but the same size everywhere.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from archaudit.errors import CannotJudge
 from archaudit.judge.comparisons import Finding
-from archaudit.metrics.catalog import nearest_paths, read_setting, select_modules, select_named
+from archaudit.metrics.catalog import find_nearest_paths, read_setting, select_modules, select_named
 from archaudit.schema import Profile, Record, Setting, Shape
 
 PRESENCES = ("present", "absent", "new", "gone")
 
 _DIMENSION = re.compile(r"(?P<number>\d+)|(?P<name>[^\W\d]\w*)(?:\s*(?P<operator>//?|\*)\s*(?P<factor>\d+))?")
 _BATCH = ("B", "N", "batch", "batch_size", "bs")
-_SHOWN = 3  # shapes in a reason: what a reused module gives may be long
+_SHOWN = 3  # shapes in a reason: a reused module may have many
 
 
 class Subject(Record, frozen=True, kw_only=True):
-    """What a fact is read from: `scope` of one profile, and the profile and scope that it is compared with, if any."""
+    """Where a fact is looked up: a scope of a profile, and the scope of the other side, if there is one."""
 
     profile: Profile
     scope: tuple[str, ...]
@@ -29,12 +30,12 @@ class Subject(Record, frozen=True, kw_only=True):
     other_scope: tuple[str, ...] = ()
 
 
-def _read_shape(subject: Subject, argument: str, figure: str) -> Finding:
-    """Whether every module named gives (or takes, for `in`) a tensor of that shape, or its operator `argument` does."""
+def _compare_shape(subject: Subject, argument: str, figure: str) -> Finding:
+    """Whether every module of the scope has an output (an input, for `in`) of that shape, or its operator `argument` has."""
     written = parse_shape(figure)
     defined = symbols = _define_symbols(subject.profile)
     if all(_evaluate(each, defined) is None for each in written):
-        raise ValueError(f"{figure!r} says no size: none of its names is known here (B, H and W are)")
+        raise CannotJudge(f"{figure!r} has no size to compare: only B, H and W have a value")
     candidates = _list_shapes(subject, argument)
     for shapes in candidates.values():
         for shape in shapes:
@@ -42,53 +43,53 @@ def _read_shape(subject: Subject, argument: str, figure: str) -> Finding:
                 symbols = symbols | free
                 break
         else:
-            return _tell(False, figure, _describe_shapes(shapes))
-    free_names = {name: size for name, size in symbols.items() if name not in defined}
-    where = "".join(f", {name} = {size}" for name, size in free_names.items())
+            return _make_finding(False, figure, _describe_shapes(shapes))
+    where = "".join(f", {name} = {size}" for name, size in symbols.items() if name not in defined)
     evaluated = "[" + ", ".join(str(_evaluate(each, symbols)) for each in written) + "]"
-    return _tell(True, figure, evaluated + where)
+    return _make_finding(True, figure, evaluated + where)
 
 
-def _read_setting(subject: Subject, argument: str, figure: str) -> Finding:
-    """Whether the modules have that setting; a list may give those of several modules in order, as in dilation rates [1, 6, 12]."""
+def _compare_setting(subject: Subject, argument: str, figure: str) -> Finding:
+    """Whether the modules have that setting; a list may be the settings of several modules in order, as in dilation rates [1, 6, 12]."""
     modules = [module for module in select_named(subject.profile, subject.scope) if argument in module.settings]
     if len(modules) > 1 and figure.startswith("[") and figure.count(",") == len(modules) - 1:
         values: Setting = [_collapse(module.settings[argument]) for module in modules]
-        return _tell(_spells(figure, values), figure, _spell(values))
+        return _make_finding(_matches_text(figure, values), figure, _format_setting(values))
     value = read_setting(subject.profile, subject.scope, argument)
-    return _tell(_spells(figure, value), figure, _spell(value))
+    return _make_finding(_matches_text(figure, value), figure, _format_setting(value))
 
 
-def _read_presence(subject: Subject, argument: str, figure: str) -> Finding:
-    """Whether modules that the patterns name are there; with `argument`, whether one of that type is, in the scope."""
-    here = _is_there(subject.profile, subject.scope, argument)
+def _compare_presence(subject: Subject, argument: str, figure: str) -> Finding:
+    """Whether each pattern of the scope matches a module; with `argument`, whether the scope has a module of that type."""
+    here = _is_present(subject.profile, subject.scope, argument)
     if subject.other is None:
         if figure not in PRESENCES[:2]:
-            raise ValueError(f"{figure!r} compares with something: name a model in `against`")
+            raise CannotJudge(f"{figure!r} needs a second model: name one in `against`")
         found = "present" if here else "absent"
-        near = [] if here or argument else [path for each in subject.scope for path in nearest_paths(subject.profile, each)]
+        near = [] if here or argument else [path for each in subject.scope for path in find_nearest_paths(subject.profile, each)]
         hint = f" (the nearest: {', '.join(near[:_SHOWN])})" if near and figure == "present" else ""
-        return _tell(found == figure, figure, found + hint)
-    was = _is_there(subject.other, subject.other_scope, argument)
-    found = {(False, True): "new", (True, False): "gone", (True, True): "present", (False, False): "absent"}[was, here]
-    return _tell(found == figure, figure, f"{found} ({'in' if was else 'not in'} {subject.other.name}, {'in' if here else 'not in'} this)")
+        return _make_finding(found == figure, figure, found + hint)
+    other = _is_present(subject.other, subject.other_scope, argument)
+    found = {(False, True): "new", (True, False): "gone", (True, True): "present", (False, False): "absent"}[other, here]
+    where = f"{'in' if other else 'not in'} {subject.other.name}, {'in' if here else 'not in'} this"
+    return _make_finding(found == figure, figure, f"{found} ({where})")
 
 
-READERS: dict[str, Callable[[Subject, str, str], Finding]] = {
-    "shape": _read_shape,
-    "setting": _read_setting,
-    "presence": _read_presence,
+FACT_COMPARISONS: dict[str, Callable[[Subject, str, str], Finding]] = {
+    "shape": _compare_shape,
+    "setting": _compare_setting,
+    "presence": _compare_presence,
 }
 
 
-def _tell(holds: bool, figure: str, measured: str) -> Finding:
+def _make_finding(holds: bool, figure: str, measured: str) -> Finding:
     return Finding(holds=holds, measured=measured, reason=f"document says {figure}, measured {measured}")
 
 
 # --- presence ---------------------------------------------------------------------------------------------------------
 
 
-def _is_there(profile: Profile, scope: tuple[str, ...], type_name: str) -> bool:
+def _is_present(profile: Profile, scope: tuple[str, ...], type_name: str) -> bool:
     if type_name:
         return any(module.type == type_name for module in select_modules(profile, scope))
     return all(select_named(profile, (pattern,)) for pattern in scope)
@@ -102,38 +103,38 @@ def _collapse(value: Setting) -> Setting:
     return value[0] if isinstance(value, list) and value and all(each == value[0] for each in value) else value
 
 
-def _spell(value: Setting) -> str:
+def _format_setting(value: Setting) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "[" + ", ".join(_spell(each) for each in value) + "]" if isinstance(value, list) else str(value)
+    return "[" + ", ".join(_format_setting(each) for each in value) + "]" if isinstance(value, list) else str(value)
 
 
-def _spells(figure: str, value: Setting) -> bool:
-    """Whether the text says that value: `zeros`, `true`, `[3, 3]` or `3x3`; letter case of words does not count."""
+def _matches_text(figure: str, value: Setting) -> bool:
+    """Whether the figure is that value as text: `zeros`, `true`, `[3, 3]` or `3x3`; upper and lower case are the same."""
     text = figure.strip().strip("[]()").casefold()
     if isinstance(value, list):
         parts = [part.strip() for part in re.split(r"[,x×]", text)]
-        return len(parts) == len(value) and all(_spells(part, each) for part, each in zip(parts, value, strict=True))
+        return len(parts) == len(value) and all(_matches_text(part, each) for part, each in zip(parts, value, strict=True))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(text) == value
         except ValueError:
             return False
-    return text == _spell(value).casefold()
+    return text == _format_setting(value).casefold()
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
 def parse_shape(figure: str) -> list[str]:
-    """The sizes in `[B, 128, H/8, W/8]`, `(1, 3, 8, 8)` or `1x3x8x8`, as texts. ValueError for anything else."""
+    """The sizes in `[B, 128, H/8, W/8]`, `(1, 3, 8, 8)` or `1x3x8x8`, as texts. Raises CannotJudge for anything else."""
     inner = figure.strip()
     if inner[:1] in "[(" and inner[-1:] in ")]":
         inner = inner[1:-1]
     separator = r"," if "," in inner else r"[x×]"
     parts = [part.strip() for part in re.split(separator, inner.rstrip(", "))]
     if not all(_DIMENSION.fullmatch(part) for part in parts):
-        raise ValueError(f"{figure[:60]!r} is not a shape; write for example [B, 128, H/8, W/8] or 1x3x512x512")
+        raise CannotJudge(f"{figure[:60]!r} is not a shape; write for example [B, 128, H/8, W/8] or 1x3x512x512")
     return parts
 
 
@@ -145,7 +146,7 @@ def _define_symbols(profile: Profile) -> dict[str, int]:
 
 
 def _evaluate(written: str, symbols: dict[str, int]) -> int | None:
-    """The size that was written; None for a name that is free. ValueError where it has no exact value."""
+    """The size that is written; None for a name without a value. Raises CannotJudge where it has no exact value."""
     part = _DIMENSION.fullmatch(written)
     assert part is not None
     if part["number"]:
@@ -154,17 +155,17 @@ def _evaluate(written: str, symbols: dict[str, int]) -> int | None:
     if part["operator"] is None:
         return size
     if size is None:
-        raise ValueError(f"{written!r} has no value: {part['name']} is not known here (B, H and W are)")
+        raise CannotJudge(f"{written!r} has no value: only B, H and W are known, not {part['name']}")
     factor = int(part["factor"])
     if part["operator"] == "*":
         return size * factor
     if factor == 0 or size % factor:
-        raise ValueError(f"{written!r} has no exact value: {part['name']} is {size}")
+        raise CannotJudge(f"{written!r} has no exact value: {part['name']} is {size}")
     return size // factor
 
 
 def _match_shape(written: list[str], shape: Shape, symbols: dict[str, int]) -> dict[str, int] | None:
-    """The free names' sizes if `shape` is what was written; None if it is not."""
+    """The sizes of names without a value, if `shape` is what is written; None if it is not."""
     if len(written) != len(shape):
         return None
     free: dict[str, int] = {}
@@ -178,11 +179,11 @@ def _match_shape(written: list[str], shape: Shape, symbols: dict[str, int]) -> d
 
 
 def _list_shapes(subject: Subject, argument: str) -> dict[str, list[Shape]]:
-    """The shapes to look among, by module (or operator): outputs, or inputs, or what an operator run by the module gave."""
+    """By module: the shapes of its outputs, or of its inputs (`in`); by operator: the shapes of its results."""
     modules = select_named(subject.profile, subject.scope)
     if not modules:
-        near = [path for each in subject.scope for path in nearest_paths(subject.profile, each)]
-        raise ValueError(
+        near = [path for each in subject.scope for path in find_nearest_paths(subject.profile, each)]
+        raise CannotJudge(
             f"no module of {subject.profile.name} matches {' + '.join(map(repr, subject.scope))}"
             + (f"; the nearest are {', '.join(near[:_SHOWN])}" if near else "")
         )
@@ -194,12 +195,12 @@ def _list_shapes(subject: Subject, argument: str) -> dict[str, list[Shape]]:
         shapes = _list_operator_shapes(subject.profile, {module.path for module in modules}, argument)
     empty = [path for path, found in shapes.items() if not found]
     if empty or not shapes:
-        raise ValueError(f"no shape was seen of {', '.join(path or 'the model' for path in empty) or argument}")
+        raise CannotJudge(f"no shape was recorded for {', '.join(path or 'the model' for path in empty) or argument}")
     return shapes
 
 
 def _list_operator_shapes(profile: Profile, paths: set[str], argument: str) -> dict[str, list[Shape]]:
-    """Of `cat`, every result of it that the modules computed themselves; of `cat:2`, the second only."""
+    """For `cat`, every result of `cat` that the modules computed themselves; for `cat:2`, the second only."""
     operator, colon, position = argument.partition(":")
     shapes = [node.shape for node in profile.flow if node.op == operator and node.module in paths and node.shape is not None]
     if colon:

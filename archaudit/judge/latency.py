@@ -1,4 +1,4 @@
-"""The budget on measured time: evidence of one run to a verdict. The rule itself is `timing.decide`, which knows no config."""
+"""The budget on measured time: two latencies to a verdict. The decision rule is `timing.decide`, which does not depend on the config."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from archaudit.timing import Budget, decide, find_doubts, weigh_pair
 
 
 def make_budget(budget: LatencyBudget | None) -> Budget:
-    """The rule's budget: the default one where none was configured."""
-    plain = Budget()
+    """The budget for the decision rule; the default if none is configured."""
+    default = Budget()
     if budget is None:
-        return plain
-    return Budget(budget.max_ratio, plain.min_change_s if budget.min_change_s is None else budget.min_change_s)
+        return default
+    return Budget(budget.max_ratio, default.min_change_s if budget.min_change_s is None else budget.min_change_s)
 
 
 def judge_latency(model: str, before: Latency | None, after: Latency | None, budget: LatencyBudget) -> Verdict:
-    """PASSED, FAILED or INCONCLUSIVE for the time of `model` after by the time before; never PASSED where nothing was measured."""
+    """The verdict on the latency of `model`, after divided by before; inconclusive if nothing was measured."""
     verdict = Verdict(
         id=budget.id,
         origin="budget",

@@ -1,95 +1,103 @@
-"""Structural pins: nothing of a scope may change. Judged path by path, so that a rename is a change too."""
+"""[[unchanged]] checks: nothing in a scope may change. Compared path by path, so a rename is a change."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from archaudit.index import index_modules
 from archaudit.judge.comparisons import Finding
-from archaudit.judge.measured import Sides, describe_inputs, resolve_scope
+from archaudit.judge.evidence import Evidence, describe_inputs, resolve_scope
 from archaudit.metrics.catalog import select_modules
 from archaudit.metrics.quantities import format_signed
-from archaudit.schema import Check, Contributor, ModuleRecord, Profile, TensorRecord
+from archaudit.schema import Check, Contributor, ModuleRecord, Pair, Profile, TensorRecord
 
-# As many modules as fit in a sentence; the verdict holds a few more for tables.
+# As many modules as fit in a sentence; the verdict has a few more for tables.
 _NAMED, _LISTED = 5, 12
 _LONGEST_VALUE = 40
-# What follows from a change elsewhere as a rule: told last, and not of a module that holds another that changed.
-_SHAPE = "puts out another shape"
+# An output shape mostly changes because of another module: such modules are listed last, and not if a module in them changed.
+_SHAPE = "has another output shape"
 
 
-def compare_structure(check: Check, sides: Sides) -> tuple[Finding, tuple[tuple[Contributor, ...], str]]:
-    """Whether every module of the scope is as in the other side: path, type, settings, tensors, and the operators run between modules.
+class _Change(NamedTuple):
+    """A module that changed: how its own parameters changed, and in words."""
 
-    With the same inputs the shapes that modules put out are compared too. The number found is how many modules changed.
+    path: str
+    delta: int
+    text: str
+
+
+def compare_structure(check: Check, evidence: Evidence) -> Finding:
+    """Whether every module of the scope equals the other side's: path, type, settings, tensors, and the operators that it runs itself.
+
+    With the same inputs, output shapes are compared too. The number found is how many modules changed.
     """
-    profile, other = sides.find_profile(check.model, check.scenario), sides.find_other(check)
-    name = "the baseline" if check.against == "baseline" else other.name
-    now = {module.path: module for module in select_modules(profile, resolve_scope(check, profile))}
-    other_scope = check.scope if check.against_scope is None else check.against_scope
-    was = {module.path: module for module in select_modules(other, resolve_scope(check, other, other_scope, name))}
-    with_shapes = describe_inputs(profile) == describe_inputs(other)
-    operators = _list_operators(other), _list_operators(profile)
-    changed: list[tuple[str, int, str]] = []
-    for path in dict.fromkeys([*was, *now]):
-        before, after = was.get(path), now.get(path)
-        texts = list(_tell_module(before, after, with_shapes=with_shapes))
-        if before is not None and after is not None and operators[0].get(path) != operators[1].get(path):
-            texts.append(f"runs {_list_short(operators[1].get(path))} instead of {_list_short(operators[0].get(path))}")
+    after, before = evidence.find_profile(check.model, check.scenario), evidence.find_other(check)
+    name = "the baseline" if check.against == "baseline" else before.name
+    before_scope = check.scope if check.against_scope is None else check.against_scope
+    scopes = Pair(resolve_scope(check, before, before_scope, name), resolve_scope(check, after))
+    profiles = Pair(before, after)
+    modules = Pair(*({module.path: module for module in select_modules(*side)} for side in zip(profiles, scopes, strict=True)))
+    operators = profiles.map(_list_operators)
+    with_shapes = describe_inputs(before) == describe_inputs(after)
+    changes = []
+    for path in dict.fromkeys([*modules.before, *modules.after]):
+        records = Pair(modules.before.get(path), modules.after.get(path))
+        texts = list(_describe_changes(records.before, records.after, with_shapes=with_shapes))
+        if None not in records and operators.before.get(path) != operators.after.get(path):
+            texts.append(f"runs {_list_short(operators.after.get(path))} instead of {_list_short(operators.before.get(path))}")
         if texts:
-            delta = (after.own.params if after else 0) - (before.own.params if before else 0)
-            changed.append((path, delta, ", ".join(texts)))
-    holding = {parent for path, _, _ in changed for parent in _list_parents(path)}
-    changed = [each for each in changed if each[2] != _SHAPE or each[0] not in holding]
-    if not changed:
-        return Finding(holds=True, actual=0, limit=0, reason=f"{len(now):,} modules, each as in {name}"), ((), "")
-    ranked = sorted(changed, key=lambda each: (each[2] == _SHAPE, -abs(each[1])))
-    told = [
+            params = records.map(lambda record: record.own.params if record else 0)
+            changes.append(_Change(path, params.after - params.before, ", ".join(texts)))
+    parents = {parent for profile in profiles for change in changes for parent in index_modules(profile).walk_up(change.path)}
+    changes = [change for change in changes if change.text != _SHAPE or change.path not in parents]
+    if not changes:
+        return Finding(holds=True, actual=0, limit=0, reason=f"{len(modules.after):,} modules, each as in {name}")
+    ranked = sorted(changes, key=lambda change: (change.text == _SHAPE, -abs(change.delta)))
+    named = [
         f"{path or 'the root module'} {text}" + (f" ({format_signed(delta)} params)" if delta else "")
         for path, delta, text in ranked[:_NAMED]
     ]
     more = f"; and {len(ranked) - _NAMED:,} more" if len(ranked) > _NAMED else ""
-    reason = f"nothing may change, and {len(changed):,} of {len(now | was):,} modules did since {name}: {'; '.join(told)}{more}"
-    contributors = tuple(Contributor(path=path, delta=delta) for path, delta, _ in ranked[:_LISTED])
-    return Finding(holds=False, actual=len(changed), limit=0, reason=reason), (contributors, "")
+    count = f"{len(changes):,} of {len(modules.before | modules.after):,} modules did since {name}"
+    return Finding(
+        holds=False,
+        actual=len(changes),
+        limit=0,
+        reason=f"nothing may change, and {count}: {'; '.join(named)}{more}",
+        contributors=tuple(Contributor(path=path, delta=delta) for path, delta, _ in ranked[:_LISTED]),
+    )
 
 
-def _tell_module(before: ModuleRecord | None, after: ModuleRecord | None, *, with_shapes: bool) -> Iterator[str]:
+def _describe_changes(before: ModuleRecord | None, after: ModuleRecord | None, *, with_shapes: bool) -> Iterator[str]:
     if before is None or after is None:
         yield f"is new: {after.type}" if after is not None else f"is gone: {before.type if before else ''}"
         return
     if before.type != after.type:
         yield f"{before.type} → {after.type}"
+    sides = Pair(before, after)
     for key in sorted(before.settings.keys() | after.settings.keys()):
-        values = [_show(side.settings[key]) if key in side.settings else "unset" for side in (before, after)]
+        values = _format_setting(before, key), _format_setting(after, key)
         if values[0] != values[1]:
             yield f"{key} {values[0]} → {values[1]}"
-    tensors = [{tensor.name: _describe_tensor(tensor) for tensor in side.tensors} for side in (before, after)]
-    for key in sorted(tensors[0].keys() | tensors[1].keys()):
-        if tensors[0].get(key) != tensors[1].get(key):
-            yield f"{key} {tensors[0].get(key, 'absent')} → {tensors[1].get(key, 'gone')}"
-    if tensors[0] == tensors[1] and before.own.params != after.own.params:
+    tensors = sides.map(lambda side: {tensor.name: _describe_tensor(tensor) for tensor in side.tensors})
+    for key in sorted(tensors.before.keys() | tensors.after.keys()):
+        if tensors.before.get(key) != tensors.after.get(key):
+            yield f"{key} {tensors.before.get(key, 'absent')} → {tensors.after.get(key, 'gone')}"
+    if tensors.before == tensors.after and before.own.params != after.own.params:
         yield f"params {before.own.params:,} → {after.own.params:,}"
     if with_shapes:
-        outputs = [[call.outputs for call in side.calls] for side in (before, after)]
-        if len(outputs[0]) != len(outputs[1]):
-            yield f"called {len(outputs[1])} times instead of {len(outputs[0])}"
-        elif outputs[0] != outputs[1]:
+        outputs = sides.map(lambda side: [call.outputs for call in side.calls])
+        if len(outputs.before) != len(outputs.after):
+            yield f"called {len(outputs.after)} times instead of {len(outputs.before)}"
+        elif outputs.before != outputs.after:
             yield _SHAPE
         elif before.own.macs != after.own.macs and before.own.params == after.own.params:
             yield f"MACs {before.own.macs:,} → {after.own.macs:,}"
 
 
-def _list_parents(path: str) -> list[str]:
-    """The paths of the modules that hold the one at `path`, the root's last."""
-    parents = []
-    while path:
-        path = path.rpartition(".")[0]
-        parents.append(path)
-    return parents
-
-
-def _show(value: object) -> str:
-    text = str(value)
+def _format_setting(record: ModuleRecord, key: str) -> str:
+    text = str(record.settings[key]) if key in record.settings else "unset"
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
@@ -101,7 +109,7 @@ def _describe_tensor(tensor: TensorRecord) -> str:
 
 
 def _list_operators(profile: Profile) -> dict[str, list[str]]:
-    """The operators that each module runs itself, in order."""
+    """The operators that each module runs itself, in order, by its path."""
     listed: dict[str, list[str]] = {}
     for node in profile.flow:
         if node.op not in ("input", "call"):

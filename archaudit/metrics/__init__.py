@@ -1,4 +1,4 @@
-"""What can be asked of a profile.
+"""The numbers of a profile.
 
-`catalog` is the table of metrics, `param_counts` counts particular parameters, `quantities` reads and writes numbers with units.
+`catalog` is the table of metrics, `param_counts` counts particular parameters, `quantities` formats numbers.
 """

@@ -1,12 +1,12 @@
-"""METRICS: what can be asked of a profile, with unit, getter, and whether it adds up over modules; and the families around it.
+"""METRICS: the numbers of a profile, each with unit, getter, and whether it is additive over modules; FAMILIES and FACTS.
 
-METRICS are the costs that every model has. A family is asked with a word after a colon, or about the modules named themselves:
-`modules:Conv2d`, `setting:out_channels`, `children`, `latency` are numbers too (`find_metric`); FACTS are what is no number: a shape, a
-setting's text, whether something is there.
+METRICS are the costs that every model has. A metric of FAMILIES takes a word after a colon, or describes the named modules themselves:
+`modules:Conv2d`, `setting:out_channels`, `children`, `latency` (`find_metric`). FACTS need not be numbers: a shape, a setting's text,
+whether a module exists.
 
-A scope is a pattern over module paths: `""` is the whole model, `decoder.0` that module with everything below it, `*` stands for any
-part of one name, `**` for any number of names. The cost of a scope is the sum of the own costs of every module that it covers, so
-nested matches never count twice.
+A scope is a pattern over module paths: `""` is the whole model, `decoder.0` that module with everything below it, `*` matches any part of
+one name, `**` any number of names. The cost of a scope is the sum of the own costs of every module that it matches, so nested matches
+never count twice.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
+from archaudit.errors import CannotJudge
 from archaudit.index import index_modules, read_layer
 from archaudit.metrics import param_counts
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
@@ -28,9 +29,9 @@ Patterns = tuple[str, ...]
 
 
 class Metric(Record, frozen=True, kw_only=True):
-    """A number that a profile has: additive ones come from a Cost, peaks from the whole profile only.
+    """A number of a profile. Exactly one getter is set: additive metrics use `of_cost`, peaks `of_profile` (the whole model only).
 
-    Those of a family are read by `of_scope` from the modules that patterns name; a ValueError says why there is nothing to read.
+    `of_scope` computes the others from the modules that patterns match; it raises CannotJudge, with the reason, where there is no number.
     """
 
     name: str
@@ -56,14 +57,14 @@ def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = 
     )
 
 
-def _kind(name: str, label: str, counter: Callable[[Profile, Collection[ModuleRecord]], int | None]) -> Metric:
+def _param_count(name: str, label: str, counter: Callable[[Profile, Collection[ModuleRecord]], int | None]) -> Metric:
     def read(profile: Profile, patterns: Patterns) -> float:
         modules = select_modules(profile, patterns)
         if not modules:
-            raise ValueError(f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
+            raise CannotJudge(f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
         value = counter(profile, modules)
         if value is None:
-            raise ValueError(f"{name} cannot be told from what {profile.name} shows")
+            raise CannotJudge(f"the profile of {profile.name} does not have what {name} is computed from")
         return value
 
     return Metric(name=name, unit="params", label=label, additive=False, of_scope=read, depends_on_inputs=name == "unused_params")
@@ -84,13 +85,13 @@ METRICS: dict[str, Metric] = {
         _additive("macs", "macs", "MACs", needs_complete_flops=True),
         _additive("activation_bytes", "bytes", "Activation bytes"),
         _additive("moved_bytes", "bytes", "Bytes moved"),
-        _kind("embedding_params", "Embedding parameters", param_counts.count_embeddings),
-        _kind("non_embedding_params", "Non-embedding parameters", param_counts.count_non_embeddings),
-        _kind("unused_params", "Never executed parameters", param_counts.count_unused),
-        _kind("active_params", "Active parameters per token", param_counts.count_active),
-        _kind("adapter_params", "Adapter parameters", param_counts.count_adapters),
-        _kind("base_params", "Parameters without adapters", param_counts.count_base),
-        _kind("logical_params", "Parameters with packed ones unpacked", param_counts.count_logical),
+        _param_count("embedding_params", "Embedding parameters", param_counts.count_embeddings),
+        _param_count("non_embedding_params", "Non-embedding parameters", param_counts.count_non_embeddings),
+        _param_count("unused_params", "Never executed parameters", param_counts.count_unused),
+        _param_count("active_params", "Active parameters per token", param_counts.count_active),
+        _param_count("adapter_params", "Adapter parameters", param_counts.count_adapters),
+        _param_count("base_params", "Parameters without adapters", param_counts.count_base),
+        _param_count("logical_params", "Parameters with packed ones unpacked", param_counts.count_logical),
         _peak("peak_activation_bytes", "Peak live activations", lambda profile: profile.peaks.activation_bytes),
         _peak("saved_bytes", "Saved for backward", lambda profile: profile.peaks.saved_bytes),
     )
@@ -98,7 +99,7 @@ METRICS: dict[str, Metric] = {
 
 
 class Measured(Record, frozen=True, kw_only=True):
-    """A metric's value over a scope; `value` is None, with the reason, where nothing can be said."""
+    """A metric's value over a scope; None, with the reason, where it is not known."""
 
     value: int | None
     reason: str = ""
@@ -106,15 +107,15 @@ class Measured(Record, frozen=True, kw_only=True):
 
 
 def is_unknown(profile: Profile, metric: str) -> bool:
-    """Whether the source of a profile cannot tell a metric."""
+    """Whether the source of a profile has no information on a metric (a checkpoint has no FLOPs)."""
     return profile.unknown is not UNSET and metric in profile.unknown
 
 
 def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] = "") -> Measured:
-    """The value of `metric` over everything that `scopes` (one pattern or several) covers in `profile`."""
+    """The value of `metric` over all modules of `profile` that `scopes` (one pattern or several) match, with everything below them."""
     patterns = (scopes,) if isinstance(scopes, str) else tuple(scopes)
     if is_unknown(profile, metric.name):
-        return Measured(value=None, reason=f"{profile.name} cannot tell {metric.name}: there is no code behind it")
+        return Measured(value=None, reason=f"{metric.name} of {profile.name} is not known: there is no code to run")
     if metric.of_profile is not None:
         if any(patterns):
             return Measured(value=None, reason=f"{metric.name} is not additive: it is known for the whole model only")
@@ -123,7 +124,7 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
     if metric.of_scope is not None:
         try:
             return Measured(value=int(metric.of_scope(profile, patterns)))
-        except ValueError as error:
+        except CannotJudge as error:
             return Measured(value=None, reason=str(error))
     modules = select_modules(profile, patterns)
     if not modules:
@@ -139,7 +140,7 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
 
 
 def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
-    """Every module that a pattern names, or that stands below one so named; each once, in the profile's order."""
+    """Every module that a pattern matches, and everything below it; each once, in the profile's order."""
     wanted = tuple(patterns)
     if "" in wanted:
         return list(profile.modules)
@@ -148,23 +149,20 @@ def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleReco
 
 
 def select_named(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
-    """The modules that a pattern names, without what stands below them; the empty pattern names the root."""
+    """The modules that a pattern matches, without what is below them; the empty pattern matches the root."""
     wanted = tuple(patterns)
     match = _compile(wanted, below=False).match
     return [module for module in profile.modules if match(module.path) or (not module.path and "" in wanted)]
 
 
-def nearest_paths(profile: Profile, pattern: str) -> list[str]:
-    """The paths that a pattern without a match may have meant, the likeliest first."""
+def find_nearest_paths(profile: Profile, pattern: str) -> list[str]:
+    """The paths that are most similar to a pattern, the most similar first: suggestions for one that matches nothing."""
     return get_close_matches(pattern, [module.path for module in profile.modules if module.path], n=3, cutoff=0.4)
 
 
 @lru_cache(maxsize=512)
 def _compile(patterns: tuple[str, ...], below: bool = True) -> re.Pattern[str]:
-    """Patterns as an expression that matches a path that one of them names and, with `below`, everything below it.
-
-    The root's empty path matches none.
-    """
+    """Patterns as one regular expression; with `below` it matches everything below a match. It never matches the root's empty path."""
     choices = []
     for pattern in filter(None, patterns):
         parts = re.split(r"(\*\*\.|\*\*|\*|\?)", pattern)
@@ -173,11 +171,11 @@ def _compile(patterns: tuple[str, ...], below: bool = True) -> re.Pattern[str]:
     return re.compile(f"(?=.)(?:{'|'.join(choices)}){end}" if choices else r"(?!)", re.DOTALL)
 
 
-# --- families: numbers about the modules that patterns name -----------------------------------------------------------
+# --- families: numbers of the modules that patterns match --------------------------------------------------------------
 
 
 class Family(NamedTuple):
-    """Metrics, or facts that are no numbers, that differ by the word after the colon; `argument` says whether there is one."""
+    """Metrics or facts that differ by the word after a colon; `argument` says whether there is such a word."""
 
     unit: str
     label: str
@@ -187,27 +185,27 @@ class Family(NamedTuple):
 
 
 def read_setting(profile: Profile, patterns: Patterns, name: str) -> Setting:
-    """The setting that the modules named have, else those below them; ValueError unless there is one value in all."""
+    """The value of a setting in the matched modules, or in those below them. Raises CannotJudge unless there is exactly one value."""
     named = [module for module in select_named(profile, patterns) if name in module.settings]
     modules = named or [module for module in select_modules(profile, patterns) if name in module.settings]
     if not modules:
-        raise ValueError(f"no module of {profile.name} in {' + '.join(map(repr, patterns))} has a setting {name!r}")
+        raise CannotJudge(f"no module of {profile.name} in {' + '.join(map(repr, patterns))} has a setting {name!r}")
     values: list[Setting] = []
     for module in modules:
         if module.settings[name] not in values:
             values.append(module.settings[name])
     if len(values) > 1:
         several = ", ".join(map(str, values[:5]))
-        raise ValueError(f"{name} is not the same in all of {' + '.join(map(repr, patterns))}: {several}")
+        raise CannotJudge(f"{name} has several values in {' + '.join(map(repr, patterns))}: {several}")
     return values[0]
 
 
 def _read_number(profile: Profile, patterns: Patterns, name: str) -> float:
     value = read_setting(profile, patterns, name)
     if isinstance(value, list) and value and all(each == value[0] for each in value):
-        value = value[0]  # a kernel of [3, 3] is what people call 3
+        value = value[0]  # people write 3 for a kernel of [3, 3]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"the setting {name!r} is {value}, which is no number")
+        raise CannotJudge(f"the setting {name!r} is {value}, which is not a number")
     return value
 
 
@@ -227,35 +225,33 @@ def _count_children(profile: Profile, patterns: Patterns, name: str) -> float:
 
 
 def _read_stride(profile: Profile, patterns: Patterns, name: str) -> float:
-    """How many times lower than the first image given to the model are the outputs of the modules named."""
+    """The height of the model's input image divided by the height of the matched modules' outputs."""
     heights = [record.shape[2] for record in profile.inputs if len(record.shape) == 4]
     outputs = {shape[2] for module in select_named(profile, patterns) for call in module.calls for shape in call.outputs if len(shape) == 4}
     if not heights or len(outputs) != 1:
-        raise ValueError(
-            f"there is no one stride of {' + '.join(map(repr, patterns))}: it needs an image in and feature maps of one size out"
-        )
+        raise CannotJudge(f"{' + '.join(map(repr, patterns))} has no single stride: it needs an input image and outputs of one height")
     return heights[0] / outputs.pop()
 
 
 def _compare_with_dense(profile: Profile, patterns: Patterns, name: str) -> float:
-    """How many times the weights of its convolutions one dense convolution in their place would have."""
+    """The weights of one dense convolution from the first to the last convolution's channels, divided by the parameters of the scope."""
     layers = [layer for module in select_modules(profile, patterns) if (layer := read_layer(module)) is not None and layer.kernel]
     weights = measure_scope(profile, METRICS["params"], patterns).value
     if not weights or not layers:
-        raise ValueError(f"there are no convolutions in {' + '.join(map(repr, patterns))}")
-    taps: int = prod(max(sizes) for sizes in zip(*(layer.kernel for layer in layers), strict=False))
-    return layers[0].inputs * layers[-1].outputs * taps / weights
+        raise CannotJudge(f"there are no convolutions in {' + '.join(map(repr, patterns))}")
+    kernel: int = prod(max(sizes) for sizes in zip(*(layer.kernel for layer in layers), strict=False))
+    return layers[0].inputs * layers[-1].outputs * kernel / weights
 
 
 def _read_latency(profile: Profile, patterns: Patterns, name: str) -> float:
-    from statistics import median  # which brings random and fractions: not for every command
+    from statistics import median  # imports random and fractions, which most commands do not need
 
     if profile.latency is None:
-        raise ValueError(f"the latency of {profile.name} was not measured")
+        raise CannotJudge(f"the latency of {profile.name} was not measured")
     paths = [module.path for module in select_named(profile, patterns)]
     samples = profile.latency.samples_s if paths == [""] else [] if len(paths) != 1 else profile.latency.modules_s.get(paths[0], ())
     if not samples:
-        raise ValueError(f"there is no latency of {' + '.join(map(repr, patterns))} by itself")
+        raise CannotJudge(f"{' + '.join(map(repr, patterns))} is not one module whose latency was measured")
     return median(samples) * 1e3
 
 
@@ -269,16 +265,16 @@ FAMILIES: dict[str, Family] = {
     "latency": Family("ms", "Median latency", "none", _read_latency, depends_on_inputs=True),
 }
 
-# What is no number, or need not be one: judged by `judge.READERS`, which has the same keys.
+# What need not be a number; `judge.FACT_COMPARISONS` has the same keys.
 FACTS: dict[str, Family] = {
-    "shape": Family("", "Output shape (shape:in the input's, shape:cat that of an operator)", "optional"),
+    "shape": Family("", "Output shape (shape:in: input shape, shape:cat: result of an operator)", "optional"),
     "setting": Family("", "Setting as text", "required"),
-    "presence": Family("", "Whether a module, or one of a type, is there", "optional"),
+    "presence": Family("", "Whether a module, or one of a type, exists", "optional"),
 }
 
 
 def find_metric(name: str) -> Metric | None:
-    """The metric of that name, or of a family: `params`, `modules:Conv2d`, `setting:p`. None where there is none."""
+    """The metric of that name, of METRICS or of a family: `params`, `modules:Conv2d`, `setting:p`. None if there is none."""
     head, colon, argument = name.partition(":")
     family = FAMILIES.get(head)
     if name in METRICS or family is None or not _fits(family, colon, argument):
@@ -296,7 +292,7 @@ def find_metric(name: str) -> Metric | None:
 
 
 def is_fact(name: str) -> bool:
-    """Whether it is something to ask that may be no number: `shape`, `setting:padding_mode`, `presence:Conv2d`."""
+    """Whether the name is one of FACTS: `shape`, `setting:padding_mode`, `presence:Conv2d`."""
     head, colon, argument = name.partition(":")
     return head in FACTS and _fits(FACTS[head], colon, argument)
 

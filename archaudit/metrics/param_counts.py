@@ -1,6 +1,6 @@
-"""Kinds of parameters, read from a profile's records: embeddings, adapters, never executed, packed, and the active share of experts.
+"""Counts of particular parameters: embeddings, adapters, unused, packed, and the active share of a mixture of experts.
 
-All counts are of unique tensors at their first owner, over any set of modules of a profile.
+Each counts unique tensors, at their first owner, over any set of modules of a profile.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable, Iterator
 from archaudit.index import ModuleIndex, index_modules, is_below, join_name
 from archaudit.schema import ModuleRecord, Profile, TensorRecord
 
-# Types whose weight is a table of vectors that are looked up, by the name of the class (also of a library's own subclass).
+# Types whose weight is a lookup table of vectors, by the class name (subclasses in libraries end in the same words).
 _EMBEDDING = re.compile(r"Embedding(Bag)?$")
-# What parameter-efficient fine-tuning adds beside the weights of a base model: LoRA and its kin, adapters, prompts.
+# Modules that parameter-efficient fine-tuning adds to a base model: LoRA and similar methods, adapters, prompts.
 _ADAPTER = re.compile(r"(^|\.)(lora_\w+|\w*adapters?|ia3_\w+|prompt_encoder|vera_\w+|oft_\w+|modules_to_save)(\.|$)")
 _EXPERTS = re.compile(r"(^|\.)experts$")
-# Names that configurations and routers use for how many experts a token goes to.
+# Names of settings for how many experts a token is routed to.
 _TOP_K = ("top_k", "topk", "num_experts_per_tok", "moe_top_k", "num_selected_experts", "k")
 
 
@@ -33,17 +33,17 @@ def _size(tensor: TensorRecord) -> int:
 
 
 def count_embeddings(_profile: Profile, modules: Collection[ModuleRecord]) -> int:
-    """Parameters of lookup tables. An output head tied to one counts with it, as one tensor."""
+    """Parameters of lookup tables. An output head tied to an embedding is the same tensor and counts with it."""
     return sum(_size(tensor) for module, tensor in _owned(modules) if _EMBEDDING.search(module.type))
 
 
 def count_non_embeddings(profile: Profile, modules: Collection[ModuleRecord]) -> int:
-    """All parameters but those of lookup tables: what "non-embedding parameters" means in scaling laws."""
+    """All parameters except lookup tables: the "non-embedding parameters" of scaling laws."""
     return sum(_size(tensor) for _, tensor in _owned(modules)) - count_embeddings(profile, modules)
 
 
 def count_unused(_profile: Profile, modules: Collection[ModuleRecord]) -> int | None:
-    """Parameters that no operator of the forward pass read; None where that was not observed."""
+    """Parameters that no operator of the forward pass used; None if that was not observed."""
     owned = list(_owned(modules))
     if any(tensor.used is None for _, tensor in owned):
         return None
@@ -51,22 +51,22 @@ def count_unused(_profile: Profile, modules: Collection[ModuleRecord]) -> int | 
 
 
 def count_adapters(_profile: Profile, modules: Collection[ModuleRecord]) -> int:
-    """Parameters that an adapter (LoRA and its kin) adds to a base model, by the names that the libraries give them."""
+    """Parameters that adapters (LoRA and similar methods) add to a base model, found by the libraries' names for them."""
     return sum(_size(tensor) for module, tensor in _owned(modules) if _ADAPTER.search(join_name(module.path, tensor.name)))
 
 
 def count_base(profile: Profile, modules: Collection[ModuleRecord]) -> int:
-    """All parameters but those of adapters."""
+    """All parameters except those of adapters."""
     return sum(_size(tensor) for _, tensor in _owned(modules)) - count_adapters(profile, modules)
 
 
 def count_logical(_profile: Profile, modules: Collection[ModuleRecord]) -> int:
-    """Weights as the architecture has them: a packed 4-bit tensor holds two in each byte, so its elements understate them."""
+    """Weights of the architecture: a packed 4-bit tensor holds two weights in each byte, so it has fewer elements than weights."""
     return sum(tensor.logical_elements if tensor.logical_elements is not None else _size(tensor) for _, tensor in _logical_tensors(modules))
 
 
 def _logical_tensors(modules: Iterable[ModuleRecord]) -> Iterator[tuple[ModuleRecord, TensorRecord]]:
-    """Parameters, and buffers where a quantized layer keeps its packed weights in one."""
+    """Parameters, and the buffers in which quantized layers keep packed weights."""
     yield from _owned(modules)
     for module in modules:
         for tensor in module.tensors:
@@ -75,9 +75,9 @@ def _logical_tensors(modules: Iterable[ModuleRecord]) -> Iterator[tuple[ModuleRe
 
 
 def count_active(profile: Profile, modules: Collection[ModuleRecord]) -> int | None:
-    """Parameters that one token passes: all of them, but of each set of experts only the share that the router chooses.
+    """Parameters that one token uses: all of them, but of each set of experts only the share that the router selects.
 
-    None where a set of experts is recognised, but not how many of them a token goes to.
+    None if a set of experts is found, but not how many of them a token is routed to.
     """
     total = sum(_size(tensor) for _, tensor in _owned(modules))
     index = index_modules(profile)
@@ -97,7 +97,7 @@ def count_active(profile: Profile, modules: Collection[ModuleRecord]) -> int | N
 
 
 def _count_experts(module: ModuleRecord, index: ModuleIndex) -> int | None:
-    """How many experts: the children of a list, or the leading dimension that the stacked weights share."""
+    """How many experts there are: the children of a ModuleList, or the first dimension that all stacked weights share."""
     children = index.children[module.path]
     if children and not module.tensors and all(index.name(path).isdigit() for path in children):
         return len(children)
@@ -106,7 +106,7 @@ def _count_experts(module: ModuleRecord, index: ModuleIndex) -> int | None:
 
 
 def _find_top_k(module: ModuleRecord, index: ModuleIndex) -> int | None:
-    """How many experts a token goes to, as the experts, the block around them, or a router beside them say."""
+    """How many experts a token is routed to, from the settings of the experts, their parent or its other children."""
     parent = index.parents[module.path]
     for path in (module.path, *(() if parent is None else (parent, *index.children[parent]))):
         for name in _TOP_K:

@@ -261,18 +261,19 @@ def _correct(
 
 
 def _restyle(figure: str, check: Check, verdict: Verdict, profiles: Mapping[str, Profile]) -> str | None:
-    try:
-        if verdict.actual is not None:
+    """The measured value written like `figure`; None where that is not possible, and a person has to correct it."""
+    if verdict.actual is not None:
+        try:
             whole = restyle(f"{figure}{check.expected[len(check.written) :]}" if check.written else figure, verdict.actual)
-            return whole[: len(whole) - len(check.expected) + len(check.written)] if whole and check.written else whole
-        if check.metric == "shape" and len(check.scope) == 1:
-            profile = profiles[check.model]
-            shapes = [shape for module in select_named(profile, check.scope) for call in module.calls for shape in call.outputs]
-            image = next((record.shape for record in profile.inputs if len(record.shape) == 4), None)
-            if image is not None and len(set(shapes)) == 1:
-                return restyle_shape(figure, shapes[0], {"B": image[0], "N": image[0], "H": image[2], "W": image[3]})
-    except (ValueError, ArithmeticError):  # a figure that is written in a way that cannot be read back is left to a person
-        return None
+        except (ValueError, ArithmeticError):  # the document's text is not a figure, or has too many digits
+            return None
+        return whole[: len(whole) - len(check.expected) + len(check.written)] if whole and check.written else whole
+    if check.metric == "shape" and len(check.scope) == 1:
+        profile = profiles[check.model]
+        shapes = [shape for module in select_named(profile, check.scope) for call in module.calls for shape in call.outputs]
+        image = next((record.shape for record in profile.inputs if len(record.shape) == 4), None)
+        if image is not None and len(set(shapes)) == 1:
+            return restyle_shape(figure, shapes[0], {"B": image[0], "N": image[0], "H": image[2], "W": image[3]})
     return None
 
 

@@ -42,6 +42,7 @@ from archaudit.schema.profile import (
     sum_costs,
 )
 from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, FoldedNorm, JoinedRows, ReshapedKey, TensorSource
+from archaudit.schema.quantity import Quantity, parse_quantity
 from archaudit.schema.recipe import Checkout, Footprint, InputSpec, Recipe, Stamp
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape
 from archaudit.schema.report import Judgement, Report, SourceLine
@@ -103,6 +104,7 @@ __all__ = [
     "Precision",
     "Profile",
     "Provenance",
+    "Quantity",
     "Recipe",
     "Record",
     "RecordedLatency",
@@ -127,6 +129,7 @@ __all__ = [
     "encode",
     "encode_lock",
     "name_run",
+    "parse_quantity",
     "strip_provenance",
     "sum_costs",
 ]

@@ -1,34 +1,40 @@
-"""What is asked of models, and what became of it."""
+"""Checks on models, and their verdicts."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
+from archaudit.schema.quantity import Quantity, parse_quantity
 from archaudit.schema.record import Outcome, Record
 
 Level = Literal["error", "warn", "info"]
 
 
 def name_run(model: str, scenario: str | None) -> str:
-    """What one measurement of a model is called: its name, and its input scenario after a dot, which no model's name has."""
+    """The name of one measurement of a model: the model's name, and its input scenario after a dot (no model's name has a dot)."""
     return f"{model}.{scenario}" if scenario else model
 
 
 class Check(Record, frozen=True, kw_only=True):
-    """One thing asked of a number: a budget, a comparison with a baseline, or a claim.
+    """One condition on a number of a model: a budget, a comparison with a baseline, or a claim of a document.
 
-    `model` names the model it is about (as in the config; empty: the after side), `scope` the patterns over its paths. `against` is what it
-    is compared with, for comparisons that need two numbers: `baseline` (the model's own saved profile) or another model's name, there over
-    `against_scope` (None: the same scope). `comparison` is a key of `judge.COMPARISONS`, `expected` the figure as written.
-    `expect_outcome` is `failed` for a claim known to be false, `inconclusive` for one known to hold under another reading only, with the
-    reason in `why`; `group` names the section it stands beside, `document` and `source` where it was written, `near` a text that stands on
-    the same line, `written` the figure as it is there where its unit stands elsewhere (in a table's heading). `tolerance` is the share
-    that "about" widens its figure by (None: the usual one); `exempt` says why it is not judged.
+    `model` is the model's name in the config (empty: the after side), `scope` are patterns over its module paths. `against` is the other
+    side of a comparison of two numbers: `baseline` (the saved profile of the model) or the name of another model, there over
+    `against_scope` (None: the same scope). `comparison` is a key of `judge.COMPARISONS`. `expected` is the figure as written, `figure` the
+    number that it means (None if it is no number); `floor` and `floor_figure` are the same for the smallest change that a limit in percent
+    applies to. Both figures are parsed here, once.
 
-    A budget may be about modules of `types` only (patterns over type names, each with everything below it), about a `section` of the
-    breakdown, or about one input `scenario` of the model. `floor` is the smallest change that a limit in percent cares about. Only level
-    `error` decides the outcome. `until` is the last day (ISO) on which the limit holds at all, `why` then its reason. `key` is where it
-    stands in the config: `budgets[0]`.
+    Claims: `expect_outcome` is `failed` for a claim that is known to be false, `inconclusive` for one that is known to be true under
+    another counting convention only; `why` is then the reason. `group` is the section that the report shows it in, `document` and `source`
+    are where it is written, `near` is a text on the same line. `written` is the figure as it is in the document if its unit is not next to
+    it (it may be in the heading of a table). `tolerance` is the share by which "about" widens the figure (None: the default). `exempt` is
+    the reason why the figure is not judged.
+
+    Budgets: `types` limits the scope to modules whose type matches a pattern, with everything below them; `section` is a section of the
+    breakdown, `scenario` an input scenario of the model. Only level `error` decides the outcome. `until` is the last day (ISO) on which
+    the limit applies, and `why` then its reason. `key` is its place in the config: `budgets[0]`.
     """
 
     id: str
@@ -56,29 +62,44 @@ class Check(Record, frozen=True, kw_only=True):
     level: Level = "error"
     until: str | None = None
     key: str | None = None
+    figure: Quantity | None = None
+    floor_figure: Quantity | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "figure", _parse(self.expected, self.tolerance))
+        msgspec.structs.force_setattr(self, "floor_figure", None if self.floor is None else _parse(self.floor))
 
     @property
     def run(self) -> str:
-        """The name of the measured run that it is about."""
+        """The name of the measurement that it is about."""
         return name_run(self.model, self.scenario)
 
 
+def _parse(text: str, tolerance: float | None = None) -> Quantity | None:
+    try:
+        return parse_quantity(text, tolerance)
+    except ValueError:  # a shape, a setting's text, or nothing: no number
+        return None
+
+
 class Contributor(Record, frozen=True, kw_only=True):
-    """A module that grew: the path, and by how much of the check's metric."""
+    """A module that changed a check's metric: its path, and by how much."""
 
     path: str
     delta: int
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """A check with its answer. `actual` and `deviation` are unrounded, in the metric's unit; None where nothing was measured.
+    """A check with its result. `actual` and `deviation` are unrounded, in the metric's unit; None if nothing was measured.
 
-    `scope` lists the check's patterns, joined by ` + `, with types as `[Conv2d]`; empty is the whole model. `limit` is the number that
-    `expected` came to (3M is 3,000,000), and of a growth in percent the `floor` where that allows more. For a claim, `finding` is `true`
-    or `false` whatever was expected of it; `outcome` is what the gate makes of that.
-    `interval` are the lowest and the highest number that a claim's figure stands for, None at an end that is open; `reading` names the
-    other convention under which the claim would be true (its finding is then `other reading`). `measured` is what was
-    found where that is no number (a shape, a setting's text). `hints` explain a false figure by what was measured; `reason` has them too.
+    `scope` lists the check's patterns, joined by ` + `, with types as `[Conv2d]`; empty means the whole model. `limit` is the number that
+    `expected` means (3M is 3,000,000); for a growth in percent it is the `floor` where that allows more. `measured` is the result as text
+    if it is no number (a shape, a setting).
+
+    Claims: `finding` is the result whatever was expected (`unbound`: nothing was compared); `outcome` takes the expectation into account.
+    `interval` are the lowest and the highest number that the figure means, None for an open end. `reading` names another counting
+    convention under which the claim is true (`finding` is then `other reading`). `hints` explain a false figure by what was measured;
+    `reason` includes them.
     """
 
     id: str

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archaudit.claims.fixing import restyle, restyle_shape, rewrite, rewrite_toml, show_changes
 from archaudit.claims.markdown import read_document
-from archaudit.metrics.quantities import parse
+from archaudit.schema import parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_figure_keeps_its_style(figure: str, value: float, written: str | None
 @given(st.sampled_from(["1,000", "1.0M", "~5K", "42x", "63%", "2.50 GMACs", "3 MiB"]), st.integers(1, 10**11))
 def test_what_is_written_stands_for_what_was_measured(figure: str, value: int) -> None:
     written = restyle(figure, value)
-    assert written is None or parse(written).contains(value)
+    assert written is None or parse_quantity(written).contains(value)
 
 
 @pytest.mark.parametrize(

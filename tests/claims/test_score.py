@@ -80,12 +80,12 @@ def test_the_example_s_claims_are_as_its_config_expects(profile_of: ProfileOf) -
 @pytest.mark.parametrize(
     ("claim", "actual", "reason"),
     [
-        ("stage1-before", 700_416, "Would fit a 3x3 convolution from 384 channels; the code has 256+48 = 304."),
+        ("stage1-before", 700_416, "This figure fits a 3x3 convolution from 384 channels; the code has 256+48 = 304."),
         ("stage1-ratio", 700_928 / 22_176, "Follows from the document's own figures, 884,736 / ~21K, of which the first is false."),
         (
             "stage2-ratio",
             590_336 / 22_176,
-            "Follows from the document's own figures, 589,824 / ~21K, which are true, but ~21K stands for 22,176.",
+            "Follows from the document's own figures, 589,824 / ~21K, which are true, but ~21K was measured as 22,176.",
         ),
         ("separable-saving", 184_320 / 21_920, "measured 8.409x"),
         ("aspp-saving", 3_065_600, "3,065,600 (4,606,976 − 1,541,376)"),

@@ -2,11 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from factories import make_cost, make_input, make_module, make_profile
 
-from archaudit.schema import Ledger
+from archaudit.schema import Ledger, encode
 
 CONV = {"kernel_size": [3, 3], "out_channels": 64}
 
@@ -35,6 +37,23 @@ def test_a_budget_that_holds_is_green(gate):
     result = gate(CAP, net=make_net())
     assert result.status == 0
     assert "PASSED: 1 check, 1 passed" in say(result)
+
+
+def test_a_defect_in_the_judge_is_a_traceback_and_no_verdict(tmp_path):
+    (tmp_path / "net.json").write_bytes(encode(make_net()))
+    (tmp_path / "archaudit.toml").write_text('[models.net]\nreference = "net.json"\n' + CAP)
+    script = (
+        "import sys, archaudit.cli, archaudit.judge\n"
+        "def broken(case): list(zip([1], [1, 2], strict=True))\n"
+        "archaudit.judge.COMPARISONS['max'] = broken\n"
+        "sys.argv = ['archaudit', 'check']\n"
+        "archaudit.cli.run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].startswith("ValueError: zip()")
+    assert not re.search("inconclusive|passed", done.stdout, re.IGNORECASE)
 
 
 # --- nothing ran: never green
@@ -70,7 +89,7 @@ def test_a_pattern_that_matches_nothing_may_not_hide_behind_one_that_does(gate):
 def test_a_type_that_no_module_is_of_is_not_green(gate):
     result = gate(CAP + 'type = "Conv3d"\n', net=make_net())
     assert result.status == 2
-    assert "no module of net there is a 'Conv3d'; types are Linear, Stem, Conv2d, BatchNorm2d" in say(result)
+    assert "no module of net in this scope is a 'Conv3d'; types are Linear, Stem, Conv2d, BatchNorm2d" in say(result)
 
 
 def test_a_missing_baseline_is_not_green(gate):
@@ -169,7 +188,7 @@ def test_a_growth_fails_only_beyond_both_the_share_and_the_floor(gate, head, sta
     assert result.status == status
     assert "max increase 1% or 200 = 11,200" in say(result)
     if head == 1_201:
-        assert "is 201 (+1.8 %) more than the baseline's 11,000: 1 beyond the 200 that is allowed; mostly head (+201)" in say(result)
+        assert "is 201 (+1.8 %) more than the baseline's 11,000: 1 beyond the allowed 200; mostly head (+201)" in say(result)
 
 
 def test_a_growth_over_the_floor_but_within_the_share_holds(gate):
@@ -230,7 +249,7 @@ def test_a_raise_holds_until_its_last_day_and_fails_after(gate, monkeypatch):
         result = gate(config, net=make_net())
         assert result.status == status
         assert today == "2026-12-31" or today not in result.out
-    assert "max 12K was for a time, until 2026-12-31, which is over (until distillation lands): take it back, or renew it" in say(result)
+    assert "max 12K was allowed until 2026-12-31 only (until distillation lands): remove it or renew it" in say(result)
 
 
 # --- what changed

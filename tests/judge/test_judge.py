@@ -7,8 +7,8 @@ from factories import draw_profiles, make_cost, make_input, make_module, make_pr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archaudit.errors import ArchauditError, SavedFileError
-from archaudit.judge import COMPARISONS, conclude, judge
+from archaudit.errors import ArchauditError, CannotJudge, SavedFileError
+from archaudit.judge import COMPARISONS, Case, Finding, conclude, judge
 from archaudit.metrics.catalog import METRICS
 from archaudit.schema import Check, Peaks, Profile, Verdict
 
@@ -23,13 +23,13 @@ def judge_one(
     expected: str,
     profiles: Mapping[str, Profile] = PROFILES,
     baselines: Mapping[str, Profile | ArchauditError] | None = None,
-    reference: Mapping[str, Profile] | None = None,
+    earlier: Mapping[str, Profile] | None = None,
     **fields: Any,
 ) -> Verdict:
     check = Check(
         **{"id": "c", "origin": "budget", "model": "after", "metric": "params", "comparison": comparison, "expected": expected} | fields
     )
-    return judge([check], profiles, baselines or {}, reference)[0]
+    return judge([check], profiles, baselines or {}, earlier)[0]
 
 
 def claim(comparison: str, expected: str, **fields: Any) -> Verdict:
@@ -51,7 +51,7 @@ def test_an_exceeded_budget_names_what_grew_against_the_other_side_largest_first
     # rest shrank by half, head grew by 400, stem is new with 700: 1,000 + 1,100 - 500 = 1,600.
     before = make_profile({"rest": 900, "head": 100}, name="before")
     after = make_profile({"stem": 700, "rest": 400, "head": 500}, name="after")
-    verdict = judge_one("max", "1K", {"after": after}, reference={"after": before})
+    verdict = judge_one("max", "1K", {"after": after}, earlier={"after": before})
     assert (verdict.outcome, verdict.deviation) == ("failed", 600)
     assert verdict.reason == "1K budget exceeded by 600 (+60.0 %): 1,600; mostly stem (+700), head (+400)"
     assert [(module.path, module.delta) for module in verdict.contributors] == [("stem", 700), ("head", 400)]
@@ -65,7 +65,7 @@ def test_without_another_side_an_exceeded_budget_names_the_largest_of_its_scope(
 
 
 def test_a_budget_exceeded_already_before_names_the_largest_since_nothing_grew() -> None:
-    verdict = judge_one("max", "1M", reference={"after": AFTER})
+    verdict = judge_one("max", "1M", earlier={"after": AFTER})
     assert (
         verdict.reason
         == "1M budget exceeded by 1,516,853 (+151.7 %): 2,516,853; largest: rest (2,494,933), stage.pw (20,480), stage.dw (1,440)"
@@ -99,7 +99,7 @@ def test_reasons_at_and_below_a_limit() -> None:
 def test_a_missed_minimum_names_what_shrank_also_what_is_gone() -> None:
     before = make_profile({"gone": 50, "kept": 30, "grown": 1})
     after = make_profile({"kept": 10, "grown": 9})
-    verdict = judge_one("min", "60", {"after": after}, reference={"after": before})
+    verdict = judge_one("min", "60", {"after": after}, earlier={"after": before})
     assert [(module.path, module.delta) for module in verdict.contributors] == [("gone", -50), ("kept", -20)]
     assert verdict.reason.endswith("; mostly gone (-50), kept (-20)")
 
@@ -145,7 +145,7 @@ def test_a_regression_says_how_much_and_where() -> None:
     profiles = {"after": make_profile({"a": 1_000, "b": 530})}
     verdict = judge_one("max_increase", "1%", profiles, {"after": baseline}, against="baseline", origin="baseline")
     assert (verdict.outcome, verdict.actual, verdict.limit, verdict.deviation) == ("failed", 1_530, 1_515, 15)
-    assert verdict.reason == "1,530 is 30 (+2.0 %) more than the baseline's 1,500: 15 beyond the 1% that is allowed; mostly b (+30)"
+    assert verdict.reason == "1,530 is 30 (+2.0 %) more than the baseline's 1,500: 15 beyond the allowed 1%; mostly b (+30)"
 
 
 def test_increase_in_numbers_against_another_model() -> None:
@@ -160,11 +160,11 @@ def test_increase_in_numbers_against_another_model() -> None:
     assert (same.outcome, same.reason) == ("passed", "2,516,853, the same as the baseline; 0 more is allowed")
 
 
-def test_decrease_blames_what_shrank() -> None:
+def test_a_decrease_names_what_shrank() -> None:
     baseline, profile = make_profile({"a": 100, "b": 100}), make_profile({"a": 100, "b": 85})
     verdict = judge_one("max_decrease", "5%", {"after": profile}, {"after": baseline}, against="baseline")
     assert (verdict.outcome, verdict.limit, verdict.deviation) == ("failed", 190, -5)
-    assert verdict.reason == "185 is 15 (-7.5 %) less than the baseline's 200: 5 beyond the 5% that is allowed; mostly b (-15)"
+    assert verdict.reason == "185 is 15 (-7.5 %) less than the baseline's 200: 5 beyond the allowed 5%; mostly b (-15)"
     assert judge_one("max_decrease", "7.5%", {"after": profile}, {"after": baseline}, against="baseline").outcome == "passed"
 
 
@@ -335,8 +335,8 @@ def test_ratio_and_percent_of_nothing() -> None:
         ("percent", "2x", {"against": "before"}, "'2x' is in x: percent of params needs %"),
         ("equals", "63%", {}, "'63%' is in %: equals of params needs params"),
         ("max", ">3M", {}, "'>3M' contradicts max, which is <="),
-        ("max_increase", "<3M", {"against": "before"}, "'<3M' is no limit: write the figure alone"),
-        ("ratio", "2x", {}, "ratio compares with something: name a model or `baseline` in `against`"),
+        ("max_increase", "<3M", {"against": "before"}, "'<3M' is not a limit: write the number without <"),
+        ("ratio", "2x", {}, "ratio needs a second model: name a model or `baseline` in `against`"),
         ("max", "3M", {"metric": "parms"}, "there is no metric 'parms'"),
         ("most", "3M", {}, "there is no comparison 'most'"),
     ],
@@ -347,6 +347,49 @@ def test_a_check_that_makes_no_sense_is_inconclusive(comparison: str, expected: 
 
 def test_a_figure_that_is_no_number_is_inconclusive() -> None:
     assert judge_one("max", "many").reason.startswith("'many' is not a number")
+
+
+# --- defects
+
+
+@pytest.mark.parametrize("origin", ["budget", "claim"])
+def test_a_defect_in_a_comparison_propagates_and_is_no_verdict(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    def broken(case: Case) -> Finding:
+        list(zip([1], [1, 2], strict=True))  # a programming error: a ValueError
+        raise AssertionError
+
+    monkeypatch.setitem(COMPARISONS, "max", broken)
+    with pytest.raises(ValueError, match="zip"):
+        judge_one("max", "5", origin=origin)
+
+
+def test_a_defect_under_another_convention_propagates(monkeypatch: pytest.MonkeyPatch) -> None:
+    equals = COMPARISONS["equals"]
+
+    def broken(case: Case) -> Finding:
+        if case.actual != 5_104_435_200:  # only the recount under another convention: half of it, as MACs
+            raise ValueError("a defect")
+        return equals(case)
+
+    monkeypatch.setitem(COMPARISONS, "equals", broken)
+    with pytest.raises(ValueError, match="a defect"):
+        judge_one("equals", "5", origin="claim", metric="flops")
+
+
+def test_cannot_judge_makes_only_its_own_check_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(case: Case) -> Finding:
+        raise CannotJudge("there is a reason")
+
+    monkeypatch.setitem(COMPARISONS, "min", refuse)
+    checks = [
+        Check(id=comparison, origin="budget", model="after", metric="params", comparison=comparison, expected="3M")
+        for comparison in ("min", "max")
+    ]
+    verdicts = judge(checks, PROFILES, {})
+    assert [(verdict.outcome, verdict.reason) for verdict in verdicts] == [
+        ("inconclusive", "there is a reason"),
+        ("passed", "2,516,853 is 483,147 under the limit of 3M"),
+    ]
 
 
 # --- all together
@@ -381,7 +424,7 @@ def test_every_check_has_a_verdict_with_a_reason_and_contributors_in_order(
     comparison: str, expected: str, metric: str, scope: tuple[str, ...], before: Profile, after: Profile
 ) -> None:
     verdict = judge_one(
-        comparison, expected, {"after": after, "before": before}, reference={"after": before}, metric=metric, scope=scope, against="before"
+        comparison, expected, {"after": after, "before": before}, earlier={"after": before}, metric=metric, scope=scope, against="before"
     )
     assert verdict.reason
     assert (verdict.actual is None) == (verdict.outcome == "inconclusive")

@@ -86,7 +86,7 @@ def test_the_active_share_of_experts():
 def test_experts_without_a_router_are_unknown_not_all_active():
     measured = measure_scope(measure(lambda: Experts(top_k=0), torch.zeros(1, 8)), METRICS["active_params"])
     assert measured.value is None
-    assert "cannot be told" in measured.reason
+    assert "does not have what active_params is computed from" in measured.reason
 
 
 def test_packed_four_bit_weights_count_twice_a_byte():

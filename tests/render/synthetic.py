@@ -287,7 +287,7 @@ def make_checks(after: Profile) -> tuple[Verdict, ...]:
             actual=700_416,
             deviation=-184_320,
             finding="false",
-            reason="false, as expected: document says 884,736, measured 700,416",
+            reason="false, as expected: document says 884,736, measured 700,416; 304 input channels, not 384.",
             source="section 6",
             group="Decoder stage 1",
             why="304 input channels, not 384.",

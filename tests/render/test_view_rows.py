@@ -87,6 +87,15 @@ def test_a_claim_says_what_the_gate_makes_of_it(report: Report) -> None:
     assert row.expected == "was expected to be false"
 
 
+def test_a_claim_that_is_not_as_expected_says_once_why_it_is_marked(report: Report) -> None:
+    # the judge ends a reason as expected with the claim's `why`; the page adds it where the judge does not
+    common = {"origin": "claim", "why": "304 input channels"}
+    as_expected = make_verdict(finding="false", outcome="passed", reason="false, as expected: 5; 304 input channels", **common)
+    surprise = make_verdict(finding="unbound", outcome="inconclusive", reason="the document does not say 5", **common)
+    rows = view_report(msgspec.structs.replace(report, checks=(as_expected, surprise))).claims
+    assert [row.reason for row in rows] == ["false, as expected: 5; 304 input channels", "the document does not say 5; 304 input channels"]
+
+
 @pytest.mark.parametrize(
     ("interval", "reading", "told"),
     [

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from archaudit.metrics.catalog import METRICS, find_metric
-from archaudit.metrics.quantities import Quantity
-from archaudit.schema import Group, ModuleRecord, Profile, Shape
+from archaudit.schema import Group, ModuleRecord, Profile, Quantity, Shape
 
 _COUNTED = ("params", "macs", "flops", "param_bytes")
 _COMPARED = ("params", "macs", "flops", "param_bytes")

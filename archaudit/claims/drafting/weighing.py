@@ -12,7 +12,7 @@ from typing import NamedTuple
 from archaudit.claims.binding import choose_comparison
 from archaudit.claims.drafting.context import FOREIGN, LESSENING, Context
 from archaudit.claims.drafting.facts import Fact
-from archaudit.metrics.quantities import Quantity, parse
+from archaudit.schema import Quantity, parse_quantity
 from archaudit.schema.documents import Number
 
 # The shares of a weight, which is at most 1.
@@ -50,7 +50,7 @@ def read_statement(number: Number, context: Context) -> Statement | None:
     if number.kind == "shape":
         return Statement(number, None, context, ("equals",), is_saved=False)
     try:
-        figure = parse(f"{number.text} {number.unit}".rstrip())
+        figure = parse_quantity(f"{number.text} {number.unit}".rstrip())
     except ValueError:
         return None
     if FOREIGN in context.topics and figure.unit not in _COUNT_METRICS:

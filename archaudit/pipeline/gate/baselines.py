@@ -11,7 +11,6 @@ from pathlib import Path
 from archaudit.config import BASELINE, Config, replace_values
 from archaudit.errors import ArchauditError, SavedFileError
 from archaudit.judge import judge
-from archaudit.metrics.quantities import parse
 from archaudit.pipeline.gate.checks import list_budgets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import read_profile
@@ -110,11 +109,12 @@ def tighten(config: Config, profiles: dict[str, Profile], names: Sequence[str]) 
 def _find_tightest(checks: Sequence[Check], verdicts: Iterable[Verdict], profiles: dict[str, Profile]) -> int | None:
     """The measured number nearest to the limit; None unless all hold and it is tighter."""
     measured = [verdict.actual for verdict in verdicts if verdict.outcome == "passed" and verdict.actual is not None]
-    if len(measured) < len(checks) or not measured:
+    limit = checks[0].figure
+    if len(measured) < len(checks) or limit is None:
         return None
     is_max = checks[0].comparison == "max"
-    value, limit = (max if is_max else min)(measured), parse(checks[0].expected).value
-    return int(value) if value == int(value) and (value < limit if is_max else value > limit) else None
+    value = (max if is_max else min)(measured)
+    return int(value) if value == int(value) and (value < limit.value if is_max else value > limit.value) else None
 
 
 def list_needed(config: Config, names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Limits asked for in Python: `params="<3M"`, `macs={"max_increase": "1%", "floor": "1M"}`."""
+"""Limits given in Python: `params="<3M"`, `macs={"max_increase": "1%", "floor": "1M"}`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from archaudit.config import LIMITS, RELATIVE_LIMITS
 from archaudit.errors import ConfigError
 from archaudit.judge import conclude, judge
 from archaudit.metrics.catalog import METRICS
-from archaudit.metrics.quantities import parse
-from archaudit.schema import Check, Judgement, Profile
+from archaudit.schema import Check, Judgement, Profile, Quantity, parse_quantity
 
 Limit = str | Mapping[str, str | int]
 
@@ -23,9 +22,9 @@ _SIDE, _OTHER = "<model>", "<before>"
 def judge_limits(
     profile: Profile, limits: Mapping[str, Limit], scope: str | tuple[str, ...] = "", before: Profile | None = None
 ) -> Judgement:
-    """What becomes of limits on a profile, and of those on its growth since `before`.
+    """Verdicts on limits for a profile, and for its growth since `before`.
 
-    A text has a relation and a figure, `<3M`, `>=10K`; a mapping the keys of a budget in a config. Raises ConfigError for what is neither.
+    A limit is a relation and a figure, `<3M`, `>=10K`, or a mapping with the keys of a budget. Raises ConfigError for anything else.
     """
     patterns = (scope,) if isinstance(scope, str) else tuple(scope)
     checks = [check for metric, limit in limits.items() for check in _read_limit(metric, limit, patterns)]
@@ -40,14 +39,19 @@ def _read_limit(metric: str, limit: Limit, scope: tuple[str, ...]) -> list[Check
         near = get_close_matches(metric, METRICS, n=1)
         raise ConfigError(f"there is no metric {metric!r}", f"Did you mean {near[0]}?" if near else f"Metrics are {', '.join(METRICS)}.")
     if not isinstance(limit, Mapping):
-        return [_make_check(metric, _COMPARISONS[_read_relation(metric, str(limit))], str(limit), scope)]
+        relation = _parse(metric, str(limit)).relation
+        if relation not in _COMPARISONS:
+            raise ConfigError(f"{metric}={limit!r} has no relation", f"Write {metric}='<{limit}', or <=, > or >=.")
+        return [_make_check(metric, _COMPARISONS[relation], str(limit), scope)]
     unknown = [key for key in limit if key not in (*LIMITS, "floor")]
     if unknown or not any(key in LIMITS for key in limit):
         raise ConfigError(
             f"{metric}: {', '.join(map(repr, unknown)) or 'nothing'} is no limit", f"Limits are {', '.join(LIMITS)}; and floor."
         )
-    floor = str(limit["floor"]) if "floor" in limit else None
-    return [_make_check(metric, name, _parse(metric, str(figure)), scope, floor) for name, figure in limit.items() if name in LIMITS]
+    figures = {name: str(figure) for name, figure in limit.items()}
+    for figure in figures.values():
+        _parse(metric, figure)
+    return [_make_check(metric, name, figure, scope, figures.get("floor")) for name, figure in figures.items() if name in LIMITS]
 
 
 def _make_check(metric: str, comparison: str, figure: str, scope: tuple[str, ...], floor: str | None = None) -> Check:
@@ -66,19 +70,8 @@ def _make_check(metric: str, comparison: str, figure: str, scope: tuple[str, ...
     )
 
 
-def _parse(metric: str, figure: str) -> str:
+def _parse(metric: str, figure: str) -> Quantity:
     try:
-        parse(figure)
+        return parse_quantity(figure)
     except ValueError as error:
         raise ConfigError(f"{metric}: {error}") from error
-    return figure
-
-
-def _read_relation(metric: str, limit: str) -> str:
-    try:
-        relation = parse(limit).relation
-    except ValueError as error:
-        raise ConfigError(f"{metric}: {error}") from error
-    if relation not in _COMPARISONS:
-        raise ConfigError(f"{metric}={limit!r} does not say which way", f"Write {metric}='<{limit}', or <=, > or >=.")
-    return relation

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from archaudit.metrics.catalog import find_metric
-from archaudit.metrics.quantities import format_exact, format_short, format_signed, parse
+from archaudit.metrics.quantities import format_exact, format_short, format_signed
 from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
 from archaudit.schema import Outcome, Verdict, name_run
@@ -65,7 +65,7 @@ def view_claims(checks: Iterable[Verdict]) -> tuple[ClaimRow, ...]:
 
 def _view_claim(check: Verdict) -> ClaimRow:
     finding = check.finding or "unbound"
-    why = check.why if check.why and check.why not in check.reason else ""
+    why = check.why if check.outcome != "passed" else None  # a reason as expected ends with it already
     reasons = [make_visible(text) for text in (check.reason, why) if text]
     return ClaimRow(
         figure=make_visible(check.expected) or NOTHING,
@@ -152,14 +152,7 @@ def _find_unit(check: Verdict) -> str:
     if check.comparison in ("percent", "ratio", "max_ratio"):
         return "%" if check.comparison == "percent" else "x"
     metric = find_metric(check.metric)
-    return metric.unit if metric else _unit_as_written(check.expected)
-
-
-def _unit_as_written(figure: str) -> str:
-    try:
-        return parse(figure).unit
-    except ValueError:
-        return ""
+    return metric.unit if metric else ""  # a fact or a count of changed modules has no unit
 
 
 def _format_value(value: float | None, unit: str) -> str:

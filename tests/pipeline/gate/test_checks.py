@@ -110,7 +110,7 @@ def make_net(**fields):
         ({"tensor": make_tensor("weight", (8, 8), tied_to="head.weight")}, "tied to head.weight"),
         ({"tensor": make_tensor("other", (8, 8))}, "other absent → float32 [8x8] parameter"),
         ({"op": "gelu"}, "block runs gelu instead of relu"),
-        ({"outputs": ((1, 9),)}, "block.layer puts out another shape"),
+        ({"outputs": ((1, 9),)}, "block.layer has another output shape"),
     ],
 )
 def test_a_pin_sees_every_kind_of_change(change, text):

@@ -155,8 +155,8 @@ def test_what_would_fit_is_solved_for_and_what_the_code_has_is_named() -> None:
         FlowNode(id=2, op="cat", module="", inputs=(0, 1), shape=(1, 3, 4, 4)),
     )
     profile = make_profile({"a": conv(3, 8, 3, calls=(call,))}, name="after", flow=flow, inputs=(make_input(1, 1, 4, 4),))
-    assert claim("288", profile).hints == ("would fit a 3x3 convolution from 4 channels; the code has 1+2 = 3",)
-    assert claim("270", profile).hints == ("would fit a 3x3 convolution to 10 channels; the code has 8",)
+    assert claim("288", profile).hints == ("this figure fits a 3x3 convolution from 4 channels; the code has 1+2 = 3",)
+    assert claim("270", profile).hints == ("this figure fits a 3x3 convolution to 10 channels; the code has 8",)
     assert claim("271", profile).hints == ()
     assert claim("216", profile).hints == ()
 
@@ -164,8 +164,8 @@ def test_what_would_fit_is_solved_for_and_what_the_code_has_is_named() -> None:
 def test_a_linear_layer_is_solved_for_too() -> None:
     tensors = (make_tensor("weight", (4, 10)), make_tensor("bias", (4,)))
     profile = make_profile({"a": make_module(44, "Linear", tensors=tensors)}, name="after")
-    assert claim("84", profile).hints == ("would fit a linear layer from 20 features; the code has 10",)
-    assert claim("55", profile).hints == ("would fit a linear layer to 5 features; the code has 4",)
+    assert claim("84", profile).hints == ("this figure fits a linear layer from 20 features; the code has 10",)
+    assert claim("55", profile).hints == ("this figure fits a linear layer to 5 features; the code has 4",)
 
 
 def test_rounded_figures_and_several_layers_are_not_solved_for() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from factories import make_input, make_module, make_profile, make_tensor
 
+from archaudit.errors import CannotJudge
 from archaudit.metrics.catalog import METRICS, find_metric, is_fact, read_setting, select_named
 from archaudit.schema import Call, Latency, Profile
 
@@ -66,24 +67,24 @@ def test_a_number_about_the_modules_named(name: str, patterns: tuple[str, ...], 
 @pytest.mark.parametrize(
     ("name", "patterns", "reason"),
     [
-        ("setting:out_channels", ("body",), "out_channels is not the same in all of 'body': 8, 4"),
+        ("setting:out_channels", ("body",), "out_channels has several values in 'body': 8, 4"),
         ("setting:p", ("body",), "no module of toy in 'body' has a setting 'p'"),
-        ("setting:dtype", ("head",), "the setting 'dtype' is x, which is no number"),
-        ("setting:bias", ("head",), "the setting 'bias' is True, which is no number"),
-        ("stride", ("body.0",), "there is no one stride of 'body.0'"),
+        ("setting:dtype", ("head",), "the setting 'dtype' is x, which is not a number"),
+        ("setting:bias", ("head",), "the setting 'bias' is True, which is not a number"),
+        ("stride", ("body.0",), "'body.0' has no single stride"),
         ("dense_ratio", ("head",), "there are no convolutions in 'head'"),
-        ("latency", ("head",), "there is no latency of 'head' by itself"),
-        ("latency", ("body", "head"), "there is no latency of 'body' + 'head' by itself"),
+        ("latency", ("head",), "'head' is not one module whose latency was measured"),
+        ("latency", ("body", "head"), "'body' + 'head' is not one module whose latency was measured"),
     ],
 )
 def test_what_cannot_be_read_says_why(name: str, patterns: tuple[str, ...], reason: str) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
+    with pytest.raises(CannotJudge, match=r".") as caught:
         ask(name, *patterns)
     assert str(caught.value).startswith(reason)
 
 
 def test_a_latency_that_was_not_measured() -> None:
-    with pytest.raises(ValueError, match="the latency of model was not measured"):
+    with pytest.raises(CannotJudge, match="the latency of model was not measured"):
         ask("latency", profile=make_profile({"a": 1}))
 
 

@@ -1,0 +1,105 @@
+"""What checks are judged by, and the numbers in it: which profile, which modules, how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from archaudit.errors import ArchauditError, CannotJudge
+from archaudit.metrics.catalog import Metric, find_nearest_paths, measure_scope, select_modules
+from archaudit.schema import Check, Profile, Quantity, Record, name_run
+
+# Types in a message: as many as fit on a line.
+_NAMED_TYPES = 6
+
+
+class Evidence(Record, frozen=True, kw_only=True):
+    """What checks are judged by, each keyed by a run's name: its profile, its baseline, and the profile that its growth is counted from.
+
+    `unmeasured` has the error of each run without a profile. `today` is the date (ISO) for limits with a last day.
+    """
+
+    profiles: Mapping[str, Profile]
+    baselines: Mapping[str, Profile | ArchauditError]
+    earlier: Mapping[str, Profile]
+    unmeasured: Mapping[str, ArchauditError] = {}
+    today: str | None = None
+
+    def find_profile(self, model: str, scenario: str | None = None) -> Profile:
+        """The profile of a model with an input scenario. Raises CannotJudge if it was not measured."""
+        for name in (name_run(model, scenario), model):  # `compare` measures one scenario, under the model's own name
+            if name in self.profiles:
+                return self.profiles[name]
+            if name in self.unmeasured:
+                raise CannotJudge(_format_error(self.unmeasured[name]))
+        known = ", ".join(sorted(filter(None, self.profiles))) or "none"
+        raise CannotJudge(f"no model {name_run(model, scenario)!r} was measured; measured were: {known}")
+
+    def find_other(self, check: Check) -> Profile:
+        """The other side of a comparison: another model, or the baseline. Raises CannotJudge, with what to do, if it is missing."""
+        if check.against is not None and check.against != "baseline":
+            return self.find_profile(check.against, check.scenario)
+        baseline = self.baselines.get(check.run)
+        if isinstance(baseline, ArchauditError):
+            raise CannotJudge(_format_error(baseline))
+        if baseline is None:
+            name = check.model or self.profiles[check.model].name
+            raise CannotJudge(f"{name_run(name, check.scenario)} has no baseline yet: `archaudit baseline {name}` writes it")
+        return baseline
+
+    def find_earlier(self, check: Check) -> Profile | None:
+        """The profile that the growth of the check's model is counted from, if there is one."""
+        if check.against is not None:
+            return self.find_other(check)
+        return self.earlier.get(check.run) or self.earlier.get(check.model)
+
+
+def _format_error(error: ArchauditError) -> str:
+    """An error on one line."""
+    return ". ".join(" ".join(part.split()).rstrip(".") for part in (error.message, error.hint) if part)
+
+
+def require_figure(check: Check) -> Quantity:
+    """The number that a check expects. Raises CannotJudge if its text is not a number."""
+    if check.figure is None:
+        raise CannotJudge(f"{check.expected!r} is not a number")
+    return check.figure
+
+
+def resolve_scope(check: Check, profile: Profile, scope: tuple[str, ...] | None = None, name: str = "") -> tuple[str, ...]:
+    """The patterns over the profile's paths that a check is about; with `types`, the paths of the scope's modules of these types.
+
+    `name` is what messages call the profile. Raises CannotJudge for a pattern that matches no module, and for a type without modules.
+    """
+    patterns, name = check.scope if scope is None else scope, name or profile.name
+    for pattern in patterns:  # one by one: a pattern that matches nothing is an error even if another one matches
+        if not select_modules(profile, (pattern,)):
+            near = find_nearest_paths(profile, pattern)
+            raise CannotJudge(f"no module of {name} matches {pattern!r}" + (f"; the nearest are {', '.join(near)}" if near else ""))
+    if not check.types:
+        return patterns
+    modules = select_modules(profile, patterns)
+    paths = [module.path for module in modules if any(fnmatchcase(module.type, pattern) for pattern in check.types)]
+    for pattern in check.types:
+        if not any(fnmatchcase(module.type, pattern) for module in modules):
+            known = list(dict.fromkeys(module.type for module in modules))
+            more = ", ..." if len(known) > _NAMED_TYPES else ""
+            raise CannotJudge(f"no module of {name} in this scope is a {pattern!r}; types are {', '.join(known[:_NAMED_TYPES])}{more}")
+    # the result is patterns again, and a module's own name may hold a `*`: `?` matches that one character
+    return tuple(path.replace("*", "?") for path in paths)
+
+
+def measure(profile: Profile, metric: Metric, scope: tuple[str, ...], name: str) -> float:
+    """The metric over a scope. Raises CannotJudge, with the reason, where it is not known."""
+    if metric.of_scope is not None:
+        return metric.of_scope(profile, scope)
+    measured = measure_scope(profile, metric, scope)
+    if measured.value is None:
+        raise CannotJudge(measured.reason if name == profile.name else f"{name}: {measured.reason}")
+    return measured.value
+
+
+def describe_inputs(profile: Profile) -> str:
+    """`1x3x512x512`, or `int64[1x128]`. Without argument names: a renamed argument changes no cost."""
+    shapes = [("x".join(map(str, record.shape)), record.dtype) for record in profile.inputs]
+    return ", ".join(shape if shape and dtype == "float32" else f"{dtype}[{shape}]" for shape, dtype in shapes) or "none"
