@@ -7,6 +7,7 @@ from align.toys import box, conv, find_partner, likeness, linear, norm
 from factories import make_module, make_tensor
 
 from archaudit.align.assignment import assign
+from archaudit.schema import ModuleRecord
 
 # --- siblings in order: 0.85 x likeness + 0.15 for matched neighbours must reach 0.5
 
@@ -29,6 +30,9 @@ def test_a_siblings_score_is_made_of_type_settings_and_shapes() -> None:
     # one of two settings: (0.5 + 0.1 + 0.27) x 0.95 = 0.8265; 0.8525
     sides = [linear(8, bias=True, scale=2.0), linear(10, 8, bias=True, scale=3.0)]
     assert find_partner({"x": sides[0]}, {"y": sides[1]}, "x") == ("y", 0.8525)
+    # not a number on both sides is equal
+    sides = [linear(8, fill=float("nan")), linear(10, 8, fill=float("nan"))]
+    assert find_partner({"x": sides[0]}, {"y": sides[1]}, "x") == ("y", 0.9333)
     # settings that repeat the sizes say nothing, and neither do those that one side lacks
     sides = [linear(8, in_features=8, out_features=8, old=1), linear(10, 8, in_features=8, out_features=10, new=1)]
     assert find_partner({"x": sides[0]}, {"y": sides[1]}, "x") == ("y", 0.9272)
@@ -45,6 +49,13 @@ def test_a_similar_name_removes_a_share_of_the_doubt() -> None:
     assert find_partner({"conv_a": linear(8)}, {"conv_b": linear(10, 8)}, "conv_a") == ("conv_b", 0.9454)
     # `left_arm` and `arm_right` share one word of two each: 0.5
     assert find_partner({"left_arm": linear(8)}, {"arm_right": linear(10, 8)}, "left_arm") == ("arm_right", 0.9381)
+
+
+@pytest.mark.parametrize(("size", "partner"), [(93, ("b.1", 1.0)), (92, (None, None))])
+def test_the_same_index_says_a_little(size: int, partner: object) -> None:
+    # 0.08 of the doubt: s + 0.08 (1 - s) reaches 0.5 at s = 0.4565, likeness 0.3606, r = 0.0930
+    before, after = block("a", conv(4, 4), linear(1000)), block("b", conv(4, 4), linear(size))
+    assert find_partner(before, after, "a.1") == partner
 
 
 def test_without_matched_neighbours_the_confidence_is_lower() -> None:
@@ -206,3 +217,22 @@ def test_the_best_total_is_found_in_small_tables_and_the_best_pair_first_in_larg
 @pytest.mark.parametrize(("columns", "pairs"), [(500, [(3, 4)]), (501, [])])
 def test_tables_beyond_200_000_cells_are_not_compared(columns: int, pairs: list[object]) -> None:
     assert assign(400, columns, lambda row, column: float((row, column) == (3, 4))) == pairs
+
+
+# --- a dense convolution against a depthwise and a pointwise one, elsewhere
+
+
+@pytest.mark.parametrize(
+    ("whole", "confidence"),
+    [
+        (conv(16, 8), 0.6875),  # as many inputs and outputs and one kernel: 0.5 + 0.15 x 2 + 0.2 = 1; 0.55 x 1 of 0.8
+        (conv(16, 7), 0.6746),  # seven inputs of eight: 0.98125
+        (conv(15, 8), 0.6811),  # fifteen outputs of sixteen: 0.990625
+        (conv(16, 8, kernel=5), None),  # another kernel: 0.8, and 0.55 is less than 0.6
+    ],
+)
+def test_a_dense_convolution_is_alike_to_its_two_parts_under_another_parent(whole: ModuleRecord, confidence: float | None) -> None:
+    keep = {"a": box("A"), "a.k": linear(4), "b": box("B"), "b.k": linear(5)}
+    after = {**keep, "b.dw": conv(8, 8, groups=8), "b.pw": conv(16, 8, kernel=1)}
+    found = find_partner({**keep, "a.x": whole}, after, "a.x")
+    assert found == (None if confidence is None else "b.dw", confidence)

@@ -120,6 +120,17 @@ def test_what_was_computed_between_two_writes_comes_from_the_first():
     assert find_sources(write) == ["c"]
 
 
+def test_a_part_that_was_written_twice_comes_from_the_second_time():
+    def write(model, x):
+        memory = torch.zeros_like(x)
+        half = memory[:2]
+        half.copy_(model.a(x)[:2])
+        half.mul_(2)
+        return half
+
+    assert find_sources(write) == ["mul_"]
+
+
 def test_memory_that_is_used_again_does_not_remember_who_wrote_into_it():
     def write(model, x):
         for _ in range(50):  # the allocator hands the same memory out again

@@ -2,7 +2,10 @@
 
 Cosmic-ray replaces each operator by every other one (`==` by `is not`), most of which any test notices. Here a comparison moves by one
 step, arithmetic turns into its opposite, and a decimal number moves by a quarter in both directions, because a threshold that nothing
-holds in place is what these mutants look for. Annotations and assertions are left alone: they are there for the type checker.
+holds in place is what these mutants look for.
+
+Left alone is what changes no answer: annotations and assertions (for the type checker), `strict=True` (an assertion, too), what a decorator
+is given (`slots`, `maxsize`), and caches.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ _CORE = (
 )  # fmt: skip
 # What a decimal number is multiplied by.
 _NUDGES = 0.8, 1.25
-_UNTOUCHED = frozenset({"annassign", "tfpdef", "assert_stmt", "import_from", "import_name"})
+_UNTOUCHED = frozenset({"annassign", "tfpdef", "assert_stmt", "import_from", "import_name", "decorator"})
 
 
 class NudgeDecimal(Operator):
@@ -109,16 +112,22 @@ def list_mutants(path: str, source: str) -> list[Mutant]:
         skipped = _is_left_alone(node)
         for name, operator in OPERATORS.items():
             for start, _ in operator.mutation_positions(node):
-                if not skipped and not (name == "NumberReplacer" and _is_decimal(node)):
+                if name == "RemoveDecorator":
+                    wanted = "cache" not in node.get_code()
+                else:
+                    wanted = not skipped and not (name == "NumberReplacer" and _is_decimal(node))
+                if wanted:
                     found.append(Mutant(path, start[0], start[1], name, counts[name]))
                 counts[name] += 1
     return sorted(found)
 
 
 def _is_left_alone(node: Any) -> bool:
-    """Whether a node is part of an annotation, an import or an assertion, or decides what is imported for the type checker."""
+    """Whether a node is part of an annotation, an import, an assertion or a decorator, or decides what only the type checker imports."""
     while node.parent is not None:
         if node.type in _UNTOUCHED and not (node.type == "annassign" and "=" in node.get_code()):
+            return True
+        if node.type == "argument" and node.get_code(include_prefix=False).startswith("strict="):
             return True
         if node.parent.type == "funcdef" and node.parent.annotation is node:
             return True

@@ -27,7 +27,7 @@ from mutation.rooms import ROOT
 
 _PRELOADED = ["pytest", "numpy", "torch", "torchvision", "torch._dynamo", "torch._refs", "msgspec", "jinja2", "click", "rich"]
 # Tests are run, fastest first, until they would have taken this long without a mutant: what only slower ones notice has survived.
-_BUDGET_S = 60.0
+_BUDGET_S = 30.0
 # A mutant that loops takes forever; a test that is merely slower than usual, on a busy machine, does not take this much longer.
 _PATIENCE, _LEAST_S, _STARTING_S = 10.0, 15.0, 120.0
 
