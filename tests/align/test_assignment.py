@@ -71,3 +71,9 @@ def test_assignments_are_optimal(rows: int, columns: int, data: st.DataObject) -
     )
     assert total == best
     assert all(gains[row][column] > 0 for row, column in pairs)
+
+
+def test_an_element_at_both_ends_of_a_shorter_sequence_is_paired_once() -> None:
+    assert align_sequences(["a", "a"], ["a", "a", "a"], lambda row, column: 1.0) == [(0, 0), (1, 1)]
+    assert align_sequences(["a", "b"], ["a", "x", "b"], lambda row, column: 1.0) == [(0, 0), (1, 2)]
+    assert align_sequences(["a", "b", "b"], ["a", "b"], lambda row, column: 1.0) == [(0, 0), (1, 1)]

@@ -162,6 +162,14 @@ def test_a_layer_is_split_into_at_most_four(parts: int, split: bool) -> None:
     assert any("split" in match.changes for match in list_matches({"whole": linear(20, 8)}, after).values()) == split
 
 
+def test_the_parts_of_a_split_say_so_and_not_that_they_have_no_counterpart() -> None:
+    rows = list_matches({"whole": linear(20, 8)}, {f"part{place}": linear(10, 8) for place in range(2)})
+    assert [match.changes for match in rows.values()] == [(), ("renamed", "split"), ("split",)]
+    assert "no counterpart" not in rows[None, "part1"].reason
+    assert rows["whole", "part0"].reason.endswith(rows[None, "part1"].reason)  # first how the pair was found, then the split
+    assert rows["whole", "part0"].change_id == rows[None, "part1"].change_id == 0
+
+
 def test_a_split_layer_is_matched_with_its_first_part() -> None:
     after = {"a": linear(1, 8), "b": linear(2, 8), "c": linear(397, 8)}
     assert find_partner({"whole": linear(400, 8)}, after, "whole") == ("a", 0.8)

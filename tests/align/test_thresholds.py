@@ -115,7 +115,7 @@ def test_containers_of_unrelated_types_must_have_almost_the_same_contents(size: 
 
 def nest(name: str, depth: int, layer: object) -> dict[str, object]:
     paths = [".".join([name, *["0"] * level]) for level in range(depth + 1)]
-    return {**dict.fromkeys(paths[:-1], box()), paths[-1]: layer}
+    return {**{path: box(f"Level{level}") for level, path in enumerate(paths[:-1])}, paths[-1]: layer}
 
 
 def test_contents_below_five_containers_count_half() -> None:
@@ -123,6 +123,13 @@ def test_contents_below_five_containers_count_half() -> None:
     # top, times 0.85 without neighbours
     before, after = {**nest("x", 7, linear(8)), "m": conv(4, 4)}, {"m": conv(4, 4), **nest("y", 7, linear(9))}
     assert find_partner(before, after, "x") == ("y", 0.8)
+    # with another setting the sixth container itself is 0.5 of 0.7 alike
+    before["x.0.0.0.0.0"] = make_module(0, "Level5", settings={"depth": 1})
+    after["y.0.0.0.0.0"] = make_module(0, "Level5", settings={"depth": 2})
+    alike = 0.3 * 0.5 / 0.7 + 0.35
+    for _ in range(5):
+        alike = 0.3 + 0.7 * alike
+    assert find_partner(before, after, "x") == ("y", pytest.approx(0.85 * alike, abs=1e-4))
     # the fifth is compared with what it holds: r = 8/9, 0.9004 in the leaf; 0.3 + 0.7 x ... five times up is 0.98326, at most 0.98
     before, after = {**nest("x", 5, linear(8)), "m": conv(4, 4)}, {"m": conv(4, 4), **nest("y", 5, linear(9))}
     assert find_partner(before, after, "x") == ("y", 0.833)

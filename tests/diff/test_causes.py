@@ -49,6 +49,19 @@ def test_a_dense_convolution_made_separable() -> None:
     assert sum(causes.values()) == 21_920 - 700_416
 
 
+def test_only_a_depthwise_and_a_pointwise_convolution_are_one_that_was_separated() -> None:
+    dense, depthwise, pointwise = conv(8, 4), conv(8, 8, groups=8), conv(8, 4, kernel=1)
+    assert explain([dense], [depthwise, pointwise]) == {"3x3 dense → depthwise 3x3 + pointwise 1x1": 104 - 288}
+    three = "Conv2d → Conv2d + Conv2d + Conv2d"
+    assert explain([dense], [depthwise, pointwise, pointwise]) == {three: 136 - 288}
+    two = "Conv2d → Conv2d + Conv2d"
+    assert explain([dense], [depthwise, conv(8, 4)]) == {two: 72}  # the second is no 1x1
+    assert explain([dense], [depthwise, conv(4, 4, kernel=1)]) == {two: 88 - 288}  # it takes other channels than the first gives
+    assert explain([dense], [conv(8, 8), pointwise]) == {two: 608 - 288}  # the first is dense
+    assert explain([dense], [depthwise, conv(8, 4, kernel=1, groups=2)]) == {two: 88 - 288}  # the second is grouped
+    assert explain([dense], [make_module(5, "Scale"), pointwise]) == {"Conv2d → Scale + Conv2d": 37 - 288}
+
+
 def test_merging_mirrors_splitting() -> None:
     whole, parts = [conv(8, 4)], [conv(8, 8, groups=8), conv(8, 4, kernel=1)]
     assert explain(whole, parts) == {"3x3 dense → depthwise 3x3 + pointwise 1x1": 104 - 288}

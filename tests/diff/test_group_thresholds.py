@@ -26,7 +26,7 @@ def group(before: Mapping[str, int], after: Mapping[str, int], pairs: Mapping[st
     found = {other for _, other in listed}
     matches = [Match(before_path=one, after_path=other, confidence=1.0, reason="by hand") for one, other in listed]
     matches += [
-        Match(before_path=None, after_path=module.path, confidence=1.0, reason="by hand", stretch=1)
+        Match(before_path=None, after_path=module.path, confidence=1.0, reason="by hand", segment=1)
         for module in sides[1].modules
         if module.path not in found
     ]

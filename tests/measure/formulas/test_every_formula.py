@@ -1,0 +1,254 @@
+"""Each formula on arguments whose sizes are all different, so that taking the wrong one gives another product; worked out by hand.
+
+Operators are priced as torch would pass them, without being run: many exist on devices or in builds that a test machine has not.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from archaudit.measure.formulas import count_operator
+from archaudit.measure.formulas.registry import find_formula, formula_names, read_products
+
+
+def T(*shape: int) -> torch.Tensor:
+    return torch.empty(shape)
+
+
+def price(name: str, *args: Any, out: Any, **kwargs: Any) -> list[tuple[int, ...]]:
+    """The products of an operator's formula, grouping taken out, each product's factors sorted and ones left out."""
+    operator, _, overload = name.partition(".")
+    function = find_formula(operator, overload or "default")
+    assert function is not None
+    products = read_products(function(*args, **kwargs, out=out))
+    flat = [[size for factor in product for size in (factor if isinstance(factor, tuple) else (factor,))] for product in products]
+    return sorted(tuple(sorted(size for size in product if size != 1)) for product in flat)
+
+
+class Packed:
+    """A packed weight: what it holds can be read by unpacking it."""
+
+    def __init__(self, *shape: int) -> None:
+        self.weight = T(*shape)
+
+    def unpack(self) -> tuple[torch.Tensor, None]:
+        return self.weight, None
+
+
+def sparse(rows: int, columns: int, entries: int) -> torch.Tensor:
+    """A matrix of so many stored entries, in COO layout."""
+    places = torch.tensor([[number // columns, number % columns] for number in range(entries)]).T
+    return torch.sparse_coo_tensor(places, torch.ones(entries), (rows, columns), check_invariants=True).coalesce()
+
+
+# (2 in the batch,) 3 heads, 5 queries of size 7, 11 keys, values of size 13
+ATTENTION = [(2, 3, 5, 7, 11), (2, 3, 5, 11, 13)]
+HEADS_FIRST = (T(2, 3, 5, 7), T(2, 3, 11, 7), T(2, 3, 11, 13)), T(2, 3, 5, 13)
+LENGTH_FIRST = (T(2, 5, 3, 7), T(2, 11, 3, 7), T(2, 11, 3, 13)), T(2, 5, 3, 13)
+# a convolution of 2 images: 3 groups of 5 channels to 3 groups of 7, kernel 11 x 13, output 17 x 19
+GROUPED, GROUPED_OUT, GROUPED_IN = T(21, 5, 11, 13), T(2, 21, 17, 19), T(2, 15, 23, 29)
+CONVOLUTION = [(2, 5, 11, 13, 17, 19, 21)]
+# its mirror: 15 channels in, 3 groups of 7 out, at 17 x 19 input positions
+TURNED, TURNED_IN, TURNED_OUT = T(15, 7, 11, 13), T(2, 15, 17, 19), T(2, 21, 23, 29)
+MIRRORED = [(2, 7, 11, 13, 15, 17, 19)]
+# 5 steps of 3 sequences, 7 features, 11 hidden; a bidirectional LSTM of 2 layers would have more
+STEPS, STATE = T(5, 3, 7), T(1, 3, 11)
+
+CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
+    # --- products of matrices and vectors
+    ("aten::mm", (T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::addmm", (T(5), T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::bmm", (T(2, 3, 5), T(2, 5, 7)), T(2, 3, 7), [(2, 3, 5, 7)]),
+    ("aten::baddbmm", (T(7), T(2, 3, 5), T(2, 5, 7)), T(2, 3, 7), [(2, 3, 5, 7)]),
+    ("aten::addbmm", (T(7), T(2, 3, 5), T(2, 5, 7)), T(3, 7), [(2, 3, 5, 7)]),
+    ("aten::mv", (T(2, 3), T(3)), T(2), [(2, 3)]),
+    ("aten::addmv", (T(2), T(2, 3), T(3)), T(2), [(2, 3)]),
+    ("aten::dot", (T(3), T(3)), T(), [(3,)]),
+    ("aten::matmul", (T(2, 3, 5), T(5, 7)), T(2, 3, 7), [(2, 3, 5, 7)]),
+    ("aten::inner", (T(2, 3), T(5, 3)), T(2, 5), [(2, 3, 5)]),
+    ("aten::inner", (T(2, 3), T()), T(2, 3), []),
+    ("aten::inner", (T(), T(2, 3)), T(2, 3), []),
+    ("aten::tensordot", (T(2, 3, 5), T(5, 3, 7), [1, 2], [1, 0]), T(2, 7), [(2, 3, 5, 7)]),
+    ("aten::linear", (T(2, 3, 5), T(7, 5)), T(2, 3, 7), [(2, 3, 5, 7)]),
+    ("aten::_foreach_mm", ([T(2, 3), T(7, 11)], [T(3, 5), T(11, 13)]), [], [(2, 3, 5), (7, 11, 13)]),
+    ("inductor::_mm_plus_mm", (T(2, 3), T(3, 5), T(2, 7), T(7, 5)), T(2, 5), [(2, 3, 5), (2, 5, 7)]),
+    # rows 2, outputs 7, first 3, second 5: the first operand is summed away, then the second
+    ("aten::bilinear", (T(2, 3), T(2, 5), T(7, 3, 5)), T(2, 7), [(2, 3, 5, 7), (2, 5, 7)]),
+    # as nn.Bilinear calls it: axes are (row, output, first, second)
+    ("aten::_trilinear", (T(2, 3), T(7, 3, 5), T(2, 5), [1, 3], [0], [1, 2], [2, 3]), T(2, 7), [(2, 3, 5, 7), (2, 5, 7)]),
+    # a sum over an axis that the second operand has, too, is left to the second step
+    ("aten::_trilinear", (T(2, 3), T(7, 3, 5), T(2, 3, 5), [1, 3], [0], [1], [2, 3]), T(2, 7), [(2, 3, 5, 7), (2, 3, 5, 7)]),
+    ("aten::_euclidean_dist", (T(2, 3), T(5, 3)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_cdist_forward", (T(2, 3), T(5, 3), 2.0), T(2, 5), [(2, 3, 5)]),
+    ("aten::_cdist_forward", (T(2, 3), T(5, 3)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_cdist_forward", (T(2, 3), T(5, 3), 1.0), T(2, 5), []),
+    ("aten::_pdist_forward", (T(4, 3), 2.0), T(6), [(3, 6)]),
+    ("aten::_pdist_forward", (T(4, 3),), T(6), [(3, 6)]),
+    ("aten::_pdist_forward", (T(4, 3), 3.0), T(6), []),
+    # --- convolutions
+    ("aten::convolution", (GROUPED_IN, GROUPED, None, [1], [0], [1], False), GROUPED_OUT, CONVOLUTION),
+    ("aten::convolution", (TURNED_IN, TURNED, None, [1], [0], [1], True), TURNED_OUT, MIRRORED),
+    ("aten::conv2d", (GROUPED_IN, GROUPED), GROUPED_OUT, CONVOLUTION),
+    ("aten::conv2d", (T(15, 23, 29), GROUPED), T(21, 17, 19), [(5, 11, 13, 17, 19, 21)]),  # without a batch
+    ("aten::conv1d", (T(2, 15, 23), T(21, 5, 11)), T(2, 21, 17), [(2, 5, 11, 17, 21)]),
+    ("aten::conv2d", (GROUPED_IN, T(21, 0, 11, 13)), GROUPED_OUT, [(0, 2, 11, 13, 17, 19, 21)]),
+    ("aten::conv_transpose2d", (TURNED_IN, TURNED), TURNED_OUT, MIRRORED),
+    ("aten::mkldnn_convolution", (GROUPED_IN, T(3, 7, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),  # reordered by groups
+    ("mkldnn::_convolution_pointwise.binary", (GROUPED_IN, GROUPED_OUT, T(3, 7, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
+    ("mkldnn::_convolution_transpose_pointwise", (TURNED_IN, T(3, 5, 7, 11, 13)), TURNED_OUT, MIRRORED),
+    ("onednn::qconv2d_pointwise", (GROUPED_IN, 1.0, 0, T(3, 7, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
+    ("aten::conv_tbc", (T(23, 2, 3), T(5, 3, 7)), T(19, 2, 7), [(2, 3, 5, 7, 19)]),
+    ("torchvision::deform_conv2d", (GROUPED_IN, GROUPED), GROUPED_OUT, CONVOLUTION),
+    ("quantized::conv2d", (GROUPED_IN, Packed(21, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
+    ("quantized::conv1d", (T(2, 15, 23), Packed(21, 5, 1, 11)), T(2, 21, 17), [(2, 5, 11, 17, 21)]),  # packed as a flat conv2d
+    ("quantized::conv2d_add", (GROUPED_IN, GROUPED_OUT, Packed(21, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
+    ("quantized::conv_transpose2d", (TURNED_IN, Packed(15, 7, 11, 13)), TURNED_OUT, MIRRORED),
+    # --- attention
+    *((f"aten::{name}", *HEADS_FIRST, ATTENTION) for name in ("scaled_dot_product_attention", "_cudnn_attention_forward")),
+    *((f"aten::{name}", *LENGTH_FIRST, ATTENTION) for name in ("_flash_attention_forward", "_efficient_attention_forward")),
+    # grouped queries: twelve query heads share three heads of keys, and the result says how many there are
+    ("aten::scaled_dot_product_attention", (T(2, 12, 5, 7), *HEADS_FIRST[0][1:]), T(2, 12, 5, 13), [(2, 5, 7, 11, 12), (2, 5, 11, 12, 13)]),
+    # a first result that is no attention output (other rank) says nothing
+    ("aten::scaled_dot_product_attention", HEADS_FIRST[0], (T(30, 13), None), ATTENTION),
+    # 2 sequences of 3 queries and 5 keys, 14 features in 7 heads: projections of queries, keys, values and the result; then 7 heads of 2
+    (
+        "aten::_native_multi_head_attention",
+        (T(2, 3, 14), T(2, 5, 14), T(2, 11, 14), 14, 7),
+        T(2, 3, 14),
+        [(2, 2, 3, 5, 7), (2, 2, 3, 5, 7), (2, 3, 14, 14), (2, 3, 14, 14), (2, 5, 14, 14), (2, 11, 14, 14)],
+    ),
+    # the same with itself, then 14 to 5 and back
+    (
+        "aten::_transformer_encoder_layer_fwd",
+        (T(2, 3, 14), 14, 7, *[T(1)] * 11, T(5, 14)),
+        T(2, 3, 14),
+        [(2, 2, 3, 3, 7), (2, 2, 3, 3, 7), (2, 3, 5, 14), (2, 3, 5, 14), *[(2, 3, 14, 14)] * 4],
+    ),
+    # --- recurrent layers: rows (5 x 3) times every weight matrix; vectors are biases
+    ("aten::lstm.input", (STEPS, (STATE, STATE), [T(44, 7), T(44, 11), T(44), T(44)]), (T(5, 3, 11),), [(3, 5, 7, 44), (3, 5, 11, 44)]),
+    ("aten::lstm.data", (T(13, 7), T(5), (STATE, STATE), [T(44, 7), T(44, 11), T(44)]), (T(13, 11),), [(7, 13, 44), (11, 13, 44)]),
+    ("aten::_cudnn_rnn", (STEPS, [T(44, 7), T(44, 11), T(44)]), (T(5, 3, 11),), [(3, 5, 7, 44), (3, 5, 11, 44)]),
+    ("aten::mkldnn_rnn_layer", (STEPS, T(44, 7), T(44, 11), T(44)), (T(5, 3, 11),), [(3, 5, 7, 44), (3, 5, 11, 44)]),
+    ("aten::lstm_cell", (T(3, 7), (T(3, 11), T(3, 11)), T(44, 7), T(44, 11), T(44)), (T(3, 11),), [(3, 7, 44), (3, 11, 44)]),
+    # packed weights: 4 gates of 11, the second layer reads what the first gives
+    (
+        "aten::quantized_lstm.input",
+        (STEPS, (STATE, STATE), None, True, 2, 0.0, False, False),
+        T(5, 3, 11),
+        [(3, 5, 7, 44), (3, 5, 11, 44), (3, 5, 11, 44), (3, 5, 11, 44)],
+    ),
+    # in both directions: the second layer reads 22
+    (
+        "aten::quantized_lstm.input",
+        (STEPS, (STATE, STATE), None, True, 2, 0.0, False, True),
+        T(5, 3, 22),
+        [*[(3, 5, 7, 44)] * 2, *[(3, 5, 11, 44)] * 4, *[(3, 5, 22, 44)] * 2],
+    ),
+    ("aten::quantized_gru.input", (STEPS, STATE, None, True, 1, 0.0, False, False), T(5, 3, 11), [(3, 5, 7, 33), (3, 5, 11, 33)]),
+    ("aten::quantized_lstm.data", (T(13, 7), T(5), (STATE,), None, True, 1, 0.0, False, False), T(13, 11), [(7, 13, 44), (11, 13, 44)]),
+    ("aten::quantized_gru.data", (T(13, 7), T(5), STATE, None, True, 1, 0.0, False, False), T(13, 11), [(7, 13, 33), (11, 13, 33)]),
+    ("quantized::quantized_lstm_cell_dynamic", (T(3, 7), (T(3, 11), T(3, 11))), T(3, 11), [(3, 7, 44), (3, 11, 44)]),
+    ("quantized::quantized_gru_cell_dynamic", (T(3, 7), T(3, 11)), T(3, 11), [(3, 7, 33), (3, 11, 33)]),
+    ("quantized::quantized_rnn_relu_cell_dynamic", (T(3, 7), T(3, 11)), T(3, 11), [(3, 7, 11), (3, 11, 11)]),
+    # --- quantised and grouped products
+    ("aten::_int_mm", (T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_scaled_mm", (T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_weight_int8pack_mm", (T(2, 3), None), T(2, 5), [(2, 3, 5)]),
+    ("aten::_grouped_mm", (T(2, 3), T(7, 3, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_grouped_mm", (T(7, 2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_grouped_mm", (T(7, 2, 3), T(7, 3, 5)), T(7, 2, 5), [(2, 3, 5, 7)]),
+    ("aten::_grouped_mm", (T(2, 3), T(3, 5)), T(7, 2, 5), [(2, 3, 5)]),
+    # --- sparse operands, by their stored entries
+    ("aten::mm", (sparse(2, 3, 4), T(3, 5)), T(2, 5), [(4, 5)]),
+    ("aten::mm", (T(2, 3), sparse(3, 5, 7)), T(2, 5), [(2, 7)]),
+    ("aten::mv", (sparse(2, 3, 4), T(3)), T(2), [(4,)]),
+    ("aten::_sparse_mm", (sparse(2, 3, 4), T(3, 5)), T(2, 5), [(4, 5)]),
+    ("aten::_sparse_addmm", (T(5), sparse(2, 3, 4), T(3, 5)), T(2, 5), [(4, 5)]),
+    ("aten::sparse_sampled_addmm", (sparse(2, 5, 7), T(2, 3), T(3, 5)), T(2, 5), [(3, 7)]),
+    ("aten::_sparse_semi_structured_linear", (T(2, 3, 10), T(7, 5)), T(2, 3, 7), [(2, 3, 5, 7)]),
+    ("aten::_sparse_semi_structured_mm", (T(2, 3), T(1), T(6, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_sparse_semi_structured_addmm", (T(5), T(2, 3), T(1), T(6, 5)), T(2, 5), [(2, 3, 5)]),
+    ("aten::_cslt_sparse_mm", (T(9), T(6, 5)), T(2, 5), [(3, 10)]),
+    # --- operators that run another one
+    ("higher_order::out_dtype", (torch.ops.aten.mm.default, torch.int32, T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
+    ("higher_order::with_effects", (None, torch.ops.aten.mm.default, T(2, 3), T(3, 5)), (None, T(2, 5)), [(2, 3, 5)]),
+    ("higher_order::with_effects", (None, torch.ops.aten.linear.default, T(2, 3), T(5, 3)), (None, T(2, 5)), [(2, 3, 5)]),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[case[0] for case in CASES])
+def test_the_products_of_an_operator(number: int) -> None:
+    name, args, out, products = CASES[number]
+    assert price(name, *args, out=out) == sorted(products)
+
+
+def test_every_formula_has_a_case() -> None:
+    refused = {find_formula("aten::_sparse_sparse_matmul", "default")}
+    tried = {find_formula(name.partition(".")[0], name.partition(".")[2] or "default") for name, *_ in CASES}
+    missing = [name for name in formula_names() if find_formula(name.partition(".")[0], name.partition(".")[2]) not in tried | refused]
+    assert missing == []
+
+
+class Operator:
+    """Stands in for an operator that this torch may not have."""
+
+    tags = ()
+
+    def __init__(self, name: str) -> None:
+        self._schema = SimpleNamespace(name=name, overload_name="", arguments=(), returns=())
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "why"),
+    [
+        ("aten::_sparse_sparse_matmul", (sparse(2, 3, 4), sparse(3, 5, 4)), "where the entries are"),
+        ("aten::mm", (sparse(2, 3, 4), sparse(3, 5, 4)), "where the entries are"),
+        ("aten::bmm", (T(2, 3, 5), sparse(3, 5, 4)), "sparse operand"),
+        ("aten::_cudnn_rnn", (STEPS, [T(1000)]), "flattened"),
+        ("quantized::conv2d", (GROUPED_IN.to("meta"), Packed(21, 5, 11, 13)), "cannot be unpacked"),
+        ("quantized::conv2d", (GROUPED_IN, object()), "cannot be unpacked"),
+        ("higher_order::out_dtype", (torch.ops.aten.svd.default, torch.int32, T(2, 3)), "has no formula"),
+        ("higher_order::out_dtype", (object(), torch.int32, T(2, 3)), "has no formula"),
+        ("aten::mm", (sparse(2, 3, 4).to("meta"), T(3, 5)), "is not known"),
+        ("aten::_flash_attention_forward", (*LENGTH_FIRST[0], T(3)), "packed sequences"),
+        ("aten::_efficient_attention_forward", (*LENGTH_FIRST[0], None, T(3)), "packed sequences"),
+        ("aten::_cudnn_attention_forward", (*HEADS_FIRST[0], None, T(3)), "packed sequences"),
+    ],
+)
+def test_what_the_shapes_do_not_tell_is_unknown_and_says_why(name: str, args: tuple[Any, ...], why: str) -> None:
+    work = count_operator(Operator(name), args, {}, GROUPED_OUT)
+    assert (work.status, work.macs) == ("unknown", 0)
+    assert why in (work.note or "")
+
+
+@pytest.mark.parametrize("name", ["_flash_attention_forward", "_cudnn_attention_forward", "_efficient_attention_forward"])
+def test_packed_lengths_given_by_name_are_unknown_too(name: str) -> None:
+    keyword = "cu_seqlens_q" if "efficient" in name else "cum_seq_q"
+    work = count_operator(Operator(f"aten::{name}"), LENGTH_FIRST[0], {keyword: T(3)}, GROUPED_OUT)
+    assert work.status == "unknown"
+    assert count_operator(Operator(f"aten::{name}"), LENGTH_FIRST[0], {keyword: None}, LENGTH_FIRST[1]).status == "counted"
+
+
+@pytest.mark.parametrize(
+    ("answer", "products"),
+    [(6, ((6,),)), (0, ((0,),)), ((), ()), (((2, 3), (5,)), ((2, 3), (5,))), ([[2, [3, 5]]], ((2, (3, 5)),))],
+)
+def test_what_a_formula_may_return(answer: object, products: object) -> None:
+    assert read_products(answer) == products
+
+
+@pytest.mark.parametrize("answer", [True, -1, 1.5, "6", (6,), ((2, -3),), ((2, (3, True)),), ((2.0,),)])
+def test_what_it_may_not_return(answer: object) -> None:
+    with pytest.raises(ValueError, match=r"size|product"):
+        read_products(answer)
+
+
+def test_an_operator_in_place_has_the_formula_of_its_twin_and_a_dunder_has_not() -> None:
+    assert find_formula("aten::addmm_", "default") is find_formula("aten::addmm", "default") is not None
+    assert find_formula("aten::mm__", "default") is None
+    assert find_formula("aten::lstm", "input") is not find_formula("aten::lstm", "data")
+    assert find_formula("aten::lstm", "default") is None
