@@ -1,6 +1,6 @@
-"""The command line. Commands are imported only when they are run, so that help and usage errors answer at once.
+"""The command line. A command is imported only when it runs, so that help and usage errors appear at once.
 
-Exit status: 0 everything that was asked holds; 1 a check failed; 2 it could not be judged.
+Exit status: 0 if everything passed; 1 if a check failed; 2 if a check could not be judged.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import click
 import archaudit
 from archaudit.errors import ArchauditError
 
-# Command to the file here that holds it, and its line in the help (read without importing the file).
+# The command's module in this package, and its line in the help (shown without importing the module).
 COMMANDS = {
-    "compare": ("compare_command", "What changed between two models, what it cost, and whether budgets and claims hold."),
-    "profile": ("profile_command", "One model, layer by layer: parameters, FLOPs, memory."),
-    "latency": ("latency_command", "Measured time of one model, or of two against each other, with an honest verdict."),
-    "report": ("report_command", "A saved report, rendered again."),
-    "check": ("check_command", "Judge every budget of the config, against baselines where they ask for it."),
-    "claims": ("claims_command", "Is what a document says true? Judge its numbers, draft what they are about, put them right."),
+    "compare": ("compare_command", "Compare two models: what changed, what it costs, and whether budgets and claims hold."),
+    "profile": ("profile_command", "Measure one model layer by layer: parameters, FLOPs, memory."),
+    "latency": ("latency_command", "Time one model, or two models against each other, with confidence intervals."),
+    "report": ("report_command", "Render a saved report in another format."),
+    "check": ("check_command", "Check all budgets of the config, for CI."),
+    "claims": ("claims_command", "Check the numbers in a document against the models; draft claims; correct wrong numbers."),
     "baseline": ("baseline_command", "Write or update the saved profiles that budgets compare with."),
-    "history": ("history_command", "One model over the commits of the repository: metrics, jumps, and who made them."),
-    "bisect": ("bisect_command", "The first commit at which a condition on a model holds."),
-    "sweep": ("sweep_command", "Several models, inputs and arguments in one table, on one machine or many."),
-    "init": ("init_command", "A first config and baseline for a model, with budgets from what it measures."),
-    "schema": ("schema_command", "The JSON Schema of the config, or of a record that is printed as JSON."),
-    "completion": ("completion_command", "The script that completes commands and options in a shell."),
-    "conformance": ("conformance_command", "Prove the counts on small models with hand-worked answers, against other counters."),
+    "history": ("history_command", "Metrics of one model over the commits of a repository."),
+    "bisect": ("bisect_command", "Find the first commit at which a condition on a model holds."),
+    "sweep": ("sweep_command", "Measure several models, inputs and arguments in one table."),
+    "init": ("init_command", "Write a first config and baseline for a model."),
+    "schema": ("schema_command", "Print the JSON Schema of the config or of the JSON output."),
+    "completion": ("completion_command", "Print the completion script for a shell."),
+    "conformance": ("conformance_command", "Check archaudit's counts on small models with known answers."),
 }
 
 EXIT_FAILED, EXIT_UNJUDGED = 1, 2
-# A command makes records, keeps them to its end and has hardly a cycle among them, so walking them over and over finds nothing.
+# A command keeps its records until it ends, and they hold almost no reference cycles: frequent collections would find nothing.
 RECORDS_BETWEEN_COLLECTIONS = 100_000
 
 
 class _Commands(click.Group):
-    """A group that imports a command when it is run."""
+    """A group that imports a command when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -68,12 +68,12 @@ class _Commands(click.Group):
 def main() -> None:
     """The diff and audit tool for PyTorch architectures.
 
-    What changed, what each change cost, whether what was written about it is true, and whether it may be merged.
+    What changed, what each change costs, whether the documented numbers are true, and whether the change may be merged.
     """
 
 
 def run() -> None:
-    """The `archaudit` script: runs a command, shows what archaudit can explain as a message, and exits."""
+    """The `archaudit` script: runs a command, prints an ArchauditError as a message without a traceback, and exits."""
     gc.set_threshold(RECORDS_BETWEEN_COLLECTIONS)
     try:
         status = main.main(standalone_mode=False)
@@ -93,12 +93,12 @@ def run() -> None:
         if error.hint:
             click.echo(printable(error.hint), err=True)
         status = EXIT_UNJUDGED
-    except BrokenPipeError:  # the reader of a pipe went away, which is its right
+    except BrokenPipeError:  # the reader of the pipe was closed, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def printable(text: str) -> str:
-    """Names from models and files may hold control characters; a terminal must not obey them."""
+    """Returns the text with its control characters written out: names from models and files are untrusted."""
     return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)

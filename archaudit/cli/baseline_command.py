@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED
-from archaudit.cli.options import asked_options, measuring_options
+from archaudit.cli.options import build_options, measurement_options
 from archaudit.cli.output import name_file, print_text, write_files
 from archaudit.errors import ConfigError
 from archaudit.schema import Profile, encode_lock, strip_provenance
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Write or update baselines.")
 @click.argument("names", nargs=-1)
-@click.option("--tighten", "tightened", is_flag=True, help="Also lower budgets to what is measured; nothing is ever raised.")
-@measuring_options
-def command(names: tuple[str, ...], tightened: bool, **asked: Any) -> int:
-    """Profile the models NAMES (default: all that the config's baseline budgets are about) and save them as baselines.
+@click.option("--tighten", "tightened", is_flag=True, help="Also tighten the budgets to the measured values; they are never loosened.")
+@measurement_options
+def command(names: tuple[str, ...], tightened: bool, **arguments: Any) -> int:
+    """Profile the models NAMES and save them as baselines (default: all models with a budget relative to a baseline).
 
-    The same code gives the same bytes: commit them, and review their diffs. With --tighten, max and min in the config are set to what is
-    measured where that is tighter, with comments kept, and a baseline that a model does not hold stays as it is (then exits with 1).
+    The same code gives the same bytes: commit the baselines and review their diffs. --tighten also sets max and min in the config to the
+    measured values where those are tighter, and keeps comments. It keeps the baseline of a model that got worse, and then exits with 1.
     """
     from archaudit.pipeline import find_folder, list_baselined, profile_runs
 
-    with asked_options(**asked) as options:
+    with build_options(**arguments) as options:
         if tightened:
             return _tighten(names, options)
         wanted = list_baselined(options.config, names)
         if not wanted:
-            raise ConfigError("there is nothing to write a baseline of", "Name the models: archaudit baseline NAME ...")
+            raise ConfigError("there is no model to write a baseline of", "Name the models: archaudit baseline NAME ...")
         profiles = profile_runs(wanted, options)
     paths = write_files(find_folder(options), _encode(profiles))
     print_text("\n".join(f"wrote {path}" for path in paths))
@@ -50,11 +50,11 @@ def _tighten(names: tuple[str, ...], options: Options) -> int:
 
     config = options.config
     if config is None:
-        raise ConfigError("there is no config here to tighten", "Write archaudit.toml with [[budgets]], or name one: --config FILE.")
+        raise ConfigError("there is no config to tighten", "Write archaudit.toml with [[budgets]], or give one with --config FILE.")
     baselined = list_baselined(config, names)
     needed = list_baselined(config, list_needed(config, names)) if list_needed(config, names) else []
     if not baselined and not needed:
-        raise ConfigError(f"{config.source}: there is no budget to tighten", "The ratchet lowers max, raises min, and rewrites baselines.")
+        raise ConfigError(f"{config.source}: there is no budget to tighten", "--tighten lowers max, raises min, and rewrites baselines.")
     profiles = profile_runs(list(dict.fromkeys([*baselined, *needed])), options)
     worse = list_worse(config, profiles, options)
     kept = {run.name: profiles[run.name] for run in baselined if run.name not in worse}
@@ -63,6 +63,6 @@ def _tighten(names: tuple[str, ...], options: Options) -> int:
     if tightening is not None:
         write_files(tightening.path.resolve().parent, {tightening.path.resolve().name: tightening.text})
         lines += tightening.changes
-    lines += [f"kept the baseline of {name}: it does not hold, and a ratchet raises nothing" for name in worse]
-    print_text("\n".join(lines) or "nothing could be tighter")
+    lines += [f"kept the baseline of {name}: the model is worse than its baseline, and --tighten never loosens" for name in worse]
+    print_text("\n".join(lines) or "nothing to tighten")
     return EXIT_FAILED if worse else 0

@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
-from archaudit.cli.options import asked_options, measuring_options
+from archaudit.cli.options import build_options, measurement_options
 from archaudit.cli.output import print_text, terminal_width, wants_color, write_files
 from archaudit.errors import ArchauditError
 from archaudit.render.outputs import OUTPUTS
 from archaudit.schema import Judgement, Verdict
 
-# What is written where a folder was named and no format.
+# The formats that -o writes without --format.
 _USUAL = ("markdown", "junit", "json")
-# Read from the log of a run, so that printing them is the point.
+# GitHub reads these from the log, so they are printed with -o too.
 _PRINTED = ("annotations",)
 
 
@@ -27,27 +27,31 @@ _PRINTED = ("annotations",)
     "formats",
     type=click.Choice(["text", *OUTPUTS]),
     multiple=True,
-    help="What to print, or with -o to write; several allowed (default: text).",
+    help="What to print, or to write with -o; repeat for several (default: text).",
 )
-@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write the formats there, and print text.")
-@click.option("--allow-inconclusive", is_flag=True, help="Exit with 0 also where a check could not be judged; never where there is none.")
-@click.option("--self-test", is_flag=True, help="Instead: plant a regression of each kind in a small model, and see that the gate trips.")
-@measuring_options
-def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | None, allow_inconclusive: bool, **asked: Any) -> int:
-    """Judge every budget of the config, or those of the models NAMES, against baselines where they ask for it.
+@click.option(
+    "-o", "--output", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write the formats to this folder, and print text."
+)
+@click.option(
+    "--allow-inconclusive", is_flag=True, help="Exit with 0 even if a check could not be judged. Without any check the status stays 2."
+)
+@click.option("--self-test", is_flag=True, help="Instead, add a regression of each kind to a small model and verify that the check fails.")
+@measurement_options
+def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | None, allow_inconclusive: bool, **arguments: Any) -> int:
+    """Check every budget of the config, or only those of the models NAMES. Relative budgets compare with the saved baselines.
 
-    Exits with 1 when a budget is exceeded, with 2 when one could not be judged or there is none.
+    Exit status: 1 if a budget is exceeded, 2 if one could not be judged or if there is none.
     """
     from archaudit.pipeline import check
 
-    if asked.pop("self_test"):
-        return _test_gate(asked)
+    if arguments.pop("self_test"):
+        return _test_gate(arguments)
     try:
-        with asked_options(**asked) as options:
+        with build_options(**arguments) as options:
             judgement = check(names, options)
-    except ArchauditError as error:  # files of an earlier run may not stand for this one
+    except ArchauditError as error:  # overwrite the files of an earlier run: they may say passed
         if formats or folder:
-            _deliver(_tell_error(error), formats, folder)
+            _deliver(_make_error_judgement(error), formats, folder)
         raise
     _deliver(judgement, formats, folder)
     for name, why in judgement.unmeasured.items():
@@ -55,24 +59,24 @@ def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | Non
     return _choose_status(judgement, allow_inconclusive=allow_inconclusive)
 
 
-def _test_gate(asked: dict[str, Any]) -> int:
-    """Prints what became of every planted case; a gate that does not close is a failure, whatever the config says."""
+def _test_gate(arguments: dict[str, Any]) -> int:
+    """Prints the result of every self-test case. A case that is not caught is a failure, independent of the config."""
     from archaudit.pipeline import check
     from archaudit.pipeline.gate.self_test import run_self_test
 
-    with asked_options(**asked) as options:
+    with build_options(**arguments) as options:
         cases = run_self_test(check, options)
     for case in cases:
-        came_out = case.expected if case.holds else f"{case.outcome or 'not judged'}, but should be {case.expected}"
-        print_text(f"{'✓' if case.holds else '✗'} {case.id}: {came_out}\n    {case.reason}")
+        result = case.expected if case.holds else f"{case.outcome or 'not judged'}, but should be {case.expected}"
+        print_text(f"{'✓' if case.holds else '✗'} {case.id}: {result}\n    {case.reason}")
     failed = sum(not case.holds for case in cases)
-    said = "does not close" if failed else "closes"
-    print_text(f"\nThe gate {said}: {len(cases) - failed} of {len(cases)} planted cases came out as they should.")
+    verdict = "failed" if failed else "passed"
+    print_text(f"\nSelf-test {verdict}: {len(cases) - failed} of {len(cases)} cases gave the expected outcome.")
     return EXIT_FAILED if failed else 0
 
 
 def _deliver(judgement: Judgement, formats: tuple[str, ...], folder: Path | None) -> None:
-    """Prints the formats; with a folder, writes them there and prints text and what a log is read for."""
+    """Prints the formats; with a folder, writes them there and prints text and the annotations."""
     from archaudit.render import render_judgement_text
     from archaudit.render.outputs import write_output
 
@@ -88,8 +92,8 @@ def _deliver(judgement: Judgement, formats: tuple[str, ...], folder: Path | None
         print_text("\n".join(text.rstrip("\n") for text in printed if text))
 
 
-def _tell_error(error: ArchauditError) -> Judgement:
-    """What kept everything from being judged, as a judgement: nothing of it is green."""
+def _make_error_judgement(error: ArchauditError) -> Judgement:
+    """Returns an inconclusive judgement with the error that prevented all checks."""
     reason = " ".join(part for part in (error.message, error.hint) if part)
     verdict = Verdict(
         id="check", origin="budget", model="", metric="", scope="", comparison="", expected="", outcome="inconclusive", reason=reason

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
-from archaudit.cli.options import asked_options, format_option, latency_option, measuring_options
+from archaudit.cli.options import build_options, format_option, latency_option, measurement_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import Report, encode, strip_provenance
 
@@ -23,24 +23,24 @@ _FILES = ("markdown", "html", "json")
 @click.option(
     "--symbolic/--no-symbolic",
     default=True,
-    help="Tell shapes in terms of the input, [B, 128, H/8, W/8], from two further runs (default: yes).",
+    help="Write shapes relative to the input, as [B, 128, H/8, W/8]; needs two more runs (default: yes).",
 )
-@click.option("--equivalent", is_flag=True, help="Run both for real with the same weights: do they compute the same?")
+@click.option("--equivalent", is_flag=True, help="Run both models with the same weights and check that their outputs are equal.")
 @click.option(
     "--checkpoint-map",
     "map_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Also write there, as JSON, which keys of a checkpoint of BEFORE load into AFTER, and under which names.",
+    help="Also write a JSON file that maps the state_dict keys of BEFORE to those of AFTER.",
 )
-@measuring_options
-def command(before: str, after: str, format_name: str, folder: Path | None, map_path: Path | None, **asked: Any) -> int:
-    """What changed from BEFORE to AFTER, what each change cost, and whether budgets and claims hold.
+@measurement_options
+def command(before: str, after: str, format_name: str, folder: Path | None, map_path: Path | None, **arguments: Any) -> int:
+    """Show what changed from BEFORE to AFTER, what each change costs, and whether budgets and claims hold.
 
-    BEFORE and AFTER are names from the config (or of the built-in example: before, after), file.py:Model, package.module:Model,
-    torchvision:NAME, or saved profiles; any of your own at a git revision: REF@main. `compare main..HEAD REF` compares two revisions of one
-    model, main...HEAD from where the branch began. Exits with 1 when a check failed, with 2 when one could not be judged; with --equivalent
-    also with 1 when the two compute something else, with 2 when that could not be tried.
+    BEFORE and AFTER are names from the config (or before and after, the built-in example), file.py:Model, package.module:Model,
+    torchvision:NAME, or saved profiles. Add @REVISION to your own code for a git revision: REF@main. `compare main..HEAD REF` compares two
+    revisions of one model; main...HEAD starts where the branch began. Exit status: 1 if a check failed, 2 if one could not be judged. With
+    --equivalent also 1 if the outputs differ, and 2 if the two models could not be run.
     """
     from archaudit.pipeline import compare
     from archaudit.render import FORMATS, prepare, render_text
@@ -48,7 +48,7 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     from archaudit.render.view.story import explain_proof
 
     wanted = {format_name, *(_FILES if folder is not None else ())}
-    with asked_options(**asked, meanwhile=lambda: prepare(wanted)) as options:
+    with build_options(**arguments, meanwhile=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
     if folder is not None:
         write_files(folder, _render_files(report, name_file(before, after)))
@@ -69,7 +69,7 @@ def _choose_status(report: Report) -> int:
 
 
 def _render_files(report: Report, stem: str) -> dict[str, str]:
-    """The files of a report, fit to be committed: without what varies by machine and version."""
+    """Returns the files of a report without what varies by machine and version, so that they can be committed."""
     import msgspec
 
     from archaudit.render import EXTENSIONS, FORMATS

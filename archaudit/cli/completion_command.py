@@ -12,7 +12,7 @@ from archaudit.cli.output import print_text
 @click.command(short_help="Print a completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> int:
-    """Print the script that completes archaudit's commands and options in SHELL.
+    """Print the script that completes archaudit's commands and options in a shell.
 
     \b
     bash: eval "$(archaudit completion bash)" in ~/.bashrc
@@ -27,7 +27,7 @@ def command(shell: str) -> int:
 
 def _write(kind: type, shell: str) -> str:
     source: str
-    if shell == "bash":  # without click's look at the version of bash, which may not be here
+    if shell == "bash":  # without click's check of the bash version: bash may not be installed here
         completion = kind(main, {}, "archaudit", "_ARCHAUDIT_COMPLETE")
         source = completion.source_template % completion.source_vars()
     else:

@@ -14,26 +14,26 @@ from archaudit.cli.output import print_text
 _COLUMNS = ("counter", "right", "convention", "wrong", "zero", "incomplete", "error", "dirty")
 
 
-@click.command(short_help="Prove the counts on models with known answers.")
+@click.command(short_help="Check the counts on models with known answers.")
 @click.argument("cases", nargs=-1)
 @click.option(
-    "--against", metavar="NAMES", default="", help="Also: torchinfo, fvcore, flop_counter, thop, ptflops, calflops (comma-separated)."
+    "--against", metavar="NAMES", default="", help="Also run: torchinfo, fvcore, flop_counter, thop, ptflops, calflops (comma-separated)."
 )
 @click.option(
     "--format", "format_name", type=click.Choice(["text", "json", "markdown"]), default="text", help="What to print (default: text)."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Name every answer that is not right, with the reason.")
+@click.option("-v", "--verbose", is_flag=True, help="List every answer that is not right, with the reason.")
 def command(cases: tuple[str, ...], against: str, format_name: str, verbose: bool) -> int:
-    """Run small models with hand-worked answers through archaudit, and through other counters.
+    """Count small models with known answers, with archaudit and with other tools.
 
-    right: parameters, MACs and each module's share as worked out by hand. convention: off only by bias, norm or pooling arithmetic. wrong:
-    another number. zero: silently 0 where there is work. incomplete: no right number, and it says so. error: it raised. dirty: the
-    model or the process was left changed. Exits with 1 unless archaudit is right everywhere and leaves nothing dirty.
+    right: parameters, MACs and the MACs of each module equal the hand-computed ones. convention: differs only by bias, norm or pooling
+    operations. wrong: another number. zero: 0 without a warning, though there is work. incomplete: wrong, but reported as incomplete.
+    error: an exception. dirty: the model or the process was changed. Exit status: 1 unless archaudit is always right and never dirty.
     """
     from archaudit.conformance.run import run_counters
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the battery's models and the other counters warn of is theirs
+        warnings.simplefilter("ignore")  # warnings of the models and of the other counters
         results, scores = run_counters([name.strip() for name in against.split(",") if name.strip()], cases)
     own = scores[0]
     if format_name == "json":

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.options import asked_options, format_option, measuring_options
+from archaudit.cli.options import build_options, format_option, measurement_options
 from archaudit.cli.output import name_file, print_text, terminal_width, write_files
 
 
@@ -15,18 +15,18 @@ from archaudit.cli.output import name_file, print_text, terminal_width, write_fi
 @click.argument("reference")
 @click.argument("commits", required=False, metavar="[RANGE]")
 @format_option
-@measuring_options
-def command(reference: str, commits: str | None, format_name: str, folder: Path | None, **asked: Any) -> int:
-    """The metrics of REFERENCE at every commit of RANGE that touched what it is read from, and the layers that made them jump.
+@measurement_options
+def command(reference: str, commits: str | None, format_name: str, folder: Path | None, **arguments: Any) -> int:
+    """Show the metrics of REFERENCE at every commit of RANGE that touched its source files, and the layers that caused a jump.
 
-    RANGE is main..HEAD, a revision for all commits up to it, or left out for all up to HEAD; commits are taken along first parents. What
-    was measured is kept: a history that was interrupted goes on where it was.
+    RANGE is main..HEAD, or a revision for all commits up to it (default: HEAD). Only commits along first parents are measured. Results are
+    cached, so an interrupted history continues where it stopped.
     """
     from archaudit.history import trace_history
     from archaudit.render import EXTENSIONS
     from archaudit.render.studies import STUDY_FORMATS, render_study_text
 
-    with asked_options(**asked) as options:
+    with build_options(**arguments) as options:
         history = trace_history(reference, commits, options)
     if folder is not None:
         stem = f"{name_file(reference)}-history"

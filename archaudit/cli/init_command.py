@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.options import asked_options, measuring_options
+from archaudit.cli.options import build_options, measurement_options
 from archaudit.cli.output import print_text, write_files
 from archaudit.errors import ConfigError
 from archaudit.schema import encode_lock, strip_provenance
@@ -16,30 +16,30 @@ from archaudit.schema import encode_lock, strip_provenance
 
 @click.command(short_help="Write a first config and baseline.")
 @click.argument("reference")
-@click.option("--name", help="What the config calls the model (default: from REFERENCE).")
-@click.option("--force", is_flag=True, help="Overwrite a config and a baseline that are there.")
-@measuring_options
-def command(reference: str, name: str | None, force: bool, **asked: Any) -> int:
-    """Measure REFERENCE, and write archaudit.toml here with budgets from that, and baselines/NAME.json.
+@click.option("--name", help="Name of the model in the config (default: from REFERENCE).")
+@click.option("--force", is_flag=True, help="Overwrite an existing config and baseline.")
+@measurement_options
+def command(reference: str, name: str | None, force: bool, **arguments: Any) -> int:
+    """Measure REFERENCE, and write archaudit.toml with budgets from the measured values, and baselines/NAME.json.
 
-    What is there already is overwritten with --force only.
+    Existing files are kept unless --force is given.
     """
     from archaudit.config import CONFIG_FILE, write_starter
     from archaudit.pipeline import profile
 
-    called = name or _name_model(reference)
-    if not re.fullmatch(r"[A-Za-z_][\w-]*", called) or called == "baseline":
-        raise ConfigError(f"{called!r} cannot name a model", "Give a name of letters, digits, _ and -: --name NAME.")
-    paths = [Path(CONFIG_FILE), Path("baselines", f"{called}.json")]
+    model_name = name or _name_model(reference)
+    if not re.fullmatch(r"[A-Za-z_][\w-]*", model_name) or model_name == "baseline":
+        raise ConfigError(f"{model_name!r} cannot name a model", "Give a name of letters, digits, _ and -: --name NAME.")
+    paths = [Path(CONFIG_FILE), Path("baselines", f"{model_name}.json")]
     there = [str(path) for path in paths if path.exists()]
     if there and not force:
-        raise ConfigError(f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} here already", "Overwrite with --force.")
-    with asked_options(**asked) as options:
+        raise ConfigError(f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} already here", "Overwrite with --force.")
+    with build_options(**arguments) as options:
         measured = profile(reference, options)
         where, inputs = _find_code(reference, options.inputs, options.config)
     write_files(paths[1].parent, {paths[1].name: encode_lock(strip_provenance(measured))})
-    write_files(Path(), {CONFIG_FILE: write_starter(called, where, inputs, measured)})
-    print_text(f"wrote {paths[0]} and {paths[1]}\nlook at the limits, then: archaudit check")
+    write_files(Path(), {CONFIG_FILE: write_starter(model_name, where, inputs, measured)})
+    print_text(f"wrote {paths[0]} and {paths[1]}\nreview the limits, then run: archaudit check")
     return 0
 
 
@@ -52,7 +52,7 @@ def _name_model(reference: str) -> str:
 
 
 def _find_code(reference: str, inputs: tuple[str, ...], config: Any) -> tuple[str, tuple[str, ...]]:
-    """What the config is to say of where the model is: a name is looked up, since a config's reference is code."""
+    """Returns the reference and inputs for the config. A name is resolved, because a config needs a reference to code."""
     from archaudit.config import load_example_config
     from archaudit.load.reference import parse_reference
 

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what they come to."""
+"""The command line options that several commands share, and the pipeline Options that they build."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archaudit.cli.progress import shown_progress
+from archaudit.cli.progress import show_progress
 from archaudit.worker.client import DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
-    """A number of bytes as people write it."""
+    """Parses a number of bytes such as 8G."""
     if text is None:
         return None
     from archaudit.schema import parse_quantity
@@ -29,46 +29,62 @@ def _read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     except ValueError:
         size = None
     if size is None or size.unit not in ("", "bytes") or size.value <= 0 or size.relation or size.is_range:
-        raise click.BadParameter(f"{text!r} is no size; write for example 8G or 512Mi.", ctx, param)
+        raise click.BadParameter(f"{text!r} is not a size; write for example 8G or 512Mi.", ctx, param)
     return int(size.value)
 
 
-def measuring_options(command: Command) -> Command:
-    """`--input`, `--config`, and how models are measured."""
+def measurement_options(command: Command) -> Command:
+    """Adds `--input`, `--config` and the options of measuring."""
     for option in reversed(
         (
-            click.option("--input", "inputs", multiple=True, metavar="SHAPE", help="1x3x512x512, or ids=int64[1,128]; several allowed."),
+            click.option(
+                "--input",
+                "inputs",
+                multiple=True,
+                metavar="SHAPE",
+                help="Input shape: 1x3x512x512, or ids=int64[1,128]; repeat for several inputs.",
+            ),
             click.option(
                 "--config",
                 "config_path",
                 type=click.Path(path_type=Path),
                 metavar="FILE",
-                help="Instead of archaudit.toml or pyproject.toml here or above.",
+                help="Config file (default: archaudit.toml or pyproject.toml, here or in a parent folder).",
             ),
-            click.option("--baselines", type=click.Path(path_type=Path), metavar="DIR", help="Where saved profiles are."),
-            click.option("--baseline-rev", "baseline_revision", metavar="REV", help="Read saved profiles as they are at a git revision."),
-            click.option("--witnesses/--no-witnesses", default=True, help="Ask torchinfo and fvcore too (default: yes)."),
-            click.option("--isolation/--no-isolation", default=True, help="Measure each model in a process of its own (default: yes)."),
+            click.option(
+                "--baselines",
+                type=click.Path(path_type=Path),
+                metavar="DIR",
+                help="Folder of the saved profiles (default: baselines, or as the config says).",
+            ),
+            click.option("--baseline-rev", "baseline_revision", metavar="REV", help="Read the saved profiles from this git revision."),
+            click.option("--witnesses/--no-witnesses", default=True, help="Also count with torchinfo and fvcore (default: yes)."),
+            click.option("--isolation/--no-isolation", default=True, help="Measure each model in its own process (default: yes)."),
             click.option(
                 "--timeout",
                 "timeout_s",
                 type=click.FloatRange(min=0, min_open=True),
                 default=DEFAULT_TIMEOUT_S,
                 metavar="SECONDS",
-                help=f"For each step of measuring (default: {DEFAULT_TIMEOUT_S:g}).",
+                help=f"Time limit for each measuring step (default: {DEFAULT_TIMEOUT_S:g}).",
             ),
             click.option(
-                "--memory", callback=_read_size, metavar="SIZE", help="For each model: 8G, 512Mi (default: most of what is free, together)."
+                "--memory",
+                callback=_read_size,
+                metavar="SIZE",
+                help="Memory limit for each model: 8G, 512Mi (default: most of the free memory).",
             ),
             click.option(
                 "--python",
                 "pythons",
                 multiple=True,
                 metavar="PATH",
-                help="Measure under another interpreter, which has its own archaudit and torch; given twice: before, after.",
+                help="Measure with another Python interpreter that has archaudit and torch; give it twice for before and after.",
             ),
-            click.option("--allow-pickle", is_flag=True, help="Read a .pt or .pth of weights, by torch's reader that runs no code."),
-            click.option("--cache/--no-cache", "cached", default=True, help="Keep and use profiles of git revisions (default: yes)."),
+            click.option(
+                "--allow-pickle", is_flag=True, help="Allow weights in .pt and .pth files, read with torch.load(weights_only=True)."
+            ),
+            click.option("--cache/--no-cache", "cached", default=True, help="Cache the profiles of git revisions (default: yes)."),
         )
     ):
         command = option(command)
@@ -76,17 +92,17 @@ def measuring_options(command: Command) -> Command:
 
 
 def latency_option(command: Command) -> Command:
-    """`--latency`."""
+    """Adds `--latency`."""
     return click.option(
         "--latency",
         type=click.Choice(["recorded", "auto", "cuda", "cpu", "off"]),
-        help="Times of the forward pass, whole and by module: what was recorded of the same models (the default, unless the config has "
-        "[latency]), or measured now, auto on CUDA where there is one.",
+        help="Forward pass times: recorded ones (default, unless the config has [latency]), or measured now on cuda or cpu; auto uses CUDA "
+        "if available.",
     )(command)
 
 
 def format_option(command: Command) -> Command:
-    """`--format` and `-o`."""
+    """Adds `--format` and `-o`."""
     command = click.option(
         "--format",
         "format_name",
@@ -100,12 +116,12 @@ def format_option(command: Command) -> Command:
         "folder",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Also write the report there, as .md, .html and .json.",
+        help="Also write the report to this folder as .md, .html and .json.",
     )(command)
 
 
 @contextmanager
-def asked_options(
+def build_options(
     inputs: tuple[str, ...],
     config_path: Path | None,
     baselines: Path | None,
@@ -123,14 +139,14 @@ def asked_options(
     pythons: tuple[str, ...] = (),
     allow_pickle: bool = False,
 ) -> Iterator[Options]:
-    """What the shared options come to. While open, progress is shown on a terminal, and is gone afterwards."""
+    """Yields the pipeline's Options. While the context is open, a terminal shows progress."""
     from archaudit.config import find_config, load_config
     from archaudit.pipeline import Options, TimingOptions
     from archaudit.worker import WorkerOptions
 
     path = config_path or find_config(Path.cwd())
     config = load_config(path) if path is not None else None
-    with shown_progress() as shown:
+    with show_progress() as progress:
         yield Options(
             config=config,
             inputs=inputs,
@@ -142,8 +158,8 @@ def asked_options(
             latency=latency,
             timing=timing or TimingOptions(),
             workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s, memory_bytes=memory, pythons=pythons),
-            notify=shown.notify,
-            advance=shown.advance,
+            notify=progress.notify,
+            advance=progress.advance,
             meanwhile=meanwhile,
             cached=cached,
             allow_pickle=allow_pickle,

@@ -1,6 +1,6 @@
-"""Printing and writing: all that leaves archaudit goes through here.
+"""Printing text and writing files, for all commands.
 
-Files appear whole or not at all: each is written beside its place under a temporary name and renamed when all are complete.
+Files are written as a whole or not at all: each gets a temporary name in its folder and is renamed when all are complete.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from archaudit.errors import OutputError
 
 
 def print_text(text: str) -> None:
-    """Prints a report as it is, with one newline at the end."""
+    """Prints a text with one newline at the end."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.rstrip("\n").encode(encoding, "replace").decode(encoding) + "\n")  # a terminal may know fewer characters
+    sys.stdout.write(text.rstrip("\n").encode(encoding, "replace").decode(encoding) + "\n")  # the encoding may lack characters
     sys.stdout.flush()
 
 
 def terminal_width() -> int:
-    """Columns to fill: the terminal's, COLUMNS, or a hundred in a pipe."""
+    """Returns the width of the terminal, COLUMNS, or 100 in a pipe."""
     return shutil.get_terminal_size((100, 24)).columns
 
 
 def wants_color() -> bool:
-    """Whether standard output is a terminal that did not ask for none (NO_COLOR)."""
+    """Whether standard output is a terminal with colours, and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def name_file(*names: str) -> str:
-    """A file name made of the names of models: never a path, never hidden, never long."""
+    """Makes a file name from names of models: never a path, never hidden, never long."""
     parts = [re.sub(r"[^\w.=-]+", "-", name.replace("\\", "/").rpartition("/")[2]).strip("-.") for name in names]
     return "-".join(part or "model" for part in parts)[:150]
 
 
 def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]:
-    """Writes each file into `folder` (made if needed): all of them, or none. Raises OutputError."""
-    import tempfile  # here, since most commands print only
+    """Writes all files into `folder` (created if needed), or none of them. Raises OutputError."""
+    import tempfile  # imported here, because most commands only print
 
     written: list[tuple[Path, Path]] = []
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.options import asked_options, format_option, latency_option, measuring_options
+from archaudit.cli.options import build_options, format_option, latency_option, measurement_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import encode, strip_provenance
 
@@ -17,21 +17,21 @@ from archaudit.schema import encode, strip_provenance
 @format_option
 @latency_option
 @click.option(
-    "--explain", "path", metavar="PATH", help="Instead: how the MACs of one module come about, operator by operator ('' is the whole)."
+    "--explain", "path", metavar="PATH", help="Instead, explain the MACs of one module, operator by operator ('' for the whole model)."
 )
-@measuring_options
-def command(reference: str, format_name: str, folder: Path | None, path: str | None, **asked: Any) -> int:
-    """The parameters, FLOPs and memory of REFERENCE, layer by layer.
+@measurement_options
+def command(reference: str, format_name: str, folder: Path | None, path: str | None, **arguments: Any) -> int:
+    """Measure the parameters, FLOPs and memory of REFERENCE, layer by layer.
 
-    REFERENCE is a name from the config (or before, after of the built-in example), file.py:Model, package.module:Model, torchvision:NAME,
+    REFERENCE is a name from the config (or before or after, the built-in example), file.py:Model, package.module:Model, torchvision:NAME,
     or a saved profile.
     """
     from archaudit.pipeline import profile
     from archaudit.render import EXTENSIONS, PROFILE_FORMATS, render_profile_text
 
     if path is not None:
-        return _explain(reference, path, format_name, asked)
-    with asked_options(**asked) as options:
+        return _explain(reference, path, format_name, arguments)
+    with build_options(**arguments) as options:
         measured = profile(reference, options)
     if folder is not None:
         stem = name_file(reference)
@@ -44,13 +44,13 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
     return 0
 
 
-def _explain(reference: str, path: str, format_name: str, asked: dict[str, Any]) -> int:
+def _explain(reference: str, path: str, format_name: str, arguments: dict[str, Any]) -> int:
     from archaudit.pipeline import explain
     from archaudit.render.explanation import render_explanation
 
     if format_name not in ("text", "json"):
         raise click.UsageError(f"--explain prints text or json, not {format_name}.")
-    with asked_options(**asked) as options:
+    with build_options(**arguments) as options:
         explanation = explain(reference, path, options)
     print_text(encode(explanation).decode() if format_name == "json" else render_explanation(explanation))
     return 0

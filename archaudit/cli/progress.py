@@ -1,4 +1,4 @@
-"""What is being done, shown on a terminal's standard error while it is done, and gone afterwards."""
+"""A status line on a terminal's standard error, removed when the command ends."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Shown:
-    """What commands call: `notify` with words for the stage, `advance` with how many of how many are done."""
+class ProgressCallbacks:
+    """The callbacks of a command: `notify(stage)` names the stage, `advance(done, total)` sets the progress bar."""
 
     notify: Callable[[str], None] = lambda stage: None
     advance: Callable[[int, int], None] = lambda done, total: None
 
 
 @contextmanager
-def shown_progress() -> Iterator[Shown]:
-    """A line of words, and a bar from when it is known how much there is to do; nothing where standard error is no terminal."""
+def show_progress() -> Iterator[ProgressCallbacks]:
+    """Shows a status line, then a bar when the total is known; nothing if standard error is not a terminal."""
     if not sys.stderr.isatty():
-        yield Shown()
+        yield ProgressCallbacks()
         return
     from rich.console import Console
     from rich.text import Text
 
     with ExitStack() as stack:
         line = _Line(stack.enter_context(Console(stderr=True).status(Text("starting"))), stack)
-        yield Shown(line.notify, line.advance)
+        yield ProgressCallbacks(line.notify, line.advance)
 
 
 class _Line:
-    """A status that becomes a bar. The bar is imported when it is first wanted: a comparison has none, and is not to wait for it."""
+    """A status that becomes a bar. The bar is imported when it is first needed, because a comparison has none."""
 
     def __init__(self, status: Status, stack: ExitStack) -> None:
         self._status = status
         self._stack = stack
         self._stage = ""
         self._bar: tuple[Progress, TaskID] | None = None
-        self._lock = threading.Lock()  # those of a sweep are told by several threads
+        self._lock = threading.Lock()  # a sweep reports from several threads
 
     def notify(self, stage: str) -> None:
         from rich.text import Text

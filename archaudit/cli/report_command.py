@@ -18,11 +18,11 @@ from archaudit.schema import History, Report, Sweep, decode_rendered
 @click.command(short_help="Render a saved report again.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @format_option
-@click.option("--open", "opened", is_flag=True, help="Show the HTML report in the browser.")
+@click.option("--open", "opened", is_flag=True, help="Open the HTML report in the browser.")
 def command(file: Path, format_name: str, folder: Path | None, opened: bool) -> int:
-    """Render the report in FILE again, which `--format json` or `-o` of compare, history or sweep wrote.
+    """Render the report in FILE, which `--format json` or `-o` of compare, history or sweep wrote.
 
-    Nothing is measured or judged: the exit status says only whether the report could be read and written.
+    Nothing is measured or judged. The exit status only says whether the report could be read and written.
     """
     from archaudit.render import EXTENSIONS
 
@@ -64,7 +64,7 @@ def _read_report(file: Path) -> Report | History | Sweep:
 
 
 def _open_page(page: Path | None, file: Path, report: Report | History | Sweep) -> None:
-    """Shows the page that was written, or one in a folder of its own for as long as the system keeps such files."""
+    """Opens the page that was written, or one in a temporary folder."""
     import webbrowser
 
     if page is None:

@@ -15,9 +15,9 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 @click.command(short_help="Print a JSON Schema.")
 @click.argument("kind", type=click.Choice(["config", "profile", "report", "check"]))
 def command(kind: str) -> int:
-    """Print the JSON Schema of archaudit.toml, or of what `profile`, `compare` and `check` print as JSON.
+    """Print the JSON Schema of archaudit.toml, or of the JSON output of `profile`, `compare` and `check`.
 
-    Editors use the config's: with taplo (Even Better TOML), write it to a file and name that in the first line: #:schema ./FILE.
+    Editors can use the schema of the config. With taplo (Even Better TOML), write it to FILE and start the config with #:schema ./FILE.
     """
     print_text(json.dumps(_make_config_schema() if kind == "config" else _make_record_schema(kind), indent=1, sort_keys=True))
     return 0

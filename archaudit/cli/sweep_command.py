@@ -8,31 +8,33 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_UNJUDGED
-from archaudit.cli.options import asked_options, format_option, measuring_options
+from archaudit.cli.options import build_options, format_option, measurement_options
 from archaudit.cli.output import name_file, print_text, terminal_width, write_files
 
 
-@click.command(short_help="Many models, inputs and arguments.")
+@click.command(short_help="Measure many models, inputs and arguments.")
 @click.argument("references", nargs=-1, required=True, metavar="REFERENCE...")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUES", help="An argument and its values: width_mult=0.5,0.75,1.0.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine (default: one a processor).")
-@click.option("--scheduler", metavar="ADDRESS", help="Instead: the workers of a Dask cluster, tcp://host:8786.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUES", help="A constructor argument and its values: width_mult=0.5,0.75,1.0."
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine (default: one per CPU).")
+@click.option("--scheduler", metavar="ADDRESS", help="Use the workers of a Dask cluster instead: tcp://host:8786.")
 @click.option("--plot", "plotted", default="params,flops", metavar="X,Y", help="The two metrics of the plot (default: params,flops).")
 @format_option
-@measuring_options
-def command(references: tuple[str, ...], format_name: str, folder: Path | None, inputs: tuple[str, ...], **asked: Any) -> int:
-    """Every REFERENCE with every combination of --input and --set, in one table and a plot of what no other variant beats.
+@measurement_options
+def command(references: tuple[str, ...], format_name: str, folder: Path | None, inputs: tuple[str, ...], **arguments: Any) -> int:
+    """Measure every REFERENCE with every combination of --input and --set. Prints a table and marks the Pareto front.
 
-    Alternatives of an input stand in braces: --input 1x3x{224,384}x{224,384}. Exits with 2 when a variant could not be measured.
+    Write the alternatives of an input in braces: --input 1x3x{224,384}x{224,384}. Exit status: 2 if a variant could not be measured.
     """
     from archaudit.render import EXTENSIONS
     from archaudit.render.studies import STUDY_FORMATS, render_study_text
     from archaudit.sweep import Plan, connect_dask, sweep
 
-    settings, workers, scheduler, plotted = (asked.pop(name) for name in ("settings", "workers", "scheduler", "plotted"))
+    settings, workers, scheduler, plotted = (arguments.pop(name) for name in ("settings", "workers", "scheduler", "plotted"))
     across, _, up = plotted.partition(",")
     plan = Plan(references=references, inputs=inputs, settings=settings, metrics=(across.strip(), up.strip()))
-    with asked_options(inputs=(), **asked) as options:
+    with build_options(inputs=(), **arguments) as options:
         if scheduler is None:
             found = sweep(plan, options, workers)
         else:

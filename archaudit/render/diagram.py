@@ -19,7 +19,7 @@ from archaudit.render.layout import shorten
 from archaudit.render.view.drawing_records import Box, Diagram
 from archaudit.schema import Record
 
-NO_PROGRAM = "The diagram is left out: no program that lays out graphs was found. Install the package graphviz-pure, or Graphviz."
+NO_PROGRAM = "No diagram: neither the package graphviz-pure nor Graphviz is installed."
 
 _PROGRAMS = ("graphviz-pure", "dot")
 _TIMEOUT_S = 20

@@ -19,16 +19,16 @@ def render_explanation(explanation: Explanation) -> str:
     for run in counted:
         lines += _write_run(run, explanation.path)
     if not counted:
-        lines.append("No operator in it is counted.")
+        lines.append("No operator in this module counts MACs.")
     unknown = [run for run in explanation.operators if run.status == "unknown"]
     if unknown:
-        lines += ["", "Unknown, so that the count is incomplete:"]
+        lines += ["", "Without a formula, so the count is incomplete:"]
         for run in unknown:
             lines += _write_run(run, explanation.path)
     zeros = Counter((run.operator, run.note or "") for run in explanation.operators if run.status == "zero")
     if zeros:
         written = [f"{make_visible(name)} x{count}{f' ({note})' if note else ''}" for (name, note), count in sorted(zeros.items())]
-        lines += ["", "Zero by convention (the bytes they move are counted): " + ", ".join(written)]
+        lines += ["", "Counted as zero by convention (the bytes that they move are counted): " + ", ".join(written)]
     return "\n".join(lines)
 
 

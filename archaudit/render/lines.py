@@ -44,7 +44,7 @@ _MOST_CLAIMS = 12
 # Kinds of change that a row of the layers tells in its columns or its note: figures, values of settings, the path before.
 _TOLD = frozenset({"settings", "resized", "renamed", "moved"})
 # Others need no word of their own where the note has this in it.
-_WORDS = {"dtype": "dtype ", "tied": " is one with ", "untied": " was one with ", "repeated": " → ×"}
+_WORDS = {"dtype": "dtype ", "tied": " is tied to ", "untied": " was tied to ", "repeated": " → ×"}
 
 
 class Line(NamedTuple):
@@ -62,7 +62,7 @@ def write_report(view: ReportView, width: int) -> Iterator[Line]:
     yield from _write_claims(view.claims, width)
     yield from _write_layers(view.layers, width)
     yield from _write_flow(view.flow, width)
-    yield from _write_titled("Also", (f"{row.kind}: {row.text}" for row in view.also), width)
+    yield from _write_titled("Other changes", (f"{row.kind}: {row.text}" for row in view.also), width)
     yield from _write_checks(view.checks, width)
     yield from _write_footing(view.footing, width)
     yield Line()
@@ -99,7 +99,7 @@ def write_timing_alone(title: str, layers: LayerTable, footing: Footing, width: 
     """All lines of a timing: every layer's time, then what the latency section says."""
     yield Line(shorten(title, width), "heading")
     if any(row.row.figures for row in layers.tree) and layers.columns_of("latency"):
-        yield from _write_table("Layers, ms with everything below", lay_layer_times(layers), [""] * len(layers.tree), width)
+        yield from _write_table("Layers, ms including submodules", lay_layer_times(layers), [""] * len(layers.tree), width)
     yield from _write_latency(footing, width)
 
 
@@ -134,12 +134,12 @@ def _write_metrics(rows: Sequence[MetricRow], width: int) -> Iterator[Line]:
 def _write_sections(rows: Sequence[SectionRow], width: int) -> Iterator[Line]:
     if not rows:
         return
-    head, lines = _lay_table("Sections", lay_sections(rows), width)
+    head, lines = _lay_table("Breakdown", lay_sections(rows), width)
     yield from head
     for line, row in zip(lines, rows, strict=True):
         yield Line(line, "total" if row.is_total else "")
         for remark in row.remarks:
-            text = f"  {remark.symbol} document: {remark.figure} {remark.about}; measured {remark.measured}"
+            text = f"  {remark.symbol} document says {remark.figure} ({remark.about}); measured {remark.measured}"
             yield Line(shorten(text, width), remark.finding)
 
 
@@ -177,7 +177,7 @@ def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
     for kind, group in groupby(flow.lines, key=lambda line: line.kind):
         lines = list(group)
         if not kind:
-            yield Line(shorten(f"  … {count(len(lines), 'step')} as before", width), "dim")
+            yield Line(shorten(f"  … {count(len(lines), 'unchanged step')}", width), "dim")
             continue
         for line in lines:
             if line.before:
@@ -205,7 +205,8 @@ def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
     else:
         yield from (Line(), Line("Claims", "heading"))
     if len(shown) < len(rows):
-        yield Line(f"{SYMBOLS['true']} {count(len(rows) - len(shown), 'claim')} {'' if not shown else 'more '}true", "true")
+        noun = f"{'more ' if shown else ''}{'claim is' if len(rows) - len(shown) == 1 else 'claims are'}"
+        yield Line(f"{SYMBOLS['true']} {len(rows) - len(shown):,} {noun} true", "true")
     for row in rows:
         if not row.is_plain:
             yield from _write_text(f"{row.symbol} {row.figure} ({row.source}): {row.reason}", width, row.finding, "  ")
@@ -214,11 +215,13 @@ def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
 def _write_footing(footing: Footing, width: int) -> Iterator[Line]:
     yield from _write_latency(footing, width)
     if footing.witnesses:
-        yield from _write_titled("Witnesses", (line for row in footing.witnesses for line in _describe_witness(row)), width)
-    yield from _write_titled("Ledger", (_of(row.side) + row.line for row in footing.ledger), width)
+        yield from _write_titled(
+            "Cross-check with other counters", (line for row in footing.witnesses for line in _describe_witness(row)), width
+        )
+    yield from _write_titled("Operator coverage", (_of(row.side) + row.line for row in footing.ledger), width)
     for row in footing.ledger:
         for operator in row.unknown:
-            yield from _write_text(f"? {_of(row.side)}unknown operator {operator}", width, "inconclusive")
+            yield from _write_text(f"? {_of(row.side)}no formula for {operator}", width, "inconclusive")
     yield from _write_titled("Tied parameters", _list_facts(footing.ties), width)
     yield from _write_titled("Assumptions", _list_facts(footing.assumptions), width)
     yield from _write_titled("Measured with", (f"{_of(row.side)}{row.kind}: {row.text}" for row in footing.provenance), width)
@@ -233,10 +236,12 @@ def _write_timing(timing: Timing, width: int) -> Iterator[Line]:
         if row.note:
             yield from _write_text(f"{row.label}: {row.note}", width, "dim", "  ")
     yield from _write_titled("Comparison", timing.judgement, width)
-    yield from _write_titled("What changed it", timing.sentences, width)
+    yield from _write_titled("Effect of the change on time", timing.sentences, width)
     if timing.spent:
-        yield from _write_table("Where the time goes, own time", lay_spent(timing.spent), [""] * len(timing.spent), width)
-    yield from _write_titled("Timed with", timing.notes, width)
+        yield from _write_table(
+            "Where the time goes (own time, without submodules)", lay_spent(timing.spent), [""] * len(timing.spent), width
+        )
+    yield from _write_titled("Timing notes", timing.notes, width)
 
 
 def _describe_witness(row: WitnessRow) -> Iterator[str]:

@@ -73,7 +73,7 @@ def cut_markdown(text_parts: Sequence[MarkdownPart], limit: int = LIMIT) -> str:
             saved = len(_unmark(part.text))
             gone.append(part.name)
         excess -= saved
-    note = f"\nLeft out to fit into {limit:,} characters: {'; '.join(gone)}. The HTML and JSON reports have everything.\n"
+    note = f"\nLeft out to fit into {limit:,} characters: {'; '.join(gone)}. The HTML and JSON reports are complete.\n"
     return _cut_lines("".join(_unmark(part.text) for part in kept), limit - len(note)) + note
 
 

@@ -63,7 +63,7 @@ def lay_checks(rows: Sequence[CheckRow], width: int) -> list[TextColumn]:
     """Budgets and baselines; the reasons come below. Limits as they were written, or as bare bounds where there is no room for that."""
     verdict = TextColumn("", tuple(f"{row.symbol} {row.outcome}" + (f" ({row.level})" if row.level else "") for row in rows))
     check = TextColumn("check", tuple(row.id for row in rows), least=20)
-    about = TextColumn("of", tuple(row.what for row in rows), rank=2, least=24)
+    about = TextColumn("metric", tuple(row.what for row in rows), rank=2, least=24)
     limit = TextColumn("limit", tuple(row.expected for row in rows))
     measured = TextColumn("measured", tuple(row.actual for row in rows), right=True)
     if fits([verdict, check, limit, measured], width):
@@ -78,7 +78,7 @@ def lay_claims(rows: Sequence[ClaimRow]) -> list[TextColumn]:
         TextColumn("", tuple(f"{row.symbol} {row.finding}" for row in rows)),
         TextColumn("document says", tuple(row.figure for row in rows), least=13),
         TextColumn("measured", tuple(row.measured for row in rows), right=True),
-        TextColumn("of", tuple(row.what for row in rows), least=26),
+        TextColumn("metric", tuple(row.what for row in rows), least=26),
         TextColumn("", tuple(row.expected for row in rows), rank=1),
         TextColumn("read as", tuple(row.reading for row in rows), rank=3, least=12),
         TextColumn("source", tuple(row.source for row in rows), rank=2, least=12),

@@ -29,4 +29,4 @@ def test_the_report_of_a_pair(before: str, after: str, match_golden: Callable[[s
     profiles = [measure_torchvision(name) for name in (before, after)]
     targets = [Target(name=profile.name, key=profile.name, saved=profile) for profile in profiles]
     text = render_text(compare_profiles(targets, profiles, Options()), 110)
-    match_golden(f"{before}-{after}.txt", text[: text.index("\nLedger\n")])
+    match_golden(f"{before}-{after}.txt", text[: text.index("\nOperator coverage\n")])

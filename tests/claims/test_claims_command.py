@@ -84,7 +84,7 @@ def test_fix_only_shows_the_change_where_nobody_can_be_asked(run: Run, notes: No
     assert status == 1
     assert "-Now 2.62M" in out
     assert "+Now 2.52M" in out
-    assert "nothing was written; --yes writes it" in out
+    assert "nothing was written; use --yes to write" in out
     assert path.read_text() == "Now 2.62M <!-- claim: params after -->.\n"
 
 

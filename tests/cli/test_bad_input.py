@@ -64,7 +64,7 @@ INPUT = ("--input", "1x3x16x16", "--no-witnesses", "--no-isolation")
         (["profile", "old.py:Net(width=os.system('true'))"], ["not a literal"]),
         (["profile", "missing.json"], ["missing.json cannot be read"]),
         (["check"], ["no config here", "archaudit.toml"]),
-        (["baseline"], ["nothing to write"]),
+        (["baseline"], ["no model to write"]),
         (["compare", "--config", "nowhere.toml", "before", "after"], ["nowhere.toml"]),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_ratchet_raises_nothing(archaudit, folder):
     before = (folder / "baselines" / "net.json").read_bytes()
     result = archaudit("baseline", "--tighten", "net")
     assert result.status == 1
-    assert "kept the baseline of net: it does not hold" in result.out
+    assert "kept the baseline of net: the model is worse" in result.out
     assert (folder / "baselines" / "net.json").read_bytes() == before
     assert "max = 2_000" in (folder / "archaudit.toml").read_text()
 
@@ -96,7 +96,7 @@ def test_a_table_in_pyproject_is_tightened_in_place(archaudit, folder):
 def test_without_a_config_there_is_nothing_to_tighten(archaudit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = archaudit("baseline", "--tighten")
-    assert (result.status, result.err.split("\n")[0]) == (2, "archaudit: there is no config here to tighten")
+    assert (result.status, result.err.split("\n")[0]) == (2, "archaudit: there is no config to tighten")
 
 
 # --- from a git revision

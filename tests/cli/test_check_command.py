@@ -62,7 +62,7 @@ def test_a_defect_in_the_judge_is_a_traceback_and_no_verdict(tmp_path):
 def test_no_budgets_at_all_are_not_green(gate):
     result = gate("", net=make_net())
     assert result.status == 2
-    assert "NO CHECKS: nothing was asked" in say(result)
+    assert "NO CHECKS: there are no budgets" in say(result)
 
 
 def test_no_budgets_are_not_green_by_leave_either(gate):

@@ -43,7 +43,7 @@ def test_the_first_config_holds_at_once_and_a_growth_trips_it(archaudit, folder)
 def test_what_is_there_is_overwritten_by_force_only(archaudit, folder):
     (folder / "archaudit.toml").write_text("# mine\n")
     result = archaudit("init", "net.json")
-    assert (result.status, "archaudit.toml is here already" in result.err) == (2, True)
+    assert (result.status, "archaudit.toml is already here" in result.err) == (2, True)
     assert (folder / "archaudit.toml").read_text() == "# mine\n"
     assert not (folder / "baselines").exists()
     assert archaudit("init", "net.json", "--force").status == 0

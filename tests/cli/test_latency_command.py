@@ -45,7 +45,16 @@ def slow(project):
 def test_two_models_are_timed_layer_by_layer_with_a_verdict(archaudit, project):
     result = archaudit("latency", "old.py:Net", "new.py:Net", "--device", "cpu", "--seconds", "1", "--seed", "5", *FAST)
     assert result.status == 0, result.err
-    for told in ("conv", "head", "sum of the layers", "reconciliation", "A/A", "smallest regression visible", "seed 5", "CPU ("):
+    for told in (
+        "conv",
+        "head",
+        "sum of the layers",
+        "end to end minus layers",
+        "A/A",
+        "smallest regression that this run can detect",
+        "seed 5",
+        "CPU (",
+    ):
         assert told in " ".join(result.out.split()), result.out  # where lines break depends on the figures
     assert "GPU" not in result.out.replace("CPU", "")
 
@@ -68,7 +77,7 @@ def test_a_slowdown_beyond_what_is_allowed_fails(archaudit, slow):
 def test_an_increase_needs_two_models(archaudit, project):
     result = archaudit("latency", "old.py:Net", "--device", "cpu", "--max-increase", "5", *FAST)
     assert result.status == 2
-    assert "name BEFORE and AFTER" in result.err
+    assert "needs two models: BEFORE and AFTER" in result.err
 
 
 def test_what_is_recorded_is_shown_later_and_says_where_it_is_from(archaudit, project):
@@ -126,7 +135,7 @@ def test_the_gate_can_be_tried_out(archaudit, project, monkeypatch):
     monkeypatch.setattr(self_test, "run_self_test", lambda check, options: (holds,))
     closes = archaudit("check", "--self-test")
     assert closes.status == 0
-    assert "The gate closes: 1 of 1" in closes.out
+    assert "Self-test passed: 1 of 1" in closes.out
     monkeypatch.setattr(self_test, "run_self_test", lambda check, options: (holds, missed))
     open_gate = archaudit("check", "--self-test")
     assert open_gate.status == 1

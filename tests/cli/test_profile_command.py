@@ -23,7 +23,7 @@ def test_one_number_is_explained_down_to_the_product(archaudit):
     assert "1x64x64" in result.out.replace("×", "x") or "1*64*64" in result.out
     assert f"= {64 * 64 * 160 * 9:,}" in result.out
     assert f"= {64 * 64 * 160 * 128:,}" in result.out
-    assert "Zero by convention" in result.out
+    assert "Counted as zero by convention" in result.out
 
 
 def test_an_explanation_is_json_too(archaudit):

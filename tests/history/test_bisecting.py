@@ -89,7 +89,7 @@ def test_where_the_end_cannot_be_measured_nothing_is_said_about_it(params, where
     """A reference or an input that is wrong for all commits is no answer, nor is a scope that matches nothing."""
     found = search(params)
     assert (found.outcome, found.first) == ("unsure", None)
-    assert tell_bisection(found)[0] == f"whether params > 10 holds {where} is open: these could not be measured or judged"
+    assert tell_bisection(found)[0] == f"It is not known whether params > 10 holds {where}: these commits could not be measured or judged"
     assert search([1, 1], "params of nosuch > 3").outcome == "unsure"
 
 

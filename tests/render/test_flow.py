@@ -119,7 +119,7 @@ def test_without_a_program_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(diagrams, "_find_program", lambda: None)
     text = FORMATS["html"](make_segmentation_report())
-    assert "no program that lays out graphs was found" in text
+    assert "neither the package graphviz-pure nor Graphviz is installed" in text
     assert '<svg class="graph"' not in text
 
 

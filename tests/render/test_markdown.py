@@ -31,7 +31,7 @@ def test_the_least_important_part_goes_first() -> None:
     text = cut_markdown(make_parts(), 2_300)
     assert "words" not in text
     assert text.count("| row ") == 100
-    assert text.endswith("Left out to fit into 2,300 characters: the method. The HTML and JSON reports have everything.\n")
+    assert text.endswith("Left out to fit into 2,300 characters: the method. The HTML and JSON reports are complete.\n")
 
 
 def test_the_lightest_rows_go_first_and_are_counted() -> None:

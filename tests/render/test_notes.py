@@ -52,18 +52,18 @@ WEIGHT = make_tensor("weight", (2, 4))
         ),
         (make_module(settings={"stride": 1}), make_module(settings={"width": 2}), "stride 1 → -; width - → 2"),
         (make_module(type="Norm", tensors=(WEIGHT,)), make_module(type="Identity"), ""),
-        (make_module(calls=run(1)), make_module(calls=run(4)), "called 4 times, before once"),
-        (make_module(calls=run(1)), make_module(), "no longer called, before once"),
-        (make_module(), make_module(calls=run(2)), "called twice, before not at all"),
+        (make_module(calls=run(1)), make_module(calls=run(4)), "called 4 times (before: once)"),
+        (make_module(calls=run(1)), make_module(), "no longer called (before: once)"),
+        (make_module(), make_module(calls=run(2)), "called twice (before: not at all)"),
         (
             make_module(tensors=(WEIGHT,)),
             make_module(tensors=(make_tensor("weight", (2, 4), tied_to="emb.weight"),)),
-            "weight is one with emb.weight",
+            "weight is tied to emb.weight",
         ),
         (
             make_module(tensors=(make_tensor("weight", (2, 4), tied_to="emb.weight"),)),
             make_module(tensors=(WEIGHT,)),
-            "weight was one with emb.weight",
+            "weight was tied to emb.weight",
         ),
     ],
 )  # fmt: skip
@@ -74,7 +74,7 @@ def test_what_happened_is_told_with_what_it_was_and_is(before: ModuleRecord, aft
 def test_what_a_block_runs_more_often_is_told_of_the_block_alone() -> None:
     once, often = ({"block": make_module(0, "Block", calls=run(n)), "block.fc": make_module(8, calls=run(n))} for n in (1, 4))
     notes = note(make_profile(once), make_profile(often))
-    assert (notes["block"], notes["block.fc"]) == ("called 4 times, before once", "")
+    assert (notes["block"], notes["block.fc"]) == ("called 4 times (before: once)", "")
 
 
 def test_what_a_rewired_module_reads_is_named() -> None:
@@ -82,7 +82,7 @@ def test_what_a_rewired_module_reads_is_named() -> None:
         layers = {path: make_module(8, path.upper(), calls=run(1, "" if path != "c" else feeder)) for path in ("a", "b", "c")}
         return make_profile(layers, inputs=(make_input(1, 2),))
 
-    assert note(feed("a"), feed("b"))["c"] == "reads b instead of a"
+    assert note(feed("a"), feed("b"))["c"] == "input from b instead of a"
 
 
 class Factored(nn.Module):
@@ -103,5 +103,5 @@ def test_a_number_of_blocks_is_told_with_both_numbers() -> None:
 
 def test_a_part_of_a_split_says_what_it_is_split_off() -> None:
     before, after = (measure(lambda factored=factored: Factored(factored), torch.zeros(1, 16)) for factored in (False, True))
-    assert note(before, after)["inner.1"] == "split off inner"
+    assert note(before, after)["inner.1"] == "split from inner"
     assert note(after, before)["inner.1"] == "merged into inner"

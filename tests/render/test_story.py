@@ -39,21 +39,21 @@ def list_blocks(depth: int) -> dict[str, ModuleRecord]:
     [
         (make_net(fc=make_weight()), make_net(fc=make_weight()), "Modules: none changed."),
         (make_net(act=make_module(0, "ReLU")), make_net(act=make_module(0, "GELU")), "Modules: 1 replaced (ReLU → GELU)."),
-        (make_net(fc=make_weight()), make_net(fc=make_weight("float16")), "Modules: 1 of another dtype (float32 → float16)."),
+        (make_net(fc=make_weight()), make_net(fc=make_weight("float16")), "Modules: 1 with another dtype (float32 → float16)."),
         (
             make_net(conv=make_weight(settings={"kernel": 3, "groups": 1})),
             make_net(conv=make_weight(settings={"kernel": 5, "groups": 1})),
-            "Modules: 1 with other settings (kernel).",
+            "Modules: 1 with changed settings (kernel).",
         ),
         (
             make_net(**BLOCKS, **list_blocks(4)),
             make_net(**BLOCKS, **list_blocks(6)),
-            "Modules: 2 added (blocks.4, blocks.5, with 2 below); 1 with more or fewer blocks (Block ×4 → ×6).",
+            "Modules: 2 added (blocks.4, blocks.5, plus 2 inside); 1 with another number of blocks (Block ×4 → ×6).",
         ),
         (
             make_net(**BLOCKS, **list_blocks(6)),
             make_net(**BLOCKS, **list_blocks(1)),
-            "Modules: 5 removed (blocks.1, blocks.2, blocks.3 and 2 more, with 5 below); 1 with more or fewer blocks (Block ×6 → ×1).",
+            "Modules: 5 removed (blocks.1, blocks.2, blocks.3 and 2 more, plus 5 inside); 1 with another number of blocks (Block ×6 → ×1).",
         ),
     ],
 )  # fmt: skip
@@ -75,5 +75,5 @@ def test_bytes_are_told_where_a_parameter_has_more_or_fewer() -> None:
 
 def test_flops_of_different_inputs_are_not_left_to_look_comparable() -> None:
     small, large = (make_profile({"fc": make_cost(10, 100)}, inputs=(make_input(1, 3, size, size),)) for size in (8, 16))
-    assert explain_cost(compare(small, large)).endswith("Each side was run on another input, which its FLOPs depend on.")
-    assert "another input" not in explain_cost(compare(small, small))
+    assert explain_cost(compare(small, large)).endswith("The two sides ran on inputs of different shapes, which changes their FLOPs.")
+    assert "different shapes" not in explain_cost(compare(small, small))

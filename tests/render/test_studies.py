@@ -76,8 +76,8 @@ def test_a_lone_point_is_always_named() -> None:
 def test_the_same_error_of_rows_that_follow_is_told_once() -> None:
     failed = [Variant(reference="r", input=f"1x{size}", error=error) for size, error in ((1, "no"), (2, "no"), (3, "other"), (4, "no"))]
     found = Sweep(variants=(make_variant(1, 1), *failed))
-    assert view_sweep(found).details == {1: ("no (the same for the one below)",), 3: ("other",), 4: ("no",)}
-    assert render_study_text(found, 80).count("no (the same for the one below)") == 1
+    assert view_sweep(found).details == {1: ("no (same error for the next row)",), 3: ("other",), 4: ("no",)}
+    assert render_study_text(found, 80).count("no (same error for the next row)") == 1
 
 
 def box_of(point: Point) -> tuple[float, float, float, float]:

@@ -74,22 +74,22 @@ def test_the_layers_and_the_reconciliation_come_to_the_whole():
     rows = {row.label: row for row in view(*make_pair()).rows}
     assert rows["end to end, eager"].values == ("3,500", "1,200")
     assert rows["sum of the layers"].values == ("3,200", "1,100")
-    assert rows["reconciliation"].values == ("300", "100.0")
+    assert rows["end to end minus layers"].values == ("300", "100.0")
     assert rows["end to end, eager"].ratio == "2.92x faster"
-    assert rows["reconciliation"].ratio == "-"
+    assert rows["end to end minus layers"].ratio == "-"
 
 
 def test_a_graph_replay_is_held_against_the_layers():
     before, after = make_pair(replays_s=(1.122,) * 16)
     rows = {row.label: row for row in view(before, after).rows}
-    assert rows["CUDA graph less the layers"].values == ("-", "22.0")
-    assert rows["CUDA graph less the layers"].note == "before: not measured; after: the replay is +2.0 % off the kernels' sum"
+    assert rows["CUDA graph minus layers"].values == ("-", "22.0")
+    assert rows["CUDA graph minus layers"].note == "before: not measured; after: the replay differs from the sum of the kernels by +2.0 %"
     assert "end to end, CUDA graph" not in {row.label for row in view(*make_pair()).rows}
 
 
 def test_why_so_many_fewer_flops_are_only_so_much_faster_is_a_sentence():
     (sentence,) = view(*make_pair()).sentences
-    assert sentence == "stage: 94.0 % fewer FLOPs, 3.10x faster: memory-bound at 71 % of copy bandwidth"
+    assert sentence == "stage: 94.0 % fewer FLOPs, 3.10x faster: memory-bound, 71 % of copy bandwidth"
 
 
 def test_where_there_are_sections_the_sentences_are_about_them():
@@ -103,10 +103,10 @@ def test_where_there_are_sections_the_sentences_are_about_them():
 
 def test_the_verdict_names_the_interval_the_pair_and_the_floor():
     told = " ".join(view(*make_pair()).judgement)
-    assert "After takes 0.343x the time of before (99 % interval 0.343x to 0.343x, 8 interleaved rounds)." in told
-    assert "A/A: before against itself is 1.000x" in told
-    assert "the smallest regression visible today is 0 %" in told
-    assert "PASSED under a budget of 5 %" in told
+    assert "After takes 0.343x the time of before (99 % confidence interval 0.343x to 0.343x, 8 interleaved rounds)." in told
+    assert "A/A test (before against itself): 1.000x" in told
+    assert "smallest regression that this run can detect is 0 %" in told
+    assert "PASSED with a budget of 5 %" in told
 
 
 def test_where_the_time_goes_says_what_bounds_each_layer():
@@ -125,7 +125,7 @@ def test_under_an_autocast_a_model_in_float32_moves_half_of_its_bytes():
     section = view(*map(give_weights, make_pair()))
     (row,) = [row for row in section.spent if (row.side, row.path) == ("after", "stage.conv")]
     assert (row.bytes_per_s, row.intensity, row.bound) == ("35B/s", "1.71", "memory-bound, 35.0 %")
-    assert any(note.startswith("bytes moved are half of those in float32") for note in section.notes)
+    assert any(note.startswith("bytes moved are taken as half of the float32 bytes") for note in section.notes)
     assert not any(note.startswith("bytes moved") for note in view(*make_pair()).notes)
     full = view(*(give_weights(each) for each in make_pair(settings=TimingSettings(device="cuda", dtype="tf32"))))
     assert [row.intensity for row in full.spent if (row.side, row.path) == ("after", "stage.conv")] == ["0.845"]
@@ -141,7 +141,7 @@ def test_the_state_of_the_device_is_told():
     hot = DeviceState(clock_mhz=900, temperature_c=88, throttled=("hardware thermal",), other_processes=2)
     notes = view(*make_pair(states=(DeviceState(clock_mhz=1980), hot))).notes
     assert "after: device at the start: 1980 MHz" in notes
-    assert "after: device at the end: 900 MHz, 88 °C, clocks held down by hardware thermal, 2 other processes" in notes
+    assert "after: device at the end: 900 MHz, 88 °C, clocks limited by hardware thermal, 2 other processes" in notes
     assert any("seed 7" in note for note in notes)
 
 
@@ -184,6 +184,6 @@ def test_every_text_has_the_section_and_fits():
     for width in (60, 80, 120):
         for text in (render_text(report, width), paint_timing(report, width, False), paint_profile_timing(report.after, width, False)):
             assert all(len(line) <= width for line in text.splitlines())
-            assert "reconciliation" in text
+            assert "end to end minus layers" in text
     assert "Latency, ms (GPU) before" in FORMATS["markdown"](report)
     assert "| Latency, ms (GPU) |" in PROFILE_FORMATS["markdown"](report.after)

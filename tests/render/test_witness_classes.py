@@ -29,17 +29,17 @@ def test_torchinfo_counts_bias_and_norms() -> None:
     conv = make_module("conv", "Conv2d", make_cost(80, 1_000), (1, 8, 4, 4), bias=True)
     norm = make_module("norm", "BatchNorm2d", make_cost(16))
     found = explain("torchinfo", make_witness({"": 1_144, "conv": 1_128, "norm": 16}), conv, norm)
-    assert found == {"bias additions counted as multiply-adds": "+128", "parameters of norms counted as multiply-adds": "+16"}
+    assert found == {"bias additions counted as multiply-adds": "+128", "norm parameters counted as multiply-adds": "+16"}
 
 
 def test_torchinfo_loses_all_but_the_batch_of_a_linear_layer() -> None:
     found = explain("torchinfo", make_witness({"": 18, "fc": 18}), make_linear("fc", (1, 10, 10), 800))
-    assert found == {"layers on more than two dimensions counted by batch only": "-782"}
+    assert found == {"layers with inputs of more than two dimensions counted once per sample": "-782"}
 
 
 def test_torchinfo_does_not_see_functions() -> None:
     found = explain("torchinfo", make_witness({"": 0, "product": 0}), make_module("product", "Product", make_cost(0, 500)))
-    assert found == {"operators called as functions, or layers not called as modules, not seen": "-500"}
+    assert found == {"functional operators and layers not called as modules not counted": "-500"}
 
 
 def test_fvcore_counts_norms_pooling_and_resampling_by_operator() -> None:
@@ -47,9 +47,9 @@ def test_fvcore_counts_norms_pooling_and_resampling_by_operator() -> None:
         {"": 1_060}, macs_by_operator={"conv": 1_000, "batch_norm": 10, "adaptive_avg_pool2d": 20, "upsample_bilinear2d": 30}
     )
     assert explain("fvcore", witness, make_module("conv", "Conv2d", make_cost(1, 1_000))) == {
-        "resampling counted, for each element": "+30",
-        "adaptive pooling counted, for each element": "+20",
-        "norms counted, for each element": "+10",
+        "resampling, counted per element": "+30",
+        "adaptive pooling, counted per element": "+20",
+        "normalization, counted per element": "+10",
     }
 
 
@@ -58,7 +58,7 @@ def test_fvcore_misses_attention() -> None:
     projection = make_module("attention.out", "Linear", make_cost(0, 100))
     witness = make_witness({"": 100, "attention": 100, "attention.out": 100}, unsupported={"aten::scaled_dot_product_attention": 1})
     found = explain("fvcore", witness, attention, projection)
-    assert found == {"attention missed: scaled_dot_product_attention has no formula": "-300"}
+    assert found == {"attention not counted: no formula for scaled_dot_product_attention": "-300"}
 
 
 def test_a_container_that_is_never_called_hides_nothing() -> None:

@@ -69,22 +69,22 @@ def read(table: LayerTable) -> dict[str, tuple[str, ...]]:
 def test_a_wrapper_counts_what_it_was_put_around() -> None:
     table = view(PLAIN, ADAPTED)
     rows = read(table)
-    assert rows["attn.q"] == ("64", "96", "+32", "around attn.q")
+    assert rows["attn.q"] == ("64", "96", "+32", "wraps attn.q")
     assert rows["attn.q.base"] == ("64", "64", "0", "was attn.q")
     assert rows["attn"][:3] == ("128", "160", "+32")
-    assert "put around modules" in table.caption
+    assert "added or removed wrapper" in table.caption
 
 
 def test_a_wrapper_that_is_gone_counts_what_it_was_around() -> None:
     rows = [row.row for row in view(ADAPTED, PLAIN).tree]
     (wrapper,) = (row for row in rows if row.kind == "removed" and row.type == "Adapter")
-    assert (*(figure.exact for figure in wrapper.figures[:3]), wrapper.note) == ("96", "64", "-32", "was around attn.q")
+    assert (*(figure.exact for figure in wrapper.figures[:3]), wrapper.note) == ("96", "64", "-32", "wrapped attn.q")
 
 
 def test_wrappers_in_one_another_all_count_it() -> None:
     rows = read(view(PLAIN, NESTED, NESTING))
-    assert rows["encoder"] == ("128", "128", "0", "around attn")
-    assert rows["encoder.inner"] == ("128", "128", "0", "around attn")
+    assert rows["encoder"] == ("128", "128", "0", "wraps attn")
+    assert rows["encoder.inner"] == ("128", "128", "0", "wraps attn")
 
 
 def test_what_was_moved_in_from_elsewhere_is_told_of_where_it_was() -> None:

@@ -27,7 +27,7 @@ class Output(NamedTuple):
 OUTPUTS: dict[str, Output] = {
     "markdown": Output("github", "write_comment", "check.md", "a comment on a pull request, below 65,536 characters"),
     "summary": Output("github", "write_summary", "summary.md", "GitHub's step summary, below 1 MiB"),
-    "annotations": Output("github", "write_annotations", "annotations.txt", "GitHub's log, which shows them beside the source"),
+    "annotations": Output("github", "write_annotations", "annotations.txt", "GitHub's log, which shows them at the source lines"),
     "junit": Output("formats", "write_junit", "junit.xml", "test reports"),
     "openmetrics": Output("formats", "write_openmetrics", "metrics.txt", "GitLab's metrics reports, Prometheus"),
     "sarif": Output("formats", "write_sarif", "check.sarif", "code scanning"),

@@ -31,7 +31,7 @@ def write_junit(judgement: Judgement) -> str:
     if not checks:
         suite = SubElement(root, "testsuite", name="archaudit", tests="1", failures="0", errors="1", skipped="0")
         case = SubElement(suite, "testcase", name="checks", classname="archaudit")
-        SubElement(case, "error", type="inconclusive", message="nothing was asked: there are no budgets or baselines")
+        SubElement(case, "error", type="inconclusive", message="there are no budgets or baselines to check")
     indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
@@ -102,7 +102,7 @@ _OUTCOMES = ("passed", "failed", "inconclusive")
 # What each family says, and its value for a check; None leaves the check out.
 _FAMILIES: dict[str, tuple[str, Callable[[Verdict], float | None]]] = {
     "archaudit_measured": ("What was measured, in the metric's own unit.", lambda check: check.actual),
-    "archaudit_limit": ("The number that the limit comes to.", lambda check: check.limit),
+    "archaudit_limit": ("The limit as a number, in the metric's own unit.", lambda check: check.limit),
 }
 
 
@@ -112,10 +112,10 @@ def write_openmetrics(judgement: Judgement) -> str:
     for name, (text, read) in _FAMILIES.items():
         lines += [f"# TYPE {name} gauge", f"# HELP {name} {text}"]
         lines += [f"{name}{{{_label(check)}}} {value}" for check in judgement.checks if (value := read(check)) is not None]
-    lines += ["# TYPE archaudit_check stateset", "# HELP archaudit_check Which outcome each check has."]
+    lines += ["# TYPE archaudit_check stateset", "# HELP archaudit_check The outcome of each check."]
     for check in judgement.checks:
         lines += [f'archaudit_check{{{_label(check)},archaudit_check="{each}"}} {int(check.outcome == each)}' for each in _OUTCOMES]
-    lines += ["# TYPE archaudit_outcome stateset", "# HELP archaudit_outcome What all checks come to."]
+    lines += ["# TYPE archaudit_outcome stateset", "# HELP archaudit_outcome The outcome of all checks together."]
     lines += [f'archaudit_outcome{{archaudit_outcome="{each}"}} {int(judgement.outcome == each)}' for each in _OUTCOMES]
     return "\n".join([*lines, "# EOF", ""])
 

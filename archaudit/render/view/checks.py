@@ -19,13 +19,13 @@ _SUFFIXES = {"bytes": " bytes", "%": " %", "x": "x", "ms": " ms"}
 def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
     """What came of all checks together; that nothing was asked is neither good nor bad, and said."""
     if not checks:
-        why = "nothing was asked: there are no budgets, baselines or claims"
+        why = "there are no budgets, baselines or claims to check"
         return Conclusion(outcome=outcome, symbol=NOTHING, verdict="NO CHECKS", why=why)
     outcomes = Counter(check.outcome for check in checks if check.level == "error")
     parts = [f"{outcomes[each]:,} {each}" for each in ("failed", "inconclusive", "passed") if outcomes[each]]
     why = f"{count(len(checks), 'check')}, {', '.join(parts)}"
     if known := sum(check.finding == "false" and check.outcome == "passed" for check in checks):
-        why += f" ({count(known, 'claim')} known to be false)"
+        why += f" ({count(known, 'claim')} false, as expected)"
     for level, noun in (("warn", "warning"), ("info", "note")):
         told = sum(check.level == level and check.outcome != "passed" for check in checks)
         held = sum(check.level == level and check.outcome == "passed" for check in checks)
@@ -84,9 +84,9 @@ def _view_claim(check: Verdict) -> ClaimRow:
 def _describe_expectation(check: Verdict, finding: str) -> str:
     """What the gate makes of a finding, where the two do not say the same."""
     if finding == "false" and check.outcome == "passed":
-        return "known to be false"
+        return "expected false"
     if finding == "true" and check.outcome == "failed":
-        return "was expected to be false"
+        return "expected false"
     return ""
 
 

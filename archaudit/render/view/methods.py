@@ -18,12 +18,12 @@ _MOST_MODULES = 4
 _METHOD = (
     "FLOPs = 2 × MACs. MACs are the multiply-accumulates of dense contractions in one forward pass with the given inputs in eval mode: "
     "convolutions (transposed: per input position), linear/matmul/bmm/einsum, QK^T and AV of attention (no discount for causal masks or "
-    "padding), RNN gate products. Bias, norms, activations, softmax, pooling, resizing, embedding and other elementwise work are declared "
-    "zero; the bytes they move are counted.",
-    "Vision papers, torchinfo and fvcore say FLOPs for what is called MACs here.",
-    "Parameters are counted once for each tensor, at its first owner; bytes are in powers of 1024, all other figures in powers of 1000.",
-    "Delta is after minus before, the ratio the larger by the smaller. An operator without a formula makes FLOPs incomplete (≥): a check "
-    "on them is inconclusive, never passed.",
+    "padding), RNN gate products. Bias, norms, activations, softmax, pooling, resizing, embedding and other elementwise operators are "
+    "counted as zero; the bytes that they move are counted.",
+    "Vision papers and fvcore call MACs FLOPs; torchinfo calls them mult-adds.",
+    "A shared parameter is counted once, in the first module that holds it. Bytes use powers of 1024, all other units powers of 1000.",
+    "delta = after - before; ratio = larger / smaller. An operator without a formula makes FLOPs incomplete (≥); a check on incomplete "
+    "FLOPs is inconclusive, never passed.",
 )
 _NO_LATENCY = f"Latency: {NOT_MEASURED}."
 
@@ -56,7 +56,7 @@ def _tell_command(profiles: Sequence[Profile]) -> Iterator[str]:
     if all(":" in profile.reference for profile in profiles):
         names = " ".join(shlex.quote(make_visible(profile.name)) for profile in profiles)
         command = "profile" if len(profiles) == 1 else "compare"
-        yield f"To reproduce: archaudit {command} {names}, on the input named at the top."
+        yield f"To reproduce: archaudit {command} {names} (with the input shown at the top)"
 
 
 def _merge_sides(rows: Iterable[FactRow]) -> tuple[FactRow, ...]:
@@ -70,14 +70,17 @@ def _merge_sides(rows: Iterable[FactRow]) -> tuple[FactRow, ...]:
 def _view_ledger(side: str, profile: Profile) -> LedgerRow:
     ledger = profile.ledger
     total = ledger.counted + ledger.zero + ledger.unknown
-    line = f"{count(total, 'operator')}: {ledger.counted:,} counted, {ledger.zero:,} declared zero, {ledger.unknown:,} unknown"
+    line = (
+        f"{count(total, 'operator call')}: {ledger.counted:,} counted, {ledger.zero:,} counted as zero, "
+        f"{ledger.unknown:,} without a formula"
+    )
     unknown = [operator for operator in ledger.operators if operator.status == "unknown"]
     return LedgerRow(side=side, line=line, complete=profile.flops_complete, unknown=tuple(_describe_operator(each) for each in unknown))
 
 
 def _describe_operator(operator: OpRecord) -> str:
     modules = join_names([name_path(path) for path in operator.modules], _MOST_MODULES)
-    return f"{make_visible(operator.name)}, {count(operator.count, 'time')}, in {modules}"
+    return f"{make_visible(operator.name)} ({count(operator.count, 'call')} in {modules})"
 
 
 def _view_tie(side: str, tie: Sequence[str]) -> FactRow:
@@ -92,8 +95,8 @@ def _view_provenance(side: str, profile: Profile) -> Iterator[FactRow]:
     texts = {
         "versions": f"archaudit {environment.archaudit}, python {environment.python}, torch {environment.torch}, {environment.platform}",
         "packages": packages,
-        "run on": profile.provenance.rung,
-        "tried before": "; ".join(profile.provenance.rungs_failed),
+        "build mode": profile.provenance.rung,
+        "failed build modes": "; ".join(profile.provenance.rungs_failed),
         "sources": ", ".join(profile.provenance.sources),
     }
     for kind, text in texts.items():

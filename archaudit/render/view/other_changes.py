@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from archaudit.render.formatting import ARROW, count, join_names, make_visible, name_path
@@ -11,7 +10,7 @@ from archaudit.schema import CheckpointMap, ClassUse, InitialisationChange, Repo
 
 _MOST_NAMED = 4
 _MOST_INITIALISED = 12
-_DEFAULT = "the default of its type"
+_DEFAULT = "the layer's default"
 
 
 def view_also(report: Report) -> tuple[FactRow, ...]:
@@ -27,7 +26,7 @@ def view_also(report: Report) -> tuple[FactRow, ...]:
 def _describe_class(use: ClassUse, change: str) -> str:
     where = f" of {make_visible(use.defined_in)}" if use.defined_in else ""
     paths = join_names([name_path(path) for path in use.paths], _MOST_NAMED)
-    return f"{make_visible(use.name)}{where} {change}: {paths}"
+    return f"{make_visible(use.name)}{where} {change} ({paths})"
 
 
 def _describe_initialisation(changes: tuple[InitialisationChange, ...]) -> Iterator[str]:
@@ -35,33 +34,34 @@ def _describe_initialisation(changes: tuple[InitialisationChange, ...]) -> Itera
     alike: dict[tuple[str, str], list[str]] = {}
     for change in changes:
         before = "new" if change.before_path is None else make_visible(change.before or _DEFAULT)
-        after = "gone" if change.after_path is None else make_visible(change.after or _DEFAULT)
+        after = "removed" if change.after_path is None else make_visible(change.after or _DEFAULT)
         alike.setdefault((before, after), []).append(name_path(change.after_path if change.after_path is not None else change.before_path))
     for (before, after), paths in list(alike.items())[:_MOST_INITIALISED]:
-        told = f"by {after}" if before == "new" else f"{before} {ARROW} {after}"
-        yield f"{join_names(paths, _MOST_NAMED)}: {told}"
+        change = f"new, {after}" if before == "new" else f"{before} {ARROW} {after}"
+        yield f"{join_names(paths, _MOST_NAMED)}: {change}"
     if len(alike) > _MOST_INITIALISED:
-        yield f"{len(alike) - _MOST_INITIALISED:,} more ways of initialising changed"
+        yield f"{len(alike) - _MOST_INITIALISED:,} more changes of initialisation"
 
 
 def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
-    numbers = Counter(
-        {
-            "load as they are": len(checkpoint.same),
-            "load under another name": len(checkpoint.renamed),
-            f"make up {count(len(checkpoint.built), 'key')} of after": len(_list_parts(checkpoint)),
-            "have another shape": len(checkpoint.reshaped),
-            "fill nothing": len(checkpoint.unused),
-        }
-    )
+    numbers = {
+        "load unchanged": len(checkpoint.same),
+        "load under another name": len(checkpoint.renamed),
+        f"are merged or divided into {count(len(checkpoint.built), 'key')} of after": len(_list_parts(checkpoint)),
+        "have another shape": len(checkpoint.reshaped),
+        "are unexpected (after has no such key)": len(checkpoint.unused),
+    }
     total = sum(numbers.values())
-    told = ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
-    missing = f"; {count(len(checkpoint.missing), 'key')} of after stay unfilled" if checkpoint.missing else ""
-    yield f"of {count(total, 'key')} of a checkpoint of before, {told}{missing}" if total else "before has nothing that a checkpoint keeps"
+    if not total:
+        yield "before has no parameters or buffers in its state_dict"
+    else:
+        listed = ", ".join(f"{number:,} {verb}" for verb, number in numbers.items() if number)
+        missing = f"; {count(len(checkpoint.missing), 'key')} of after missing" if checkpoint.missing else ""
+        yield f"before's state_dict ({count(total, 'key')}) loaded into after: {listed}{missing}"
     for keys in checkpoint.conflicts:
-        yield f"{join_names([make_visible(key) for key in keys], _MOST_NAMED)} are separate before and one tensor after"
+        yield f"{join_names([make_visible(key) for key in keys], _MOST_NAMED)} are separate tensors before and one tied tensor after"
 
 
 def _list_parts(checkpoint: CheckpointMap) -> set[str]:
-    """Keys of before of which others are put together."""
+    """The keys of before that keys of after are built from."""
     return {name for source in checkpoint.built.values() for name in source.names}

@@ -17,9 +17,9 @@ _KINDS = {
     "added": "added",
     "removed": "removed",
     "replaced": "replaced",
-    "settings": "with other settings",
-    "resized": "with other tensors",
-    "dtype": "of another dtype",
+    "settings": "with changed settings",
+    "resized": "with resized tensors",
+    "dtype": "with another dtype",
     "tied": "newly tied",
     "untied": "no longer tied",
     "frozen": "frozen",
@@ -30,14 +30,14 @@ _KINDS = {
     "unwrapped": "unwrapped",
     "split": "split",
     "merged": "merged",
-    "reordered": "in another order",
-    "repeated": "with more or fewer blocks",
-    "rewired": "rewired",
+    "reordered": "reordered",
+    "repeated": "with another number of blocks",
+    "rewired": "with other inputs",
 }
 
 
 def explain_cost(report: Report) -> str:
-    """`2.71x fewer parameters (6.83M → 2.52M) and 10.3x fewer FLOPs (52.7G → 5.10G); 71.1 % of the parameters' change is in ASPP.`"""
+    """`2.71x fewer parameters (6.83M → 2.52M) and 10.3x fewer FLOPs (52.7G → 5.10G); 71.1 % of the parameter change is in ASPP.`"""
     before, after = report.before.totals, report.after.totals
     params = _describe_change(before.params, after.params, "parameters")
     if report.flops_complete:
@@ -50,7 +50,7 @@ def explain_cost(report: Report) -> str:
     if not report.flops_complete:
         parts.append("The FLOPs are incomplete and cannot be compared.")
     elif _list_shapes(report, 0) != _list_shapes(report, 1):
-        parts.append("Each side was run on another input, which its FLOPs depend on.")
+        parts.append("The two sides ran on inputs of different shapes, which changes their FLOPs.")
     return " ".join(parts)
 
 
@@ -90,16 +90,18 @@ def _find_largest(report: Report) -> str:
         return ""
     name = make_visible(largest.name)
     if share(largest) > 1:  # a share of what is left after others took some of it back would be no share
-        there, elsewhere = format_signed(largest.delta.params), format_signed(change - largest.delta.params)
-        return f"; parameters changed by {there} in {name} and by {elsewhere} elsewhere"
-    return f"; {format_percent(share(largest))} of the parameters' change is in {name}"
+        there, rest = format_signed(largest.delta.params), format_signed(change - largest.delta.params)
+        return f"; parameters changed by {there} in {name} and by {rest} in the rest"
+    return f"; {format_percent(share(largest))} of the parameter change is in {name}"
 
 
 def explain_proof(found: Equivalence | None) -> str:
     """The verdict and its reason, which names the first module; what was allowed, where that was exceeded."""
     if found is None:
         return ""
-    allowed = f"; {found.tolerance:g} of the largest was allowed" if found.outcome == "different" and found.tolerance is not None else ""
+    allowed = (
+        f"; the tolerance is {found.tolerance:g} of the largest" if found.outcome == "different" and found.tolerance is not None else ""
+    )
     return f"{found.outcome.capitalize()}: {make_visible(found.reason)}{allowed}"
 
 
@@ -107,7 +109,7 @@ def explain_proof(found: Equivalence | None) -> str:
 
 
 def explain_changes(report: Report) -> str:
-    """`Modules: 3 added (blocks.4, blocks.5, blocks.6, with 15 below); 8 with other settings (kernel_size, padding).`
+    """`Modules: 3 added (blocks.4, blocks.5, blocks.6, plus 15 inside); 8 with changed settings (kernel_size, padding).`
 
     What was added or removed with a module above it is counted with that.
     """
@@ -134,7 +136,7 @@ def _tell_kind(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord
         paths = [(row.after_path if kind == "added" else row.before_path) or "" for row in rows]
         tops = _list_topmost(paths)
         below = len(paths) - len(tops)
-        where = _join([name_path(path) for path in tops]) + (f", with {below:,} below" if below else "")
+        where = _join([name_path(path) for path in tops]) + (f", plus {below:,} inside" if below else "")
         return f"{len(tops):,} {_KINDS[kind]} ({where})"
     how = _tell_how(kind, rows, before, after)
     if not how and kind in _NAMED and len(rows) <= _MOST_NAMED:

@@ -19,11 +19,11 @@ _LONGEST_NAME = 80
 _NOTES = {
     "flops": "2 × MACs",
     "macs": "multiply-accumulates",
-    "activation_bytes": "all tensors that operators allocate",
-    "peak_activation_bytes": "most bytes alive at once, forward without grad",
+    "activation_bytes": "sum over all allocated tensors",
+    "peak_activation_bytes": "peak of live tensors, without grad",
     "saved_bytes": "kept for the backward pass",
 }
-INCOMPLETE_NOTE = "incomplete: an operator has no formula, so this is the counted part"
+INCOMPLETE_NOTE = "incomplete: an operator has no formula, so this is a lower bound"
 
 
 def view_headline(report: Report) -> Headline:

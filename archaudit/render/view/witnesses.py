@@ -13,8 +13,10 @@ from archaudit.render.view.figures import make_delta, make_figure
 from archaudit.render.view.records import Difference, WitnessRow
 from archaudit.schema import ModuleRecord, Profile, Witness
 
-_NOTE = "Second counters, shown beside our own count and never in its place. What fvcore calls FLOPs, and torchinfo mult-adds, are MACs."
-_NONE = "Not in this report: a saved or committed profile leaves them out, since they follow their own versions."
+_NOTE = (
+    "Other tools count the same model. archaudit's own count never uses their numbers. fvcore's FLOPs and torchinfo's mult-adds are MACs."
+)
+_NONE = "Not in this report: saved profiles leave these counts out, because they vary with the version of the other tool."
 
 
 def view_witnesses(sides: Sequence[tuple[str, Profile]]) -> tuple[tuple[WitnessRow, ...], str]:
@@ -52,7 +54,7 @@ def _compare_params(witness: Witness, profile: Profile) -> tuple[str, str]:
     if theirs is None:
         return NOTHING, "counts no params"
     if theirs == ours:
-        return format_exact(theirs), "as we count"
+        return format_exact(theirs), "same"
     difference = theirs - ours
     if difference == count_tied(profile):
         return format_exact(theirs), f"{format_signed(difference)}: tied parameters counted twice"
@@ -60,26 +62,26 @@ def _compare_params(witness: Witness, profile: Profile) -> tuple[str, str]:
 
 
 def _summarise(difference: int, differences: Sequence[Difference], profile: Profile) -> str:
-    """`0.3 % more than we count, all of it explained`."""
+    """`0.3 % more than archaudit, fully explained`."""
     ours = profile.totals.macs
     if not profile.flops_complete:
-        return "our own count is incomplete, so the two cannot be compared"
+        return "archaudit's own count is incomplete, so the two cannot be compared"
     if difference == 0 and not differences:
-        return "as we count"
+        return "same"
     if difference == 0:
-        return "as we count, by differences that cancel out"
+        return "same total, but with differences that cancel out"
     amount = format_percent(abs(difference) / ours) if ours else format_exact(abs(difference))
     left = [each.macs.exact for each in differences if not each.explained]
-    explained = f"{left[0]} unexplained" if left else "all of it explained"
-    return f"{amount} {'more' if difference > 0 else 'less'} than we count, {explained}"
+    explained = f"{left[0]} unexplained" if left else "fully explained"
+    return f"{amount} {'more' if difference > 0 else 'less'} than archaudit, {explained}"
 
 
 def _collect_notes(witness: Witness) -> list[str]:
     notes = []
     if witness.unsupported:
-        notes.append(f"operators that it does not count: {describe_unsupported(witness)}")
+        notes.append(f"operators without a formula: {describe_unsupported(witness)}")
     if witness.uncalled:
-        notes.append(f"{count(len(witness.uncalled), 'module')} that it believes never ran")
+        notes.append(f"{count(len(witness.uncalled), 'module')} reported as never called")
     return notes
 
 
@@ -93,18 +95,18 @@ _RECURRENT = ("LSTM", "GRU", "RNN")
 
 # What fvcore counts by convention and we declare zero, by the operator's name.
 _ELEMENTWISE = (
-    ("norms counted, for each element", ("batch_norm", "layer_norm", "group_norm", "instance_norm")),
-    ("adaptive pooling counted, for each element", ("adaptive_avg_pool",)),
-    ("resampling counted, for each element", ("upsample", "grid_sampler")),
+    ("normalization, counted per element", ("batch_norm", "layer_norm", "group_norm", "instance_norm")),
+    ("adaptive pooling, counted per element", ("adaptive_avg_pool",)),
+    ("resampling, counted per element", ("upsample", "grid_sampler")),
 )
 
 # What carries MACs and has no formula in fvcore, by a part of the name under which it lists it as unsupported.
 _WITHOUT_FORMULA = (
-    ("scaled_dot_product_attention", "attention missed: scaled_dot_product_attention has no formula"),
-    ("baddbmm", "baddbmm missed: it has no formula"),
-    ("tensordot", "tensordot missed: it has no formula"),
-    ("_convolution_mode", "convolutions with padding given as a word missed: they have no formula"),
-    ("PythonOp", "custom autograd functions missed: they have no formula"),
+    ("scaled_dot_product_attention", "attention not counted: no formula for scaled_dot_product_attention"),
+    ("baddbmm", "baddbmm not counted: no formula"),
+    ("tensordot", "tensordot not counted: no formula"),
+    ("_convolution_mode", "convolutions with string padding not counted: no formula"),
+    ("PythonOp", "custom autograd functions not counted: no formula"),
 )
 
 
@@ -188,9 +190,9 @@ def _classify_missed(gap: _Gap, witness: Witness) -> str:
     if gap.macs >= 0:
         return ""
     if not gap.module.calls and gap.theirs == 0 and gap.module.path in witness.uncalled:
-        return "modules that it believes never ran"
+        return "modules reported as never called"
     if gap.module.type.startswith(_RECURRENT):
-        return "recurrent layers missed: they have no formula"
+        return "recurrent layers not counted: no formula"
     candidates = [label for name, label in _WITHOUT_FORMULA if any(name in operator for operator in witness.unsupported)]
     return candidates[0] if candidates else ""
 
@@ -204,19 +206,19 @@ def _classify_guessed(gap: _Gap) -> str:
     if gap.macs == _count_bias_additions(module):
         return "bias additions counted as multiply-adds"
     if "Norm" in kind and module.own.macs == 0:
-        return "parameters of norms counted as multiply-adds"
+        return "norm parameters counted as multiply-adds"
     if "Embedding" in kind and module.own.macs == 0:
         return "embedding tables counted as multiply-adds"
     if "ConvTranspose" in kind:
-        return "transposed convolutions counted at output positions, with bias"
+        return "transposed convolutions counted per output position, with bias"
     if kind.startswith(_RECURRENT):
         return "recurrent layers counted with bias"
     if "Attention" in kind and gap.theirs == 0:
-        return "attention not seen"
+        return "attention not counted"
     if gap.theirs == 0:
-        return "operators called as functions, or layers not called as modules, not seen"
+        return "functional operators and layers not called as modules not counted"
     if gap.macs < 0 and gap.theirs == _count_by_batch(module):
-        return "layers on more than two dimensions counted by batch only"
+        return "layers with inputs of more than two dimensions counted once per sample"
     return ""
 
 

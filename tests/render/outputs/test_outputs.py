@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_cut_by_importance_and_named(name, limit):
     assert len(text) < limit
     assert len(text.encode()) < 2**20 or name == "markdown"
     assert "the-one" in text
-    assert re.search(r"Left out to fit into [\d,]+ characters: .*the checks that hold", text)
+    assert re.search(r"Left out to fit into [\d,]+ characters: .*the checks that passed", text)
 
 
 def test_a_cut_keeps_the_errors_and_drops_warnings_first():
@@ -184,7 +184,7 @@ def test_a_cut_keeps_the_errors_and_drops_warnings_first():
     text = write_output("markdown", Judgement(outcome="failed", checks=(*warnings, make_verdict("failed", id="the-one"))))
     assert len(text) < 65_536
     assert "the-one" in text
-    assert "of 401 rows of the checks that do not hold" in text
+    assert "of 401 rows of the checks that did not pass" in text
 
 
 def test_the_comment_tells_what_changed_of_a_model():

@@ -106,7 +106,7 @@ def _tell(layers: Sequence[Layer], ceilings: Ceilings) -> str:
     largest = sorted(layers, key=lambda layer: -layer[3])[:3]
     told = "; ".join(_tell_layer(side, path, work, share) for side, path, work, share in largest)
     return (
-        f"Roofline: FLOP/s over FLOPs a byte of {len(layers)} layers, ceilings {format_short(ceilings.flops_per_s)}FLOP/s and "
+        f"Roofline: FLOP/s over FLOPs per byte of {len(layers)} layers, ceilings {format_short(ceilings.flops_per_s)}FLOP/s and "
         f"{format_short(ceilings.bytes_per_s)}B/s. Largest: {told}"
     )
 
@@ -114,7 +114,7 @@ def _tell(layers: Sequence[Layer], ceilings: Ceilings) -> str:
 def _tell_layer(side: str, path: str, work: Work, share: float) -> str:
     name = f"{side}: {name_path(path)}" if side else name_path(path)
     intensity = _spell(work.flops / work.moved_bytes)
-    return f"{name}, {format_percent(share)} of the time, {intensity} FLOPs a byte, {format_short(work.flops_per_s)}FLOP/s"
+    return f"{name}, {format_percent(share)} of the time, {intensity} FLOPs per byte, {format_short(work.flops_per_s)}FLOP/s"
 
 
 def _spell(value: float) -> str:

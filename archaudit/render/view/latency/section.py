@@ -42,8 +42,8 @@ def view_latency(sides: Sequence[tuple[str, Profile]]) -> tuple[tuple[LatencyRow
     rows = tuple(_view_side(side, profile.latency) for side, profile in sides)
     profiles = [profile for _, profile in sides]
     if len(profiles) == 2 and all(profile.latency for profile in profiles) and not are_comparable(profiles[0], profiles[1]):
-        return rows, "The two sides were timed on different devices or in different ways: their times are not compared."
-    return rows, "Measured time of whole forward passes, in milliseconds; a module's time includes everything below it."
+        return rows, "The two sides were timed on different devices or with different methods, so their times are not compared."
+    return rows, "Measured time of whole forward passes, in milliseconds. A module's time includes its submodules."
 
 
 def _view_side(side: str, latency: Latency | None) -> LatencyRow:
@@ -68,7 +68,7 @@ def _view_side(side: str, latency: Latency | None) -> LatencyRow:
 # --- the latency section: forms of the whole pass, how the layers add up to it, how sure the comparison is, and what the time is spent on -
 
 
-_NARROWED = "bytes moved are half of those in float32: an autocast makes most tensors half as wide, not all"
+_NARROWED = "bytes moved are taken as half of the float32 bytes: autocast halves most tensors, not all"
 
 
 def view_timing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Timing | None:
@@ -127,23 +127,23 @@ def _list_rows(timed: Sequence[Timed]) -> Iterator[TimingRow]:
     ends = [_median(each.latency.samples_s) for each in timed]
     sums = [sum_layers(each.latency) for each in timed]
     replays = [_median(each.latency.replays_s) for each in timed]
-    yield _make_row("end to end, eager", ends, "wall time, nothing attached")
+    yield _make_row("end to end, eager", ends, "wall time without hooks")
     if any(value is not None for value in replays):
-        yield _make_row("end to end, CUDA graph", replays, "replayed: no launching on the way")
+        yield _make_row("end to end, CUDA graph", replays, "replay of the captured graph, without launch overhead")
     compiled = [_median(each.latency.compiled_s) for each in timed]
     if any(value is not None for value in compiled):
         yield _make_row("end to end, compiled", compiled, "torch.compile")
     yield _make_row("sum of the layers", sums, make_visible(timed[0].latency.attribution))
     gaps = [None if end is None or total is None else end - total for end, total in zip(ends, sums, strict=True)]
     yield _make_row(
-        "reconciliation",
+        "end to end minus layers",
         gaps,
-        "end to end less the layers: launch gaps, idle time, overlap; negative where instruments slow passes down",
+        "launch gaps, idle time and overlap; negative where the hooks slow the pass down",
         ratio=False,
     )
     if any(value is not None for value in replays):
         yield _make_row(
-            "CUDA graph less the layers",
+            "CUDA graph minus layers",
             [None if replay is None or total is None else replay - total for replay, total in zip(replays, sums, strict=True)],
             "; ".join(_tell_agreement(each, replay, total) for each, replay, total in zip(timed, replays, sums, strict=True)),
             ratio=False,
@@ -154,7 +154,7 @@ def _tell_agreement(timed: Timed, replay: float | None, total: float | None) -> 
     side = f"{timed.side}: " if timed.side else ""
     if replay is None or not total:
         return f"{side}not measured"
-    return f"{side}the replay is {100 * (replay / total - 1):+.1f} % off the kernels' sum"
+    return f"{side}the replay differs from the sum of the kernels by {100 * (replay / total - 1):+.1f} %"
 
 
 def _make_row(label: str, values: Sequence[float | None], note: str, *, ratio: bool = True) -> TimingRow:
@@ -185,14 +185,14 @@ def _tell_verdict(before: Latency, after: Latency) -> Iterator[str]:
         first = evidence[0]
         again = f"{first.again.middle:.3f}x, {first.again.low:.3f}x to {first.again.high:.3f}x"
         yield (
-            f"After takes {first.ratio.middle:.3f}x the time of before (99 % interval {first.ratio.low:.3f}x to {first.ratio.high:.3f}x, "
-            f"{count(first.rounds, 'interleaved round')})."
+            f"After takes {first.ratio.middle:.3f}x the time of before (99 % confidence interval "
+            f"{first.ratio.low:.3f}x to {first.ratio.high:.3f}x, {count(first.rounds, 'interleaved round')})."
         )
         floor = max(each.floor for each in evidence)
-        yield f"A/A: before against itself is {again}; the smallest regression visible today is {spell_share(floor)}."
+        yield f"A/A test (before against itself): {again}. The smallest regression that this run can detect is {spell_share(floor)}."
     decision = judge_plainly(before, after)
-    reason = "the whole interval is inside" if decision.outcome == "passed" else make_visible(decision.reason)
-    yield f"{decision.outcome.upper()} under a budget of 5 %: {reason}."
+    reason = "the whole interval is within the budget" if decision.outcome == "passed" else make_visible(decision.reason)
+    yield f"{decision.outcome.upper()} with a budget of 5 %: {reason}."
 
 
 # --- what is to be known of the runs ---------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def _list_notes(timed: Sequence[Timed]) -> Iterator[str]:
         if latency.pairing is not None:
             pairing = latency.pairing
             rounds, passes = " and ".join(map(str, pairing.rounds)), count(pairing.passes, "pass", "passes")
-            yield f"rounds of A B A' A' B A in random order: {rounds}, {passes} a block, seed {pairing.seed}"
+            yield f"{rounds} rounds, each A B A' A' B A in random order, {passes} per block, seed {pairing.seed}"
     for note, sides in notes.items():
         named = " and ".join(filter(None, sides)) if len(sides) < len(timed) else ""
         yield f"{named}: {note}" if named else note
@@ -218,7 +218,7 @@ def _tell_ceilings(ceilings: Ceilings | None) -> Iterator[str]:
     if ceilings is not None:
         yield (
             f"ceilings measured in the same run: {format_short(ceilings.flops_per_s)}FLOP/s (matrix product), "
-            f"{format_short(ceilings.bytes_per_s)}B/s (copy), {ceilings.launch_s * 1e6:.1f} µs a launch"
+            f"{format_short(ceilings.bytes_per_s)}B/s (copy), {ceilings.launch_s * 1e6:.1f} µs per launch"
         )
 
 
@@ -226,7 +226,7 @@ def _tell_states(latency: Latency) -> Iterator[str]:
     for moment, state in zip(("at the start", "at the end"), latency.states, strict=False):
         parts = [f"{state.clock_mhz} MHz"] * (state.clock_mhz is not None)
         parts += [f"{state.temperature_c} °C"] * (state.temperature_c is not None)
-        parts += [f"clocks held down by {', '.join(state.throttled)}"] * bool(state.throttled)
+        parts += [f"clocks limited by {', '.join(state.throttled)}"] * bool(state.throttled)
         if state.other_processes:
             parts.append(count(state.other_processes, "other process", "other processes"))
         if parts:

@@ -19,7 +19,11 @@ _MOST_SPENT, _MOST_SENTENCES = 10, 6
 # What is told of in a sentence takes at least this share of the time on one side.
 _LEAST_SHARE = 0.03
 _HALVES = ("float16", "bfloat16")
-_CEILING_NAMES = {"compute-bound": "of the matrix product's FLOP/s", "memory-bound": "of copy bandwidth", "launch-bound": "of it launching"}
+_CEILING_NAMES = {
+    "compute-bound": "of the matrix product's FLOP/s",
+    "memory-bound": "of copy bandwidth",
+    "launch-bound": "of the time in launches",
+}
 
 
 class Timed(NamedTuple):
@@ -79,14 +83,14 @@ def measure_work(timed: Timed, path: str, *, total: bool) -> Work | None:
 
 
 def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
-    """`memory-bound at 71 % of copy bandwidth`; empty where nothing can be said."""
+    """`memory-bound, 71 % of copy bandwidth`; empty where nothing can be said."""
     label = label_work(work, ceilings) if ceilings is not None else None
     if label is None:
         return ""
     if label.bound == "neither":
-        return f"neither ceiling is near ({format_percent(label.share)})"
+        return f"far below both ceilings (at most {format_percent(label.share)})"
     share = f"{100 * label.share:.0f} % {_CEILING_NAMES[label.bound]}"
-    return f"{label.bound} at {share}" if label.share <= 1 else f"{label.bound}, beyond the ceiling that was measured ({share})"
+    return f"{label.bound}, {share}" if label.share <= 1 else f"{label.bound}, above the measured ceiling ({share})"
 
 
 def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
@@ -125,7 +129,7 @@ def list_parts(report: Report) -> list[Part]:
 
 
 def tell_changes(before: Timed, after: Timed, parts: Sequence[Part]) -> tuple[str, ...]:
-    """`Decoder stage 2: 96.3 % fewer FLOPs, 8.1x faster: memory-bound at 71 % of copy bandwidth`, the largest parts first."""
+    """`Decoder stage 2: 96.3 % fewer FLOPs, 8.1x faster: memory-bound, 71 % of copy bandwidth`, the largest parts first."""
     told: list[tuple[float, str]] = []
     whole = [sum_layers(each.latency) or 1.0 for each in (before, after)]
     for part in parts:
@@ -159,6 +163,6 @@ def _tell_change(name: str, before: Work, after: Work, bound: str) -> str:
 
 def _tell_flops(before: int, after: int) -> str:
     if not before:
-        return "FLOPs where there were none"
+        return "FLOPs only after"
     share = after / before - 1
     return f"{format_percent(abs(share))} {'fewer' if share < 0 else 'more'} FLOPs"

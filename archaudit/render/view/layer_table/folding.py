@@ -66,7 +66,7 @@ def gap_rows(
 
 
 def _write_gap(items: Sequence[Item], figures: tuple[Figure, ...]) -> GapRow:
-    label = f"… {len(items):,} " + ("modules unchanged" if all(item.unchanged for item in items) else "of equal cost")
+    label = f"… {len(items):,} " + ("modules unchanged" if all(item.unchanged for item in items) else "modules, same cost")
     return GapRow(label=label, inside=_find_common(items), figures=figures)
 
 

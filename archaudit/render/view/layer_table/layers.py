@@ -19,12 +19,9 @@ from archaudit.render.view.layer_table.wrappers import Around
 from archaudit.render.view.records import Figure, LayerRow, LayerTable
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
 
-_CAPTION = (
-    "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete. "
-    "Marks: + added, - removed, ~ changed, Δ the same module at another cost. Of equal cost: the same params and FLOPs."
-)
-_AROUND_CAPTION = " A container put around modules, or taken from around them, counts on the other side what they cost there."
-_PROFILE_CAPTION = "A module's figures include everything below it. FLOPs are 2 × MACs; ≥ marks the counted part where they are incomplete."
+_PROFILE_CAPTION = "Each row includes its submodules. FLOPs = 2 × MACs; ≥ marks a lower bound, where an operator has no FLOP formula."
+_CAPTION = f"{_PROFILE_CAPTION} Marks: + added, - removed, ~ changed, Δ not changed itself, but its cost differs."
+_WRAPPER_CAPTION = " An added or removed wrapper is compared with the cost of the modules inside it on the other side."
 _NOTHING = Cost()
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
 
@@ -63,7 +60,7 @@ def view_layers(report: Report) -> LayerTable:
     items = _arrange_wrapped(items, {path: place for place, path in enumerate(after)})
     changed = sum(item.row.kind in ("added", "removed", "changed") for item in items)
     return LayerTable(
-        caption=_CAPTION + (_AROUND_CAPTION if around.any else ""),
+        caption=_CAPTION + (_WRAPPER_CAPTION if around.any else ""),
         sides=BOTH,
         groups=tuple(column.group for column in columns),
         tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=True),

@@ -57,10 +57,10 @@ class Notes:
         return "; ".join([*parts, *(describe_own(pair) if is_container else ())])
 
     def _describe_division(self, diff: ModuleDiff) -> Iterator[str]:
-        """`split off decoder.0`, `merged into attn.qkv`: of a part that has no counterpart of its own."""
+        """`split from decoder.0`, `merged into attn.qkv`: of a part that has no counterpart of its own."""
         before, after = self._divided[diff.change_id] if diff.change_id is not None else ([], [])
         if "split" in diff.changes and before and diff.before_path is None:
-            yield f"split off {join_names(before, _MOST_NAMED)}"
+            yield f"split from {join_names(before, _MOST_NAMED)}"
         elif "merged" in diff.changes and after and diff.after_path is None:
             yield f"merged into {join_names(after, _MOST_NAMED)}"
 
@@ -77,10 +77,10 @@ class Notes:
             runs = self._runs.get(above, (0, 0))
             if runs[0] != runs[1] and all(runs) == all((one, other)):
                 return
-        yield f"called {_times(other)}, before {_times(one)}" if other else f"no longer called, before {_times(one)}"
+        yield f"called {_times(other)} (before: {_times(one)})" if other else f"no longer called (before: {_times(one)})"
 
     def _describe_feeders(self, diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> Iterator[str]:
-        """`reads norm2 instead of attn`, by the names of the after side where there are such."""
+        """`input from norm2 instead of attn`, with the names of the after side where it has them."""
         if "rewired" not in diff.changes:
             return
         known = [_list_feeders(before), _list_feeders(after)]
@@ -88,11 +88,11 @@ class Notes:
         gained = [name_path(path) for path in known[1] if path not in named]
         lost = [name_path(path) for path in named if path not in known[1]]
         if gained and lost:
-            yield f"reads {join_names(gained, _MOST_NAMED)} instead of {join_names(lost, _MOST_NAMED)}"
+            yield f"input from {join_names(gained, _MOST_NAMED)} instead of {join_names(lost, _MOST_NAMED)}"
         elif gained:
-            yield f"also reads {join_names(gained, _MOST_NAMED)}"
+            yield f"new input from {join_names(gained, _MOST_NAMED)}"
         elif lost:
-            yield f"no longer reads {join_names(lost, _MOST_NAMED)}"
+            yield f"no more input from {join_names(lost, _MOST_NAMED)}"
 
 
 def _list_feeders(module: ModuleRecord) -> list[str]:
@@ -120,7 +120,7 @@ def _describe_settings(diff: ModuleDiff, before: ModuleRecord, after: ModuleReco
         told = [format_setting(value) if name in module.settings else NOTHING for value, module in sides]
         texts.append(f"{make_visible(name)} {told[0]} {ARROW} {told[1]}")
     left = len(diff.settings_changed) - len(texts)
-    return (*texts, f"{left:,} more settings") if left > 0 else tuple(texts)
+    return (*texts, f"{left:,} more settings changed") if left > 0 else tuple(texts)
 
 
 def _describe_tensors(diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord, *, is_container: bool) -> Iterator[str]:
@@ -149,8 +149,8 @@ def _list_tensors(tensors: Sequence[TensorRecord], verb: str) -> Iterator[str]:
 
 
 def _describe_ties(diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> Iterator[str]:
-    """`weight is one with tok_emb.weight`."""
-    for kind, module, text in (("tied", after, "is one with"), ("untied", before, "was one with")):
+    """`weight is tied to tok_emb.weight`."""
+    for kind, module, text in (("tied", after, "is tied to"), ("untied", before, "was tied to")):
         tied = [tensor for tensor in module.tensors if tensor.tied_to is not None] if kind in diff.changes else []
         names = [f"{make_visible(tensor.name)} {text} {make_visible(tensor.tied_to or '')}" for tensor in tied]
         if names:
@@ -162,12 +162,15 @@ def _times(number: int) -> str:
 
 
 def _describe_causes(diff: ModuleDiff) -> tuple[str, ...]:
-    """`-309,000 by inputs 304→160`, where a layer's change in parameters has more than one cause; and the same of FLOPs, where they have a
-    cause of their own."""
-    params = [f"{format_signed(cause.delta)} by {make_visible(cause.text)}" for cause in diff.causes]
-    flops = [f"{make_delta(cause.delta, 'flops').short} by {make_visible(cause.text)}" for cause in diff.flop_causes]
+    """`params -309,000 from inputs 304→160, -141,312 from outputs 256→128`, where the change has more than one cause; the same for FLOPs,
+    where they have causes of their own."""
+    params = [f"{format_signed(cause.delta)} from {make_visible(cause.text)}" for cause in diff.causes]
+    flops = [f"{make_delta(cause.delta, 'flops').short} from {make_visible(cause.text)}" for cause in diff.flop_causes]
     alike = {cause.text for cause in diff.flop_causes} <= {cause.text for cause in diff.causes}
-    return (*(params if len(params) > 1 else ()), *([f"FLOPs {', '.join(flops)}"] if len(flops) > 1 and not alike else ()))
+    return (
+        *([f"params {', '.join(params)}"] if len(params) > 1 else ()),
+        *([f"FLOPs {', '.join(flops)}"] if len(flops) > 1 and not alike else ()),
+    )
 
 
 def describe_own(pair: Pair) -> tuple[str, ...]:
@@ -177,4 +180,4 @@ def describe_own(pair: Pair) -> tuple[str, ...]:
         values = [show(getattr(module.own, noun)) for module in pair if module is not None]
         if any(value != "0" for value in values):
             parts.append(f"{f' {ARROW} '.join(dict.fromkeys(values))} {'FLOPs' if noun == 'flops' else noun}")
-    return (f"itself: {', '.join(parts)}",) if parts else ()
+    return (f"excluding submodules: {', '.join(parts)}",) if parts else ()

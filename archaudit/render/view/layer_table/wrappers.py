@@ -44,8 +44,8 @@ class Around:
         return pair
 
     def describe(self, diff: ModuleDiff) -> tuple[str, ...]:
-        """`around conv1`, `was around conv1`."""
-        for side, path, verb in ((1, diff.after_path, "around"), (0, diff.before_path, "was around")):
+        """`wraps conv1`, `wrapped conv1`."""
+        for side, path, verb in ((1, diff.after_path, "wraps"), (0, diff.before_path, "wrapped")):
             other = (diff.before_path, diff.after_path)[1 - side]
             held = self._held[side].get(path, []) if path is not None and other is None else []
             if held:

@@ -26,34 +26,36 @@ def view_history(history: History, metrics: Sequence[str] = ("params", "flops"))
     details = {place: tuple(_tell_step(step)) for place, step in enumerate(steps) if step.error or step.jumps}
     jumps = sum(bool(step.jumps) for step in steps)
     others = f"{history.untouched:,} other{'' if history.untouched == 1 else 's'} did not"
-    sentence = f"{len(steps):,} commits touched what the model is read from, {others}; {jumps:,} made it jump."
+    sentence = f"{len(steps):,} commits touched the model's source files, {others}; {jumps:,} changed a metric by more than 1 %."
     return StudyView(
         title=f"{make_visible(history.reference)}: history",
-        sentence=sentence if len(steps) != 1 else f"One commit touched what the model is read from; {others}.",
+        sentence=sentence if len(steps) != 1 else f"One commit touched the model's source files; {others}.",
         columns=tuple(columns),
         details=details,
         plots=tuple(_plot_steps(measured, metric) for metric in metrics if len(measured) > 1),
-        notes=("FLOPs are 2 × MACs. Commits are those along first parents; a jump is a change of more than 1 % to the commit before.",),
+        notes=(
+            "FLOPs = 2 × MACs. Only commits along first parents are listed. A jump is a change of more than 1 % from the commit before.",
+        ),
     )
 
 
 def tell_bisection(found: Bisection) -> list[str]:
     """What came of the search, a sentence a line."""
     condition = make_visible(found.condition)
-    looked = f"{found.profiles:,} of {found.commits:,} commits were looked at."
+    looked = f"{found.profiles:,} of {found.commits:,} commits were measured."
     if found.first is None and found.skipped:
         where = "anywhere in the range" if len(found.skipped) == found.commits else "at the end of the range"
-        told = f"whether {condition} holds {where} is open: these could not be measured or judged"
+        told = f"It is not known whether {condition} holds {where}: these commits could not be measured or judged"
         return [told, *map(_tell_skipped, found.skipped), looked]
     if found.first is None:
         return [f"{condition} does not hold at the end of the range.", looked]
     first = f"{found.first.short} {found.first.date} {make_visible(found.first.subject)}"
     if found.outcome == "always":
-        return [f"{condition} holds from the first commit of the range on: {first}", looked]
+        return [f"{condition} already holds at the first commit of the range: {first}", looked]
     if found.outcome == "unsure":
-        told = f"{condition} holds first at one of these, which could not be measured or judged, or at {first}"
+        told = f"{condition} first holds at {first}, or at one of these commits, which could not be measured or judged"
         return [told, *map(_tell_skipped, found.skipped), looked]
-    return [f"{condition} holds first at {first}", looked]
+    return [f"{condition} first holds at {first}", looked]
 
 
 def _tell_skipped(step: HistoryStep) -> str:

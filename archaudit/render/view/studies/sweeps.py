@@ -34,11 +34,11 @@ def view_sweep(sweep: Sweep) -> StudyView:
     title = make_visible(variants[0].reference) if variants and not several else "several models"
     return StudyView(
         title=f"{title}: sweep",
-        sentence=f"{len(variants):,} variants{missing}; * marks those that no other beats in both {first} and {second}.",
+        sentence=f"{len(variants):,} variants{missing}; * marks the Pareto front: no other variant is better in both {first} and {second}.",
         columns=tuple(columns),
         details=dict(_tell_errors(variants)),
         plots=_plot_variants(sweep),
-        notes=("FLOPs are 2 × MACs. Short bytes are in powers of 1024.",),
+        notes=("FLOPs = 2 × MACs. Bytes use powers of 1024.",),
     )
 
 
@@ -48,7 +48,7 @@ def _tell_errors(variants: Sequence[Variant]) -> Iterator[tuple[int, tuple[str, 
     for error, run in itertools.groupby(variants, key=lambda each: each.error):
         count = len(list(run))
         if error is not None:
-            below = {1: "", 2: " (the same for the one below)"}.get(count, f" (the same for the {count - 1:,} below)")
+            below = {1: "", 2: " (same error for the next row)"}.get(count, f" (same error for the next {count - 1:,} rows)")
             yield place, (f"{make_visible(error)}{below}",)
         place += count
 
@@ -120,7 +120,7 @@ def _plot_variants(sweep: Sweep) -> tuple[Plot, ...]:
     return (
         Plot(
             label=f"{METRICS[up].label} over {METRICS[across].label}",
-            alt=f"{len(kept)} variants, {len(front)} of them not beaten in both",
+            alt=f"{len(kept)} variants, {len(front)} of them on the Pareto front",
             points=name_points(points),
             across=METRICS[across].label,
             up=METRICS[up].label,
