@@ -37,8 +37,7 @@ def _describe_initialisation(changes: tuple[InitialisationChange, ...]) -> Itera
         after = "removed" if change.after_path is None else make_visible(change.after or _DEFAULT)
         alike.setdefault((before, after), []).append(name_path(change.after_path if change.after_path is not None else change.before_path))
     for (before, after), paths in list(alike.items())[:_MOST_INITIALISED]:
-        change = f"new, {after}" if before == "new" else f"{before} {ARROW} {after}"
-        yield f"{join_names(paths, _MOST_NAMED)}: {change}"
+        yield f"{join_names(paths, _MOST_NAMED)}: " + (f"new, {after}" if before == "new" else f"{before} {ARROW} {after}")
     if len(alike) > _MOST_INITIALISED:
         yield f"{len(alike) - _MOST_INITIALISED:,} more changes of initialisation"
 
