@@ -172,7 +172,7 @@ def _find_target(
 
 
 def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, *, witnesses: bool) -> schema.Profile:
-    from archaudit.measure.live import measure_live
+    from archaudit.measure.recipe import measure_live
 
     texts = [args] if isinstance(args, str) else list(args) if isinstance(args, (list, tuple)) else []
     if texts and all(isinstance(text, str) for text in texts):

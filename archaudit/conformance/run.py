@@ -175,6 +175,6 @@ def run_counters(against: Sequence[str] = (), cases: Sequence[str] = ()) -> tupl
 
 
 def _count_by_archaudit(build: Callable[[], nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
-    from archaudit.measure.live import measure_live
+    from archaudit.measure.recipe import measure_live
 
     return count_profile(measure_live(build(), args, kwargs))

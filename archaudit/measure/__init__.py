@@ -1,7 +1,13 @@
-"""From a recipe to a Profile: build and run the model without real arithmetic, and write down what it did.
+"""From a recipe to a Profile: build a model, run it without real arithmetic, and record what it did.
 
-`recipe` is the table of contents. `structure` is what a model is made of, `building` how one comes about, `tape` what it does while
-it runs, `formulas` what its operators cost; `ladder` climbs from the cheapest way of running to the dearest, `symbolic` tells shapes in
-terms of the input, `saved` what is kept for the backward pass, and `assemble` makes the records. `witnesses` asks other counters,
-`explaining` tells one module's count, `equivalence` and `latency` run models for real.
+`recipe.py` has the functions that other packages call. `measure_recipe` works in this order:
+
+1. Build and run: `fallbacks` tries one build mode of `building` after the other until the model runs under the `tape`, which records every
+   operator with its module. `formulas` gives the cost of each operator. If no build mode works, `failures` makes the error message.
+2. Witnesses: `witnesses` lets torchinfo and fvcore count the same model.
+3. Assemble: `assemble` turns the tape, the `module_tree` and the `tensors` into the records of the profile. A second run with grad measures
+   the bytes that are saved for the backward pass.
+4. Symbolic shapes, on request: `symbolic_shapes` runs the model on two other input sizes.
+
+`equivalence` (with `output_comparison`) and `latency` run models for real. `process_state` restores what a measurement changes.
 """

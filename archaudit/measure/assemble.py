@@ -1,24 +1,27 @@
-"""From the tape and the tensors to the records of a Profile: own costs, totals up the tree, ledger."""
+"""From the tape and the tensors to records: each module with its own and total cost, the ledger, the operators of one module."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
+import torch
 from torch import nn
 
-from archaudit.measure.structure.params import Holdings, list_aliases
-from archaudit.measure.structure.tree import ModuleTree, read_settings
-from archaudit.measure.tape import Tape
-from archaudit.schema import Call, Cost, Ledger, ModuleRecord, OperatorStatus, OpRecord
+from archaudit.measure.formulas import format_work
+from archaudit.measure.module_tree import ModuleTree, list_aliases, read_settings
+from archaudit.measure.tape import Tape, TapeEntry
+from archaudit.measure.tensors import ModuleTensors, iterate_module_tensors, storage_key
+from archaudit.schema import Call, Cost, Explanation, Ledger, ModuleRecord, OperatorRun, OperatorStatus, OpRecord
 
-# Libraries whose classes are known by name wherever they are used.
+# Libraries whose classes are identified by name.
 _LIBRARIES = frozenset(("torch", "torchvision", "torchaudio", "timm", "transformers", "diffusers", "peft"))
 
 
-def assemble_modules(tape: Tape, holdings: list[Holdings]) -> tuple[ModuleRecord, ...]:
-    """One record a module, in tree order. The own costs add up to the root's total: checked here, on every run."""
+def assemble_modules(tape: Tape, tensors: list[ModuleTensors]) -> tuple[ModuleRecord, ...]:
+    """One record for each module, in tree order. Every run checks that the own costs add up to the total of the root."""
     tree = tape.tree
-    own = _own_costs(tape, holdings)
+    own = _own_costs(tape, tensors)
     totals = _sum_up(tree, own)
     incomplete = _find_incomplete(tape)
     calls = _describe_calls(tape)
@@ -31,7 +34,7 @@ def assemble_modules(tape: Tape, holdings: list[Holdings]) -> tuple[ModuleRecord
             own=own[position],
             total=totals[position],
             flops_complete=position not in incomplete,
-            tensors=tuple(holdings[position].tensors),
+            tensors=tuple(tensors[position].tensors),
             calls=tuple(calls[position]),
             defined_in=_find_library(module),
             aliases=aliases.get(position, ()),
@@ -44,12 +47,12 @@ def assemble_modules(tape: Tape, holdings: list[Holdings]) -> tuple[ModuleRecord
 
 
 def _find_library(module: nn.Module) -> str:
-    """The library that brings the module's class; empty for any other, since a user's own file is imported under any name."""
+    """The library that defines the module's class; empty for any other, because a user's file may be imported under any name."""
     package = type(module).__module__.partition(".")[0]
     return package if package in _LIBRARIES else ""
 
 
-def _own_costs(tape: Tape, holdings: list[Holdings]) -> list[Cost]:
+def _own_costs(tape: Tape, tensors: list[ModuleTensors]) -> list[Cost]:
     macs = [0] * len(tape.tree)
     for entry in tape.entries:
         if entry.work.status == "counted":
@@ -65,12 +68,12 @@ def _own_costs(tape: Tape, holdings: list[Holdings]) -> list[Cost]:
             activation_bytes=tape.activation_bytes[position],
             moved_bytes=tape.moved_bytes[position],
         )
-        for position, held in enumerate(holdings)
+        for position, held in enumerate(tensors)
     ]
 
 
 def _sum_up(tree: ModuleTree, own: list[Cost]) -> list[Cost]:
-    """Totals: a parent stands before its children in tree order, so one pass from the end adds every subtree to its parent."""
+    """Totals. A parent comes before its children in tree order, so one pass from the end adds every subtree to its parent."""
     fields = Cost.__struct_fields__
     sums = [[getattr(cost, field) for field in fields] for cost in own]
     for position in range(len(tree) - 1, 0, -1):
@@ -94,16 +97,18 @@ def _find_incomplete(tape: Tape) -> set[int]:
 
 def _describe_calls(tape: Tape) -> dict[int, list[Call]]:
     calls: dict[int, list[Call]] = defaultdict(list)
-    feeders: dict[frozenset[int], tuple[str, ...]] = {}
+    paths_by_producers: dict[frozenset[int], tuple[str, ...]] = {}
     for call in tape.calls:
-        if call.makers not in feeders:
-            feeders[call.makers] = tuple(tape.tree.paths[position] for position in tape.flow.trace_modules(call.makers))
-        calls[call.module].append(Call(order=call.order, inputs=call.inputs, outputs=call.outputs, inputs_from=feeders[call.makers]))
+        paths = paths_by_producers.get(call.producers)
+        if paths is None:
+            paths = tuple(tape.tree.paths[position] for position in tape.flow.find_producing_modules(call.producers))
+            paths_by_producers[call.producers] = paths
+        calls[call.module].append(Call(order=call.order, inputs=call.inputs, outputs=call.outputs, inputs_from=paths))
     return calls
 
 
 def assemble_ledger(tape: Tape, assumptions: tuple[str, ...]) -> Ledger:
-    """Every operator that ran, by name and by what was made of it."""
+    """Every operator that ran, by name and status."""
     counts: Counter[tuple[str, OperatorStatus]] = Counter()
     flops: Counter[tuple[str, OperatorStatus]] = Counter()
     modules: dict[tuple[str, OperatorStatus], dict[int, None]] = defaultdict(dict)
@@ -130,3 +135,75 @@ def assemble_ledger(tape: Tape, assumptions: tuple[str, ...]) -> Ledger:
         operators=operators,
         assumptions=assumptions,
     )
+
+
+# --- the operators of one module ---
+
+
+def assemble_explanation(name: str, tape: Tape, root: int) -> Explanation:
+    """The operators that the module at position `root` and the modules inside it ran. `name` is the name of the profile."""
+    paths = tape.tree.paths
+    runs = tuple(_describe_operator(entry, paths) for entry in tape.entries if _is_inside(entry.module, root, tape.tree))
+    return Explanation(
+        name=name,
+        path=paths[root],
+        type=type(tape.tree.modules[root]).__name__,
+        macs=sum(run.macs for run in runs),
+        flops_complete=all(run.status != "unknown" for run in runs),
+        operators=runs,
+    )
+
+
+def _is_inside(position: int, root: int, tree: ModuleTree) -> bool:
+    while position > root:
+        position = tree.parents[position]
+    return position == root
+
+
+def _describe_operator(entry: TapeEntry, paths: tuple[str, ...]) -> OperatorRun:
+    return OperatorRun(
+        operator=entry.operator,
+        module=paths[entry.module],
+        status=entry.work.status,
+        inputs=entry.inputs,
+        outputs=entry.outputs,
+        formula=format_work(entry.work),
+        macs=entry.work.macs if entry.work.status == "counted" else 0,
+        note=entry.work.note,
+    )
+
+
+# --- weights that no parameter count includes, because torch does not know them as parameters of the model ---
+
+
+# As many modules as fit in a sentence.
+_MOST_NAMED = 3
+
+
+def describe_unregistered_weights(tree: ModuleTree, tape: Tape) -> Iterator[str]:
+    """An assumption on parameters that forward uses but no module has registered (layers in a plain list), and one on weights inside
+    objects that are no tensors (as torch's quantized layers have them)."""
+    registered = {storage_key(tensor) for module in tree.modules for _, tensor, _, _ in iterate_module_tensors(module)}
+    missing = {key: read for key, read in tape.read_parameters.items() if key and key not in registered}
+    if missing:
+        users = Counter(module for module, _ in missing.values())
+        elements = sum(count for _, count in missing.values())
+        yield (
+            f"{_list_paths(tree, list(users))} uses {len(missing):,} parameter{'s' if len(missing) > 1 else ''} ({elements:,} elements) "
+            "that no module registers (layers in a plain list, for example): parameters() does not return them, and no parameter count "
+            "includes them"
+        )
+    packed = [position for position, module in enumerate(tree.modules) if any(map(_is_packed_object, vars(module).values()))]
+    if packed:
+        yield f"{_list_paths(tree, packed)} has weights packed in an object that is not a tensor: no parameter count includes them"
+
+
+def _is_packed_object(value: object) -> bool:
+    """Whether it is an object of TorchScript that is no module; the parameters of a module are known."""
+    return isinstance(value, torch.ScriptObject) and not isinstance(value, torch._C.ScriptModule)
+
+
+def _list_paths(tree: ModuleTree, positions: list[int]) -> str:
+    names = [tree.paths[position] or "the model itself" for position in positions[:_MOST_NAMED]]
+    more = len(positions) - len(names)
+    return ", ".join(names) + (f" (and {more} more)" if more else "")

@@ -1,14 +1,14 @@
-"""The ladder of ways to build and run a recipe, cheapest and safest first. The rung that worked is told.
+"""Builds and runs a recipe in one build mode after the other, cheapest and safest first, until one works.
 
 1. `meta`: built and run under the meta device: no memory, no arithmetic, any size.
-2. `deferred`: the constructor runs for real, but parameters become meta tensors as they are registered (for constructors that do
-   arithmetic on tensors, which meta cannot); ties survive, since one real parameter becomes one meta parameter.
+2. `deferred`: the constructor runs for real, and parameters become meta tensors when they are registered (for constructors that compute
+   with tensors, which meta cannot). Ties survive: one real parameter becomes one meta parameter.
 3. `fake`: fake CPU tensors, which know a few values that meta tensors do not.
-4. `answered`: meta again, where a boolean that depends on values is answered both ways; complete only if both cost the same.
-5. `real`: real tensors on the CPU, for models that are small enough; then the numbers hold for this input and these weights.
+4. `answered`: meta again, run once for each value of the booleans that depend on data; complete only if both runs cost the same.
+5. `real`: real tensors on the CPU, for models that are small enough. The numbers then hold for this input and these weights.
 
-A rung may fail in the constructor or in forward. When two rungs of different kinds (meta and fake) meet the very same error, it is the
-model's own, and the ladder ends there.
+A build mode may fail in the constructor or in forward. The same error in two modes without values need not be an error of the model: meta
+and fake tensors share kernels of torch that reject some calls which the CPU accepts. So the next mode is tried.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from torch import nn
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import (
     Built,
-    asks_for_device,
-    build_copied,
     build_deferred,
-    build_elsewhere,
     build_fake,
     build_on_meta,
     build_real,
+    build_without_device,
+    copy_inputs_to_meta,
     make_inputs,
+    needs_missing_device,
 )
-from archaudit.measure.building.copying import run_deep
+from archaudit.measure.building.copying import run_with_large_stack
 from archaudit.measure.failures import Attempt, explain_failures
-from archaudit.measure.structure.params import read_holdings
-from archaudit.measure.structure.tree import ModuleTree, walk_tree
+from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.tape import Tape, record_tape
-from archaudit.measure.tape.shape_cache import RecallShapes, ShapeMemory
+from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
+from archaudit.measure.tensors import read_module_tensors
 from archaudit.schema import Recipe
 
-# A real forward holds all weights and the live activations at once. Two GiB of weights are safe on a CI machine of 7 GiB, where
-# building them (random initialisation) takes seconds rather than minutes.
+# A real forward pass holds all weights and the live activations. Two GiB of weights are safe on a CI machine with 7 GiB, and their random
+# initialisation takes seconds there, not minutes.
 REAL_PARAM_BYTES_LIMIT = 2 * 2**30
 
 
@@ -51,9 +51,9 @@ Builder = Callable[[Recipe], Built]
 
 @dataclass(slots=True)
 class Run:
-    """A model that was built and ran: with what, how, and what was met on the way.
+    """A model that was built and run, with its inputs, tape and build mode.
 
-    `context` is to be open whenever it runs again; `memory` knows what the meta device answered.
+    `context` has to be open whenever the model runs again. `failures` has one line for each build mode that failed before.
     """
 
     model: nn.Module
@@ -61,28 +61,32 @@ class Run:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     tape: Tape
-    rung: str
+    build_mode: str
     context: Callable[[], AbstractContextManager[Any]]
-    memory: ShapeMemory
+    shape_cache: ShapeCache
     assumptions: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     complete: bool = True
 
 
 @dataclass(slots=True)
-class _Climb:
-    """What is known so far: failed attempts, the size of the weights once some rung could build the model, and meta's answers; whether
-    devices that the model names are left out (`elsewhere`)."""
+class _Search:
+    """The state of a search for a build mode that works: failed attempts, cached shapes, and the bytes of the weights once known.
+
+    `without_device`: devices that this machine does not have are replaced.
+    """
 
     recipe: Recipe
-    memory: ShapeMemory = field(default_factory=ShapeMemory)
+    shape_cache: ShapeCache = field(default_factory=ShapeCache)
     attempts: list[Attempt] = field(default_factory=list)
     param_bytes: int | None = None
-    elsewhere: bool = False
+    without_device: bool = False
 
 
-# Each rung and how it builds; the answered one builds as the rung did that came as far as running.
-RUNGS: dict[str, Builder | None] = {
+_DEVICE_IGNORED = "the model names a device that this machine does not have; the device was ignored, because it changes no count"
+
+# Each build mode and its builder; `answered` builds like the mode that got as far as running.
+BUILD_MODES: dict[str, Builder | None] = {
     "meta": build_on_meta,
     "deferred": build_deferred,
     "fake": build_fake,
@@ -91,118 +95,118 @@ RUNGS: dict[str, Builder | None] = {
 }
 
 
-def climb(recipe: Recipe) -> Run:
-    """Builds and runs `recipe` on the first rung that works. Raises MeasureError with the truest of the errors when none does.
+def run_with_fallbacks(recipe: Recipe) -> Run:
+    """Builds and runs `recipe` in the first build mode that works. Raises MeasureError with the most informative error if none does.
 
-    A model that stopped at a device that is not here is tried once more, with the devices that it names left out.
+    A model that fails because of a missing device is tried once more with that device replaced.
     """
-    state = _Climb(recipe)
-    run = _climb_rungs(state)
-    if run is None and asks_for_device(state.attempts[-1].error):
-        state = _Climb(recipe, elsewhere=True)
-        run = _climb_rungs(state)
+    search = _Search(recipe)
+    run = _try_build_modes(search)
+    if run is None and needs_missing_device(search.attempts[-1].error):
+        search = _Search(recipe, without_device=True)
+        run = _try_build_modes(search)
         if run is not None:
-            run.assumptions = (*run.assumptions, "it names a device that is not here, which changes no count and was left out")
+            run.assumptions = (*run.assumptions, _DEVICE_IGNORED)
     if run is None:
-        raise explain_failures(recipe, state.attempts)
+        raise explain_failures(recipe, search.attempts)
     return run
 
 
-def _climb_rungs(state: _Climb) -> Run | None:
-    for rung, builder in RUNGS.items():
-        if rung == "deferred" and state.attempts[0].built and state.attempts[0].asked_for_a_value():
-            continue  # another way of building has no values either
-        if rung == "real" and not _is_small_enough(state):
+def _try_build_modes(search: _Search) -> Run | None:
+    for build_mode, builder in BUILD_MODES.items():
+        if build_mode == "deferred" and search.attempts[0].built and search.attempts[0].needed_a_value():
+            continue  # the other way to build has no values either
+        if build_mode == "real" and not _is_small_enough(search):
             break
-        run = _attempt(state, rung, builder) if builder is not None else _climb_answered(state)
+        run = _try_build_mode(search, build_mode, builder) if builder is not None else _try_both_answers(search)
         if run is not None:
-            run.failures = tuple(attempt.summarise() for attempt in state.attempts)
+            run.failures = tuple(attempt.summarise() for attempt in search.attempts)
             return run
-        if not state.elsewhere and asks_for_device(state.attempts[-1].error):
+        if not search.without_device and needs_missing_device(search.attempts[-1].error):
             break
     return None
 
 
-def _attempt(
-    state: _Climb,
-    rung: str,
+def _try_build_mode(
+    search: _Search,
+    build_mode: str,
     builder: Builder,
     *,
-    boolean_answer: bool | None = None,
+    assumed_boolean: bool | None = None,
 ) -> Run | None:
-    attempt = Attempt(rung)
+    attempt = Attempt(build_mode)
     started: list[Tape] = []
     try:
-        # a constructor initialises hundreds of tensors, which the meta device takes longer over than over empty ones
-        with RecallShapes(state.memory) if rung == "meta" else nullcontext():
-            model, context = _choose_builder(state, rung, builder)(state.recipe)
+        # a constructor initialises hundreds of tensors, and initialisation is slower on the meta device than the creation of empty tensors
+        with CachedShapesMode(search.shape_cache) if build_mode == "meta" else nullcontext():
+            model, context = _choose_builder(search, build_mode, builder)(search.recipe)
         tree = walk_tree(model)
-        state.param_bytes = max(state.param_bytes or 0, _count_param_bytes(tree))
+        search.param_bytes = max(search.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
         with context():
-            args, kwargs = make_inputs(state.recipe, model)
-        if rung in ("meta", "deferred", "answered"):
-            args, kwargs = build_copied((args, kwargs))
-        elif state.recipe.instance:
+            args, kwargs = make_inputs(search.recipe, model)
+        if build_mode in ("meta", "deferred", "answered"):
+            args, kwargs = copy_inputs_to_meta((args, kwargs))
+        elif search.recipe.instance:
             args, kwargs = copy.deepcopy((args, kwargs))
         attempt.inputs = (args, kwargs)
 
         def run(tree: ModuleTree) -> Tape:
             model.eval()
             with context():
-                return record_tape(tree, args, kwargs, boolean_answer=boolean_answer, run_operator=state.memory.run, into=started)
+                return record_tape(tree, args, kwargs, assumed_boolean=assumed_boolean, run_operator=search.shape_cache.run, into=started)
 
-        tape = run_deep(lambda: run(tree), max(tree.depths))
+        tape = run_with_large_stack(lambda: run(tree), max(tree.depths))
         attempt.tree = walk_tree(model)
         if attempt.tree.modules != tree.modules:
-            tape = _run_grown(attempt.tree, started, run)
+            tape = _run_again(attempt.tree, started, run)
     except ArchauditError as error:
-        if state.recipe.instance or not isinstance(error, MeasureError):
+        if search.recipe.instance or not isinstance(error, MeasureError):
             raise
         attempt.error = error
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's model may raise anything; it is kept and reported
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's model may raise anything; the error is kept and reported
         attempt.error = error
         attempt.locate(started)
     else:
-        return Run(model, tape.tree, args, kwargs, tape, rung, context, state.memory, tuple(tape.assumptions))
-    state.attempts.append(attempt)
+        return Run(model, tape.tree, args, kwargs, tape, build_mode, context, search.shape_cache, tuple(tape.assumptions))
+    search.attempts.append(attempt)
     return None
 
 
-def _choose_builder(state: _Climb, rung: str, builder: Builder) -> Builder:
-    if not state.elsewhere:
+def _choose_builder(search: _Search, build_mode: str, builder: Builder) -> Builder:
+    if not search.without_device:
         return builder
     built_on = "meta" if builder is build_on_meta else "cpu"
-    return build_elsewhere(builder, built_on, "cpu" if rung in ("fake", "real") else "meta")
+    return build_without_device(builder, built_on, "cpu" if build_mode in ("fake", "real") else "meta")
 
 
-def _run_grown(tree: ModuleTree, started: list[Tape], run: Callable[[ModuleTree], Tape]) -> Tape:
-    """A second run, of a model to which the first has added modules: with those it is what it will be from then on."""
+def _run_again(tree: ModuleTree, started: list[Tape], run: Callable[[ModuleTree], Tape]) -> Tape:
+    """A second run of a model that created modules in the first: it has all its modules from now on."""
     started.clear()
-    tape = run_deep(lambda: run(tree), max(tree.depths))
+    tape = run_with_large_stack(lambda: run(tree), max(tree.depths))
     if walk_tree(tree.modules[0]).modules != tree.modules:
         raise MeasureError(
-            f"forward of {type(tree.modules[0]).__name__} makes other modules each time it runs", "Make them in the constructor."
+            f"forward of {type(tree.modules[0]).__name__} creates new modules each time it runs", "Create them in the constructor."
         )
-    tape.assumptions.append("forward made modules when it first ran: what was measured is a second run")
+    tape.assumptions.append("forward created modules in its first run: the second run was measured")
     return tape
 
 
-def _climb_answered(state: _Climb) -> Run | None:
-    """Both answers to every boolean: worth trying only where the meta run stopped at reading a value."""
-    if not any(attempt.rung in ("meta", "deferred") and attempt.asked_for_a_value() for attempt in state.attempts):
+def _try_both_answers(search: _Search) -> Run | None:
+    """A run for each value of every boolean that depends on data. Only useful if the meta run failed when it read a value."""
+    if not any(attempt.build_mode in ("meta", "deferred") and attempt.needed_a_value() for attempt in search.attempts):
         return None
-    builder = build_on_meta if any(attempt.rung == "meta" and attempt.built for attempt in state.attempts) else build_deferred
-    yes = _attempt(state, "answered", builder, boolean_answer=True)
-    no = _attempt(state, "answered", builder, boolean_answer=False)
+    builder = build_on_meta if any(attempt.build_mode == "meta" and attempt.built for attempt in search.attempts) else build_deferred
+    yes = _try_build_mode(search, "answered", builder, assumed_boolean=True)
+    no = _try_build_mode(search, "answered", builder, assumed_boolean=False)
     if yes is None or no is None or not yes.tape.assumptions:
         return None
     if _costs_by_module(yes.tape) == _costs_by_module(no.tape):
-        yes.assumptions = tuple(f"{text}, and both ways cost the same" for text in yes.assumptions)
+        yes.assumptions = tuple(f"{text}, and they cost the same" for text in yes.assumptions)
         return yes
-    if _is_small_enough(state):
-        return None  # the real rung will tell which branch is taken
-    yes.assumptions = tuple(f"{text}, and the costs differ: the FLOPs are incomplete" for text in yes.assumptions)
+    if _is_small_enough(search):
+        return None  # the real mode takes the right branch
+    yes.assumptions = tuple(f"{text}, and their costs differ: the FLOPs are incomplete" for text in yes.assumptions)
     yes.complete = False
     return yes
 
@@ -215,10 +219,10 @@ def _costs_by_module(tape: Tape) -> list[tuple[int, int]]:
     return [(macs, unknown) for macs, unknown in costs]
 
 
-def _is_small_enough(state: _Climb) -> bool:
-    return (state.param_bytes or 0) <= REAL_PARAM_BYTES_LIMIT
+def _is_small_enough(search: _Search) -> bool:
+    return (search.param_bytes or 0) <= REAL_PARAM_BYTES_LIMIT
 
 
 def _count_param_bytes(tree: ModuleTree) -> int:
-    holdings, _ = read_holdings(tree)
-    return sum(held.param_bytes for held in holdings)
+    tensors, _ = read_module_tensors(tree)
+    return sum(held.param_bytes for held in tensors)

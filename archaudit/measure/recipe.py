@@ -1,45 +1,123 @@
-"""measure_recipe: from a recipe to a Profile."""
+"""The functions of this package that others call: measure a recipe or a live model, and explain the count of one module."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 import torch
+from torch import nn
 
-from archaudit.measure.assemble import assemble_ledger, assemble_modules
+from archaudit.errors import MeasureError
+from archaudit.measure.assemble import assemble_explanation, assemble_ledger, assemble_modules, describe_unregistered_weights
 from archaudit.measure.building import describe_inputs
-from archaudit.measure.fallbacks import Run, climb
+from archaudit.measure.building.copying import run_with_large_stack
+from archaudit.measure.fallbacks import Run, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
-from archaudit.measure.process_state import collector_at_rest, read_environment, unchanged_globals
-from archaudit.measure.saved_bytes import measure_saved_bytes
-from archaudit.measure.structure.params import read_holdings
-from archaudit.measure.symbolic_shapes import resolve_shapes
-from archaudit.measure.uncounted import tell_uncounted
-from archaudit.measure.witnesses import consult_witnesses
-from archaudit.schema import ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness
+from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals, without_fusion
+from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
+from archaudit.measure.tape.shape_cache import CachedShapesMode
+from archaudit.measure.tensors import iterate_module_tensors, read_module_tensors, storage_key
+from archaudit.measure.witnesses import run_witnesses
+from archaudit.schema import Explanation, InputSpec, ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness
+
+# Wrappers that hold the whole model in `module` and add communication, which no count includes. They are known by name, because the import
+# of torch.distributed is slow.
+_UNWRAPPED = ("DistributedDataParallel",)
+# A rank of these holds a part of each parameter, so its counts are not those of the model.
+_SHARDED = ("FullyShardedDataParallel", "FSDPModule")
 
 
 def measure_recipe(recipe: Recipe, *, witnesses: bool = True, symbolic: bool = False) -> Profile:
-    """Builds and runs the recipe's model, without real arithmetic where that is possible, and returns its profile.
+    """Builds and runs the recipe's model, without real arithmetic where possible, and returns its profile.
 
-    `witnesses` says whether torchinfo and fvcore are asked too, `symbolic` whether shapes are to be told in terms of the input, which takes
-    two further runs. Raises LoadError, InputError or MeasureError when the model cannot be built or run. The process is left as it was.
+    `witnesses`: torchinfo and fvcore count the model too. `symbolic`: shapes are given in terms of the input size, which takes two further
+    runs. Raises LoadError, InputError or MeasureError if the model cannot be built or run. Restores the global state of the process.
     """
     load_plugins()
-    with unchanged_globals(), collector_at_rest():
-        run = climb(recipe)
-        profile = describe_run(recipe, run, _ask_witnesses(run) if witnesses else {})
-        return _tell_shapes(profile, run) if symbolic else profile
+    with unchanged_globals(), paused_gc():
+        run = run_with_fallbacks(recipe)
+        profile = _assemble_profile(recipe, run, _run_witnesses(run) if witnesses else {})
+        return _add_symbolic_shapes(profile, run) if symbolic else profile
 
 
-def describe_run(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
-    """The profile of a model that ran."""
-    holdings, ties = read_holdings(run.tree, run.tape.used_storages)
-    modules = assemble_modules(run.tape, holdings)
+def measure_live(
+    model: nn.Module,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    inputs: tuple[InputSpec, ...] = (),
+    witnesses: bool = False,
+) -> Profile:
+    """The profile of a live `model`, run on `args` (one tensor, or a sequence of arguments) and `kwargs`; the model stays unchanged.
+
+    `inputs`, if given, replace `args` and `kwargs`. The model is taken out of a DistributedDataParallel wrapper, with an assumption in the
+    profile; a sharded model is a MeasureError.
+    """
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise MeasureError(f"{model.__name__} is a class, not a model", f"Pass an instance: {model.__name__}(...).")
+    if not isinstance(model, nn.Module):
+        raise MeasureError(f"{type(model).__name__} is no nn.Module", "Pass a model, or a reference as text.")
+    model, assumptions = _unwrap(model)
+    positional = tuple(args) if isinstance(args, tuple | list) else (args,)
+    named = dict(kwargs or {})
+    name = type(model).__name__
+    recipe = Recipe(
+        name=name,
+        reference=name,
+        inputs=inputs,
+        build=lambda: model,
+        example_inputs=lambda: (positional, named),
+        instance=True,
+        assumptions=assumptions,
+    )
+    return measure_recipe(recipe, witnesses=witnesses)
+
+
+def explain_recipe(recipe: Recipe, path: str) -> Explanation:
+    """Every operator that the module at `path`, or a module inside it, ran in one forward pass; counted ones with shapes and formula.
+
+    Raises MeasureError for a path that the model does not have, with the nearest paths, and the errors of building and running the model.
+    """
+    with unchanged_globals():
+        tape = run_with_fallbacks(recipe).tape
+    paths = tape.tree.paths
+    if path not in paths:
+        near = difflib.get_close_matches(path, paths, n=3, cutoff=0.4)
+        raise MeasureError(f"{recipe.reference} has no module {path!r}", f"Did you mean {' or '.join(near)}?" if near else None)
+    return assemble_explanation(recipe.name, tape, paths.index(path))
+
+
+def _unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    kinds = {kind.__name__ for kind in type(model).__mro__}
+    if kinds & set(_SHARDED):
+        raise MeasureError(
+            f"{type(model).__name__} holds only this rank's part of each parameter", "Measure the model before it is sharded."
+        )
+    if kinds & set(_UNWRAPPED) and isinstance(model.module, nn.Module):
+        return model.module, (f"the wrapper {type(model).__name__} was removed before the model was measured",)
+    return model, ()
+
+
+# --- the steps of measure_recipe ---
+
+
+def _run_witnesses(run: Run) -> dict[str, Witness]:
+    names = {id(module): path for module, path in zip(run.tree.modules, run.tree.paths, strict=True)}
+    with run.context(), torch.no_grad():
+        return run_witnesses(run.model, run.args, run.kwargs, names, assumed_boolean=True if run.build_mode == "answered" else None)
+
+
+def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
+    tensors, ties = read_module_tensors(run.tree, run.tape.used_storages)
+    modules = assemble_modules(run.tape, tensors)
     if not run.complete:
         modules = _mark_incomplete(modules)
-    saved_bytes, refusal = measure_saved_bytes(run)
-    uncounted = tell_uncounted(run.tree, run.tape)
-    assumptions = (*recipe.assumptions, *run.assumptions, *_tell_rung(run), *((refusal,) if refusal else ()), *uncounted)
+    saved_bytes, problem = measure_saved_bytes(run)
+    unregistered = describe_unregistered_weights(run.tree, run.tape)
+    assumptions = (*recipe.assumptions, *run.assumptions, *_describe_build_mode(run), *((problem,) if problem else ()), *unregistered)
     return Profile(
         name=recipe.name,
         reference=recipe.reference,
@@ -52,31 +130,61 @@ def describe_run(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Pro
         ties=ties,
         witnesses=witnesses,
         flow=run.tape.flow.to_records(run.tree.paths),
-        provenance=Provenance(environment=read_environment(), rung=run.rung, rungs_failed=run.failures, sources=recipe.sources),
+        provenance=Provenance(environment=read_environment(), rung=run.build_mode, rungs_failed=run.failures, sources=recipe.sources),
     )
 
 
-def _tell_shapes(profile: Profile, run: Run) -> Profile:
-    """The profile with shapes in terms of the input, as far as they are known."""
-    flow, assumption = resolve_shapes(run, profile.flow)
+def _mark_incomplete(modules: tuple[ModuleRecord, ...]) -> tuple[ModuleRecord, ...]:
+    """Marks the FLOPs of all modules as incomplete: the branches of the model have different costs, and it is not known which one runs."""
+    return tuple(msgspec.structs.replace(module, flops_complete=False) for module in modules)
+
+
+def _describe_build_mode(run: Run) -> tuple[str, ...]:
+    if run.build_mode == "real":
+        return ("the model did not run without values, so it was run for real: the numbers hold for this input and these random weights",)
+    return ()
+
+
+def _add_symbolic_shapes(profile: Profile, run: Run) -> Profile:
+    """The profile with shapes in terms of the input size, where they could be resolved."""
+    flow, assumption = resolve_symbolic_shapes(run, profile.flow)
     ledger = profile.ledger
     if assumption is not None:
         ledger = msgspec.structs.replace(ledger, assumptions=(*ledger.assumptions, assumption))
     return msgspec.structs.replace(profile, flow=flow, ledger=ledger)
 
 
-def _tell_rung(run: Run) -> tuple[str, ...]:
-    if run.rung == "real":
-        return ("it could not be run without values, so it was run for real: the numbers hold for this input and these random weights",)
-    return ()
+def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
+    """The bytes of all tensors that autograd saves in one forward pass with grad; or None with the reason.
+
+    Each storage counts once; parameters and buffers do not count. The pass runs in eval mode, because many models reject a batch of one in
+    train mode; batch norm then saves no batch statistics.
+    """
+    saved: dict[int, torch.Tensor] = {}
+    registered = {storage_key(tensor) for module in run.tree.modules for _, tensor, _, _ in iterate_module_tensors(module)}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        key = storage_key(tensor)
+        if key and key not in registered:
+            saved.setdefault(key, tensor)
+        return tensor
+
+    def forward() -> None:
+        with (
+            run.context(),
+            without_fusion(),
+            torch.enable_grad(),
+            torch.autograd.graph.saved_tensors_hooks(pack, _unpack),
+            CachedShapesMode(run.shape_cache),
+        ):
+            run.model(*run.args, **run.kwargs)
+
+    try:
+        run_with_large_stack(forward, max(run.tree.depths, default=0))
+    except Exception as error:  # noqa: BLE001 - a model may fail with grad for any reason; then the bytes are not known
+        return None, f"bytes saved for backward were not measured: the forward pass with grad raised {type(error).__name__}"
+    return sum(int(tensor.untyped_storage().nbytes()) for tensor in saved.values()), None
 
 
-def _mark_incomplete(modules: tuple[ModuleRecord, ...]) -> tuple[ModuleRecord, ...]:
-    """A model whose branches cost differently has no complete FLOPs anywhere: which branch is taken is not known."""
-    return tuple(msgspec.structs.replace(module, flops_complete=False) for module in modules)
-
-
-def _ask_witnesses(run: Run) -> dict[str, Witness]:
-    names = {id(module): path for module, path in zip(run.tree.modules, run.tree.paths, strict=True)}
-    with run.context(), torch.no_grad():
-        return consult_witnesses(run.model, run.args, run.kwargs, names, boolean_answer=True if run.rung == "answered" else None)
+def _unpack(tensor: Any) -> Any:
+    return tensor

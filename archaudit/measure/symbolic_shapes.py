@@ -1,8 +1,9 @@
-"""Shapes in terms of the input: 128 may be a number of channels, a width, or a quarter of a height, and one run cannot tell which.
+"""Shapes in terms of the input size: 128 may be a number of channels, a width, or a quarter of a height, and one run cannot say which.
 
-The model that ran is run twice more on inputs of another batch, height, width and length, all changed at once and no two in proportion.
-Each size of each node is then explained from the three runs: a constant, or a share of one of those (`H/8`, `ceil(W/16)`, `2*H`, `B*T`,
-`H*W/256+1`). What three runs do not agree on is left unknown. These runs only note shapes, so they cost less than the one measured.
+The model runs twice more, on inputs of another batch, height, width and length: all change at once, and no two in proportion. Each size of
+each node is then explained from the three runs as a constant or as a share of the input size (`H/8`, `ceil(W/16)`, `2*H`, `B*T`,
+`H*W/256+1`). A size that no formula explains in all three runs stays unknown. These runs record shapes only, so they are cheaper than the
+measured one.
 """
 
 from __future__ import annotations
@@ -20,20 +21,21 @@ import msgspec
 import torch
 from torch.utils import _pytree
 
-from archaudit.measure.building.copying import run_deep
+from archaudit.measure.building.copying import run_with_large_stack
 from archaudit.measure.fallbacks import Run
-from archaudit.measure.structure.tensors import iterate_tensors_in, shape_of
-from archaudit.measure.structure.tree import ModuleTree
-from archaudit.measure.tape import TapeMode, TapeRecorder, plain_paths
-from archaudit.measure.tape.frames import follow_calls
+from archaudit.measure.module_tree import ModuleTree
+from archaudit.measure.process_state import without_fusion
+from archaudit.measure.tape import TapeMode, TapeRecorder
 from archaudit.measure.tape.memory import read_traits
-from archaudit.measure.tape.shape_cache import ShapeMemory
+from archaudit.measure.tape.module_calls import observe_calls
+from archaudit.measure.tape.shape_cache import ShapeCache
+from archaudit.measure.tensors import iterate_tensors_in, shape_of
 from archaudit.schema import FlowNode, Shape
 
-# Runs without values only: another two runs on real numbers would cost as much as the model does.
-_RUNGS = ("meta", "deferred", "fake")
+# Only build modes without values: two further runs on real numbers would take as long as the model does.
+_MODES_WITHOUT_VALUES = ("meta", "deferred", "fake")
 
-# What the dimensions of an input stand for, by whether it holds floats and how many it has: images, video, sequences of vectors, of ids.
+# The meaning of the dimensions of an input, by whether it holds floats and by their number: images, video, sequences of vectors, of ids.
 _LAYOUTS: dict[tuple[bool, int], dict[int, str]] = {
     (True, 4): {0: "B", 2: "H", 3: "W"},
     (True, 5): {0: "B", 2: "T", 3: "H", 4: "W"},
@@ -44,28 +46,28 @@ _LAYOUTS: dict[tuple[bool, int], dict[int, str]] = {
     (False, 1): {0: "B"},
 }
 
-# How much larger, in the first further run and in the second. Multiples of 64, so that every power of two up to there still divides; not
-# in proportion to one another, so that no two explanations hold for both runs.
+# How much larger the size is in the first and the second further run. Height and width grow by multiples of 64, so that they stay divisible
+# by every power of two up to 64. No two grow in proportion, so that no two formulas explain both runs.
 _GROWTH = {"B": (2, 5), "H": (64, 192), "W": (128, 64)}
-# A window that slides without padding, or a class token, leaves a few more or less than a share; more than this is a coincidence.
+# A sliding window without padding, or a class token, makes a size a few larger or smaller than a share. A larger offset is a coincidence.
 _LARGEST_OFFSET = 64
 
-# Pointwise operators that give floats of the same dtype for floats: what models run most between layers.
+# Pointwise operators that return floats of the same dtype for floats; models run these most often between layers.
 _POINTWISE = frozenset(
     ("add", "sub", "mul", "div", "neg", "relu", "hardswish", "hardsigmoid", "hardtanh", "sigmoid", "silu", "tanh", "gelu", "clamp")
 )
 
-_FIXED_SIZE = "it does not run on an input of another size: its shapes are told in terms of the batch alone"
-_UNRESOLVED = "it does not run on an input of another size or batch in the same way: its shapes are not told in terms of the input"
+_FIXED_SIZE = "the model does not run on an input of another size: its shapes are given in terms of the batch size only"
+_UNRESOLVED = "the model does not run on an input of another size or batch size: its shapes are not given in terms of the input size"
 
 
-def resolve_shapes(run: Run, flow: tuple[FlowNode, ...]) -> tuple[tuple[FlowNode, ...], str | None]:
-    """The nodes with their `symbolic` shapes, and what had to be assumed; the nodes as they are where nothing could be found out.
+def resolve_symbolic_shapes(run: Run, flow: tuple[FlowNode, ...]) -> tuple[tuple[FlowNode, ...], str | None]:
+    """The nodes with their `symbolic` shapes, and an assumption if there is one; the unchanged nodes where nothing could be resolved.
 
-    Call it last: the model is run again, on other inputs.
+    Call this last, because it runs the model again, on other inputs.
     """
     base = _read_symbols(run)
-    if run.rung not in _RUNGS or not base:
+    if run.build_mode not in _MODES_WITHOUT_VALUES or not base:
         return flow, None
     trials = [base] if base.keys() == {"B"} else [base, {"B": base["B"]}]
     for symbols in trials:
@@ -87,11 +89,11 @@ def _explain_all(
     )
 
 
-# --- the further runs -------------------------------------------------------------------------------------------------
+# --- the further runs ---
 
 
 def _read_symbols(run: Run) -> dict[str, int]:
-    """What the first input's dimensions stand for, with their sizes."""
+    """The symbols of the first input's dimensions, with their sizes."""
     first = next(iterate_tensors_in((run.args, run.kwargs)), None)
     if first is None:
         return {}
@@ -102,25 +104,25 @@ def _read_symbols(run: Run) -> dict[str, int]:
 def _grow(symbol: str, size: int, number: int) -> int:
     if symbol in _GROWTH:
         return size + _GROWTH[symbol][number]
-    # A sequence model has a table of so many positions: shorter ones fit in any case.
+    # A sequence model may have a table with a fixed number of positions: shorter sequences always fit.
     return size - size // (4, 2)[number] if size >= 4 else size + (1, 3)[number]
 
 
 def _run_each(run: Run, flow: tuple[FlowNode, ...], base: dict[str, int], grown: list[dict[str, int]]) -> list[list[Shape | None]] | None:
-    """The shapes of all nodes at each size; None when the model refuses one."""
+    """The shapes of all nodes at each size; None if the model fails at one of them."""
     found = []
     for sizes in grown:
         try:
-            nodes = run_deep(lambda sizes=sizes: _run_again(run, base, sizes), max(run.tree.depths))  # type: ignore[misc]
-        except (Exception, SystemExit):  # noqa: BLE001 - a model may refuse another size in any way it likes
+            nodes = run_with_large_stack(lambda sizes=sizes: _run_again(run, base, sizes), max(run.tree.depths))  # type: ignore[misc]
+        except (Exception, SystemExit):  # noqa: BLE001 - a model may raise anything on another size
             return None
         found.append(_find_same_nodes(flow, [(node.op, run.tree.paths[node.module], node.shape) for node in nodes]))
     return found
 
 
 def _find_same_nodes(flow: tuple[FlowNode, ...], nodes: list[tuple[str, str, Shape | None]]) -> list[Shape | None]:
-    """The shape of each node of `flow` in another run. What runs another number of times there (a copy that a batch of one can do
-    without) cannot be told apart, and has none."""
+    """The shape of each node of `flow` in another run; None for an operator that runs another number of times there (a copy that a batch of
+    one does not need), because its nodes cannot be matched."""
     shapes: defaultdict[tuple[str, str], list[Shape | None]] = defaultdict(list)
     for op, module, shape in nodes:
         shapes[op, module].append(shape)
@@ -144,11 +146,11 @@ def _run_again(run: Run, base: dict[str, int], sizes: dict[str, int]) -> list[_N
     with ExitStack() as stack:
         stack.enter_context(run.context())
         args, kwargs = _pytree.tree_map(resize, (run.args, run.kwargs))
-        stack.enter_context(plain_paths())
+        stack.enter_context(without_fusion())
         stack.enter_context(torch.no_grad())
-        stack.enter_context(follow_calls(run.tree, recorder))
+        stack.enter_context(observe_calls(run.tree, recorder))
         recorder.record_inputs((args, kwargs))
-        stack.enter_context(TapeMode(recorder, None, _Shortcuts(run.memory).run))
+        stack.enter_context(TapeMode(recorder, None, _Shortcuts(run.shape_cache).run))
         run.model(*args, **kwargs)
     return recorder.nodes
 
@@ -161,7 +163,7 @@ class _Node:
 
 
 class _ShapeRecorder(TapeRecorder):
-    """Notes the nodes that the tape would, in its order, and their shapes; nothing else."""
+    """Records the same nodes as the tape, in the same order, with their shapes and nothing else."""
 
     def __init__(self, tree: ModuleTree) -> None:
         super().__init__(tree)
@@ -169,29 +171,29 @@ class _ShapeRecorder(TapeRecorder):
         self._running: list[tuple[int, _Node | None]] = []
 
     def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A module without children becomes a node."""
+        """Adds a node for a module without children."""
         node = _Node("call", position) if self.tape.tree.is_leaf[position] else None
         if node is not None:
             self.nodes.append(node)
         self._running.append((position, node))
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """Its first output is the node's."""
+        """Sets the shape of the node to that of the first output."""
         _, node = self._running.pop()
         if node is not None:
             node.shape = next(map(shape_of, iterate_tensors_in(result)), None)
         return result
 
     def fail_call(self, position: int, error: BaseException) -> None:
-        """Forgets a call that raised."""
+        """Drops a call that raised."""
         self._running.pop()
 
     def record_inputs(self, values: object) -> None:
-        """The inputs come first."""
+        """Adds a node for each input, before all others."""
         self.nodes += [_Node("input", 0, shape_of(tensor)) for tensor in iterate_tensors_in(values)]
 
     def record_operator(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """An operator between modules is a node, unless it is a view."""
+        """Adds a node for an operator outside the modules without children, unless it is a view."""
         position, leaf = self._running[-1] if self._running else (0, None)
         if leaf is not None:
             return
@@ -202,14 +204,14 @@ class _ShapeRecorder(TapeRecorder):
 
 
 class _Shortcuts:
-    """Answers the commonest operators at once: the meta device takes milliseconds over a clamp or a resize of a size that is new to it."""
+    """Runs the most frequent operators without the meta device, which needs milliseconds for a clamp or a resize of a new size."""
 
-    def __init__(self, memory: ShapeMemory) -> None:
-        self._memory = memory
+    def __init__(self, cache: ShapeCache) -> None:
+        self._cache = cache
         self._kinds: dict[Any, str] = {}
 
     def run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The operator's result, as far as shapes and dtypes go."""
+        """A result with the shape and dtype of the operator's."""
         kind = self._kinds.get(operator)
         if kind is None:
             kind = self._kinds[operator] = self._find_kind(operator)
@@ -220,7 +222,7 @@ class _Shortcuts:
             return tensors[0].new_empty(torch.broadcast_shapes(*(tensor.shape for tensor in tensors)))
         if kind == "resize" and args[1]:
             return args[0].new_empty((*args[0].shape[:2], *args[1]))
-        return self._memory.run(operator, args, kwargs)
+        return self._cache.run(operator, args, kwargs)
 
     @staticmethod
     def _find_kind(operator: Any) -> str:
@@ -235,11 +237,11 @@ class _Shortcuts:
         return "pointwise" if name in _POINTWISE else "other"
 
 
-# --- explaining sizes -------------------------------------------------------------------------------------------------
+# --- formulas for sizes ---
 
 
 class _Explainer:
-    """Finds the simplest formula that three sizes agree on; remembers, since a model repeats its sizes."""
+    """Finds the simplest formula that explains a size in all three runs; caches it, because sizes repeat within a model."""
 
     def __init__(self, values: dict[str, tuple[int, int, int]]) -> None:
         names = list(values)
@@ -248,14 +250,14 @@ class _Explainer:
         self._known: dict[tuple[int, int, int], str | None] = {}
 
     def shape(self, base: Shape | None, first: Shape | None, second: Shape | None) -> tuple[str, ...] | None:
-        """The shape, each size explained; None when one of them cannot be."""
+        """The shape with a formula for each size; None if one has no formula."""
         if base is None or first is None or second is None or not len(base) == len(first) == len(second):
             return None
         sizes = [self.size(triple) for triple in zip(base, first, second, strict=True)]
         return None if None in sizes else tuple(size for size in sizes if size is not None)
 
     def size(self, sizes: tuple[int, int, int]) -> str | None:
-        """One size, from what it is in the three runs."""
+        """The formula of one size, from its values in the three runs."""
         if sizes not in self._known:
             self._known[sizes] = str(sizes[0]) if len(set(sizes)) == 1 else self._find(sizes)
         return self._known[sizes]
@@ -266,17 +268,17 @@ class _Explainer:
             share = _find_share(sizes, values)
             if share is not None:
                 offset = sizes[0] - share * values[0]
-                # A batch is only ever multiplied: a few more samples than that would be somebody's mistake.
+                # A batch size is only multiplied: an offset to it would be a mistake in the model.
                 if offset == 0 or ("B" not in chosen and abs(offset) <= _LARGEST_OFFSET):
                     fits.append((offset != 0, len(chosen), chosen, share, values[0]))
         if not fits:
             return None
         _, _, chosen, share, value = min(fits)
-        return _write(chosen, share, value, sizes[0])
+        return _format_term(chosen, share, value, sizes[0])
 
 
 def _find_share(sizes: Sequence[int], values: Sequence[int]) -> Fraction | None:
-    """By how much the size grows with the value, if by the same in both further runs."""
+    """The growth of the size for each unit of the value, if it is the same in both further runs."""
     grown = [(sizes[number] - sizes[0], values[number] - values[0]) for number in (1, 2)]
     if any(by == 0 for _, by in grown) or grown[0][0] * grown[1][1] != grown[1][0] * grown[0][1]:
         return None
@@ -284,7 +286,7 @@ def _find_share(sizes: Sequence[int], values: Sequence[int]) -> Fraction | None:
     return share if share > 0 else None
 
 
-def _write(chosen: tuple[str, ...], share: Fraction, value: int, size: int) -> str | None:
+def _format_term(chosen: tuple[str, ...], share: Fraction, value: int, size: int) -> str | None:
     """`H/16`, `2*H`, `ceil(H/16)`, `floor(H/2)-1`, `H*W/256+1`."""
     factors = ([str(share.numerator)] if share.numerator != 1 else []) + list(chosen)
     text = "*".join(factors) + (f"/{share.denominator}" if share.denominator != 1 else "")

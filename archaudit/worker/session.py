@@ -88,9 +88,9 @@ class Session:
     def _tell_modules(self) -> None:
         """From now on it is announced which module is running, for the case that this process dies in it."""
         if self._announce is not None:
-            from archaudit.measure.tape.frames import announce_calls
+            from archaudit.measure.tape.module_calls import report_running_module
 
-            announce_calls(self._announce)
+            report_running_module(self._announce)
 
     def _load(self, request: Load) -> Reply:
         from archaudit.load import import_formulas, load_recipe, parse_reference
@@ -118,7 +118,7 @@ class Session:
         return Loaded(recipe.name)
 
     def _explain(self, recipe: Recipe, request: Explain) -> Reply:
-        from archaudit.measure.explain import explain_recipe
+        from archaudit.measure.recipe import explain_recipe
 
         self.notify(Progress(f"explaining {recipe.name}"))
         self._tell_modules()
@@ -138,14 +138,14 @@ class Session:
         return Measured(profile, self._footprint.take())
 
     def _prove(self, recipe: Recipe, request: Exhibit | Imitate) -> Reply:
-        from archaudit.measure.equivalence import exhibit_model, imitate_model
+        from archaudit.measure.equivalence import compare_outputs, record_outputs
 
         self.notify(Progress(f"running {recipe.name} for real"))
         self._tell_modules()
         if isinstance(request, Exhibit):
-            exhibit_model(recipe, Path(request.path), request.dtype, request.modules)
+            record_outputs(recipe, Path(request.path), request.dtype, request.modules)
             return Exhibited()
-        return Imitated(imitate_model(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.feeders))
+        return Imitated(compare_outputs(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.feeders))
 
     def _time(self, recipe: Recipe, request: PrepareTiming | TimeBlock | TimeModules | Survey) -> Reply:
         if isinstance(request, PrepareTiming):

@@ -124,7 +124,7 @@ def test_a_device_that_is_not_there_is_a_message(archaudit, project):
         pytest.skip("there is one")
     result = archaudit("latency", "old.py:Net", "new.py:Net", "--device", "cuda", *FAST)
     assert result.status == 2
-    assert "there is no CUDA device here" in result.err
+    assert "this machine has no CUDA device" in result.err
 
 
 def test_the_gate_can_be_tried_out(archaudit, project, monkeypatch):

@@ -10,7 +10,7 @@ from torch import nn
 from archaudit.align import Pin, align
 from archaudit.diff.checkpoint.key_map import map_checkpoint, put_together
 from archaudit.diff.checkpoint.weight_sources import inherit_weights
-from archaudit.measure.equivalence.proof import take_weights
+from archaudit.measure.equivalence import copy_weights
 from archaudit.schema import CheckpointMap, ReshapedKey
 
 
@@ -238,6 +238,6 @@ def test_keys_that_are_put_together_make_the_same_model(before, after, example, 
         nn.init.normal_(before.norm.running_mean)
     given = before.state_dict()
     after.load_state_dict({mapping.renamed.get(key, key): given[key] for key in (*mapping.same, *mapping.renamed)}, strict=False)
-    take_weights(after.state_dict(), given, mapping.built)
+    copy_weights(after.state_dict(), given, mapping.built)
     x = torch.randn(*example.shape)
     torch.testing.assert_close(after.eval()(x), before.eval()(x))

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from archaudit.align import align
 from archaudit.diff.checkpoint.weight_sources import Inheritance, inherit_weights
-from archaudit.measure.equivalence.proof import take_weights
+from archaudit.measure.equivalence import copy_weights
 
 WIDTH, HEADS = 8, 2
 
@@ -148,7 +148,7 @@ def list_same(before: nn.Module, after: nn.Module, *shape: int) -> list[bool]:
     with torch.no_grad():
         for inheritance in found:
             assert inheritance.new == inheritance.unfitting == ()
-            take_weights(models[1].state_dict(), models[0].state_dict(), inheritance.sources)
+            copy_weights(models[1].state_dict(), models[0].state_dict(), inheritance.sources)
             same.append(torch.allclose(models[0](x), models[1](x), rtol=1e-10, atol=1e-12))
     return same
 

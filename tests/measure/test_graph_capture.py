@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from archaudit.measure.latency.forms import capture_graph
+from archaudit.measure.latency.graph_capture import capture_graph
 
 
 class FakeGenerator:
@@ -170,10 +170,10 @@ def test_an_error_of_the_models_own_is_a_note_too(cuda):
 
 def test_torch_has_what_is_called_after_a_failed_capture():
     """No device is needed to see whether the functions, whose names are torch's own affair, are still there."""
-    from archaudit.measure.latency.forms import _LEAVING
+    from archaudit.measure.latency.graph_capture import _END_ALLOCATION_NAMES
 
     if not torch.backends.cuda.is_built():
         pytest.skip("a torch without CUDA")
-    assert any(hasattr(torch._C, name) for name in _LEAVING)
+    assert any(hasattr(torch._C, name) for name in _END_ALLOCATION_NAMES)
     assert hasattr(torch._C, "_cuda_releasePool")
     assert all(hasattr(torch.Generator, name) for name in ("clone_state", "graphsafe_get_state", "graphsafe_set_state"))

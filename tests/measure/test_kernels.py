@@ -131,7 +131,7 @@ def test_a_profile_without_kernels_is_none():
     from torch import nn
 
     from archaudit.measure.latency.kernels import profile_kernels
-    from archaudit.measure.structure.tree import walk_tree
+    from archaudit.measure.module_tree import walk_tree
 
     if torch.cuda.is_available():
         pytest.skip("the profiler sees kernels here")
@@ -146,7 +146,7 @@ def test_kernels_of_a_real_trace_come_to_their_modules(monkeypatch):
     from torch import nn
 
     from archaudit.measure.latency import kernels as profiled
-    from archaudit.measure.structure.tree import walk_tree
+    from archaudit.measure.module_tree import walk_tree
 
     read = profiled.read_events
 
@@ -173,7 +173,7 @@ def test_a_model_that_launches_no_kernel_takes_no_time_where_the_probe_is_seen(m
     from torch import nn
 
     from archaudit.measure.latency import kernels as profiled
-    from archaudit.measure.structure.tree import walk_tree
+    from archaudit.measure.module_tree import walk_tree
 
     read = profiled.read_events
 
@@ -244,7 +244,7 @@ def test_the_first_pass_under_the_profiler_is_not_counted(monkeypatch):
     from torch import nn
 
     from archaudit.measure.latency import kernels as profiled
-    from archaudit.measure.structure.tree import walk_tree
+    from archaudit.measure.module_tree import walk_tree
 
     made = []
     monkeypatch.setattr(profiled, "read_events", lambda events: made.append(list(events)) or [])

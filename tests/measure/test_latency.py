@@ -214,7 +214,7 @@ def test_another_batch_is_set_in_every_input():
     (first,), kwargs = set_batch(made, 5).example_inputs()
     assert first.tolist() == [0, 1, 2, 0, 1]
     assert kwargs["mask"][0].shape == (5, 2)
-    assert any("batch size is 5" in text for text in set_batch(made, 5).assumptions)
+    assert any("batch size was set to 5" in text for text in set_batch(made, 5).assumptions)
 
 
 # --- what belongs to CUDA, on fakes of its edge ---------------------------------------------------------------------
@@ -234,14 +234,14 @@ class FakeMoment:
 
 
 def test_cuda_events_give_each_module_what_it_spent_by_itself(monkeypatch):
-    from archaudit.measure.structure.tree import walk_tree
-    from archaudit.measure.tape.frames import follow_calls
+    from archaudit.measure.module_tree import walk_tree
+    from archaudit.measure.tape.module_calls import observe_calls
 
     clock = FakeClock()
     model = Tree(clock)
-    monkeypatch.setattr(EventClock, "make_moment", lambda self: FakeMoment(clock))
+    monkeypatch.setattr(EventClock, "make_event", lambda self: FakeMoment(clock))
     tree, events = walk_tree(model), EventClock()
-    with follow_calls(tree, events):
+    with observe_calls(tree, events):
         model(torch.zeros(1))
     own = {tree.paths[position]: pytest.approx(spent) for position, spent in events.read_own().items()}
     assert own == {"": 5.0, "twice": 2.0, "around": 3.0, "around.inner": 2.0}
@@ -266,13 +266,13 @@ def pretended_cuda(monkeypatch):
 
         monkeypatch.setattr(timed_model, "resolve_device", lambda device: "cuda")
         monkeypatch.setattr(timed_model, "describe_machine", lambda device: Machine(device="Fake GPU", driver="1", torch="2"))
-        monkeypatch.setattr(timed_model, "_place", lambda value, settings: value)
+        monkeypatch.setattr(timed_model, "_move_to_device", lambda value, settings: value)
         monkeypatch.setattr(timed_model, "float32_precision", lambda dtype, device: nullcontext())
         monkeypatch.setattr(timed_model, "cast_passes", lambda dtype, device: nullcontext())
         monkeypatch.setattr(timed_model, "capture_graph", fields.pop("capture", capture))
         make_passes = fields.get("passes", lambda tree: [])
         monkeypatch.setattr(timed_model, "profile_kernels", lambda tree, run, probe, repeats: make_passes(tree))
-        monkeypatch.setattr(EventClock, "make_moment", lambda self: FakeMoment(clock))
+        monkeypatch.setattr(EventClock, "make_event", lambda self: FakeMoment(clock))
         recipe = Recipe(name="toy", reference="toy", build=lambda: build_model(clock), inputs=(InputSpec(shape=(2, 3)),))
         return TimedModel(recipe, TimingSettings(device="cuda"), clock=clock, synchronize=lambda: None)
 
@@ -311,7 +311,7 @@ def test_what_does_not_fit_is_a_message(pretended_cuda, monkeypatch):
     with pytest.raises(MeasureError, match="does not run on cuda in float32: TypeError: 'NoneType' object is not callable"):
         model.time_passes(1)
     monkeypatch.setattr(timed_model, "resolve_device", lambda device: device)
-    monkeypatch.setattr(timed_model, "_place", refuse)
+    monkeypatch.setattr(timed_model, "_move_to_device", refuse)
     with pytest.raises(MeasureError, match="does not fit on cpu in float32: OutOfMemoryError: CUDA out of memory"):
         make_timed(lambda clock: Takes(clock, 1.0))
 
@@ -353,8 +353,8 @@ def test_what_is_odd_about_sums_of_kernels_is_told(pretended_cuda):
 
     times = pretended_cuda(Tree, passes=lambda tree: [PassKernels({0: 10_000_000}, {0: 4}, 0, 2_000_000)]).time_modules(3)
     assert times.notes == (
-        "2.000 ms of kernels in a pass ran beside others: the sum of the layers counts them twice",
-        "2 of 3 instrumented passes are left out: the profiler lost kernels of them",
+        "2.000 ms of kernels in a pass ran in parallel with others: the sum of the layers counts them twice",
+        "2 of 3 instrumented passes were dropped: the profiler lost some of their kernels",
     )
 
 
@@ -363,7 +363,7 @@ def test_where_no_kernels_are_seen_events_stand_in_and_it_is_said(pretended_cuda
     assert times.own_s["around"] == pytest.approx((3.0,))
     assert times.total_s[""] == pytest.approx((12.0,))
     assert times.attribution.startswith("CUDA events")
-    assert "CUPTI is not allowed" in times.notes[0]
+    assert "CUPTI is not permitted" in times.notes[0]
 
 
 def test_throttling_is_named_by_the_librarys_bits():
@@ -641,7 +641,7 @@ def test_no_memory_left_for_ceilings_is_a_message(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(torch, "arange", refuse)
-    with pytest.raises(MeasureError, match="no memory left to measure what the device can do"):
+    with pytest.raises(MeasureError, match="too little memory on cpu to measure its limits"):
         measure_ceilings(TimingSettings(device="cpu"), clock=FakeClock(), synchronize=lambda: None)
 
 

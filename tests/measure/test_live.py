@@ -97,7 +97,7 @@ def test_a_distributed_wrapper_is_taken_off_and_told(tmp_path):
         dist.destroy_process_group()
     assert profile.totals.params == 9
     assert profile.modules[0].type == "Linear"
-    assert "the wrapper DistributedDataParallel was taken off" in profile.ledger.assumptions
+    assert "the wrapper DistributedDataParallel was removed before the model was measured" in profile.ledger.assumptions
 
 
 def test_a_model_whose_forward_raises_is_left_as_it_was():

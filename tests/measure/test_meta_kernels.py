@@ -8,7 +8,7 @@ from modeling import measure
 from torch import nn
 
 from archaudit.measure.tape import meta_kernels
-from archaudit.measure.tape.meta_kernels import run_without_values
+from archaudit.measure.tape.meta_kernels import run_meta_kernel
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.ops.aten, "_grouped_mm"), reason="this torch has no grouped product")
 GROUPED = torch.ops.aten._grouped_mm.default if hasattr(torch.ops.aten, "_grouped_mm") else None
@@ -34,7 +34,7 @@ def test_each_form_of_the_grouped_product_has_the_shape_of_the_cpu(
 ) -> None:
     operands = torch.ones(left, dtype=dtype), torch.ones(right, dtype=dtype)
     real = GROUPED(*operands, offs=offs)
-    made = run_without_values(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
+    made = run_meta_kernel(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
     assert (made.shape, made.dtype, made.device.type) == (real.shape, real.dtype, "meta")
 
 
@@ -52,7 +52,7 @@ def test_what_the_cpu_refuses_is_refused(left: tuple[int, ...], right: tuple[int
     with pytest.raises((RuntimeError, ValueError)):
         GROUPED(*operands, offs=offs)
     with pytest.raises(RuntimeError, match=text):
-        run_without_values(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
+        run_meta_kernel(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
 
 
 def test_every_kernel_here_is_one_that_torch_refuses_on_meta() -> None:

@@ -9,7 +9,7 @@ from archaudit.errors import MeasureError
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="here the device is at hand")
 
-LEFT_OUT = "it names a device that is not here, which changes no count and was left out"
+IGNORED = "the model names a device that this machine does not have; the device was ignored, because it changes no count"
 
 
 class Placed(nn.Module):
@@ -48,7 +48,7 @@ def test_where_tensors_lie_changes_no_count(how):
     profile = measure(lambda: Placed(how), torch.zeros(2, 4))
     assert (profile.totals.params, profile.totals.buffers, profile.totals.macs) == (16 + 4 + 4, 4, 2 * 2 * 16)
     assert profile.ties == (("linear.weight", "other.weight"),)
-    assert LEFT_OUT in profile.ledger.assumptions
+    assert IGNORED in profile.ledger.assumptions
 
 
 def test_a_constructor_that_needs_values_has_them():
@@ -58,7 +58,7 @@ def test_a_constructor_that_needs_values_has_them():
 
 
 def test_a_model_that_names_none_has_no_such_assumption():
-    assert LEFT_OUT not in measure(lambda: nn.Linear(4, 4), torch.zeros(1, 4)).ledger.assumptions
+    assert IGNORED not in measure(lambda: nn.Linear(4, 4), torch.zeros(1, 4)).ledger.assumptions
 
 
 class Waits(nn.Module):
@@ -71,7 +71,7 @@ def test_what_cannot_be_left_out_is_told():
     with pytest.raises(MeasureError, match="forward raised") as caught:
         measure(Waits, torch.zeros(1))
     assert "torch.cuda.synchronize()" in caught.value.hint
-    assert "It needs a device that is not here" in caught.value.hint
+    assert "This machine does not have the device" in caught.value.hint
 
 
 def test_a_models_own_error_is_told_after_all():

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from archaudit.measure.tape.shape_cache import RULES, RecallShapes, ShapeMemory, ShapeRules
+from archaudit.measure.tape.shape_cache import RULES, CachedShapesMode, ShapeCache, ShapeRules
 
 SHAPES = [(2, 3, 8, 8), (1, 5, 6, 4), (4, 1, 1, 7), (1, 1, 1, 1)]
 aten = torch.ops.aten
@@ -33,15 +33,15 @@ def make_arguments(operator: Any, shape: tuple[int, ...], dtype: torch.dtype) ->
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
 @pytest.mark.parametrize("operator", RULES, ids=str)
 def test_answers_are_what_torch_answers(operator: Any, dtype: torch.dtype) -> None:
-    memory = ShapeMemory()
+    memory = ShapeCache()
     for shape in SHAPES:
         try:
             expected = describe(operator(*make_arguments(operator, shape, dtype)))
         except _REFUSALS:  # integers have no such operator: with a memory neither
-            with pytest.raises(_REFUSALS), RecallShapes(memory):
+            with pytest.raises(_REFUSALS), CachedShapesMode(memory):
                 operator(*make_arguments(operator, shape, dtype))
             continue
-        with RecallShapes(memory):
+        with CachedShapesMode(memory):
             assert describe(operator(*make_arguments(operator, shape, dtype))) == expected
 
 
@@ -51,15 +51,15 @@ def test_the_second_shape_is_answered_without_torch(operator: Any) -> None:
     result = operator(*args)
     rules.learn(operator, args, {}, result if isinstance(result, tuple) else (result,))
     others = make_arguments(operator, SHAPES[1], torch.float32)
-    recalled = rules.recall(operator, others, {})
+    recalled = rules.look_up(operator, others, {})
     again = operator(*others)
     expected = again if isinstance(again, tuple) else (again,)
     assert recalled == [(tuple(tensor.shape), tensor.dtype) for tensor in expected]
 
 
 def test_a_strided_tensor_is_torchs_to_answer() -> None:
-    memory = ShapeMemory()
-    with RecallShapes(memory):
+    memory = ShapeCache()
+    with CachedShapesMode(memory):
         torch.empty(2, 3, 4, 4, device="meta").sigmoid()
         answer = torch.empty(2, 3, 4, 4, device="meta").to(memory_format=torch.channels_last).sigmoid()
     assert answer.is_contiguous(memory_format=torch.channels_last)
@@ -68,6 +68,6 @@ def test_a_strided_tensor_is_torchs_to_answer() -> None:
 def test_what_torch_would_refuse_is_torchs_to_refuse() -> None:
     rules, fitting = ShapeRules(), make_arguments(aten.native_batch_norm.default, SHAPES[0], torch.float32)
     rules.learn(aten.native_batch_norm.default, fitting, {}, aten.native_batch_norm.default(*fitting))
-    assert rules.recall(aten.native_batch_norm.default, fitting, {}) is not None
+    assert rules.look_up(aten.native_batch_norm.default, fitting, {}) is not None
     mismatched = (fitting[0], *[torch.empty(5, device="meta")] * 4, *fitting[5:])
-    assert rules.recall(aten.native_batch_norm.default, mismatched, {}) is None
+    assert rules.look_up(aten.native_batch_norm.default, mismatched, {}) is None

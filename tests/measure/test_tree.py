@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from archaudit.measure.structure.tree import read_settings, walk_tree
+from archaudit.measure.module_tree import read_settings, walk_tree
 
 
 def test_paths_and_order_are_those_of_named_modules():

@@ -15,10 +15,10 @@ from torchvision import models
 
 from archaudit.errors import MeasureError
 from archaudit.load import load_recipe, parse_reference
-from archaudit.measure.process_state import collector_at_rest
+from archaudit.measure.process_state import paused_gc
 from archaudit.measure.recipe import measure_recipe
-from archaudit.measure.structure.tensors import iterate_tensors_in, list_tensors_in
-from archaudit.measure.tape.shape_cache import ShapeMemory
+from archaudit.measure.tape.shape_cache import ShapeCache
+from archaudit.measure.tensors import iterate_tensors_in, list_tensors_in
 from archaudit.schema import InputSpec
 
 
@@ -68,11 +68,11 @@ class Mixed(nn.Module):
     ],
 )
 def test_remembered_answers_change_nothing_in_a_profile(build: Any, shape: tuple[int, ...]) -> None:
-    def run_kernel(memory: ShapeMemory, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run_kernel(memory: ShapeCache, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return operator(*args, **kwargs)
 
     remembered = measure(build, lambda: torch.empty(shape))
-    with mock.patch.object(ShapeMemory, "run", run_kernel):
+    with mock.patch.object(ShapeCache, "run", run_kernel):
         computed = measure(build, lambda: torch.empty(shape))
     assert remembered == computed
     assert remembered.peaks.saved_bytes
@@ -98,7 +98,7 @@ def test_the_garbage_collector_rests_while_measuring_and_is_put_back() -> None:
 
 def test_a_collector_that_was_off_stays_off_also_after_an_error() -> None:
     def fail() -> None:
-        with collector_at_rest():
+        with paused_gc():
             raise ValueError("bad")
 
     gc.disable()

@@ -1,8 +1,8 @@
-"""A copy of a live model with the same structure and no values: what was measured is never the user's own object.
+"""Copies a live model without its values, so that a measurement never touches the user's own object.
 
-`copy.deepcopy` walks the model; every tensor that it meets, registered or a plain attribute, is replaced by an empty one on the meta
-device. Ties survive, because deepcopy's memo maps one tensor to one copy. (`.to("meta")` would untie weights, and
-`functional_call` with meta parameters misses plain attributes and corrupts modules registered twice.)
+`copy.deepcopy` walks the model, and every tensor in it, registered or a plain attribute, becomes an empty tensor on the meta device. Tied
+tensors stay tied, because deepcopy's memo maps one tensor to one copy. (`.to("meta")` would untie weights, and `functional_call` with meta
+parameters misses plain attributes and corrupts modules that are registered twice.)
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archaudit.errors import MeasureError
-from archaudit.measure.structure.params import iterate_tensors
-from archaudit.measure.structure.tree import walk_tree
+from archaudit.measure.module_tree import walk_tree
+from archaudit.measure.tensors import iterate_module_tensors
 
 
 def copy_to_meta(value: Any, what: str = "the model") -> Any:
-    """A deep copy of a model, or of inputs, with every tensor on the meta device. Raises MeasureError when it cannot be copied."""
+    """A deep copy of a model, or of inputs, with every tensor on the meta device. Raises MeasureError if it cannot be copied."""
     depth = max(walk_tree(value).depths) if isinstance(value, nn.Module) else 0
     with _empty_tensor_copies():
         try:
-            return run_deep(lambda: copy.deepcopy(value), depth)
+            return run_with_large_stack(lambda: copy.deepcopy(value), depth)
         except Exception as error:
             raise MeasureError(
                 f"{what} cannot be copied: {type(error).__name__}: {error}",
-                "archaudit measures a copy so that yours stays untouched; pass a reference or a factory instead.",
+                "archaudit measures a copy, so that your model stays unchanged. Pass a reference or a factory function instead.",
             ) from error
 
 
 def is_on_meta(model: nn.Module) -> bool:
     """Whether every registered tensor is on the meta device."""
-    return all(tensor.device.type == "meta" for module in walk_tree(model).modules for _, tensor, _, _ in iterate_tensors(module))
+    return all(tensor.device.type == "meta" for module in walk_tree(model).modules for _, tensor, _, _ in iterate_module_tensors(module))
 
 
 def empty_like_meta(tensor: torch.Tensor) -> torch.Tensor:
-    """An empty meta tensor with the shape, strides and dtype of `tensor`; a Parameter for a Parameter, on or off for grad alike."""
+    """An empty meta tensor with the shape, strides, dtype and `requires_grad` of `tensor`; a Parameter for a Parameter."""
     if is_lazy(tensor):
         kind: Any = type(tensor)
         lazy: torch.Tensor = kind(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype)
@@ -60,14 +60,14 @@ def empty_like_meta(tensor: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def _empty_tensor_copies() -> Iterator[None]:
-    """While open, deepcopy of a tensor makes an empty meta tensor."""
+    """While open, deepcopy of a tensor returns an empty meta tensor."""
 
     def deepcopy_empty(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
         if id(tensor) not in memo:
             memo[id(tensor)] = empty_like_meta(tensor)
         return memo[id(tensor)]  # type: ignore[no-any-return]
 
-    # copy.deepcopy looks in its dispatch table by class before it asks for __deepcopy__, so nothing of torch is replaced
+    # copy.deepcopy reads its dispatch table before it calls __deepcopy__, so nothing of torch has to be replaced
     table: dict[type, Any] = copy._deepcopy_dispatch  # type: ignore[attr-defined]
     kinds = [torch.Tensor, nn.Parameter, *_subclasses(torch.Tensor)]
     previous = {kind: table.get(kind) for kind in kinds}
@@ -90,22 +90,22 @@ def _subclasses(kind: type) -> Iterator[type]:
         yield from _subclasses(subclass)
 
 
-# --- running models that are nested deeper than the interpreter's default limits allow ---
+# --- models that are nested deeper than the interpreter's default limits allow ---
 
 
 T = TypeVar("T")
 
-# Up to here the default recursion limit (1,000) holds: each level of modules takes about six Python frames while it is followed.
+# The default recursion limit (1,000) is enough up to this depth: each level of modules takes about six Python frames while it is observed.
 _SHALLOW = 60
 _FRAMES_PER_LEVEL = 12
-# Python frames of C-calling code take up to about 100 KiB of stack a level; address space is reserved, memory only touched when used.
+# A level takes up to about 100 KiB of stack where Python frames alternate with C code. Only address space is reserved, not memory.
 _STACK_BYTES = 1 << 29
 
 
-def run_deep(function: Callable[[], T], depth: int) -> T:
-    """Calls `function` with room for `depth` nested modules: on a thread with a large stack and a raised recursion limit when needed.
+def run_with_large_stack(function: Callable[[], T], depth: int) -> T:
+    """Calls `function` with enough stack for `depth` nested modules: if needed on a thread with a large stack and a higher recursion limit.
 
-    Whatever it raises is raised here. The recursion limit and the stack size for new threads are put back.
+    Raises what `function` raises. Restores the recursion limit and the stack size of new threads.
     """
     if depth <= _SHALLOW:
         return function()
@@ -115,7 +115,7 @@ def run_deep(function: Callable[[], T], depth: int) -> T:
     def call() -> None:
         try:
             result.append(function())
-        except BaseException as error:  # noqa: BLE001 - handed to the calling thread and raised there
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             failure.append(error)
 
     limit, stack_bytes = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)

@@ -1,6 +1,6 @@
-"""What operators cost: formulas over shapes, the operators declared zero, and everything else unknown. Nothing is silently zero.
+"""The cost of operators: formulas over shapes, operators that count as zero, and all others as unknown. Nothing is zero by accident.
 
-A new operator's formula is one function here, in the file of its kind:
+A new operator gets its formula as one function in the file of its kind:
 
     @formula("aten::mm")
     def count_mm(left, right, *, out):
@@ -11,12 +11,12 @@ Other packages register theirs through `register_formula`, or the entry points t
 
 from __future__ import annotations
 
-from archaudit.measure.formulas import attention, contraction, convolution, higher_order, quantized, recurrent, sparse
-from archaudit.measure.formulas.counting import count_operator, explain, status_of
+from archaudit.measure.formulas import attention, contraction, convolution, counting, quantized, recurrent, sparse
+from archaudit.measure.formulas.counting import count_operator, format_work, status_of
 from archaudit.measure.formulas.registry import NoFormulaAppliesError, Status, Work, formula, formula_names, load_plugins, register_formula
 
 # Importing these files is what registers their formulas.
-FORMULA_FILES = (attention, contraction, convolution, higher_order, quantized, recurrent, sparse)
+FORMULA_FILES = (attention, contraction, convolution, counting, quantized, recurrent, sparse)
 
 __all__ = [
     "FORMULA_FILES",
@@ -24,7 +24,7 @@ __all__ = [
     "Status",
     "Work",
     "count_operator",
-    "explain",
+    "format_work",
     "formula",
     "formula_names",
     "load_plugins",

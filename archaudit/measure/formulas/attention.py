@@ -1,9 +1,9 @@
-"""Attention: the two products QK^T and AV, and for fused layers the projections around them.
+"""Attention: the two products QK^T and AV, and the projections of fused layers.
 
-Every query meets every key: no discount for causal masks, padding, windows, block masks or dropout. With grouped queries the
-keys and values have fewer heads, but each query head still does its own products. Leaves out everywhere: softmax, scaling,
-masks, biases, norms and activations. Kernels that pad the head size get it padded, and are counted so.
-Packed sequences of several lengths have no formula: shapes alone do not say which queries meet which keys.
+Every query is multiplied with every key: causal masks, padding, windows, block masks and dropout reduce nothing. With grouped queries the
+keys and values have fewer heads, but each query head computes its own products. All formulas leave out softmax, scaling, masks, biases,
+norms and activations. A kernel that pads the head size receives it padded, and is counted with the padding.
+Packed sequences of several lengths have no formula: the shapes do not say which queries are multiplied with which keys.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, formula
-from archaudit.measure.formulas.shapes import dense_sizes, result
+from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, dense_sizes, formula, result
 
 
 def attend(batch: tuple[int, ...], queries: int, keys: int, query_size: int, value_size: int) -> Products:
@@ -29,7 +28,7 @@ def attend(batch: tuple[int, ...], queries: int, keys: int, query_size: int, val
     *("aten::_triton_scaled_dot_attention", "higher_order::flex_attention"),
 )
 def count_attention(query: Tensor, key: Tensor, value: Tensor, *_: object, out: Tensor | Sequence[Tensor], **__: object) -> Products:
-    """QK^T and AV for (..., heads, length, size); flex_attention in full, without discount for its block mask.
+    """QK^T and AV for (..., heads, length, size); the block mask of flex_attention reduces nothing.
 
     Source: Vaswani et al., Attention Is All You Need (2017), eq. 1. Leaves out: softmax, scale, masks, `score_mod`.
     """
@@ -41,7 +40,7 @@ def count_attention(query: Tensor, key: Tensor, value: Tensor, *_: object, out: 
 
 @formula("aten::_flash_attention_forward", "aten::_flash_attention_forward_no_dropout_inplace")
 def count_flash_attention(query: Tensor, key: Tensor, value: Tensor, *arguments: object, out: object, **keywords: object) -> Products:
-    """QK^T and AV for (batch, length, heads, size); windows are not discounted.
+    """QK^T and AV for (batch, length, heads, size); windows reduce nothing.
 
     Source: as `scaled_dot_product_attention`. Leaves out: softmax, scale. No formula with `cum_seq_q` (packed lengths).
     """
@@ -72,7 +71,7 @@ def count_cudnn_attention(query: Tensor, key: Tensor, value: Tensor, *arguments:
 
 def _refuse_packed(lengths: object) -> None:
     if lengths is not None:
-        raise NoFormulaAppliesError("packed sequences: which queries meet which keys is in the data, not in the shapes")
+        raise NoFormulaAppliesError("packed sequences: the pairs of queries and keys follow from the data, not from the shapes")
 
 
 def _count_length_first(query: Tensor, key: Tensor, value: Tensor) -> Products:

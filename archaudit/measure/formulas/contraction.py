@@ -1,8 +1,8 @@
-"""Matrix products, convolutions, bilinear forms and Euclidean distances.
+"""Matrix products, bilinear forms and Euclidean distances.
 
-One multiply-accumulate is one multiplication whose product is added up, also between complex numbers. Every formula leaves out
-the bias, `alpha` and `beta`, activations fused into the operator, and any padding that a kernel adds for itself. An outer
-product has nothing to add up (torch runs it as a broadcast multiplication), so `outer`, `ger`, `addr` and `kron` are zero.
+One multiply-accumulate is one multiplication whose product is added to a sum; a complex multiplication is one too. Every formula leaves out
+the bias, `alpha` and `beta`, activations fused into the operator, and padding that a kernel adds internally. An outer product has no sum
+(torch runs it as a broadcast multiplication), so `outer`, `ger`, `addr` and `kron` are zero.
 """
 
 from __future__ import annotations
@@ -11,12 +11,21 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, formula
-from archaudit.measure.formulas.shapes import count, dense_sizes, is_sparse, result, sizes, stored_entries
+from archaudit.measure.formulas.registry import (
+    NoFormulaAppliesError,
+    Products,
+    count,
+    dense_sizes,
+    formula,
+    is_sparse,
+    result,
+    sizes,
+    stored_entries,
+)
 
 
 def multiply_matrices(left: Tensor, right: Tensor) -> Products:
-    """(rows, inner) @ (inner, columns), each optionally sparse: only stored entries of a sparse one are multiplied."""
+    """The products of (rows, inner) @ (inner, columns). Of a sparse operand only the stored entries are multiplied."""
     (rows, inner), (_, columns) = sizes(left), sizes(right)
     match is_sparse(left), is_sparse(right):
         case False, False:
@@ -26,12 +35,12 @@ def multiply_matrices(left: Tensor, right: Tensor) -> Products:
         case False, True:
             return ((rows, stored_entries(right)),)
         case _:
-            raise NoFormulaAppliesError("sparse times sparse: the work depends on where the entries are")
+            raise NoFormulaAppliesError("sparse times sparse: the work depends on the positions of the entries")
 
 
 @formula("aten::mm")
 def count_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> Products:
-    """rows * inner * columns; a sparse side by its stored entries.
+    """rows * inner * columns; for a sparse operand its stored entries.
 
     Source: definition of the matrix product. Leaves out: nothing.
     """
@@ -49,7 +58,7 @@ def count_addmm(_bias: Tensor, left: Tensor, right: Tensor, *_: object, **__: ob
 
 @formula("aten::bmm")
 def count_bmm(left: Tensor, right: Tensor, *_: object, **__: object) -> Products:
-    """batch * rows * inner * columns; a sparse left side by its stored entries.
+    """batch * rows * inner * columns; for a sparse left operand its stored entries.
 
     Source: definition of the matrix product. Leaves out: nothing.
     """
@@ -70,7 +79,7 @@ def count_baddbmm(_bias: Tensor, left: Tensor, right: Tensor, *_: object, **__: 
 
 @formula("aten::mv")
 def count_mv(matrix: Tensor, _vector: Tensor, *_: object, **__: object) -> Products:
-    """rows * inner; a sparse matrix by its stored entries.
+    """rows * inner; for a sparse matrix its stored entries.
 
     Source: definition of the matrix-vector product. Leaves out: nothing.
     """
@@ -79,7 +88,7 @@ def count_mv(matrix: Tensor, _vector: Tensor, *_: object, **__: object) -> Produ
 
 @formula("aten::addmv")
 def count_addmv(_bias: Tensor, matrix: Tensor, vector: Tensor, *_: object, **__: object) -> Products:
-    """rows * inner; a sparse matrix by its stored entries.
+    """rows * inner; for a sparse matrix its stored entries.
 
     Source: definition of the matrix-vector product. Leaves out: the addition of the first argument.
     """
@@ -97,7 +106,7 @@ def count_dot(left: Tensor, _right: Tensor, *_: object, **__: object) -> Product
 
 @formula("aten::matmul", "aten::linalg_matmul", "quantized::matmul")
 def count_matmul(left: Tensor, right: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """Elements of the result * inner size, for every pairing of vectors, matrices and broadcast batches.
+    """Elements of the result * inner size, for every combination of vectors, matrices and broadcast batches.
 
     Source: each element of the result is one inner product. Leaves out: nothing.
     """
@@ -107,7 +116,7 @@ def count_matmul(left: Tensor, right: Tensor, *_: object, out: Tensor, **__: obj
 
 @formula("aten::inner")
 def count_inner(left: Tensor, right: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """Elements of the result * the last size; with a number instead of a vector, its multiplication is elementwise.
+    """Elements of the result * the last size; 0 where one operand is a scalar, because that multiplication is elementwise.
 
     Source: definition of the inner product. Leaves out: nothing.
     """
@@ -131,7 +140,7 @@ def count_tensordot(
 
 @formula("aten::linear", "aten::mkldnn_linear", "mkl::_mkl_linear", "mkldnn::_linear_pointwise")
 def count_linear(inputs: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """rows * input features * output features, where rows are all sizes but the last.
+    """rows * input features * output features, where rows is the product of all sizes but the last.
 
     Source: y = x W^T. Leaves out: the bias.
     """
@@ -169,7 +178,7 @@ def count_trilinear(
     *_: object,
     **__: object,
 ) -> Products:
-    """A bilinear form in two steps: sum what the second operand does not have, then the rest with the second operand.
+    """A bilinear form in two steps: sum over the axes that the second operand lacks, then multiply with the second operand.
 
     For `nn.Bilinear`: batch * outputs * first * second + batch * outputs * second.
     Source: the order in which torch contracts the three operands (`_trilinear` in ATen's Linear.cpp). Leaves out: the bias.
@@ -208,7 +217,7 @@ def count_euclidean_distance(first: Tensor, _second: Tensor, *, out: Tensor, **_
 
 @formula("aten::_cdist_forward", "aten::cdist")
 def count_cdist(first: Tensor, _second: Tensor, p: float = 2.0, *_: object, out: Tensor, **__: object) -> Products:
-    """Pairs * features where p is 2 (a sum of squares, as in `_euclidean_dist`); 0 for other p, which multiply nothing.
+    """Pairs * features for p = 2 (a sum of squares, as in `_euclidean_dist`); 0 for other p, which multiply nothing.
 
     Source: definition of the distance. Leaves out: differences, roots, and distances of other p, which are elementwise.
     """
@@ -217,7 +226,7 @@ def count_cdist(first: Tensor, _second: Tensor, p: float = 2.0, *_: object, out:
 
 @formula("aten::_pdist_forward", "aten::pdist")
 def count_pdist(points: Tensor, p: float = 2.0, *_: object, out: Tensor, **__: object) -> Products:
-    """Pairs * features where p is 2, else 0: as `cdist`.
+    """Pairs * features for p = 2, else 0, as `cdist`.
 
     Source: definition of the distance. Leaves out: differences, roots, and distances of other p, which are elementwise.
     """

@@ -1,6 +1,6 @@
-"""Convolutions: every output position is an inner product; transposed ones are the mirror, one product per input position.
+"""Convolutions: one inner product for each output position; for transposed ones, one product with the kernel for each input position.
 
-Dilation and padding change the output size only: a multiplication with a padded zero is counted, as published figures do.
+Dilation and padding change only the output size: a multiplication with a padded zero is counted, as in published figures.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from archaudit.measure.formulas.registry import Products, formula
-from archaudit.measure.formulas.shapes import dense_sizes, result
+from archaudit.measure.formulas.registry import Products, dense_sizes, formula, result
 
 
 def convolve(weight: Tensor, out: Tensor, dimensions: int) -> Products:
-    """batch * output positions * output channels * (input channels a group * kernel) over `dimensions` spatial sizes.
+    """The products batch * output positions * output channels * (input channels in a group * kernel), over `dimensions` spatial sizes.
 
-    The weight may have been reordered to (groups, outputs a group, ...): its number of elements is the same.
+    The weight may be reordered to (groups, outputs in a group, ...): its number of elements is the same.
     """
     *batch, channels = (shape := dense_sizes(out))[:-dimensions]
     kernel = dense_sizes(weight)[-dimensions:]
@@ -24,7 +23,7 @@ def convolve(weight: Tensor, out: Tensor, dimensions: int) -> Products:
 
 
 def convolve_transposed(inputs: Tensor, weight: Tensor, dimensions: int) -> Products:
-    """batch * input positions * input channels * (output channels a group * kernel) over `dimensions` spatial sizes."""
+    """The products batch * input positions * input channels * (output channels in a group * kernel), over `dimensions` spatial sizes."""
     return convolve(weight, inputs, dimensions)
 
 
@@ -48,7 +47,7 @@ def count_convolution(
     out: Tensor,
     **__: object,
 ) -> Products:
-    """Output positions * output channels * (input channels a group * kernel); transposed: input positions and channels first.
+    """Output positions * output channels * (input channels in a group * kernel); transposed: input positions and channels first.
 
     Source: definition of the convolution; equals torchvision's published figures. Leaves out: the bias.
     """
@@ -65,7 +64,7 @@ def count_convolution(
     *("aten::slow_conv_dilated2d", "aten::slow_conv_dilated3d", "aten::_conv_depthwise2d", "aten::conv_depthwise3d"),
 )
 def count_forward_convolution(_inputs: Tensor, weight: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """Output positions * output channels * (input channels a group * kernel), with or without a batch.
+    """Output positions * output channels * (input channels in a group * kernel), with or without a batch.
 
     Source: definition of the convolution. Leaves out: the bias, fused additions and activations.
     """
@@ -74,7 +73,7 @@ def count_forward_convolution(_inputs: Tensor, weight: Tensor, *_: object, out: 
 
 @formula("aten::mkldnn_convolution", "mkldnn::_convolution_pointwise")
 def count_mkldnn_convolution(inputs: Tensor, weight: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """As any convolution; the weight may be reordered with a dimension for the groups, so the input says how many are spatial.
+    """The convolution; the weight may have an extra dimension for the groups, so the input gives the number of spatial dimensions.
 
     Source: definition of the convolution. Leaves out: the bias and fused activations.
     """
@@ -83,7 +82,7 @@ def count_mkldnn_convolution(inputs: Tensor, weight: Tensor, *_: object, out: Te
 
 @formula("mkldnn::_convolution_pointwise.binary", "mkldnn::_convolution_pointwise_")
 def count_mkldnn_binary_convolution(inputs: Tensor, _other: Tensor, weight: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """As any convolution; the second argument is only added (or multiplied) in.
+    """The convolution; the second argument is only added or multiplied elementwise.
 
     Source: definition of the convolution. Leaves out: the bias and the fused second argument.
     """
@@ -96,7 +95,7 @@ def count_mkldnn_binary_convolution(inputs: Tensor, _other: Tensor, weight: Tens
     *("aten::slow_conv_transpose2d", "aten::slow_conv_transpose3d"),
 )
 def count_transposed_convolution(inputs: Tensor, weight: Tensor, *_: object, **__: object) -> Products:
-    """Input positions * input channels * (output channels a group * kernel), with or without a batch.
+    """Input positions * input channels * (output channels in a group * kernel), with or without a batch.
 
     Source: each input position is multiplied with the whole kernel once. Leaves out: the bias and the overlap-add.
     """
@@ -105,7 +104,7 @@ def count_transposed_convolution(inputs: Tensor, weight: Tensor, *_: object, **_
 
 @formula("mkldnn::_convolution_transpose_pointwise")
 def count_mkldnn_transposed_convolution(inputs: Tensor, weight: Tensor, *_: object, **__: object) -> Products:
-    """As any transposed convolution; the weight may be reordered.
+    """The transposed convolution; the weight may be reordered.
 
     Source: each input position is multiplied with the whole kernel once. Leaves out: the bias and fused activations.
     """
@@ -124,7 +123,7 @@ def count_conv_tbc(_inputs: Tensor, weight: Tensor, *_: object, out: Tensor, **_
 
 @formula("torchvision::deform_conv2d")
 def count_deform_conv2d(_inputs: Tensor, weight: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """As the convolution of the same shape.
+    """The convolution of the same shape.
 
     Source: Dai et al., Deformable Convolutional Networks (2017), eq. 2. Leaves out: bilinear sampling at the offsets, the mask, the bias.
     """

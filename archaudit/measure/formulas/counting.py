@@ -1,4 +1,4 @@
-"""What an operator costs: `count_operator`, asked once for each operator that a forward pass runs, and `explain` for doubters."""
+"""Counts one operator of a forward pass (`count_operator`), and formats the result (`format_work`)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from archaudit.measure.formulas.registry import (
     Formula,
     NoFormulaAppliesError,
     Product,
+    Products,
     Status,
     Work,
     find_formula,
+    formula,
     on_change,
     read_products,
 )
 from archaudit.measure.formulas.zero import ZERO_BY_NAME, find_zero_kind, is_backward
 
-# A formula written for other arguments than those that came must make the work unknown, neither zero nor a crash of the whole run.
+# A formula that was written for other arguments makes the work unknown: it must neither count zero nor stop the whole run.
 _FORMULA_FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError)
 
 _LINEAR_ALGEBRA = (
@@ -27,24 +29,23 @@ _LINEAR_ALGEBRA = (
     *("geqrf", "orgqr", "ormqr", "triangular_solve", "spsolve", "compute_linear_combination"),
 )
 
-_verdicts: dict[Any, Work | Formula] = {}
-on_change(_verdicts.clear)
+_classified: dict[Any, Work | Formula] = {}
+on_change(_classified.clear)
 
 
 def count_operator(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Work:
-    """What `operator`, called with `args` and `kwargs` and having returned `out`, cost. Takes higher-order operators too.
+    """The cost of `operator`, called with `args` and `kwargs`, that returned `out`. Accepts higher-order operators too.
 
-    Never raises for an operator: one without formula that is not zero by convention is unknown, and so is one whose formula
-    fails or cannot tell from the shapes; the note says why. A zero costs one dictionary lookup.
+    It never raises for an operator. An operator that has no formula and is not zero by convention is unknown, and so is one whose formula
+    fails or cannot count it from the shapes; the note says why. A zero costs one dictionary lookup.
     """
-    verdict = _verdicts.get(operator)
-    if verdict is None:
-        verdict = _verdicts[operator] = _judge(operator)
-    if isinstance(verdict, Work):
-        return verdict
+    found = _classified.get(operator)
+    if found is None:
+        found = _classified[operator] = _classify(operator)
+    if isinstance(found, Work):
+        return found
     try:
-        answer = verdict(*args, **{**kwargs, "out": out})
-        return _read_answer(answer)
+        return _read_answer(found(*args, **{**kwargs, "out": out}))
     except NoFormulaAppliesError as reason:
         return Work("unknown", note=str(reason))
     except _FORMULA_FAULTS as error:
@@ -53,41 +54,29 @@ def count_operator(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
 
 def _read_answer(answer: object) -> Work:
     if answer is None:
-        return Work("unknown", note="its formula cannot tell")
+        return Work("unknown", note="its formula returned None: it cannot count these arguments")
     products = read_products(answer)
     return Work("counted", products) if products else Work("zero", note="multiplies nothing")
 
 
 def status_of(operator: Any) -> Status:
-    """How the operator is treated before its arguments are seen: "counted" means that it has a formula."""
-    verdict = _judge(operator)
-    return verdict.status if isinstance(verdict, Work) else "counted"
+    """How the operator is treated before its arguments are known: "counted" means that it has a formula."""
+    found = _classify(operator)
+    return found.status if isinstance(found, Work) else "counted"
 
 
-def _judge(operator: Any) -> Work | Formula:
+def _classify(operator: Any) -> Work | Formula:
     schema = getattr(operator, "_schema", None)
     if schema is None:
-        return _judge_higher_order(operator)
+        return _classify_higher_order(operator)
     function = find_formula(schema.name, schema.overload_name or "default")
     if function is not None:
         return function
     kind = find_zero_kind(operator)
-    return Work("zero", note=kind) if kind is not None else Work("unknown", note=_why_unknown(operator))
+    return Work("zero", note=kind) if kind is not None else Work("unknown", note=_explain_unknown(operator))
 
 
-def _judge_higher_order(operator: Any) -> Work | Formula:
-    name = operator.name() if callable(getattr(operator, "name", None)) else str(operator)
-    qualified = f"higher_order::{name}"
-    function = find_formula(qualified, "default")
-    if function is not None:
-        return function
-    kind = ZERO_BY_NAME.get(qualified)
-    if kind is not None:
-        return Work("zero", note=kind)
-    return Work("unknown", note="a higher-order operator: what it runs inside is not seen")
-
-
-def _why_unknown(operator: Any) -> str:
+def _explain_unknown(operator: Any) -> str:
     name = str(operator._schema.name)
     if is_backward(name):
         return "a backward operator: only the forward pass is counted"
@@ -96,30 +85,76 @@ def _why_unknown(operator: Any) -> str:
     if namespace not in ("aten", "prims"):
         return "no formula for this operator; a plugin can register one"
     if base.startswith("fft_"):
-        return "a Fourier transform: real work, but no dense contraction"
+        return "a Fourier transform: it multiplies, but it is no dense contraction"
     if torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd"):
-        return "a composite operator, seen whole: its parts have to be counted"
+        return "a composite operator that was not decomposed: its parts have to be counted"
     if base.startswith(_LINEAR_ALGEBRA):
         return "linear algebra: the work depends on the algorithm and the values"
     return "no formula for this operator"
 
 
-def explain(work: Work) -> str:
-    """The work as a sum to redo by hand, its factors grouped: `1*32*32 * 256 * 576*9 = 1,358,954,496`.
+# --- higher-order operators: those that run another operator on their arguments are counted (flex_attention: see attention.py). All others
+# --- hide the operators of a subgraph and stay unknown: `cond`, `scan`, `while_loop`, checkpoints, compiled regions.
 
-    Zero and unknown work is told with its kind or reason: `0 (norm)`, `unknown: no formula ...`.
+
+def _classify_higher_order(operator: Any) -> Work | Formula:
+    name = operator.name() if callable(getattr(operator, "name", None)) else str(operator)
+    qualified = f"higher_order::{name}"
+    function = find_formula(qualified, "default")
+    if function is not None:
+        return function
+    kind = ZERO_BY_NAME.get(qualified)
+    if kind is not None:
+        return Work("zero", note=kind)
+    return Work("unknown", note="a higher-order operator: the operators inside it are not visible")
+
+
+@formula("higher_order::out_dtype")
+def count_out_dtype(operator: Any, _dtype: object, *arguments: Any, out: object, **keywords: Any) -> Products:
+    """The cost of the operator that it runs with another result dtype.
+
+    Source: `torch._higher_order_ops.out_dtype`. Leaves out: the conversion.
+    """
+    return _count_inner(operator, arguments, keywords, out)
+
+
+@formula("higher_order::with_effects")
+def count_with_effects(_token: object, operator: Any, *arguments: Any, out: Any, **keywords: Any) -> Products:
+    """The cost of the operator that it runs in order with other effects.
+
+    Source: `torch._higher_order_ops.effects`. Leaves out: the token.
+    """
+    return _count_inner(operator, arguments, keywords, out[1] if isinstance(out, tuple) and len(out) > 1 else out)
+
+
+def _count_inner(operator: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], out: object) -> Products:
+    schema = getattr(operator, "_schema", None)
+    function = find_formula(schema.name, schema.overload_name or "default") if schema is not None else None
+    if function is None:
+        raise NoFormulaAppliesError(f"it runs {operator}, which has no formula")
+    answer: Products = function(*arguments, **{**keywords, "out": out})
+    return answer
+
+
+# --- the count as text ---
+
+
+def format_work(work: Work) -> str:
+    """The work as a sum of products with grouped factors, to check by hand: `1*32*32 * 256 * 576*9 = 1,358,954,496`.
+
+    Zero work has its kind, unknown work its reason: `0 (norm)`, `unknown: no formula ...`.
     """
     if work.status == "unknown":
         return f"unknown: {work.note}"
     if work.status == "zero":
         return f"0 ({work.note})" if work.note else "0"
-    written = " + ".join(_write_product(product) for product in work.products)
+    written = " + ".join(_format_product(product) for product in work.products)
     return f"{written or '0'} = {work.macs:,}" if written else "0"
 
 
-def _write_product(product: Product) -> str:
-    return " * ".join(_write_factor(factor) for factor in product if factor != ())
+def _format_product(product: Product) -> str:
+    return " * ".join(_format_factor(factor) for factor in product if factor != ())
 
 
-def _write_factor(factor: Factor) -> str:
+def _format_factor(factor: Factor) -> str:
     return str(factor) if isinstance(factor, int) else "*".join(str(size) for size in factor)

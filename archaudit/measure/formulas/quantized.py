@@ -1,7 +1,7 @@
-"""Products of quantised, scaled, grouped and packed operands: as many multiply-accumulates as their plain counterparts.
+"""Products of quantised, scaled, grouped and packed operands: as many multiply-accumulates as the plain operators.
 
-Packed weights hide their shape; a linear layer's then follows from its input and output, a convolution's is unpacked.
-Leaves out everywhere: quantising, scales, zero points, biases, fused activations and additions.
+A packed weight hides its shape. For a linear layer the shape follows from input and output; for a convolution the weight is unpacked.
+All formulas leave out quantising, scales, zero points, biases, fused activations and additions.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from torch import Tensor
 
 from archaudit.measure.formulas.contraction import count_linear, multiply_matrices
 from archaudit.measure.formulas.convolution import convolve, convolve_transposed
-from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, formula
-from archaudit.measure.formulas.shapes import dense_sizes, result
+from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, dense_sizes, formula, result
 
-_TWO_A_BYTE = getattr(torch, "float4_e2m1fn_x2", None)
+_PACKED_FLOAT4 = getattr(torch, "float4_e2m1fn_x2", None)
 
 
 @formula("aten::_int_mm")
@@ -30,7 +29,7 @@ def count_integer_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> P
 
 @formula("aten::_scaled_mm", "aten::_scaled_mm_v2", "aten::_scaled_addmm")
 def count_scaled_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> Products:
-    """rows * inner * columns; the inner size of 4-bit floats is twice the stored one (two a byte).
+    """rows * inner * columns; the inner size of 4-bit floats is twice the stored one (two in a byte).
 
     Source: definition of the matrix product. Leaves out: scales, bias.
     """
@@ -40,11 +39,11 @@ def count_scaled_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> Pr
 
 @formula("aten::_grouped_mm", "aten::_scaled_grouped_mm", "aten::_scaled_grouped_mm_v2")
 def count_grouped_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> Products:
-    """Each row meets the matrix of its group only, so no product is larger than one matrix product.
+    """Each row is multiplied with the matrix of its group only, so the sum over the groups is one matrix product.
 
     (rows, inner) with (groups, inner, columns): rows * inner * columns. (groups, rows, inner) with (inner, columns): the same.
-    Both with groups: groups * rows * inner * columns. Neither: the inner size is what is split, rows * inner * columns.
-    Source: `torch.nn.functional.grouped_mm`. Leaves out: scales, bias; rows beyond the last offset are counted all the same.
+    Both with groups: groups * rows * inner * columns. Neither: the groups split the inner size, rows * inner * columns.
+    Source: `torch.nn.functional.grouped_mm`. Leaves out: scales, bias; rows after the last offset are counted too.
     """
     lefts, rights = dense_sizes(left), dense_sizes(right)
     groups = (lefts[0],) if len(lefts) == 3 and len(rights) == 3 else ()
@@ -52,7 +51,7 @@ def count_grouped_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> P
 
 
 def _packing(tensor: Tensor) -> int:
-    return 2 if _TWO_A_BYTE is not None and tensor.dtype is _TWO_A_BYTE else 1
+    return 2 if _PACKED_FLOAT4 is not None and tensor.dtype is _PACKED_FLOAT4 else 1
 
 
 @formula(
@@ -93,7 +92,7 @@ _TRANSPOSED = tuple(
 
 @formula(*_CONVOLUTIONS)
 def count_packed_convolution(inputs: Tensor, packed: Any, *_: object, out: Tensor, **__: object) -> Products:
-    """As the plain convolution; the weight is unpacked to read its shape.
+    """The plain convolution; the weight is unpacked to read its shape.
 
     Source: definition of the convolution. Leaves out: quantising, bias, fused activation.
     """
@@ -102,7 +101,7 @@ def count_packed_convolution(inputs: Tensor, packed: Any, *_: object, out: Tenso
 
 @formula("quantized::conv2d_add", "quantized::conv2d_add_relu")
 def count_packed_convolution_add(inputs: Tensor, _added: Tensor, packed: Any, *_: object, out: Tensor, **__: object) -> Products:
-    """As the plain convolution; the second argument is only added.
+    """The plain convolution; the second argument is only added.
 
     Source: definition of the convolution. Leaves out: quantising, bias, the addition, fused activation.
     """
@@ -111,7 +110,7 @@ def count_packed_convolution_add(inputs: Tensor, _added: Tensor, packed: Any, *_
 
 @formula(*_TRANSPOSED)
 def count_packed_transposed_convolution(inputs: Tensor, packed: Any, *_: object, **__: object) -> Products:
-    """As the plain transposed convolution; the weight is unpacked to read its shape.
+    """The plain transposed convolution; the weight is unpacked to read its shape.
 
     Source: each input position is multiplied with the whole kernel once. Leaves out: quantising, bias.
     """
@@ -132,7 +131,7 @@ def _unpack_weight(packed: Any, inputs: Tensor) -> Tensor:
 def count_onednn_convolution(
     inputs: Tensor, _scale: object, _zero_point: object, weight: Tensor, *_: object, out: Tensor, **__: object
 ) -> Products:
-    """As the plain convolution; the weight may be reordered, its number of elements is the same.
+    """The plain convolution; the weight may be reordered: its number of elements is the same.
 
     Source: definition of the convolution. Leaves out: quantising, bias, fused activation or addition.
     """

@@ -1,8 +1,8 @@
-"""Recurrent layers seen whole: every weight matrix is multiplied once for each row (a time step of one sequence).
+"""Recurrent layers that run as one operator: every weight matrix is multiplied once for each row (a time step of one sequence).
 
-Covers LSTM, GRU and plain RNN, several layers, both directions, projections and packed sequences alike, since each layer and
-direction has weight matrices of its own. Leaves out everywhere: biases and the gates' elementwise work (fused cells such as
-`_thnn_fused_lstm_cell`, which get the products as arguments, are zero).
+This covers LSTM, GRU and plain RNN, several layers, both directions, projections and packed sequences, because each layer and direction has
+its own weight matrices. All formulas leave out biases and the elementwise work of the gates (fused cells such as `_thnn_fused_lstm_cell`,
+which receive the products as arguments, are zero).
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
-from archaudit.measure.formulas.registry import Factor, NoFormulaAppliesError, Products, formula
-from archaudit.measure.formulas.shapes import dense_sizes
+from archaudit.measure.formulas.registry import Factor, NoFormulaAppliesError, Products, dense_sizes, formula
 
 _LSTM_GATES, _GRU_GATES, _RNN_GATES = 4, 3, 1
 
 
 def multiply_gates(rows: Factor, weights: Iterable[Tensor]) -> Products:
-    """rows * every weight matrix; vectors among the weights are biases."""
+    """The products rows * weight matrix, for every matrix; vectors among the weights are biases."""
     return tuple((rows, dense_sizes(weight)) for weight in weights if weight.dim() == 2)
 
 
@@ -37,7 +36,7 @@ def count_recurrent_layer(inputs: Tensor, _hidden: object, weights: Sequence[Ten
 def count_packed_recurrent_layer(
     data: Tensor, _batch_sizes: Tensor, _hidden: object, weights: Sequence[Tensor], *_: object, **__: object
 ) -> Products:
-    """As for whole sequences, with the rows of the packed data: padding is not in it.
+    """The same for the rows of packed data, which contains no padding.
 
     Source: the equations in the documentation of `nn.LSTM`, `nn.GRU`, `nn.RNN`. Leaves out: biases, gate activations, dropout.
     """
@@ -46,12 +45,12 @@ def count_packed_recurrent_layer(
 
 @formula("aten::_cudnn_rnn", "aten::miopen_rnn")
 def count_library_recurrent_layer(inputs: Tensor, weights: Sequence[Tensor], *_: object, **__: object) -> Products:
-    """As `lstm`: rows * every weight matrix; a packed input is (rows, features).
+    """rows * every weight matrix, as `lstm`; a packed input is (rows, features).
 
     Source: the equations in the documentation of `nn.LSTM`, `nn.GRU`, `nn.RNN`. Leaves out: biases, gate activations, dropout.
     """
     if all(weight.dim() != 2 for weight in weights):
-        raise NoFormulaAppliesError("the weight matrices have been flattened into one buffer")
+        raise NoFormulaAppliesError("the weight matrices are flattened into one buffer")
     return multiply_gates(dense_sizes(inputs)[:-1], weights)
 
 
@@ -75,12 +74,12 @@ def count_cell(inputs: Tensor, _hidden: object, weight_input: Tensor, weight_hid
 
 
 def step_gates(rows: tuple[int, ...], gates: int, hidden: int, features: int) -> Products:
-    """One layer in one direction from its sizes, for weights that are packed away."""
+    """The products of one layer in one direction, from its sizes, for packed weights."""
     return ((rows, gates * hidden, features), (rows, gates * hidden, hidden))
 
 
 def stack_gates(rows: tuple[int, ...], gates: int, hidden: int, features: int, layers: int, directions: int) -> Products:
-    """All layers: the first reads the features, the later ones the hidden states of every direction."""
+    """The products of all layers: the input of the first is the features, that of the others the hidden states of every direction."""
     sizes = [features] + [hidden * directions] * (layers - 1)
     return tuple(product for size in sizes for _ in range(directions) for product in step_gates(rows, gates, hidden, size))
 
@@ -95,7 +94,7 @@ def count_quantized_lstm(
     inputs: Tensor, states: Sequence[Tensor], _weights: object, _biases: bool, layers: int, _dropout: float, _train: bool,
     bidirectional: bool, *_: object, **__: object,
 ) -> Products:  # fmt: skip
-    """As `lstm`, from the sizes of input and state, since the weights are packed.
+    """As `lstm`, from the sizes of input and state, because the weights are packed.
 
     Source: the equations in the documentation of `nn.LSTM`. Leaves out: biases, gate activations, quantising.
     """
@@ -107,7 +106,7 @@ def count_quantized_gru(
     inputs: Tensor, state: Tensor, _weights: object, _biases: bool, layers: int, _dropout: float, _train: bool,
     bidirectional: bool, *_: object, **__: object,
 ) -> Products:  # fmt: skip
-    """As `gru`, from the sizes of input and state, since the weights are packed.
+    """As `gru`, from the sizes of input and state, because the weights are packed.
 
     Source: the equations in the documentation of `nn.GRU`. Leaves out: biases, gate activations, quantising.
     """
@@ -134,7 +133,7 @@ def count_packed_quantized_gru(data: Tensor, _batch_sizes: Tensor, *arguments: o
 
 @formula("quantized::quantized_lstm_cell_dynamic")
 def count_dynamic_lstm_cell(inputs: Tensor, states: Sequence[Tensor], *_: object, **__: object) -> Products:
-    """As `lstm_cell`, from the sizes of input and state, since the weights are packed.
+    """As `lstm_cell`, from the sizes of input and state, because the weights are packed.
 
     Source: the equations in the documentation of `nn.LSTMCell`. Leaves out: biases, gate activations, quantising.
     """
@@ -144,7 +143,7 @@ def count_dynamic_lstm_cell(inputs: Tensor, states: Sequence[Tensor], *_: object
 
 @formula("quantized::quantized_gru_cell_dynamic")
 def count_dynamic_gru_cell(inputs: Tensor, state: Tensor, *_: object, **__: object) -> Products:
-    """As `gru_cell`, from the sizes of input and state, since the weights are packed.
+    """As `gru_cell`, from the sizes of input and state, because the weights are packed.
 
     Source: the equations in the documentation of `nn.GRUCell`. Leaves out: biases, gate activations, quantising.
     """
@@ -154,7 +153,7 @@ def count_dynamic_gru_cell(inputs: Tensor, state: Tensor, *_: object, **__: obje
 
 @formula("quantized::quantized_rnn_relu_cell_dynamic", "quantized::quantized_rnn_tanh_cell_dynamic")
 def count_dynamic_rnn_cell(inputs: Tensor, state: Tensor, *_: object, **__: object) -> Products:
-    """As `rnn_tanh_cell`, from the sizes of input and state, since the weights are packed.
+    """As `rnn_tanh_cell`, from the sizes of input and state, because the weights are packed.
 
     Source: the equations in the documentation of `nn.RNNCell`. Leaves out: biases, activations, quantising.
     """

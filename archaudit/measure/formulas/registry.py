@@ -1,21 +1,21 @@
-"""The formulas by operator name, and the record of what one operator cost.
+"""The formulas by operator name, the cost of one operator, and what formulas read from their arguments.
 
-A formula is a short function over shapes. It gets the operator's arguments as torch passes them, plus the keyword `out`
-(the operator's result), and returns the multiply-accumulates as a sum of products whose factors may be grouped:
+A formula is a short function over shapes. It receives the operator's arguments as torch passes them, and the keyword `out` (the operator's
+result). It returns the multiply-accumulates as a sum of products whose factors may be grouped, so that a reader can check the products:
 
     (((1, 32, 32), 256, (64, 3, 3)),)      # output positions * output channels * (input channels * kernel)
-
-so that a doubter can be shown the product and not only its value.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar
 
 import msgspec
+import torch
+from torch import Tensor
 
 from archaudit.errors import ConfigError
 
@@ -32,10 +32,10 @@ _listeners: list[Callable[[], None]] = []
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What one operator costs: `counted` by a formula, `zero` by convention, or `unknown`.
+    """The cost of one operator: `counted` by a formula, `zero` by convention, or `unknown`.
 
-    `products` is the sum of products with its factors grouped as the formula gave them; `note` is the kind of zero ("view",
-    "norm"), or why the work is unknown, or what a counted number assumes.
+    `products` is the sum of products, with the factors grouped as the formula returned them. `note` is the kind of zero ("view", "norm"),
+    the reason why the work is unknown, or an assumption of a counted number.
     """
 
     status: Status
@@ -44,24 +44,24 @@ class Work(msgspec.Struct, frozen=True):
 
     @property
     def terms(self) -> tuple[tuple[int, ...], ...]:
-        """The same sum of products with the grouping taken out: one flat tuple of factors a product."""
+        """The sum of products without the grouping: one flat tuple of factors for each product."""
         return tuple(tuple(_flatten(product)) for product in self.products)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates. 0 for unknown work too: read `status` before believing a 0."""
+        """Multiply-accumulates. Unknown work has 0 too, so read `status` first."""
         return sum(math.prod(term) for term in self.terms)
 
 
 class NoFormulaAppliesError(Exception):
-    """Raised by a formula for arguments that it cannot price; the message becomes the unknown work's note."""
+    """Raised by a formula for arguments that it cannot count; the message becomes the note of the unknown work."""
 
 
 def formula(*names: str) -> Callable[[_F], _F]:
-    """Register the decorated function for operators, named `namespace::operator` or `namespace::operator.overload`.
+    """Registers the decorated function for operators, named `namespace::operator` or `namespace::operator.overload`.
 
-    The name without overload holds for every overload, the in-place twin (`addmm_`) and the `out=` variant.
-    Raises ConfigError for a name of another form.
+    A name without overload covers every overload, the in-place variant (`addmm_`) and the `out=` variant. Raises ConfigError for a name of
+    another form.
     """
 
     def register(function: _F) -> _F:
@@ -73,22 +73,22 @@ def formula(*names: str) -> Callable[[_F], _F]:
 
 
 def register_formula(name: str, function: Formula) -> None:
-    """Use `function` for the operator `name` (`namespace::operator`, optionally `.overload`); it replaces an earlier one.
+    """Uses `function` for the operator `name` (`namespace::operator`, optionally `.overload`); it replaces an earlier formula.
 
-    The function gets the operator's arguments and the keyword `out` (its result). It returns multiply-accumulates: a number,
-    or a sum of products such as `((rows, inputs, outputs),)`, or None where it cannot tell (the work is then unknown).
-    Raises ConfigError for a name of another form.
+    The function receives the operator's arguments and the keyword `out` (its result). It returns multiply-accumulates: a number, or a sum
+    of products such as `((rows, inputs, outputs),)`, or None where it cannot count them (the work is then unknown). Raises ConfigError for
+    a name of another form.
     """
     namespace, separator, operator = name.partition("::")
     if not (namespace and separator and operator) or not callable(function):
-        raise ConfigError(f"cannot register a formula for {name!r}", "Name the operator as namespace::operator and give a function.")
+        raise ConfigError(f"cannot register a formula for {name!r}", "Name the operator as namespace::operator and pass a function.")
     _FORMULAS[name] = function
-    for forget in _listeners:
-        forget()
+    for clear in _listeners:
+        clear()
 
 
 def find_formula(name: str, overload: str) -> Formula | None:
-    """The formula for an operator: that of the overload, else of the operator, else of what an in-place operator is the twin of."""
+    """The formula of the overload, else of the operator, else of the operator that an in-place operator is the variant of."""
     found = _FORMULAS.get(f"{name}.{overload}") or _FORMULAS.get(name)
     if found is None and name.endswith("_") and not name.endswith("__"):
         return find_formula(name[:-1], overload)
@@ -96,17 +96,17 @@ def find_formula(name: str, overload: str) -> Formula | None:
 
 
 def formula_names() -> tuple[str, ...]:
-    """The names of all operators that have a formula now, sorted."""
+    """The names of all operators that have a formula, sorted."""
     return tuple(sorted(_FORMULAS))
 
 
-def on_change(forget: Callable[[], None]) -> None:
-    """Have `forget` called whenever a formula is registered, so that cached verdicts are dropped."""
-    _listeners.append(forget)
+def on_change(clear: Callable[[], None]) -> None:
+    """Calls `clear` whenever a formula is registered, to drop cached classifications."""
+    _listeners.append(clear)
 
 
 def read_products(answer: object) -> Products:
-    """What a formula returned, as products. Raises ValueError where it is not a sum of products of whole numbers."""
+    """The result of a formula as products. Raises ValueError where it is not a sum of products of whole numbers."""
     if isinstance(answer, int) and not isinstance(answer, bool):
         return ((_read_size(answer),),)
     if not isinstance(answer, tuple | list):
@@ -136,6 +136,60 @@ def _flatten(product: Iterable[Factor]) -> Iterable[int]:
             yield from factor
 
 
+# --- what formulas read from their arguments ---
+
+
+_SPARSE_LAYOUTS = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
+
+
+def sizes(tensor: Tensor) -> tuple[int, ...]:
+    """The shape as plain ints. No formula applies to nested tensors, nor to sizes that are known only at run time."""
+    if tensor.is_nested:
+        raise NoFormulaAppliesError("nested tensor: its sizes differ from row to row")
+    shape = tensor.shape
+    for size in shape:
+        if type(size) is not int:
+            return tuple(_to_int(size) for size in shape)
+    return tuple(shape)
+
+
+def dense_sizes(tensor: Tensor) -> tuple[int, ...]:
+    """The shape of an operand whose every element is multiplied. No formula applies to sparse tensors."""
+    if is_sparse(tensor):
+        raise NoFormulaAppliesError("sparse operand: the formula covers dense operands only")
+    return sizes(tensor)
+
+
+def _to_int(size: int) -> int:
+    try:
+        return int(size)
+    except RuntimeError as error:
+        raise NoFormulaAppliesError("a size depends on the data") from error
+
+
+def count(shape: Sequence[int]) -> int:
+    """The number of elements of a shape."""
+    return math.prod(shape)
+
+
+def result(out: Tensor | Sequence[Tensor]) -> Tensor:
+    """The operator's result, or the first of several."""
+    return out if isinstance(out, Tensor) else out[0]
+
+
+def is_sparse(tensor: Tensor) -> bool:
+    """Whether the tensor has a sparse layout (COO, CSR, CSC, BSR, BSC)."""
+    layout = tensor.layout
+    return layout is not torch.strided and layout in _SPARSE_LAYOUTS
+
+
+def stored_entries(tensor: Tensor) -> int:
+    """The number of entries that a sparse tensor stores, including whole blocks and dense dimensions. Unknown on meta and fake tensors."""
+    if tensor.device.type == "meta" or hasattr(tensor, "fake_mode"):
+        raise NoFormulaAppliesError("sparse operand without values: the number of stored entries is not known")
+    return count(sizes(tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()))
+
+
 # --- formulas of other packages: entry points of the group `archaudit.formulas` ---
 
 
@@ -145,10 +199,7 @@ _loaded: set[EntryPoint] = set()
 
 
 def load_plugins() -> tuple[str, ...]:
-    """Load every installed plugin once; returns the names of all, sorted.
-
-    Raises ConfigError naming the plugin that cannot be imported or that fails.
-    """
+    """Loads every installed plugin once and returns the names of all, sorted. Raises ConfigError for a plugin that fails."""
     found = entry_points(group=GROUP)
     for entry in found:
         if entry not in _loaded:
@@ -165,5 +216,5 @@ def _load(entry: EntryPoint) -> None:
     except Exception as error:
         raise ConfigError(
             f"the formulas plugin {entry.name!r} ({entry.value}) failed: {type(error).__name__}: {error}",
-            "Repair or uninstall the package that provides it.",
+            "Fix or uninstall the package that provides it.",
         ) from error

@@ -1,6 +1,6 @@
-"""Products with sparse operands: only stored entries are multiplied, so their number must be known (it is not on meta tensors).
+"""Products with sparse operands: only stored entries are multiplied, so their number must be known. On meta tensors it is not.
 
-This differs from masks and pruned dense weights, whose zeros are multiplied like any number and are counted.
+The zeros of masks and of pruned dense weights are multiplied like any other number, and are counted.
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from archaudit.measure.formulas.contraction import multiply_matrices
-from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, formula
-from archaudit.measure.formulas.shapes import count, dense_sizes, result, sizes, stored_entries
+from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, count, dense_sizes, formula, result, sizes, stored_entries
 
 
 @formula("aten::_sparse_mm", "aten::_sparse_mm_reduce_impl", "aten::hspmm", "aten::smm")
 def count_sparse_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> Products:
     """Stored entries of the sparse operand * columns (or rows) of the dense one.
 
-    Source: each stored entry meets each column once. Leaves out: index arithmetic. No formula for sparse times sparse.
+    Source: each stored entry is multiplied once for each column. Leaves out: index arithmetic. No formula for sparse times sparse.
     """
     return multiply_matrices(left, right)
 
@@ -25,7 +24,7 @@ def count_sparse_mm(left: Tensor, right: Tensor, *_: object, **__: object) -> Pr
 def count_sparse_addmm(_bias: Tensor, left: Tensor, right: Tensor, *_: object, **__: object) -> Products:
     """Stored entries of the sparse operand * columns (or rows) of the dense one.
 
-    Source: each stored entry meets each column once. Leaves out: the addition, index arithmetic.
+    Source: each stored entry is multiplied once for each column. Leaves out: the addition, index arithmetic.
     """
     return multiply_matrices(left, right)
 
@@ -43,14 +42,14 @@ def count_sampled_addmm(pattern: Tensor, left: Tensor, _right: Tensor, *_: objec
 def count_sparse_sparse(*_: object, **__: object) -> Products:
     """No formula.
 
-    Source: how many pairs of entries meet depends on where they are. Leaves out: everything; the work is unknown.
+    Source: the number of pairs of entries depends on their positions. Leaves out: everything; the work is unknown.
     """
-    raise NoFormulaAppliesError("sparse times sparse: the work depends on where the entries are")
+    raise NoFormulaAppliesError("sparse times sparse: the work depends on the positions of the entries")
 
 
 @formula("aten::_sparse_semi_structured_linear")
 def count_semi_structured_linear(inputs: Tensor, weight: Tensor, *_: object, **__: object) -> Products:
-    """rows * stored weights: with two of four kept, half of the dense product.
+    """rows * stored weights: two of four are stored, half of the dense product.
 
     Source: the compressed weight is (outputs, inputs / 2). Leaves out: the bias, the activation.
     """
@@ -59,7 +58,7 @@ def count_semi_structured_linear(inputs: Tensor, weight: Tensor, *_: object, **_
 
 @formula("aten::_sparse_semi_structured_mm")
 def count_semi_structured_mm(compressed: Tensor, _pattern: Tensor, dense: Tensor, *_: object, **__: object) -> Products:
-    """Stored entries * columns: with two of four kept, half of the dense product.
+    """Stored entries * columns: two of four are stored, half of the dense product.
 
     Source: the compressed operand is (rows, inner / 2). Leaves out: nothing.
     """
@@ -68,7 +67,7 @@ def count_semi_structured_mm(compressed: Tensor, _pattern: Tensor, dense: Tensor
 
 @formula("aten::_sparse_semi_structured_addmm")
 def count_semi_structured_addmm(_bias: Tensor, *operands: Tensor, out: Tensor, **__: object) -> Products:
-    """Stored entries * columns: with two of four kept, half of the dense product.
+    """Stored entries * columns: two of four are stored, half of the dense product.
 
     Source: the compressed operand is (rows, inner / 2). Leaves out: the addition.
     """
@@ -77,7 +76,7 @@ def count_semi_structured_addmm(_bias: Tensor, *operands: Tensor, out: Tensor, *
 
 @formula("aten::_cslt_sparse_mm")
 def count_cslt_mm(_compressed: Tensor, dense: Tensor, *_: object, out: Tensor, **__: object) -> Products:
-    """Elements of the result * half of the inner size: the compressed operand keeps two of four.
+    """Elements of the result * half of the inner size: the compressed operand stores two of four.
 
     Source: documentation of `torch.sparse.to_sparse_semi_structured`. Leaves out: the bias, scaling.
     """

@@ -1,8 +1,8 @@
-"""Operators that cost no multiply-accumulates by convention and that torch's own tags do not tell, by kind.
+"""Operators that count as zero multiply-accumulates by convention, by kind, where torch's own tags do not say so.
 
-Names are `aten` unless they say otherwise. The in-place twin (`fill_`), the copying view (`narrow_copy`), the prim (`prims::cat`)
-and the list variant (`_foreach_norm`) follow the operator of the same name. What is neither here, nor a view by its schema, nor
-tagged by torch, nor given a formula is unknown: linear algebra, Fourier transforms, backward operators, operators of other libraries.
+Names without a namespace are in `aten`. The in-place variant (`fill_`), the copying view (`narrow_copy`), the prim (`prims::cat`) and the
+list variant (`_foreach_norm`) follow the operator of the same name. An operator is unknown if it is not listed here, is no view by its
+schema, has no tag of torch and no formula: linear algebra, Fourier transforms, backward operators, operators of other libraries.
 """
 
 from __future__ import annotations
@@ -176,13 +176,13 @@ ZERO_BY_KIND: dict[str, str] = {
         _fused_adagrad _fused_adam _fused_adamw _fused_sgd inductor::accumulate_grad_""",
 }
 
-# Packing, unpacking and reading the settings of packed weights: many names of one pattern.
+# Operators that pack or unpack weights, or read the settings of packed ones: many names with one pattern.
 QUANTIZED_PACKING_ENDINGS = (
     *("_prepack", "_prepack_fp16", "_prepack_legacy", "_prepack_fp16_legacy", "_unpack", "_unpack_fp16", "_unpack_sizes"),
     *("_stride", "_padding", "_output_padding", "_dilation", "_groups", "_transpose", "_prepack_with_rowwise_min_max"),
 )
 
-# Namespaces that only send tensors between processes, or order streams and memory. (symm_mem has fused products, and is not here.)
+# Namespaces that only send tensors between processes, or schedule streams and memory. (Not symm_mem: it has fused products.)
 KIND_BY_NAMESPACE: dict[str, str] = {
     **dict.fromkeys(("c10d", "_c10d_functional", "c10d_functional", "_c10d_functional_autograd", "_dtensor", "fsdp"), "communication"),
     **dict.fromkeys(("streams", "mempool", "coor"), "scheduling"),
@@ -193,7 +193,7 @@ ZERO_BY_NAME: dict[str, str] = {
 }
 
 
-# --- whether an operator is zero by convention, and of what kind: by its schema, by torch's tags, else by an explicit table ---
+# --- the kind of zero of an operator: from the tables, its schema, or torch's tags ---
 
 
 _OWN_NAMESPACES = ("aten", "prims")
@@ -201,15 +201,16 @@ _KIND_BY_TAG = {"pointwise": "elementwise", "reduction": "reduction", "view_copy
 
 
 def find_zero_kind(operator: Any) -> str | None:
-    """The kind of zero ("view", "norm", ...) that the operator is by convention; None for what is not declared zero."""
+    """The kind of zero of an operator ("view", "norm", ...); None for one that does not count as zero by convention."""
     name = str(operator._schema.name)
     if is_backward(name):
         return None
-    return _kind_in_tables(name) or ("view" if _is_view(operator._schema) else None) or _kind_by_tags(operator, name) or _kind_of_twin(name)
+    own = _kind_in_tables(name) or ("view" if _is_view(operator._schema) else None) or _kind_by_tags(operator, name)
+    return own or _kind_of_variant(name)
 
 
 def is_backward(name: str) -> bool:
-    """Whether the operator computes gradients, going by its name."""
+    """Whether the operator computes gradients, judged by its name."""
     return "backward" in name
 
 
@@ -228,7 +229,7 @@ def _is_view(schema: Any) -> bool:
 
 
 def _kind_by_tags(operator: Any, name: str) -> str | None:
-    """By the operator's tags; in torch's own namespaces one tagged overload speaks for all, since some were forgotten."""
+    """The kind by the operator's tags. In torch's own namespaces one tagged overload is enough, because torch misses some."""
     namespace, _, base = name.partition("::")
     if namespace not in _OWN_NAMESPACES:
         return "elementwise" if torch.Tag.pointwise in operator.tags else None
@@ -238,19 +239,19 @@ def _kind_by_tags(operator: Any, name: str) -> str | None:
     return next((kind for tag, kind in _KIND_BY_TAG.items() if tag in names), None)
 
 
-def _kind_of_twin(name: str) -> str | None:
+def _kind_of_variant(name: str) -> str | None:
     namespace, _, base = name.partition("::")
     if namespace not in _OWN_NAMESPACES:
         return None
     if namespace == "prims":
-        twin = base
+        base_name = base
     elif base.startswith("_foreach_"):
-        twin = base.removeprefix("_foreach_").removesuffix("_")
+        base_name = base.removeprefix("_foreach_").removesuffix("_")
     elif base.endswith("_") and not base.endswith("__"):
-        twin = base[:-1]
+        base_name = base[:-1]
     else:
         return None
-    packet = getattr(torch.ops.aten, twin, None)
+    packet = getattr(torch.ops.aten, base_name, None)
     if packet is None:
-        return _kind_in_tables(f"aten::{twin}")
+        return _kind_in_tables(f"aten::{base_name}")
     return find_zero_kind(getattr(packet, packet.overloads()[0]))

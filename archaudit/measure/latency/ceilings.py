@@ -1,4 +1,4 @@
-"""The best that a device does, measured in the run that it is compared with: a copy, a matrix product, and a small launch."""
+"""The measured limits of a device: a copy, a matrix product and a small kernel launch, in the same run as the models."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from archaudit.schema import MeasuredCeilings, TimingSettings
 from archaudit.timing import Clock
 
 _REPEATS, _WARMUP = 5, 2
-# Many times the caches (a data-centre GPU has some 60 MiB, a server CPU some 30), and on a GPU long enough (half a millisecond) that
-# waiting for the end of it is nothing. Where little memory is left less of it is taken.
+# Many times the size of the caches (a data-centre GPU has some 60 MiB, a server CPU some 30), and on a GPU long enough (half a millisecond)
+# to make the wait for its end negligible. Less where little memory is free.
 _COPY_BYTES = {"cuda": 2**30, "cpu": 64 * 2**20}
 _LEAST_COPY_BYTES, _SHARE_OF_FREE = 2**20, 1 / 8
-# Products large enough to fill the device: some milliseconds on a GPU, some tens on a CPU core. Where one would take longer than
-# `_PRODUCT_S` seconds it is smaller: an arithmetic that a device only emulates can be a hundred times slower.
+# Products that are large enough to use the whole device: some milliseconds on a GPU, some tens of milliseconds on a CPU core. A product
+# that would take longer than `_PRODUCT_S` seconds is made smaller: a precision that a device only emulates can be a hundred times slower.
 _MOST_SIZE = {"cuda": 8192, "cpu": 1024}
 _LEAST_SIZE, _PRODUCT_S = 128, 0.1
 _LAUNCHES = 100
 
 
 def measure_ceilings(settings: TimingSettings, clock: Clock, synchronize: Callable[[], None]) -> MeasuredCeilings:
-    """Raw times on the settings' device, in the settings' arithmetic and with their threads. Raises MeasureError where it has no memory
-    left for that."""
+    """Raw times on the device of the settings, in their precision and with their threads. Raises MeasureError if the device has too little
+    free memory."""
     device = settings.device
     stopwatch = _Stopwatch(clock, synchronize)
     try:
         with torch.inference_mode(), fixed_threads(settings.threads), float32_precision(settings.dtype, device):
             size, products_s = _time_product(settings, stopwatch)
-            # not zeros: a device moves and multiplies those with less power, so faster
+            # not zeros: they need less power, so a device moves and multiplies them faster
             source = torch.arange(_choose_copy_bytes(device) // 4, device=device, dtype=torch.float32)
             target = torch.empty_like(source)
             small = torch.zeros(1, device=device)
@@ -48,9 +48,7 @@ def measure_ceilings(settings: TimingSettings, clock: Clock, synchronize: Callab
                 launches_s=tuple(spent / _LAUNCHES for spent in stopwatch.time(launch)),
             )
     except torch.OutOfMemoryError as error:
-        raise MeasureError(
-            "beside the models there is no memory left to measure what the device can do", "Try a smaller --batch."
-        ) from error
+        raise MeasureError(f"the models leave too little memory on {device} to measure its limits", "Try a smaller --batch.") from error
 
 
 def _choose_copy_bytes(device: str) -> int:
@@ -61,7 +59,7 @@ def _choose_copy_bytes(device: str) -> int:
 
 
 class _Stopwatch:
-    """Times something several times, waiting for the device before and after."""
+    """Times a function several times, and waits for the device before and after each run."""
 
     def __init__(self, clock: Clock, synchronize: Callable[[], None]) -> None:
         self._clock = clock
@@ -79,9 +77,9 @@ class _Stopwatch:
 
 
 def _time_product(settings: TimingSettings, stopwatch: _Stopwatch) -> tuple[int, tuple[float, ...]]:
-    """A square matrix product's size and times: the largest for the device that does not take too long."""
+    """The size and times of the largest square matrix product that does not take too long."""
     size = _LEAST_SIZE
-    generator = torch.Generator(settings.device).manual_seed(0)  # of our own: the model's numbers stay what they would have been
+    generator = torch.Generator(settings.device).manual_seed(0)  # its own, so that the random numbers of the models do not change
     while True:
         first, second = (
             torch.rand(size, size, device=settings.device, generator=generator).to(find_dtype(settings.dtype)) for _ in range(2)

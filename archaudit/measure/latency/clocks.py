@@ -1,4 +1,4 @@
-"""A clock around every call of a module: how time comes to modules on the CPU."""
+"""Clocks around every call of a module: the host's clock on the CPU, CUDA events where the profiler sees no kernels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from archaudit.timing import Clock
 
 
 class CallClock:
-    """Adds up, by position in the tree, what each module spent in one pass in its own operators, and how often it was called.
+    """Sums up, by position in the tree, the time that each module spent in its own operators in one pass, and the number of its calls.
 
-    The clock's own microseconds a call fall to the module around the call.
+    The time that the clock itself takes, some microseconds for each call, counts for the calling module.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -23,7 +23,7 @@ class CallClock:
         self._inside: list[float] = []
 
     def clear(self) -> None:
-        """Forgets the pass before."""
+        """Drops the figures of the previous pass."""
         self.own.clear()
         self.calls.clear()
 
@@ -33,7 +33,7 @@ class CallClock:
         self._started.append(self._clock())
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """Stops it; the result is passed on as it is."""
+        """Stops the clock and returns the result unchanged."""
         spent = self._clock() - self._started.pop()
         self.own[position] = self.own.get(position, 0.0) + spent - self._inside.pop()
         self.calls[position] = self.calls.get(position, 0) + 1
@@ -42,50 +42,50 @@ class CallClock:
         return result
 
     def fail_call(self, position: int, error: BaseException) -> None:
-        """Forgets a call that raised."""
+        """Drops a call that raised."""
         self._started.pop()
         self._inside.pop()
 
 
-# --- cUDA events around every call of a module: how time comes to modules where the profiler may not see kernels ---
+# --- CUDA events ---
 
 
-class Moment(Protocol):
-    """A moment on the stream, as `torch.cuda.Event` is one."""
+class StreamEvent(Protocol):
+    """An event on a stream, such as `torch.cuda.Event`."""
 
     def record(self) -> None:
-        """Marks the moment."""
+        """Records the event on the current stream."""
 
     def elapsed_time(self, later: Any) -> float:
-        """Milliseconds to a later one; both have to have passed."""
+        """Milliseconds to a later event, once the device has passed both."""
 
 
 class EventClock:
-    """Marks the beginning and the end of each call on the stream, and adds up afterwards what each module spent by itself."""
+    """Records an event at the beginning and the end of each call, and sums up afterwards the time that each module spent itself."""
 
     def __init__(self) -> None:
-        self._calls: list[tuple[int, int, Moment, Moment]] = []
-        self._open: list[tuple[int, Moment]] = []
+        self._calls: list[tuple[int, int, StreamEvent, StreamEvent]] = []
+        self._open: list[tuple[int, StreamEvent]] = []
         self.counts: dict[int, int] = {}
 
-    def make_moment(self) -> Moment:
-        """A moment that was not marked yet."""
+    def make_event(self) -> StreamEvent:
+        """A new event."""
         return torch.cuda.Event(enable_timing=True)
 
     def clear(self) -> None:
-        """Forgets the pass before."""
+        """Drops the figures of the previous pass."""
         self._calls.clear()
         self.counts.clear()
 
     def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Marks the beginning of one call."""
-        moment = self.make_moment()
-        moment.record()
-        self._open.append((position, moment))
+        """Records the beginning of one call."""
+        event = self.make_event()
+        event.record()
+        self._open.append((position, event))
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """Marks its end; the result is passed on as it is."""
-        end = self.make_moment()
+        """Records its end and returns the result unchanged."""
+        end = self.make_event()
         end.record()
         _, begin = self._open.pop()
         self._calls.append((position, self._open[-1][0] if self._open else -1, begin, end))
@@ -93,15 +93,15 @@ class EventClock:
         return result
 
     def fail_call(self, position: int, error: BaseException) -> None:
-        """Forgets a call that raised."""
+        """Drops a call that raised."""
         self._open.pop()
 
     def read_own(self) -> dict[int, float]:
-        """Seconds that each module of the pass spent by itself; the device has to have finished."""
+        """Seconds that each module spent itself in the pass. The device has to be finished."""
         own: dict[int, float] = {}
-        for position, around, begin, end in self._calls:
+        for position, caller, begin, end in self._calls:
             spent = begin.elapsed_time(end) / 1e3
             own[position] = own.get(position, 0.0) + spent
-            if around >= 0:
-                own[around] = own.get(around, 0.0) - spent
+            if caller >= 0:
+                own[caller] = own.get(caller, 0.0) - spent
         return own

@@ -1,10 +1,10 @@
-"""Kernels to the modules that launched them: a join over plain records of a trace, which needs no device.
+"""Joins kernels to the modules that launched them, from plain records of a trace; the join needs no device.
 
-A kernel carries two ids: of the operator in which it was launched, and of the call of the runtime that launched it. The moment of either
-lies in the ranges of the modules that were running, and the innermost of these owns the kernel. Operators come first, since their times
-are by the same clock as the ranges', and those of the runtime's calls by CUPTI's, which is fitted to it; what is launched outside of
-operators has its call only. Each kind has ids of a series of its own, so ids are compared within their kind only. Source: CUPTI's
-activity records, as kineto hands them on (`correlation_id`, `linked_correlation_id`).
+A kernel has two ids: of the operator that ran when it was launched, and of the runtime call that launched it. The time of either lies
+within the ranges of the running modules, and the innermost of these owns the kernel. The operator is preferred, because its time comes from
+the same clock as the ranges; the time of the runtime call comes from CUPTI's clock, which is only fitted to it. A kernel that is launched
+outside of operators has only the call. Operators and calls have separate series of ids, so ids are compared within their kind. Source:
+CUPTI's activity records as kineto returns them (`correlation_id`, `linked_correlation_id`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, record_function
 
-from archaudit.measure.structure.tree import ModuleTree
-from archaudit.measure.tape.frames import follow_calls
+from archaudit.measure.module_tree import ModuleTree
+from archaudit.measure.tape.module_calls import observe_calls
 
 MODULE_RANGE, PASS_RANGE = "archaudit::module::", "archaudit::pass::"
-_CALL = re.compile(r"(cuda|cu|hip)[A-Z]")
+_RUNTIME_CALL = re.compile(r"(cuda|cu|hip)[A-Z]")
 
 
 class TraceEvent(NamedTuple):
-    """An event of a trace, its times in nanoseconds. `linked` is the id of the operator that was running (0: it is one itself)."""
+    """An event of a trace, with times in nanoseconds. `linked` is the id of the running operator (0: the event is an operator)."""
 
     name: str
     on_device: bool
@@ -36,10 +36,10 @@ class TraceEvent(NamedTuple):
 
 
 class PassKernels(NamedTuple):
-    """One pass: the nanoseconds of kernels and their number by the position of the module that launched them.
+    """One pass: the nanoseconds and the number of kernels, by the position of the module that launched them.
 
-    `lost_ns` is the time of kernels whose launch is not in the trace: never hidden, never given to a module. `overlap_ns` is what the
-    sum of all kernels has more than the time in which any of them ran: streams side by side are counted twice in a sum.
+    `lost_ns` is the time of kernels whose launch is not in the trace; it belongs to no module. `overlap_ns` is the sum of all kernel times
+    minus the time in which at least one kernel ran: a sum counts the kernels of parallel streams twice.
     """
 
     own_ns: dict[int, int]
@@ -49,12 +49,12 @@ class PassKernels(NamedTuple):
 
     @property
     def kernels(self) -> int:
-        """How many there were, lost ones left out."""
+        """The number of kernels without the lost ones."""
         return sum(self.launches.values())
 
 
 def join_kernels(events: Sequence[TraceEvent]) -> list[PassKernels]:
-    """What each pass of a trace spent in kernels, by module, in the order of the passes."""
+    """The kernel times of each pass of a trace by module, in the order of the passes."""
     passes = sorted((event for event in events if _is_range(event, PASS_RANGE)), key=lambda event: event.start_ns)
     modules = _Timeline((event, int(event.name.removeprefix(MODULE_RANGE))) for event in events if _is_range(event, MODULE_RANGE))
     during = _Timeline((event, number) for number, event in enumerate(passes))
@@ -68,7 +68,7 @@ def join_kernels(events: Sequence[TraceEvent]) -> list[PassKernels]:
             launched_ns = launches.get(kernel.correlation)
         number = during.find(launched_ns if launched_ns is not None else kernel.start_ns)
         if number is None:
-            continue  # before the first pass: what warmed up, or the profiler's own
+            continue  # before the first pass: the warm-up, or a kernel of the profiler
         ran[number].append((kernel.start_ns, kernel.end_ns))
         position = modules.find(launched_ns) if launched_ns is not None else None
         spent = kernel.end_ns - kernel.start_ns
@@ -82,9 +82,9 @@ def join_kernels(events: Sequence[TraceEvent]) -> list[PassKernels]:
 
 
 def keep_complete(passes: Sequence[PassKernels]) -> list[PassKernels]:
-    """The passes with as many kernels as the fullest: a profiler may lose the first kernels of a session, and every pass runs the same.
+    """The passes with the most kernels: every pass launches the same ones, but a profiler may lose the first kernels of a session.
 
-    Where a model does launch another number each time, these are few; then all are kept.
+    All passes are kept if fewer than half of them have that number: then the model launches another number each time.
     """
     most = max((each.kernels for each in passes), default=0)
     complete = [each for each in passes if each.kernels == most]
@@ -92,7 +92,7 @@ def keep_complete(passes: Sequence[PassKernels]) -> list[PassKernels]:
 
 
 def _find_overlap(times: list[tuple[int, int]]) -> int:
-    """How much longer some intervals are together than their union."""
+    """The sum of the lengths of some intervals minus the length of their union."""
     overlap, reached = 0, 0
     for start, end in sorted(times):
         overlap += max(0, min(end, reached) - start)
@@ -101,12 +101,12 @@ def _find_overlap(times: list[tuple[int, int]]) -> int:
 
 
 def _is_range(event: TraceEvent, prefix: str) -> bool:
-    """A range on the CPU; kineto draws the same ranges on the device once more."""
+    """Whether it is a range on the CPU; kineto repeats the same ranges on the device."""
     return not event.on_device and event.name.startswith(prefix)
 
 
 def _is_launch(event: TraceEvent) -> bool:
-    """A call of the runtime or the driver: linked to an operator, or called as their functions are."""
+    """Whether it is a call of the runtime or the driver: linked to an operator, or with the name of such a function."""
     return not event.on_device and bool(event.correlation) and (event.linked > 0 or _is_call(event))
 
 
@@ -116,11 +116,11 @@ def _is_operator(event: TraceEvent) -> bool:
 
 def _is_call(event: TraceEvent) -> bool:
     """`cudaLaunchKernelExC`, `cuLaunchKernelEx`, `cuMemsetD8Async`, `hipLaunchKernel`."""
-    return _CALL.match(event.name) is not None
+    return _RUNTIME_CALL.match(event.name) is not None
 
 
 class _Timeline:
-    """Which of some nested ranges is innermost at a moment."""
+    """Finds the innermost of nested ranges at a given time."""
 
     def __init__(self, ranges: Iterable[tuple[TraceEvent, int]]) -> None:
         ordered = sorted(ranges, key=lambda pair: (pair[0].start_ns, -pair[0].end_ns))
@@ -133,31 +133,31 @@ class _Timeline:
             self._mark(event.start_ns, number)
         self._close(open_ranges, None)
 
-    def find(self, moment: int) -> int | None:
-        """The number of the innermost range around a moment; None outside of all."""
-        place = bisect_right(self._times, moment) - 1
+    def find(self, time_ns: int) -> int | None:
+        """The number of the innermost range at a time; None outside of all ranges."""
+        place = bisect_right(self._times, time_ns) - 1
         return self._inner[place] if place >= 0 else None
 
     def _close(self, open_ranges: list[tuple[int, int]], until: int | None) -> None:
-        """Ends what ended up to a moment: what was around it is innermost again."""
+        """Closes the ranges that ended before a time: the enclosing range is the innermost one again."""
         while open_ranges and (until is None or open_ranges[-1][0] <= until):
             end, _ = open_ranges.pop()
             self._mark(end, open_ranges[-1][1] if open_ranges else None)
 
-    def _mark(self, moment: int, number: int | None) -> None:
-        self._times.append(moment)
+    def _mark(self, time_ns: int, number: int | None) -> None:
+        self._times.append(time_ns)
         self._inner.append(number)
 
 
-# --- instrumented passes under torch.profiler: a range around every call of a module, and all kernels with their correlation ids ---
+# --- passes under torch.profiler, with a range around every call of a module ---
 
 
-# What kineto calls CUPTI's records of synchronisation, which last as long as somebody waits.
-_WAITS = frozenset({"Event Sync", "Stream Wait Event", "Stream Sync", "Context Sync", "Unknown Sync"})
+# Kineto's names of CUPTI's synchronisation records, which last as long as the wait.
+_SYNC_EVENTS = frozenset({"Event Sync", "Stream Wait Event", "Stream Sync", "Context Sync", "Unknown Sync"})
 
 
 class ModuleRanges:
-    """Opens a range of the profiler around each call."""
+    """Opens a profiler range around each call."""
 
     def __init__(self) -> None:
         self.called: set[int] = set()
@@ -171,7 +171,7 @@ class ModuleRanges:
         self._open.append(opened)
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """Closes it; the result is passed on as it is."""
+        """Closes it and returns the result unchanged."""
         self._open.pop().__exit__(None, None, None)
         return result
 
@@ -181,15 +181,15 @@ class ModuleRanges:
 
 
 def profile_kernels(tree: ModuleTree, run: Callable[[], Any], probe: Callable[[], Any], repeats: int) -> list[PassKernels]:
-    """Kernel times of `repeats` passes by module; empty where the profiler saw no kernel at all, since CUPTI is not allowed here.
+    """Kernel times of `repeats` passes by module; empty if the profiler saw no kernel at all, because CUPTI is not permitted.
 
-    `run` makes one pass and waits for the device, `probe` launches a kernel and waits: it is seen also where the model launches none, whose
-    modules then took no time. The first pass under the profiler is made twice and counted once: CUPTI starts up in it,
-    and loses kernels. So can later ones; passes that lack kernels are left out.
+    `run` runs one pass and waits for the device. `probe` launches a kernel and waits: the profiler sees it even if the model launches none,
+    so that its modules took no time. An extra pass under the profiler comes first, because CUPTI starts up in it and loses kernels. Later
+    passes may lose kernels too; those passes are dropped.
     """
     run()
     ranges = ModuleRanges()
-    with follow_calls(tree, ranges), torch.profiler.profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+    with observe_calls(tree, ranges), torch.profiler.profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         run()
         probe()
         for number in range(repeats):
@@ -200,16 +200,16 @@ def profile_kernels(tree: ModuleTree, run: Callable[[], Any], probe: Callable[[]
     if not any(event.on_device for event in events):
         return []
     passes = keep_complete(join_kernels(events))
-    for each in passes:  # a module that ran without launching anything took no time of the device, which is an answer
+    for each in passes:  # a module that ran and launched no kernel took 0 s on the device
         each.own_ns.update({position: 0 for position in ranges.called if position not in each.own_ns})
     return passes
 
 
 def read_events(events: Iterable[Any]) -> list[TraceEvent]:
-    """Kineto's events as plain records; of those on the device only kernels, copies and fills.
+    """Kineto's events as plain records; on the device only kernels, copies and fills.
 
-    Ranges of `record_function`, ours and the model's, are drawn on the device once more, around the kernels that were launched in them;
-    waiting for a stream is drawn there, too. Neither is work.
+    Kineto repeats the ranges of `record_function` on the device, around the kernels that were launched in them, and adds waits for streams.
+    Neither is work.
     """
     return [
         TraceEvent(
@@ -221,5 +221,5 @@ def read_events(events: Iterable[Any]) -> list[TraceEvent]:
             linked=event.linked_correlation_id(),
         )
         for event in events
-        if event.device_type().name != "CUDA" or not (event.is_user_annotation() or event.name() in _WAITS)
+        if event.device_type().name != "CUDA" or not (event.is_user_annotation() or event.name() in _SYNC_EVENTS)
     ]

@@ -24,23 +24,23 @@ from archaudit.measure.latency.devices import (
     float32_precision,
     resolve_device,
 )
-from archaudit.measure.latency.forms import capture_graph, compile_model, first_line
+from archaudit.measure.latency.graph_capture import capture_graph, compile_model, first_line
 from archaudit.measure.latency.kernels import PassKernels, profile_kernels
-from archaudit.measure.structure.tree import ModuleTree, walk_tree
-from archaudit.measure.tape.frames import CallObserver, follow_calls
+from archaudit.measure.module_tree import ModuleTree, walk_tree
+from archaudit.measure.tape.module_calls import CallObserver, observe_calls
 from archaudit.schema import Recipe, TimingSettings
 from archaudit.timing import Clock, WarmUp, warm_up
 
-# Clocks tick in nanoseconds; further digits of a difference only fill files.
+# Clocks have a resolution of nanoseconds.
 _DIGITS = 9
 
-# A GPU that was idle takes some tenths of a second of work to raise its clocks.
-_WARM_S = 0.5
-# Filling its caches anew takes it far less than a hundredth of this.
-_LONG_S = 0.2
+# An idle GPU needs some tenths of a second of work to raise its clocks.
+_WARM_UP_S = 0.5
+# Refilling the caches of a GPU takes far less than a hundredth of this.
+_LONG_PASS_S = 0.2
 
-# Kernels that follow each other closely overlap by a fraction of a per cent, which says nothing.
-_TOLD_OVERLAP = 0.01
+# Kernels in close succession overlap by a fraction of a per cent, which is not reported.
+_LEAST_OVERLAP = 0.01
 
 Form = Literal["eager", "replay", "compiled"]
 
@@ -50,9 +50,10 @@ BY_EVENTS = "CUDA events around every call: gaps between kernels are included"
 
 
 class ModuleTimes(NamedTuple):
-    """Seconds by path, one for each instrumented pass: in a module's own operators, and with everything below it.
+    """Seconds by path, one figure for each instrumented pass: in a module's own operators, and with all modules inside it.
 
-    `launches` counts a module's own kernels in one pass (on the CPU: its calls); `attribution` says how time came to modules.
+    `launches` is the number of a module's own kernels in one pass (on the CPU: its calls). `attribution` is the method that assigned time
+    to modules.
     """
 
     own_s: dict[str, tuple[float, ...]]
@@ -63,17 +64,17 @@ class ModuleTimes(NamedTuple):
 
 
 class TimedModel:
-    """The model on the settings' device (`auto`: CUDA where there is one), with its inputs, and the forms that it can be timed in.
+    """The model on the device of the settings (`auto`: CUDA if there is one), with its inputs and the forms that it can be timed in.
 
-    `settings` are the ones asked for, with the threads of the CPU that are used where it is timed. `clock` and `synchronize` are the
-    measuring edge: a test hands in its own. Raises MeasureError where there is no such device, or the model does not run there.
+    `settings` are the given ones, with the number of CPU threads that is used. Tests pass their own `clock` and `synchronize`. Raises
+    MeasureError if there is no such device, or the model does not run on it.
     """
 
     def __init__(
         self, recipe: Recipe, settings: TimingSettings, clock: Clock = time.perf_counter, synchronize: Callable[[], None] | None = None
     ) -> None:
         device = resolve_device(settings.device)
-        # a device's times do not depend on the threads of the CPU that it happens to be attached to: one thread launches
+        # the CPU threads matter only on the CPU: one thread launches all kernels of a GPU
         threads = choose_threads() if settings.threads is None and device == "cpu" else settings.threads
         settings = msgspec.structs.replace(settings, device=device, threads=threads)
         check_precision(settings.dtype, settings.device)
@@ -82,21 +83,21 @@ class TimedModel:
         self.machine = describe_machine(settings.device)
         self.notes: tuple[str, ...] = ()
         self.clock = clock
-        self._pass_s = 0.0  # until it has warmed up
+        self._pass_s = 0.0  # set by the warm-up
         self.synchronize = synchronize or (torch.cuda.synchronize if settings.device == "cuda" else _wait_for_nothing)
-        with self._refusals_told("cannot be built to be timed"):
+        with self._raise_measure_errors("cannot be built to be timed"):
             model, self._context = build_real(recipe)
             with self._context():
                 args, kwargs = make_inputs(recipe, model)
-        with self._refusals_told("does not fit"):
-            self._model = _place(model.eval(), settings)
-            self._args, self._kwargs = _pytree.tree_map(lambda leaf: _place(leaf, settings), (args, kwargs))
+        with self._raise_measure_errors("does not fit"):
+            self._model = _move_to_device(model.eval(), settings)
+            self._args, self._kwargs = _pytree.tree_map(lambda leaf: _move_to_device(leaf, settings), (args, kwargs))
         self._forms: dict[Form, Callable[[], Any]] = {"eager": lambda: self._pass(self._model)}
 
     def prepare(self, limit_s: float) -> WarmUp:
-        """Runs until the times are stable (at most `limit_s` seconds, and two passes), then makes the other forms that there are."""
+        """Runs passes until their times are stable (at least two passes, for at most `limit_s` seconds), then makes the other forms."""
         with self._running():
-            with self._refusals_told("does not run"):
+            with self._raise_measure_errors("does not run"):
                 warmed = self._warm_up(self._forms["eager"], limit_s)
             self._pass_s = warmed.pass_s
             if self.settings.device == "cuda":
@@ -109,17 +110,17 @@ class TimedModel:
 
     @property
     def forms(self) -> tuple[Form, ...]:
-        """What can be timed."""
+        """The forms that can be timed."""
         return tuple(self._forms)
 
     def time_passes(self, repeats: int, form: Form = "eager") -> tuple[float, ...]:
-        """Seconds of each of `repeats` passes in inference mode, nothing attached to the model.
+        """Seconds of each of `repeats` passes in inference mode, without instrumentation.
 
-        Processes that share a device in turn find its caches full of the other's: there a pass before the others is not counted, unless
-        one takes so long that this is nothing.
+        On a GPU that several processes use in turn, the caches hold the data of another process: a first pass is then not counted, unless
+        a pass takes so long that this is negligible.
         """
-        with self._running(), self._refusals_told("does not run"):
-            if self.settings.device == "cuda" and self._pass_s < _LONG_S:
+        with self._running(), self._raise_measure_errors("does not run"):
+            if self.settings.device == "cuda" and self._pass_s < _LONG_PASS_S:
                 self._time(form)
             return tuple(self._time(form) for _ in range(repeats))
 
@@ -129,35 +130,35 @@ class TimedModel:
         with self._running():
             if self.settings.device == "cpu":
                 return self._time_by_clock(tree, repeats)
-            with self._refusals_told("does not run"):
-                self._warm_up(self._forms["eager"], _WARM_S)  # clocks sink while the other model is timed
+            with self._raise_measure_errors("does not run"):
+                self._warm_up(self._forms["eager"], _WARM_UP_S)  # the clocks drop while the other model is timed
             try:
                 passes = profile_kernels(tree, self._run_and_wait, self._launch_probe, repeats)
-                why = "the profiler saw no kernels: CUPTI is not allowed here"
+                why = "the profiler saw no kernels: CUPTI is not permitted on this machine"
             except RuntimeError as error:
                 passes, why = [], f"the profiler failed: {first_line(error)}"
             if not passes:
                 return self._time_by_events(tree, repeats, why)
         own = [{position: spent / 1e9 for position, spent in each.own_ns.items()} for each in passes]
-        return _gather(tree, own, passes[0].launches, BY_KERNELS, tuple(_tell_kernels(passes, repeats)))
+        return _collect_times(tree, own, passes[0].launches, BY_KERNELS, tuple(_describe_problems(passes, repeats)))
 
     def _time_by_clock(self, tree: ModuleTree, repeats: int) -> ModuleTimes:
         clock = CallClock(self.clock)
         own = self._follow(tree, clock, repeats, lambda: dict(clock.own), clock.clear)
-        return _gather(tree, own, clock.calls, BY_CLOCK, ())
+        return _collect_times(tree, own, clock.calls, BY_CLOCK, ())
 
     def _time_by_events(self, tree: ModuleTree, repeats: int, why: str) -> ModuleTimes:
         clock = EventClock()
-        with self._refusals_told("does not run"):
+        with self._raise_measure_errors("does not run"):
             own = self._follow(tree, clock, repeats, clock.read_own, clock.clear)
-        return _gather(tree, own, clock.counts, BY_EVENTS, (why,))
+        return _collect_times(tree, own, clock.counts, BY_EVENTS, (why,))
 
     def _follow(
         self, tree: ModuleTree, observer: CallObserver, repeats: int, read: Callable[[], dict[int, float]], clear: Callable[[], None]
     ) -> list[dict[int, float]]:
-        """What `read` finds after each of `repeats` passes; one before them warms the instruments up."""
+        """The result of `read` after each of `repeats` passes; an extra pass before them warms up the instrumentation."""
         found = []
-        with follow_calls(tree, observer):
+        with observe_calls(tree, observer):
             for number in range(1 + repeats):
                 clear()
                 self._run_and_wait()
@@ -172,7 +173,7 @@ class TimedModel:
             self._forms[name] = run
 
     def _warm_up(self, run: Callable[[], Any], limit_s: float) -> WarmUp:
-        return warm_up(lambda: self._clock_run(run), limit_s, _WARM_S if self.settings.device == "cuda" else 0.0)
+        return warm_up(lambda: self._clock_run(run), limit_s, _WARM_UP_S if self.settings.device == "cuda" else 0.0)
 
     def _time(self, form: Form) -> float:
         return self._clock_run(self._forms[form])
@@ -197,8 +198,8 @@ class TimedModel:
             return model(*self._args, **self._kwargs)
 
     @contextmanager
-    def _refusals_told(self, what: str) -> Iterator[None]:
-        """Turns what a model or its device refuses into a MeasureError."""
+    def _raise_measure_errors(self, what: str) -> Iterator[None]:
+        """Turns an error of the model or the device into a MeasureError."""
         try:
             yield
         except ArchauditError:
@@ -206,7 +207,7 @@ class TimedModel:
         except (Exception, SystemExit) as error:  # the user's model may raise anything
             raise MeasureError(
                 f"{self._name} {what} on {self.settings.device} in {self.settings.dtype}: {type(error).__name__}: {first_line(error)}",
-                "Other settings: --dtype, --batch, --device.",
+                "Try other settings: --dtype, --batch, --device.",
             ) from error
 
     @contextmanager
@@ -222,22 +223,22 @@ class TimedModel:
 
 
 def _wait_for_nothing() -> None:
-    """The CPU has finished when a call returns."""
+    """Does nothing: on the CPU a call returns when it is finished."""
 
 
-def _tell_kernels(passes: list[PassKernels], repeats: int) -> Iterator[str]:
-    """What is to be known of sums of kernels."""
+def _describe_problems(passes: list[PassKernels], repeats: int) -> Iterator[str]:
+    """Notes on kernels that were lost, that overlap, or that the profiler did not see."""
     lost, overlap = max(each.lost_ns for each in passes), max(each.overlap_ns for each in passes)
     if lost:
         yield f"{lost / 1e6:.3f} ms of kernels in a pass could not be joined to a module"
-    if overlap > _TOLD_OVERLAP * sum(passes[0].own_ns.values()):
-        yield f"{overlap / 1e6:.3f} ms of kernels in a pass ran beside others: the sum of the layers counts them twice"
+    if overlap > _LEAST_OVERLAP * sum(passes[0].own_ns.values()):
+        yield f"{overlap / 1e6:.3f} ms of kernels in a pass ran in parallel with others: the sum of the layers counts them twice"
     if len(passes) < repeats:
-        yield f"{repeats - len(passes)} of {repeats} instrumented passes are left out: the profiler lost kernels of them"
+        yield f"{repeats - len(passes)} of {repeats} instrumented passes were dropped: the profiler lost some of their kernels"
 
 
-def _place(value: Any, settings: TimingSettings) -> Any:
-    """A model or a tensor on the device, laid out as asked; anything else as it is."""
+def _move_to_device(value: Any, settings: TimingSettings) -> Any:
+    """A model or a tensor on the device, in the requested memory format; any other value unchanged."""
     if not isinstance(value, torch.Tensor | nn.Module):
         return value
     placed: Any = value.to(settings.device)
@@ -245,10 +246,10 @@ def _place(value: Any, settings: TimingSettings) -> Any:
     return placed.to(memory_format=torch.channels_last) if settings.channels_last and images else placed
 
 
-def _gather(
+def _collect_times(
     tree: ModuleTree, own: list[dict[int, float]], launches: dict[int, int], attribution: str, notes: tuple[str, ...]
 ) -> ModuleTimes:
-    """Times by path; totals sum up the tree, children before parents. Modules that never ran are left out."""
+    """Times by path; totals are summed up the tree. Modules that did not run are not included."""
     totals = [dict(each) for each in own]
     for each in totals:
         for position in reversed(range(1, len(tree))):
@@ -264,7 +265,7 @@ def _gather(
     )
 
 
-# --- another batch size than the model's inputs have ---
+# --- another batch size ---
 
 
 def set_batch(recipe: Recipe, batch: int) -> Recipe:
@@ -276,14 +277,14 @@ def set_batch(recipe: Recipe, batch: int) -> Recipe:
         assert make is not None
         return _pytree.tree_map(lambda leaf: _resize(leaf, batch), make())
 
-    told = f"the batch size is {batch}, set when it was asked for; the model's own inputs have another"
+    assumption = f"the batch size was set to {batch}; the inputs that the model defines may have another"
     return msgspec.structs.replace(
-        recipe, inputs=inputs, example_inputs=make_batched if make is not None else None, assumptions=(*recipe.assumptions, told)
+        recipe, inputs=inputs, example_inputs=make_batched if make is not None else None, assumptions=(*recipe.assumptions, assumption)
     )
 
 
 def _resize(leaf: Any, batch: int) -> Any:
-    """The tensor with as many entries as asked: repeated, then cut."""
+    """The tensor with `batch` entries: repeated, then cut."""
     if not isinstance(leaf, torch.Tensor) or not leaf.dim() or not leaf.shape[0]:
         return leaf
     repeats = -(-batch // leaf.shape[0])

@@ -1,5 +1,5 @@
-"""What a model does while it runs: every operator with its module, how data flows, and how much memory is live."""
+"""One recorded forward pass: every operator with its module, the data flow between them, and the memory in use."""
 
-from archaudit.measure.tape.recording import Tape, TapeEntry, TapeMode, TapeRecorder, plain_paths, record_tape
+from archaudit.measure.tape.recording import Tape, TapeEntry, TapeMode, TapeRecorder, record_tape
 
-__all__ = ["Tape", "TapeEntry", "TapeMode", "TapeRecorder", "plain_paths", "record_tape"]
+__all__ = ["Tape", "TapeEntry", "TapeMode", "TapeRecorder", "record_tape"]

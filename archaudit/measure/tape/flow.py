@@ -1,8 +1,8 @@
-"""The forward graph: who made what a module or an operator reads.
+"""The forward graph: which node produces what each module call and operator takes as input.
 
-A node is a model input, a call of a module without children, or an operator that a module with children runs itself (a `cat` between
-two of them). Views make no node: a view comes from where its base comes from. An in-place operator is a node, and whoever reads
-that memory afterwards, through whatever alias, reads from it.
+A node is a model input, a call of a module without children, or an operator that a module with children runs itself (a `cat` of two
+branches). A view makes no node: its contents come from the nodes of its base. An operator that writes in place is a node, and every later
+use of that memory, through any alias, has it as an input.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from archaudit.measure.structure.params import storage_key
+from archaudit.measure.tensors import storage_key
 from archaudit.schema import FlowNode, Shape
 
 
@@ -27,66 +27,66 @@ class _Node:
 
 
 @dataclass(slots=True)
-class _Written:
-    """In-place writes to one storage: the last node that overwrote all of it (-1: none), and those that wrote parts since."""
+class _Writes:
+    """In-place writes to one storage: the last node that overwrote all of it (-1: none), and the later nodes that wrote parts of it."""
 
     whole: int = -1
     parts: set[int] = field(default_factory=set)
 
 
 class FlowRecorder:
-    """Builds the graph while the model runs. Tensors are known by identity, held weakly: recording keeps nothing alive."""
+    """Builds the graph while the model runs. It identifies tensors by object, through weak references, so it keeps no memory alive."""
 
     def __init__(self) -> None:
         self.nodes: list[_Node] = []
-        self._makers: dict[int, tuple[weakref.ref[torch.Tensor], frozenset[int]]] = {}
-        self._written: dict[int, _Written] = {}
+        self._producers: dict[int, tuple[weakref.ref[torch.Tensor], frozenset[int]]] = {}
+        self._writes: dict[int, _Writes] = {}
 
     def add_node(self, op: str, module: int, inputs: Iterable[int] = ()) -> int:
-        """A new node; its number, which is larger than that of any node it reads from."""
+        """Adds a node and returns its number, which is larger than the numbers of its inputs."""
         self.nodes.append(_Node(op, module, set(inputs)))
         return len(self.nodes) - 1
 
-    def find_makers(self, tensor: torch.Tensor) -> frozenset[int]:
-        """The nodes that the contents of `tensor` come from; empty for parameters, buffers and constants."""
-        known = self._makers.get(id(tensor))
-        makers = known[1] if known is not None and known[0]() is tensor else frozenset()
-        written = self._written.get(storage_key(tensor)) if self._written else None
-        if written is None:
-            return makers
-        # what was made after a write has that write among its own inputs already
-        current = {maker for maker in makers if maker >= written.whole}
-        if not current and written.whole >= 0:
-            current = {written.whole}
+    def find_producers(self, tensor: torch.Tensor) -> frozenset[int]:
+        """The nodes that produced the contents of `tensor`; empty for parameters, buffers and constants."""
+        known = self._producers.get(id(tensor))
+        producers = known[1] if known is not None and known[0]() is tensor else frozenset()
+        writes = self._writes.get(storage_key(tensor)) if self._writes else None
+        if writes is None:
+            return producers
+        # a node after a write has that write among its own inputs
+        current = {producer for producer in producers if producer >= writes.whole}
+        if not current and writes.whole >= 0:
+            current = {writes.whole}
         newest = max(current, default=-1)
-        return frozenset(current | {part for part in written.parts if part > newest})
+        return frozenset(current | {part for part in writes.parts if part > newest})
 
-    def mark_made(self, tensor: torch.Tensor, makers: frozenset[int]) -> None:
-        """`tensor` is a new object whose contents come from `makers`."""
-        self._makers[id(tensor)] = (weakref.ref(tensor), makers)
+    def mark_output(self, tensor: torch.Tensor, producers: frozenset[int]) -> None:
+        """Records that `tensor` is a new object whose contents come from `producers`."""
+        self._producers[id(tensor)] = (weakref.ref(tensor), producers)
 
     def mark_allocated(self, tensor: torch.Tensor) -> None:
-        """The memory of `tensor` is fresh: whatever was written at this address before is another tensor's past."""
-        if self._written:
-            self._written.pop(storage_key(tensor), None)
+        """Records that the memory of `tensor` is new: earlier writes at this address belong to another tensor."""
+        if self._writes:
+            self._writes.pop(storage_key(tensor), None)
 
     def mark_written(self, tensor: torch.Tensor, node: int) -> None:
-        """`node` wrote into the memory of `tensor` in place."""
-        written = self._written.setdefault(storage_key(tensor), _Written())
+        """Records that `node` wrote into the memory of `tensor` in place."""
+        writes = self._writes.setdefault(storage_key(tensor), _Writes())
         if tensor.numel() * tensor.element_size() >= tensor.untyped_storage().nbytes():
-            written.whole, written.parts = node, set()
+            writes.whole, writes.parts = node, set()
         else:
-            written.parts.add(node)
+            writes.parts.add(node)
 
     def describe_output(self, node: int, tensor: torch.Tensor) -> None:
-        """Gives a node the shape and dtype of its (first) output."""
+        """Sets the shape and dtype of a node to those of its first output."""
         record = self.nodes[node]
         if record.shape is None:
             record.shape = tuple(int(size) for size in tensor.shape)
             record.dtype = str(tensor.dtype).removeprefix("torch.")
 
-    def trace_modules(self, nodes: Iterable[int]) -> tuple[int, ...]:
-        """The positions of the modules whose calls feed `nodes`, seen through the operators between; sorted."""
+    def find_producing_modules(self, nodes: Iterable[int]) -> tuple[int, ...]:
+        """The positions of the modules whose output reaches `nodes` directly or through operators, sorted."""
         found: set[int] = set()
         pending, seen = list(nodes), set()
         while pending:
@@ -102,7 +102,7 @@ class FlowRecorder:
         return tuple(sorted(found))
 
     def to_records(self, paths: tuple[str, ...]) -> tuple[FlowNode, ...]:
-        """The graph as records, module positions replaced by their paths."""
+        """The graph as records, with module paths in place of positions."""
         return tuple(
             FlowNode(
                 id=number,

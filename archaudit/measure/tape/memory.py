@@ -1,4 +1,4 @@
-"""What an operator does to memory, read from its schema: makes a view, writes in place, gathers."""
+"""What an operator does to memory, read from its schema, and the peak of live activation bytes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """`is_view`: every tensor that it returns shares memory with an argument that it does not write, or it returns none.
+    """How an operator uses memory.
 
-    `written_positions` and `written_names` are the arguments that it writes in place. `gathers`: it reads only as much of its first
-    argument as it writes out (a table lookup).
+    `is_view`: every tensor that it returns shares memory with an argument that it does not write, or it returns no tensor.
+    `written_positions` and `written_names` are the arguments that it writes in place. `is_lookup`: it reads only as many bytes of its first
+    argument as it returns (a table lookup).
     """
 
     name: str
     is_view: bool
     written_positions: tuple[int, ...]
     written_names: tuple[str, ...]
-    gathers: bool
+    is_lookup: bool
 
 
-# Operators that read single rows or elements of a table: counting the whole table as moved would overstate an embedding
-# lookup by the size of the vocabulary.
-_GATHERING = frozenset(
+# Operators that read single rows or elements of a table. If the whole table counted as moved, the moved bytes of an embedding would grow
+# with the vocabulary.
+_LOOKUPS = frozenset(
     {"aten::embedding", "aten::index", "aten::index_select", "aten::gather", "aten::take", "aten::_embedding_bag", "aten::_unsafe_index"}
 )
 
 
 @cache
 def read_traits(operator: Any) -> Traits:
-    """The traits of an operator; one without a schema (a higher-order operator) neither views nor writes."""
+    """The traits of an operator. One without a schema (a higher-order operator) counts as neither a view nor a write."""
     schema = getattr(operator, "_schema", None)
     if schema is None:
         return Traits(f"higher_order::{operator}", False, (), (), False)
@@ -45,17 +46,14 @@ def read_traits(operator: Any) -> Traits:
             if not argument.kwarg_only:
                 positions.append(number)
     returned = [result.alias_info for result in schema.returns]
-    # an operator that asks for a device or a size touches no memory either
-    asks = schema.name.startswith(("prim::", "aten::sym_"))
-    is_view = asks or (bool(returned) and all(alias is not None and not alias.is_write for alias in returned))
-    return Traits(schema.name, is_view and not names, tuple(positions), tuple(names), schema.name in _GATHERING)
-
-
-# --- the peak of live activation bytes: which memory is held at once while the model runs ---
+    # an operator that returns a device or a size touches no memory either
+    is_query = schema.name.startswith(("prim::", "aten::sym_"))
+    is_view = is_query or (bool(returned) and all(alias is not None and not alias.is_write for alias in returned))
+    return Traits(schema.name, is_view and not names, tuple(positions), tuple(names), schema.name in _LOOKUPS)
 
 
 class LivenessRecorder:
-    """Adds up the bytes of live storages; `peak_bytes` is the most there ever were at once."""
+    """Counts the bytes of live storages; `peak_bytes` is the largest number of bytes that were live at the same time."""
 
     def __init__(self) -> None:
         self.live_bytes = 0
@@ -63,7 +61,7 @@ class LivenessRecorder:
         self._watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def watch(self, tensor: torch.Tensor) -> int:
-        """Counts the storage of `tensor` as live from now on, once; the bytes that this added."""
+        """Counts the storage of `tensor` as live until it is freed. Returns the bytes that this added: 0 for a storage already counted."""
         try:
             storage = tensor.untyped_storage()
         except (NotImplementedError, RuntimeError):  # sparse and other layouts without one storage
@@ -83,5 +81,5 @@ class LivenessRecorder:
         return size
 
     def close(self) -> None:
-        """Stops watching; later drops change nothing."""
+        """Stops the count; tensors that are freed later change nothing."""
         self._watched.clear()

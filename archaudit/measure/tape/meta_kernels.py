@@ -1,8 +1,8 @@
-"""Meta kernels of our own, where torch's refuse what its CPU kernels run: they give the result's shape and dtype, and no values.
+"""Meta kernels that replace those of torch where torch rejects calls that its CPU kernels accept. They return shape and dtype only.
 
-torch's meta kernel of a grouped matrix product checks what its CUDA kernel needs (bfloat16, strides of 16 bytes). A mixture of experts in
-float32 runs on the CPU, and could not be measured without values. Operators whose result's shape depends on values (`nonzero`, `unique`)
-have no such kernel: only the values determine the shape.
+torch's meta kernel of a grouped matrix product checks the requirements of its CUDA kernel (bfloat16, strides of 16 bytes). A mixture of
+experts in float32 runs on the CPU, but without this kernel it could not be measured without values. Operators whose result shape depends on
+values (`nonzero`, `unique`) have no kernel here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MetaKernel = Callable[..., Any]
 
 
 def _grouped_mm(left: Tensor, right: Tensor, offs: Tensor | None = None, bias: Tensor | None = None, out_dtype: Any = None) -> Tensor:
-    """(rows, inner) x (groups, inner, columns) and the three other forms of `torch.nn.functional.grouped_mm`."""
+    """(rows, inner) x (groups, inner, columns), and the three other forms of `torch.nn.functional.grouped_mm`."""
     if left.dim() not in (2, 3) or right.dim() not in (2, 3):
         raise RuntimeError(f"grouped_mm takes matrices or stacks of them, not tensors of {left.dim()} and {right.dim()} dimensions")
     if left.shape[-1] != right.shape[-2]:
@@ -33,14 +33,14 @@ def _grouped_mm(left: Tensor, right: Tensor, offs: Tensor | None = None, bias: T
     return left.new_empty((*groups, left.shape[-2], right.shape[-1]), dtype=out_dtype or left.dtype)
 
 
-# By the operator's name, so that an older torch, which lacks some, can be used too.
+# By name, because older versions of torch do not have every operator.
 _KERNELS: dict[str, MetaKernel] = {"aten::_grouped_mm": _grouped_mm}
 
 _found: dict[Any, MetaKernel | None] = {}
 
 
-def run_without_values(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The operator's result: by the kernel here where there is one and the first argument has no values, else by torch."""
+def run_meta_kernel(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Runs the kernel above if there is one and the first argument has no values, else torch's own."""
     if operator not in _found:
         schema = getattr(operator, "_schema", None)
         _found[operator] = _KERNELS.get(schema.name) if schema is not None else None
@@ -51,6 +51,6 @@ def run_without_values(operator: Any, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _has_no_values(value: object) -> bool:
-    from torch._subclasses.fake_tensor import FakeTensor  # here, since few models need it and it takes 20 ms to import
+    from torch._subclasses.fake_tensor import FakeTensor  # not at the top: the import takes 20 ms, and few models need it
 
     return isinstance(value, Tensor) and (value.device.type == "meta" or isinstance(value, FakeTensor))

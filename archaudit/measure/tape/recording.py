@@ -1,39 +1,38 @@
-"""The tape: one forward pass under a dispatch mode that records every operator with the module it ran in.
+"""The tape: one forward pass under a dispatch mode that records every operator with the module that ran it.
 
-An operator belongs to the innermost running module. Functional calls, matrix operators, attention, reused and tied modules are all
-seen, since nothing is guessed from module types. Costs are accumulated per module as own costs; totals are summed up the tree later.
+An operator belongs to the innermost running module. Nothing is guessed from module types, so functional calls, matrix operators, attention,
+reused and tied modules are all seen. Each module gets its own costs here; totals are summed up the tree later.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from archaudit.errors import MeasureError
-from archaudit.measure.dispatch import DispatchMode
 from archaudit.measure.formulas import Work, count_operator
-from archaudit.measure.structure.params import storage_key
-from archaudit.measure.structure.tensors import bytes_of, list_tensors_in, shape_of
-from archaudit.measure.structure.tree import ModuleTree
-from archaudit.measure.tape.assumptions import answer_boolean
+from archaudit.measure.module_tree import ModuleTree
+from archaudit.measure.process_state import DispatchMode, without_fusion
 from archaudit.measure.tape.flow import FlowRecorder
-from archaudit.measure.tape.frames import follow_calls
 from archaudit.measure.tape.memory import LivenessRecorder, Traits, read_traits
+from archaudit.measure.tape.module_calls import observe_calls
+from archaudit.measure.tensors import count_touched_bytes, list_tensors_in, shape_of, storage_key
 from archaudit.schema import Shape
 
-# How an operator is run: `(operator, args, kwargs)` to its result. A memory of the meta device's answers may stand in for the kernel.
+# Runs an operator: `(operator, args, kwargs)` to its result. A cache of the meta device's results may replace the kernel.
 RunOperator = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 @dataclass(slots=True)
 class TapeEntry:
-    """One run of an operator: the position of its module, what it cost, and the shapes that the cost follows from."""
+    """One run of an operator: the position of its module, its cost, and the shapes that determine the cost."""
 
     operator: str
     module: int
@@ -44,21 +43,21 @@ class TapeEntry:
 
 @dataclass(slots=True)
 class TapeCall:
-    """One call of a module: shapes in and out, and the flow nodes that its inputs came from."""
+    """One call of a module: the shapes of its inputs and outputs, and the flow nodes that produced the inputs."""
 
     module: int
     order: int
     inputs: tuple[Shape, ...]
-    makers: frozenset[int]
+    producers: frozenset[int]
     outputs: tuple[Shape, ...] = ()
     node: int | None = None
 
 
 @dataclass(slots=True)
 class Tape:
-    """What one forward pass did. Lists with one entry a module are indexed by its position in `tree`.
+    """One recorded forward pass. `activation_bytes` and `moved_bytes` have one entry for each module, by its position in `tree`.
 
-    `read_parameters` has the parameters that operators read, by storage key: which module read it first, and its elements.
+    `read_parameters` has the parameters that operators read, by storage key: the first module that read it, and its number of elements.
     """
 
     tree: ModuleTree
@@ -76,7 +75,7 @@ class Tape:
 
 
 class TapeRecorder:
-    """Receives operators (from the dispatch mode) and calls (from the frames) and writes the tape."""
+    """Receives operators (from the dispatch mode) and module calls (from `observe_calls`) and writes the tape."""
 
     def __init__(self, tree: ModuleTree) -> None:
         size = len(tree)
@@ -88,18 +87,18 @@ class TapeRecorder:
     # --- calls of modules
 
     def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Opens a call; a module without children becomes a node of the flow."""
+        """Opens a call. A module without children becomes a node of the flow."""
         tensors = list_tensors_in(args, kwargs)
-        makers = frozenset().union(*(self.tape.flow.find_makers(tensor) for tensor in tensors)) if tensors else frozenset()
-        call = TapeCall(position, len(self.tape.calls), tuple(map(shape_of, tensors)), makers)
+        producers = frozenset().union(*(self.tape.flow.find_producers(tensor) for tensor in tensors)) if tensors else frozenset()
+        call = TapeCall(position, len(self.tape.calls), tuple(map(shape_of, tensors)), producers)
         if self.tape.tree.is_leaf[position]:
-            call.node = self.tape.flow.add_node("call", position, makers)
+            call.node = self.tape.flow.add_node("call", position, producers)
         self.tape.calls.append(call)
         self._open.append(call)
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """Closes the call. A module that hands its input through gets an alias of it to return, so that what is read from the module and
-        what is read from its input stay apart in the flow."""
+        """Closes the call. A module that returns its input unchanged returns an alias of it instead, so that the flow can tell the users of
+        its output from those of its input."""
         call = self._open.pop()
         tensors = list_tensors_in(result)
         call.outputs = tuple(map(shape_of, tensors))
@@ -109,21 +108,21 @@ class TapeRecorder:
             self.tape.flow.describe_output(call.node, tensor)
         if (
             isinstance(result, torch.Tensor)
-            and call.node not in self.tape.flow.find_makers(result)
-            and self._is_given(result, args, kwargs)
+            and call.node not in self.tape.flow.find_producers(result)
+            and self._is_argument(result, args, kwargs)
         ):
             result = self._make_alias(result)
-            self.tape.flow.mark_made(result, frozenset({call.node}))
+            self.tape.flow.mark_output(result, frozenset({call.node}))
         return result
 
     def fail_call(self, position: int, error: BaseException) -> None:
-        """Closes the call and remembers the innermost module that raised."""
+        """Closes the call and records the innermost module that raised."""
         self._open.pop()
         if self.tape.failed_error is not error:
             self.tape.failed_error, self.tape.failed_module = error, position
 
     @staticmethod
-    def _is_given(result: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    def _is_argument(result: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         return any(tensor is result for tensor in list_tensors_in(args, kwargs))
 
     def _make_alias(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -137,26 +136,26 @@ class TapeRecorder:
     # --- operators
 
     def record_inputs(self, values: object) -> None:
-        """The model's inputs: nodes of the flow, and live for the whole pass."""
+        """Records the model's inputs: nodes of the flow, and live for the whole pass."""
         for tensor in list_tensors_in(values):
             node = self.tape.flow.add_node("input", 0)
             self.tape.flow.describe_output(node, tensor)
-            self.tape.flow.mark_made(tensor, frozenset({node}))
+            self.tape.flow.mark_output(tensor, frozenset({node}))
             self.liveness.watch(tensor)
 
     def record_operator(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Writes one run of an operator: its work, bytes, and place in the flow."""
+        """Records one run of an operator: its work, its bytes, and its place in the flow."""
         traits = read_traits(operator)
         position = self._open[-1].module if self._open else 0
         inputs = list_tensors_in(args, kwargs)
         outputs = list_tensors_in(result)
         if traits.is_view:
-            makers = frozenset().union(*(self.tape.flow.find_makers(tensor) for tensor in inputs))
+            producers = frozenset().union(*(self.tape.flow.find_producers(tensor) for tensor in inputs))
             for tensor in outputs:
-                self.tape.flow.mark_made(tensor, makers)
+                self.tape.flow.mark_output(tensor, producers)
         else:
             self._count_bytes(traits, position, inputs, outputs)
-            self._place_in_flow(traits, position, args, kwargs, (inputs, outputs))
+            self._add_to_flow(traits, position, args, kwargs, (inputs, outputs))
             self.tape.used_storages.update(storage_key(tensor) for tensor in inputs)
         for tensor in inputs:
             if isinstance(tensor, nn.Parameter):
@@ -166,15 +165,15 @@ class TapeRecorder:
         self.tape.entries.append(TapeEntry(traits.name, position, work, *shapes))
 
     def _count_bytes(self, traits: Traits, position: int, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
-        written = sum(bytes_of(tensor) for tensor in outputs)
-        read = [bytes_of(tensor) for tensor in inputs]
-        if traits.gathers and read:
+        written = sum(count_touched_bytes(tensor) for tensor in outputs)
+        read = [count_touched_bytes(tensor) for tensor in inputs]
+        if traits.is_lookup and read:
             read[0] = min(read[0], written)
         self.tape.moved_bytes[position] += written + sum(read)
         for tensor in outputs:
             self.tape.activation_bytes[position] += self.liveness.watch(tensor)
 
-    def _place_in_flow(
+    def _add_to_flow(
         self,
         traits: Traits,
         position: int,
@@ -183,55 +182,55 @@ class TapeRecorder:
         tensors: tuple[list[torch.Tensor], list[torch.Tensor]],
     ) -> None:
         flow, (inputs, outputs) = self.tape.flow, tensors
-        makers = frozenset().union(*(flow.find_makers(tensor) for tensor in inputs)) if inputs else frozenset()
+        producers = frozenset().union(*(flow.find_producers(tensor) for tensor in inputs)) if inputs else frozenset()
         node = self._open[-1].node if self._open else None
         if node is None:
             if not outputs:
                 return
-            node = flow.add_node(traits.name.removeprefix("aten::"), position, makers)
+            node = flow.add_node(traits.name.removeprefix("aten::"), position, producers)
             flow.describe_output(node, outputs[0])
         else:
-            flow.nodes[node].inputs |= {maker for maker in makers if maker < node}
+            flow.nodes[node].inputs |= {producer for producer in producers if producer < node}
         written = [args[number] for number in traits.written_positions if number < len(args)]
         written += [kwargs[name] for name in traits.written_names if name in kwargs]
         overwritten = list_tensors_in(written)
-        made = frozenset({node})
         for tensor in outputs:
             if not any(tensor is target for target in overwritten):
                 flow.mark_allocated(tensor)
-            flow.mark_made(tensor, made)
+            flow.mark_output(tensor, frozenset({node}))
         for tensor in overwritten:
             flow.mark_written(tensor, node)
 
 
 class TapeMode(DispatchMode):
-    """Shows every operator to the recorder after running it.
+    """Runs every operator and passes it to the recorder.
 
-    Composite operators that arrive whole (in inference mode) are taken apart first, so that their parts are counted.
-    `boolean_answer`, when given, answers booleans read from meta tensors, which have none; `run_operator` runs the others.
+    In inference mode composite operators arrive undecomposed; they are decomposed first, so that their parts are counted.
+    `assumed_boolean`, when given, is the value of booleans that the model reads from meta tensors, which have no values. `run_operator`
+    runs all other operators.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, recorder: TapeRecorder, boolean_answer: bool | None = None, run_operator: RunOperator | None = None) -> None:
+    def __init__(self, recorder: TapeRecorder, assumed_boolean: bool | None = None, run_operator: RunOperator | None = None) -> None:
         super().__init__()
         self.recorder = recorder
-        self.boolean_answer = boolean_answer
+        self.assumed_boolean = assumed_boolean
         self.run_operator = run_operator or _call_operator
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         if self.recorder.paused:
             return func(*args, **kwargs)
-        if self.boolean_answer is not None and func is torch.ops.aten._local_scalar_dense.default:
-            answered = answer_boolean(args[0], self.boolean_answer, self.recorder.tape.assumptions)
-            if answered is not None:
-                return answered
-        if _arrives_whole(func):
+        if self.assumed_boolean is not None and func is torch.ops.aten._local_scalar_dense.default:
+            assumed = assume_boolean(args[0], self.assumed_boolean, self.recorder.tape.assumptions)
+            if assumed is not None:
+                return assumed
+        if _needs_decomposition(func):
             with self:
-                taken_apart = func.decompose(*args, **kwargs)
-            if taken_apart is not NotImplemented:
-                return taken_apart
+                decomposed = func.decompose(*args, **kwargs)
+            if decomposed is not NotImplemented:
+                return decomposed
         result = self.run_operator(func, args, kwargs)
         self.recorder.record_operator(func, args, kwargs, result)
         return result
@@ -241,15 +240,15 @@ def _call_operator(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     return operator(*args, **kwargs)
 
 
-_whole: dict[Any, bool] = {}
+_decomposed: dict[Any, bool] = {}
 
 
-def _arrives_whole(operator: Any) -> bool:
-    """Whether this is a composite operator, which a pass outside inference mode would have split before it came here."""
-    known = _whole.get(operator)
+def _needs_decomposition(operator: Any) -> bool:
+    """Whether this is a composite operator, which torch decomposes before dispatch outside inference mode."""
+    known = _decomposed.get(operator)
     if known is None:
         key = torch._C.DispatchKey.CompositeImplicitAutograd
-        known = _whole[operator] = (
+        known = _decomposed[operator] = (
             isinstance(operator, torch._ops.OpOverload)
             and torch._C._dispatch_has_kernel(operator.name())
             and torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), key)
@@ -258,54 +257,60 @@ def _arrives_whole(operator: Any) -> bool:
     return known
 
 
+def assume_boolean(tensor: torch.Tensor, assumed: bool, assumptions: list[str]) -> bool | None:
+    """The value for a boolean meta tensor, with an assumption added to the list; None for a tensor that has values or is not boolean."""
+    if tensor.device.type != "meta" or tensor.dtype != torch.bool:
+        return None
+    text = f"a branch at {find_caller()} depends on the value of a boolean tensor; both branches were run"
+    if text not in assumptions:
+        assumptions.append(text)
+    return assumed
+
+
+def find_caller() -> str:
+    """`file.py:12` of the innermost running line outside torch and archaudit."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.split(".")[0] not in ("torch", "archaudit", "contextlib", "functools") or module.startswith("archaudit.examples"):
+            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return "an unknown line"
+
+
 def record_tape(
     tree: ModuleTree,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     *,
-    boolean_answer: bool | None = None,
+    assumed_boolean: bool | None = None,
     run_operator: RunOperator | None = None,
     into: list[Tape] | None = None,
 ) -> Tape:
-    """Runs the root of `tree` once on `(args, kwargs)` and returns what happened.
+    """Runs the root of `tree` once on `(args, kwargs)`, without grad and without fused paths, and returns the tape.
 
-    Eval mode is the caller's to set; grad is switched off here, and so are torch's fused fast paths. Whatever the model raises
-    passes through; `into`, when given, receives the tape before the run, so that a failure can be located. `boolean_answer` and
-    `run_operator` are as in TapeMode.
+    The caller sets eval mode. `into`, when given, receives the tape before the run, so that a failure can be located. `assumed_boolean` and
+    `run_operator` are those of TapeMode. Raises what the model raises, and MeasureError if forward returns a generator or coroutine.
     """
     recorder = TapeRecorder(tree)
     if into is not None:
         into.append(recorder.tape)
     with ExitStack() as stack:
-        stack.enter_context(plain_paths())
+        stack.enter_context(without_fusion())
         stack.enter_context(torch.no_grad())
-        elsewhere = stack.enter_context(follow_calls(tree, recorder))
+        on_other_threads = stack.enter_context(observe_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
-        stack.enter_context(TapeMode(recorder, boolean_answer, run_operator))
+        stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator))
         result = tree.modules[0](*args, **kwargs)
     if isinstance(result, Generator | Coroutine):
         raise MeasureError(
-            f"forward of {type(tree.modules[0]).__name__} only returned a {type(result).__name__}: nothing of it has run",
+            f"forward of {type(tree.modules[0]).__name__} returned a {type(result).__name__} and ran no operator",
             "Measure a module that wraps it and returns what it yields or awaits.",
         )
-    # a dispatch mode sees its own thread alone
-    unseen = Work("unknown", note="modes see the thread alone that opened them")
-    recorder.tape.entries += (TapeEntry("what another thread ran", position, unseen, (), ()) for position in sorted(elsewhere))
+    unseen = Work("unknown", note="a dispatch mode sees only the operators of its own thread")
+    recorder.tape.entries += (TapeEntry("what another thread ran", position, unseen, (), ()) for position in sorted(on_other_threads))
     recorder.liveness.close()
     recorder.tape.peak_activation_bytes = recorder.liveness.peak_bytes
     return recorder.tape
-
-
-@contextmanager
-def plain_paths() -> Iterator[None]:
-    """Switches off what hides operators: torch's fused inference paths (a whole encoder layer as one operator), and compilation.
-
-    Whoever compiles has imported torch._dynamo; where it is not imported there is nothing to switch off, and importing it is slow.
-    """
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -1,12 +1,12 @@
-"""What is known of some operators' results for every shape, once torch has answered for one.
+"""Caches the results of operators on the meta device: shapes, strides and dtypes.
 
-The meta device computes a batch norm, an activation or a resize by decomposing it in Python, anew for every shape that a model has. For
-the operators here the shapes that can come out have names: the input's own, one number a channel, the size that was asked for. torch
-answers the first call of a kind (an operator with its dtypes and settings); its answer is read in those names, and later calls of that
-kind are answered from their own shapes. Which name each result has is thus always torch's word, and a kind whose answer fits no
-name is asked again every time.
+The meta device runs a batch norm, an activation or a resize through a decomposition in Python, again for every shape in a model. Two caches
+avoid that. `ShapeCache` repeats the result of an operator that was called before with tensors of the same shapes, strides and dtypes.
+`ShapeRules` covers operators whose result shape has a name: that of the input, one number for each channel, the requested size. torch runs
+the first call of a kind (an operator with its dtypes and settings); its result says which name applies, and later calls of that kind get
+the named shape of their own inputs. A kind whose result matches no name is run by torch every time.
 
-Only contiguous tensors are answered so, and only calls that torch would accept.
+The rules apply to contiguous tensors only, and to calls that torch would accept.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from archaudit.measure.dispatch import DispatchMode
-from archaudit.measure.structure.params import storage_key
-from archaudit.measure.structure.tensors import list_tensors_in
-from archaudit.measure.tape.meta_kernels import run_without_values
+from archaudit.measure.process_state import DispatchMode
+from archaudit.measure.tape.meta_kernels import run_meta_kernel
+from archaudit.measure.tensors import list_tensors_in, storage_key
 from archaudit.schema import Shape
 
 aten = torch.ops.aten
 
-# Elementwise in their first argument, with no other tensor among the arguments.
+# Elementwise in the first argument, with no other tensor among the arguments.
 _ELEMENTWISE = """
     abs celu cos elu erf exp gelu hardsigmoid hardswish hardtanh leaky_relu log log1p mish neg reciprocal relu rsqrt
     selu sigmoid sign silu sin softplus sqrt tanh
@@ -63,28 +62,28 @@ RULES: dict[Any, Rule] = {
 
 
 class ShapeRules:
-    """Learns from torch's answers which of an operator's named shapes its results have, and answers by that."""
+    """Learns from torch's results which named shape an operator returns, and applies that to further calls."""
 
     def __init__(self) -> None:
         self._learnt: dict[Any, list[tuple[str, torch.dtype]] | None] = {}
 
-    def recall(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Shape, torch.dtype]] | None:
-        """The shape and dtype of each result, all contiguous; None where nothing is known and torch is to be asked."""
+    def look_up(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Shape, torch.dtype]] | None:
+        """The shape and dtype of each result, all contiguous; None where torch has to run the operator."""
         names = _name_shapes(operator, args)
-        learnt = self._learnt.get(_spell_kind(operator, args, kwargs)) if names is not None else None
+        learnt = self._learnt.get(_describe_kind(operator, args, kwargs)) if names is not None else None
         return [(names[name], dtype) for name, dtype in learnt] if names is not None and learnt is not None else None
 
     def learn(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: Sequence[torch.Tensor]) -> None:
-        """Reads torch's answer to a call; `args` as they were before it."""
+        """Learns from the results of a call; `args` are the arguments as they were before the call."""
         names = _name_shapes(operator, args)
         if names is None:
             return
         by_shape = {shape: name for name, shape in names.items()}
         if len(by_shape) < len(names):
-            return  # two names for one shape: this call does not tell them apart
+            return  # two names have the same shape, so this call does not say which one applies
         fits = all(result.is_contiguous() and tuple(result.shape) in by_shape for result in results)
-        answer = [(by_shape[tuple(result.shape)], result.dtype) for result in results] if fits else None
-        self._learnt.setdefault(_spell_kind(operator, args, kwargs), answer)
+        rule = [(by_shape[tuple(result.shape)], result.dtype) for result in results] if fits else None
+        self._learnt.setdefault(_describe_kind(operator, args, kwargs), rule)
 
 
 def _name_shapes(operator: Any, args: tuple[Any, ...]) -> dict[str, Shape] | None:
@@ -97,22 +96,22 @@ def _name_shapes(operator: Any, args: tuple[Any, ...]) -> dict[str, Shape] | Non
     return rule(args)
 
 
-def _spell_kind(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The call without its tensors' sizes, the size that a resize is asked for, and all of a number but its type and sign."""
-    described = tuple((value.dtype, value.dim()) if isinstance(value, torch.Tensor) else _spell_value(value) for value in args)
-    return (operator, torch.get_default_dtype(), described, tuple((name, _spell_value(value)) for name, value in kwargs.items()))
+def _describe_kind(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call without the sizes of its tensors and the requested size, and with only the type and sign of each number."""
+    described = tuple((value.dtype, value.dim()) if isinstance(value, torch.Tensor) else _describe_setting(value) for value in args)
+    return (operator, torch.get_default_dtype(), described, tuple((name, _describe_setting(value)) for name, value in kwargs.items()))
 
 
-def _spell_value(value: Any) -> Any:
+def _describe_setting(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return (list, len(value))
     return (type(value), value < 0) if isinstance(value, float) or type(value) is int else (type(value), value)
 
 
-# --- remembers what the meta device answered, so that the same question is computed once for all layers and both witnesses ---
+# --- the cache of results ---
 
 
-# What an operator's result may depend on besides its tensors; anything else among the arguments, and the answer is not remembered.
+# What the result of an operator may depend on besides its tensors. A call with any other argument is not cached.
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 _PLAIN_TENSORS = (torch.Tensor, nn.Parameter)
 
@@ -120,67 +119,67 @@ _Key = tuple[Any, ...]
 
 
 class _NotPlainError(Exception):
-    """A value that cannot be told apart by its description alone."""
+    """A value whose description does not identify it."""
 
 
-class ShapeMemory:
-    """Runs operators on meta tensors, or repeats their answer: tensors of the same shape, strides and dtype.
+class ShapeCache:
+    """Runs operators on meta tensors, or repeats the result for tensors of the same shape, strides and dtype.
 
-    `boolean_answer`, when given, answers booleans read from meta tensors, which have none.
+    `assumed_boolean`, when given, is the value of booleans that the model reads from meta tensors, which have no values.
     """
 
-    def __init__(self, boolean_answer: bool | None = None) -> None:
-        self._boolean_answer = boolean_answer
-        self._answers: dict[_Key, Any] = {}
+    def __init__(self, assumed_boolean: bool | None = None) -> None:
+        self._assumed_boolean = assumed_boolean
+        self._results: dict[_Key, Any] = {}
         self._kinds: dict[Any, str] = {}
         self._rules = ShapeRules()
 
     def run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The operator's result. Only ATen's operators that make new tensors, or write into their first argument, are remembered."""
-        if self._boolean_answer is not None and operator is torch.ops.aten._local_scalar_dense.default and _is_boolean_on_meta(args[0]):
-            return self._boolean_answer
+        """The operator's result. Only ATen operators that return new tensors, or write into their first argument, are cached."""
+        if self._assumed_boolean is not None and operator is torch.ops.aten._local_scalar_dense.default and _is_boolean_on_meta(args[0]):
+            return self._assumed_boolean
         kind = self._kinds.get(operator) or self._find_kind(operator)
         if kind == "other":
-            return run_without_values(operator, args, kwargs)
+            return run_meta_kernel(operator, args, kwargs)
         try:
             key = (operator, torch.get_default_dtype(), _describe(args), tuple((name, _describe(value)) for name, value in kwargs.items()))
         except _NotPlainError:
-            return run_without_values(operator, args, kwargs)
-        answer = self._answers.get(key)
-        if answer is not None:
-            return args[0] if kind == "in place" else _make(answer)
+            return run_meta_kernel(operator, args, kwargs)
+        cached = self._results.get(key)
+        if cached is not None:
+            return args[0] if kind == "in place" else _make(cached)
         if operator in RULES:
-            recalled = self._rules.recall(operator, args, kwargs)
-            if recalled is not None:
-                return args[0] if kind == "in place" else _make_all(recalled)
-        result = run_without_values(operator, args, kwargs)
+            shapes = self._rules.look_up(operator, args, kwargs)
+            if shapes is not None:
+                return args[0] if kind == "in place" else _make_all(shapes)
+        result = run_meta_kernel(operator, args, kwargs)
         try:
-            answer = _describe(result)
+            described = _describe(result)
         except _NotPlainError:
             return result
         if operator in RULES:
             self._rules.learn(operator, args, kwargs, list_tensors_in(result))
-        if kind == "new" and not _is_fresh(result, (args, kwargs), answer):
+        if kind == "new" and not _is_fresh(result, (args, kwargs), described):
             self._kinds[operator] = "other"
-        elif kind == "new" or (result is args[0] and answer == key[2][1]):  # some operators write into a tensor's shape, too
-            self._answers[key] = answer
+        elif kind == "new" or (result is args[0] and described == key[2][1]):  # some in-place operators change a tensor's shape
+            self._results[key] = described
         return result
 
     def _find_kind(self, operator: Any) -> str:
-        """`new`: all results are new tensors; `in place`: the first argument is written to and returned; else `other`."""
+        """`new`: all results are new tensors; `in place`: the operator writes into its first argument and returns it; else `other`."""
         self._kinds[operator] = kind = _read_kind(operator)
         return kind
 
 
-class RecallShapes(DispatchMode):
-    """Runs every operator through a memory."""
+class CachedShapesMode(DispatchMode):
+    """Runs every operator through a cache."""
 
-    def __init__(self, memory: ShapeMemory) -> None:
+    def __init__(self, cache: ShapeCache) -> None:
         super().__init__()
-        self._memory = memory
+        self._cache = cache
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        return self._memory.run(func, args, kwargs or {})
+        return self._cache.run(func, args, kwargs or {})
 
 
 def _is_boolean_on_meta(tensor: torch.Tensor) -> bool:
@@ -200,13 +199,13 @@ def _read_kind(operator: Any) -> str:
     return "in place" if aliased == [0] and len(schema.returns) == 1 and returned and returned[0].is_write else "other"
 
 
-def _is_fresh(result: Any, given: Any, answer: Any) -> bool:
-    """Whether each tensor of `result` has memory of its own, as large as that of the tensor which would stand in for it.
+def _is_fresh(result: Any, given: Any, described: Any) -> bool:
+    """Whether each tensor of `result` has a storage of its own, as large as that of the tensor that the cache would make.
 
-    Some operators return views and do not say so in their schemas: `_unsafe_view`, `unsafe_split`.
+    Some operators return views although their schemas do not say so: `_unsafe_view`, `unsafe_split`.
     """
     taken = {storage_key(tensor) for tensor in list_tensors_in(given)}
-    for tensor, remade in zip(list_tensors_in(result), list_tensors_in(_make(answer)), strict=True):
+    for tensor, remade in zip(list_tensors_in(result), list_tensors_in(_make(described)), strict=True):
         if storage_key(tensor) in taken or tensor.untyped_storage().nbytes() != remade.untyped_storage().nbytes():
             return False
         taken.add(storage_key(tensor))
@@ -230,8 +229,8 @@ def _make_all(results: list[tuple[Shape, torch.dtype]]) -> Any:
     return made if len(made) > 1 else made[0]
 
 
-def _make(answer: Any) -> Any:
-    kind, *parts = answer
+def _make(described: Any) -> Any:
+    kind, *parts = described
     if kind is torch.Tensor:
         return torch.empty_strided(parts[0], parts[1], dtype=parts[2], device="meta")
     return kind(map(_make, parts))

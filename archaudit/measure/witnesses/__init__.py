@@ -1,4 +1,4 @@
-"""The witnesses: what torchinfo and fvcore say of the same model, shown beside archaudit's own count and never in its place."""
+"""The witnesses: the counts of torchinfo and fvcore for the same model, which never replace archaudit's own count."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from typing import Any
 
 from torch import nn
 
-from archaudit.measure.structure.tree import iterate_children
-from archaudit.measure.tape.shape_cache import ShapeMemory
-from archaudit.measure.witnesses.fvcore_witness import trace_with_fvcore
-from archaudit.measure.witnesses.isolation import Entry, LeftOut, leave_as_found
-from archaudit.measure.witnesses.torchinfo_witness import walk_with_torchinfo
+from archaudit.measure.module_tree import iterate_children
+from archaudit.measure.tape.shape_cache import ShapeCache
+from archaudit.measure.witnesses.fvcore_witness import count_with_fvcore
+from archaudit.measure.witnesses.isolation import FlatModel, WitnessSkippedError, restore_model
+from archaudit.measure.witnesses.torchinfo_witness import count_with_torchinfo
 from archaudit.schema import Witness
 
-# Each witness takes about 0.4 ms a module: 2 s each at this size, which is ten times the run that they bear witness to. Names are
-# counted, not modules, since that is what the witnesses walk: a few modules that hold each other can have endless names.
+# Each witness takes about 0.4 ms for a module: 2 s at this size, ten times as long as archaudit's own run. The limit is on names, not on
+# modules, because the witnesses walk every name: a few modules that contain each other can have endlessly many.
 MOST_MODULES = 5_000
 
-_Ask = Callable[[Entry, Mapping[int, str], ShapeMemory], Witness]
+_Count = Callable[[FlatModel, Mapping[int, str], ShapeCache], Witness]
 
-_WITNESSES: dict[str, _Ask] = {
-    "torchinfo": walk_with_torchinfo,
-    "fvcore": trace_with_fvcore,
+_WITNESSES: dict[str, _Count] = {
+    "torchinfo": count_with_torchinfo,
+    "fvcore": count_with_fvcore,
 }
 
 
-def consult_witnesses(
+def run_witnesses(
     model: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     names: Mapping[int, str],
     *,
-    boolean_answer: bool | None = None,
+    assumed_boolean: bool | None = None,
 ) -> dict[str, Witness]:
-    """Asks both witnesses about one forward pass of `model(*args, **kwargs)`, in eval mode, on meta or on real tensors.
+    """The counts of both witnesses for one forward pass of `model(*args, **kwargs)`, in eval mode, on meta or on real tensors.
 
-    `names` maps `id(module)` to the path under which the module is reported. A witness that cannot answer, for whatever cause, is a
-    Witness with a `reason`; the model is left as it was found. Eval mode is the caller's to set; each witness runs the model once.
-    `boolean_answer`, when given, answers booleans that the model reads from meta tensors, as in the measuring run.
+    `names` maps `id(module)` to the path that the module has in the result. A witness that fails, for any cause, is a Witness with a
+    `reason`. The caller sets eval mode; each witness runs the model once, and the model is restored afterwards. `assumed_boolean`, when
+    given, is the value of booleans that the model reads from meta tensors, as in archaudit's own run.
     """
-    entry = Entry(model, args, kwargs)
+    flat_model = FlatModel(model, args, kwargs)
     if _has_too_many(model):
-        return {name: Witness(reason=f"left out: more than {MOST_MODULES:,} modules") for name in _WITNESSES}
-    memory = ShapeMemory(boolean_answer)
-    return {name: _ask(partial(witness, entry, names, memory), entry) for name, witness in _WITNESSES.items()}
+        return {name: Witness(reason=f"skipped: more than {MOST_MODULES:,} modules") for name in _WITNESSES}
+    cache = ShapeCache(assumed_boolean)
+    return {name: _run_witness(partial(witness, flat_model, names, cache), flat_model) for name, witness in _WITNESSES.items()}
 
 
-def _ask(witness: Callable[[], Witness], entry: Entry) -> Witness:
+def _run_witness(witness: Callable[[], Witness], flat_model: FlatModel) -> Witness:
     try:
-        with leave_as_found(entry):
+        with restore_model(flat_model):
             return witness()
-    except LeftOut as left_out:
-        return Witness(reason=f"left out: {left_out}")
+    except WitnessSkippedError as reason:
+        return Witness(reason=f"skipped: {reason}")
 
 
 def _has_too_many(model: nn.Module) -> bool:
@@ -62,7 +62,7 @@ def _has_too_many(model: nn.Module) -> bool:
 
 
 def _walk_every_name(model: nn.Module) -> Iterator[nn.Module]:
-    """Every module once for each of its names."""
+    """Every module, once for each of its names."""
     pending = [model]
     while pending:
         module = pending.pop()

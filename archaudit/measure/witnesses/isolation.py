@@ -1,4 +1,4 @@
-"""What keeps a witness from doing harm: its failures become reasons, and what it touched is put back."""
+"""Isolates the witnesses: their errors become reasons, and the model that they ran on is restored."""
 
 from __future__ import annotations
 
@@ -13,42 +13,40 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from archaudit.measure.process_state import unchanged_globals
-from archaudit.measure.structure.tensors import iterate_tensors_in
-from archaudit.measure.structure.tree import walk_tree
-from archaudit.measure.tape import plain_paths
+from archaudit.measure.module_tree import walk_tree
+from archaudit.measure.process_state import unchanged_globals, without_fusion
+from archaudit.measure.tensors import iterate_tensors_in
 
-# A reason stands in a table cell or one line of text; the longest messages of torch run over pages.
+# A reason has to fit in a table cell or a line; torch has messages of several pages.
 _LONGEST_MESSAGE = 160
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _CONTAINERS = frozenset({dict, OrderedDict, list, set})
 
 
-class LeftOut(Exception):
-    """A witness cannot say anything about this model; the message is the reason."""
+class WitnessSkippedError(Exception):
+    """A witness cannot count this model; the message is the reason."""
 
 
 @contextmanager
 def guard_library() -> Iterator[None]:
-    """Runs a witness's library: its warnings are dropped, and whatever it (or the model inside it) raises becomes LeftOut.
+    """Drops the warnings of a witness's library and turns its errors, and those of the model inside it, into WitnessSkippedError.
 
-    The warnings are either the library's own, about its internals, or the model's, which the measuring run has already shown.
-    KeyboardInterrupt and MemoryError pass through.
+    The warnings concern the library's internals, or archaudit's own run has shown them already. KeyboardInterrupt and MemoryError pass
+    through.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (LeftOut, MemoryError):
+    except (WitnessSkippedError, MemoryError):
         raise
-    # A third party's code walks over a user's model: nothing is known of what it may raise, and a second opinion that
-    # cannot be had must never cost the first.
+    # A third-party library walks over a user's model, so it may raise anything. A missing second count must not cost the first one.
     except (Exception, SystemExit) as error:
-        raise LeftOut(describe_failure(error)) from error
+        raise WitnessSkippedError(describe_failure(error)) from error
 
 
 def describe_failure(error: BaseException) -> str:
-    """The error's type and the first line of its message, shortened, without addresses in memory (they differ with every run)."""
+    """The error's type and the first line of its message, shortened, without memory addresses (they differ in every run)."""
     lines = str(error).strip().splitlines()
     message = _ADDRESS.sub("0x…", lines[0].strip()) if lines else ""
     if len(message) > _LONGEST_MESSAGE:
@@ -58,16 +56,15 @@ def describe_failure(error: BaseException) -> str:
 
 
 @contextmanager
-def leave_as_found(model: nn.Module) -> Iterator[None]:
-    """Puts every module of `model` back as it was: hooks, training flags, attributes, and the entries of its dicts, lists and sets.
+def restore_model(model: nn.Module) -> Iterator[None]:
+    """Restores every module of `model` on exit: hooks, training flags, attributes, and the entries of its dicts, lists and sets.
 
-    Inside, grad is off, and so is fused attention (a whole encoder layer would be one operator that neither witness knows). Random
-    states and global settings are put back too. The contents of tensors are not copied: a model that writes into its buffers in
-    eval mode has written into them.
+    While open, grad is off, and so is fused attention (neither witness knows the operator of a whole encoder layer). Random states and
+    global settings are restored too. The contents of tensors are not: a model that writes into its buffers in eval mode changes them.
     """
     found = [(module, vars(module).copy(), _copy_containers(module)) for module in walk_tree(model).modules]
     try:
-        with unchanged_globals(), plain_paths(), torch.no_grad():
+        with unchanged_globals(), without_fusion(), torch.no_grad():
             yield
     finally:
         for module, attributes, containers in found:
@@ -82,29 +79,29 @@ def _copy_containers(module: nn.Module) -> list[tuple[Any, Any]]:
     return [(value, value.copy()) for value in vars(module).values() if type(value) in _CONTAINERS]
 
 
-# --- one door into any model: plain positional tensors in, plain tensors out, since that is all that both witnesses can take ---
+# --- an adapter for any model: both witnesses accept positional tensors as input and tensors as output only ---
 
 
-class Entry(nn.Module):
-    """Calls `model` with the inputs it was made with: tensors come in as arguments, everything else is held constant.
+class FlatModel(nn.Module):
+    """Calls `model` with positional tensors in place of those in `args` and `kwargs`; all other arguments stay constant.
 
-    fvcore takes no keyword arguments and no output other than tensors; torchinfo's own parameters would swallow keyword arguments
-    of the same names. The model is a child called `model`; `returned` counts the tensors that its last call gave back.
+    fvcore accepts no keyword arguments and no outputs other than tensors, and keyword arguments may have the names of torchinfo's own
+    parameters. The model is the child `model`; `returned` is the number of tensors that the last call returned.
     """
 
     def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         super().__init__()
         self.model = model
-        self.training = False  # torchinfo gives the whole tree the flag of its root when it is done
+        self.training = False  # torchinfo sets the flag of the root on the whole tree at the end
         self.returned = 0
         self._leaves, self._structure = tree_flatten((args, dict(kwargs)))
 
     def clone_inputs(self) -> tuple[torch.Tensor, ...]:
-        """The tensors among the inputs, in order; clones, since a model may write into them."""
+        """Clones of the tensors among the inputs, in order; clones, because a model may write into its inputs."""
         return tuple(leaf.detach().clone() for leaf in self._leaves if isinstance(leaf, torch.Tensor))
 
     def list_tensors(self) -> list[torch.Tensor]:
-        """Every tensor that the run starts from: parameters, buffers and inputs."""
+        """All parameters, buffers and input tensors."""
         return [*self.parameters(), *self.buffers(), *(leaf for leaf in self._leaves if isinstance(leaf, torch.Tensor))]
 
     def is_on_meta(self) -> bool:
@@ -112,7 +109,7 @@ class Entry(nn.Module):
         return any(tensor.is_meta for tensor in self.list_tensors())
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The model's output: every tensor in it, as a flat tuple."""
+        """The tensors in the model's output, as a flat tuple."""
         given = iter(tensors)
         leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self._leaves]
         args, kwargs = tree_unflatten(leaves, self._structure)

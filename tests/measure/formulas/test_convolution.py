@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from archaudit.measure.formulas import explain
+from archaudit.measure.formulas import format_work
 
 rand = torch.rand
 
@@ -50,7 +50,7 @@ def test_composites_seen_whole_cost_the_same(count, run, expected):
 
 def test_factors_are_grouped_for_the_doubter(count):
     work = count(lambda: F.conv2d(rand(1, 576, 32, 32), rand(256, 576, 3, 3), padding=1)).of("aten::convolution")
-    assert explain(work) == "1*32*32 * 256 * 576*3*3 = 1,358,954,496"
+    assert format_work(work) == "1*32*32 * 256 * 576*3*3 = 1,358,954,496"
     assert work.terms == ((1, 32, 32, 256, 576, 3, 3),)
 
 

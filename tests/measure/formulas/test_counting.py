@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from archaudit.errors import ConfigError
-from archaudit.measure.formulas import FORMULA_FILES, Work, count_operator, explain, formula, formula_names, register_formula
+from archaudit.measure.formulas import FORMULA_FILES, Work, count_operator, format_work, formula, formula_names, register_formula
 from archaudit.measure.formulas import registry as formula_registry
 
 rand = torch.rand
@@ -32,7 +32,7 @@ def price(operator, **kwargs):
 def test_an_operator_without_formula_is_unknown_and_says_so(operator):
     work = price(operator)
     assert (work.status, work.macs) == ("unknown", 0)
-    assert explain(work) == "unknown: no formula for this operator; a plugin can register one"
+    assert format_work(work) == "unknown: no formula for this operator; a plugin can register one"
 
 
 def test_a_registered_formula_counts_at_once(operator):
@@ -43,7 +43,7 @@ def test_a_registered_formula_counts_at_once(operator):
         return ((x.shape, out.shape[-1], repeats),)
 
     assert price(operator).macs == 3 * 4 * 5
-    assert explain(price(operator, repeats=2)) == "3*4 * 5 * 2 = 120"
+    assert format_work(price(operator, repeats=2)) == "3*4 * 5 * 2 = 120"
 
 
 def test_a_formula_of_one_overload_goes_first(operator):
@@ -83,11 +83,11 @@ def test_a_malformed_operator_name_is_a_config_error(name):
 
 
 def test_explanations():
-    assert explain(Work("counted", (((1, 32, 32), 256, (64, 9)),))) == "1*32*32 * 256 * 64*9 = 150,994,944"
-    assert explain(Work("counted", ((2, 3), (4, 5)))) == "2 * 3 + 4 * 5 = 26"
-    assert explain(Work("counted", (((), 7),))) == "7 = 7"
-    assert explain(Work("zero", note="norm")) == "0 (norm)"
-    assert explain(Work("unknown", note="why")) == "unknown: why"
+    assert format_work(Work("counted", (((1, 32, 32), 256, (64, 9)),))) == "1*32*32 * 256 * 64*9 = 150,994,944"
+    assert format_work(Work("counted", ((2, 3), (4, 5)))) == "2 * 3 + 4 * 5 = 26"
+    assert format_work(Work("counted", (((), 7),))) == "7 = 7"
+    assert format_work(Work("zero", note="norm")) == "0 (norm)"
+    assert format_work(Work("unknown", note="why")) == "unknown: why"
 
 
 def test_terms_are_flat():
@@ -121,7 +121,7 @@ def test_higher_order_operators_are_counted_or_unknown_never_zero(count):
     assert count_operator(out_dtype, (mm, torch.int32, left, right), {}, torch.ones(3, 5)).macs == 3 * 4 * 5
     assert count_operator(out_dtype, (add, torch.int32, left, left), {}, left).status == "unknown"
     conditional = count_operator(torch.ops.higher_order.cond, (True, None, None, ()), {}, None)
-    assert (conditional.status, conditional.note) == ("unknown", "a higher-order operator: what it runs inside is not seen")
+    assert (conditional.status, conditional.note) == ("unknown", "a higher-order operator: the operators inside it are not visible")
 
 
 def test_every_formula_states_its_source_and_what_it_leaves_out():

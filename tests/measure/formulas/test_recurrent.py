@@ -82,4 +82,4 @@ def test_library_layer_by_its_weights(count):
     work = count_operator(torch.ops.aten._cudnn_rnn.default, (rand(7, 3, 6), weights, 4, None), {}, out)
     assert work.macs == 7 * 3 * 4 * 5 * (6 + 5)
     flattened = count_operator(torch.ops.aten._cudnn_rnn.default, (rand(7, 3, 6), [rand(260)], 4, None), {}, out)
-    assert (flattened.status, flattened.note) == ("unknown", "the weight matrices have been flattened into one buffer")
+    assert (flattened.status, flattened.note) == ("unknown", "the weight matrices are flattened into one buffer")

@@ -12,14 +12,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torchvision import models
 
-from archaudit.measure.witnesses import consult_witnesses
+from archaudit.measure.witnesses import run_witnesses
 from archaudit.schema import Witness
 
 
 def consult(model: nn.Module, *args: Any) -> Witness:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
-        return consult_witnesses(model, args, {}, names)["fvcore"]
+        return run_witnesses(model, args, {}, names)["fvcore"]
 
 
 class Mixed(nn.Module):
@@ -96,7 +96,7 @@ def test_every_kind_of_operator_says_the_same_on_meta_and_on_the_cpu() -> None:
 def test_a_slash_in_a_name_is_a_reason() -> None:
     model = nn.Sequential()
     model.add_module("a/b", nn.Linear(2, 2))
-    assert consult(model.eval(), torch.ones(1, 2)).reason == "left out: fvcore cannot tell modules apart when a name contains '/': a/b"
+    assert consult(model.eval(), torch.ones(1, 2)).reason == "skipped: fvcore confuses modules if a name contains '/': a/b"
 
 
 def test_other_hostile_names_pass() -> None:
@@ -110,7 +110,7 @@ def test_other_hostile_names_pass() -> None:
 def test_a_dot_in_a_name_is_no_exception() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
     model._modules["a.b"] = nn.Linear(2, 2)
-    assert (consult(model.eval(), torch.ones(1, 2)).reason or "").startswith("left out: KeyError")
+    assert (consult(model.eval(), torch.ones(1, 2)).reason or "").startswith("skipped: KeyError")
 
 
 def test_an_output_without_tensors_is_a_reason() -> None:
@@ -118,10 +118,10 @@ def test_an_output_without_tensors_is_a_reason() -> None:
         def forward(self, tensor: torch.Tensor) -> None:
             return None
 
-    assert consult(Silent().eval(), torch.ones(1)).reason == "left out: the model returns no tensor that a trace could end in"
+    assert consult(Silent().eval(), torch.ones(1)).reason == "skipped: the model returns no tensor, which a trace needs"
 
 
 def test_fake_tensors_are_a_reason() -> None:
     with FakeTensorMode():
         model, tensor = nn.Linear(2, 2).eval(), torch.ones(1, 2)
-        assert consult(model, tensor).reason == "left out: fvcore cannot trace a model on fake tensors"
+        assert consult(model, tensor).reason == "skipped: fvcore cannot trace a model on fake tensors"

@@ -10,14 +10,14 @@ import torchinfo
 from torch import nn
 from torchvision import models
 
-from archaudit.measure.witnesses import consult_witnesses
+from archaudit.measure.witnesses import run_witnesses
 from archaudit.schema import Witness
 
 
 def consult(model: nn.Module, *args: Any) -> Witness:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
-        return consult_witnesses(model, args, {}, names)["torchinfo"]
+        return run_witnesses(model, args, {}, names)["torchinfo"]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
@@ -80,7 +80,7 @@ def test_a_submodule_that_returns_a_number_is_a_reason() -> None:
             return tensor * self.count(tensor)
 
     reason = consult(Counting().eval(), torch.ones(2))
-    assert (reason.reason or "").startswith("left out: TypeError: Model contains a layer with an unsupported input or output type: 1")
+    assert (reason.reason or "").startswith("skipped: TypeError: Model contains a layer with an unsupported input or output type: 1")
 
 
 def test_torchinfo_keeps_nothing_of_the_model() -> None:

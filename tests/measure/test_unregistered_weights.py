@@ -31,7 +31,7 @@ class Holder(nn.Module):
 
 
 def tell(profile):
-    return [text for text in profile.ledger.assumptions if "no count" in text]
+    return [text for text in profile.ledger.assumptions if "parameter count" in text]
 
 
 @pytest.mark.parametrize(("build", "name"), [(Listed, "the model itself"), (Holder, "body")])
@@ -39,7 +39,7 @@ def test_layers_in_a_plain_list(build, name):
     profile = measure(build, torch.zeros(1, 4))
     assert (profile.totals.params, profile.totals.macs) == (20, 3 * 16)
     (told,) = tell(profile)
-    assert told.startswith(f"{name} reads 3 parameters (36 elements) that no module has registered")
+    assert told.startswith(f"{name} uses 3 parameters (36 elements) that no module registers")
 
 
 def test_registered_ones_are_not_told_of():
@@ -56,7 +56,7 @@ def test_packed_weights_of_quantized_layers():
         lambda: torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), {nn.Linear}), torch.zeros(1, 4)
     )
     assert profile.totals.params == 0
-    assert tell(profile) == ["0._packed_params keeps weights packed in an object that is no tensor: they are in no count of parameters"]
+    assert tell(profile) == ["0._packed_params has weights packed in an object that is not a tensor: no parameter count includes them"]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import archaudit.measure.witnesses as witnesses
-from archaudit.measure.witnesses import consult_witnesses
+from archaudit.measure.witnesses import run_witnesses
 from archaudit.schema import Witness
 
 DEVICES = ("meta", "cpu")
@@ -31,10 +31,10 @@ class Toy(nn.Module):
         return self.finish(self.layer(tensor), **options)
 
 
-def consult(model: nn.Module, *args: Any, boolean_answer: bool | None = None, **kwargs: Any) -> dict[str, Witness]:
+def consult(model: nn.Module, *args: Any, assumed_boolean: bool | None = None, **kwargs: Any) -> dict[str, Witness]:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
-        return consult_witnesses(model, args, kwargs, names, boolean_answer=boolean_answer)
+        return run_witnesses(model, args, kwargs, names, assumed_boolean=assumed_boolean)
 
 
 def build(device: str, finish: Callable[..., Any] = lambda tensor: tensor) -> tuple[Toy, torch.Tensor]:
@@ -101,10 +101,10 @@ def test_a_model_without_tensors_as_inputs(device: str) -> None:
 @pytest.mark.parametrize(
     ("finish", "reason"),
     [
-        (lambda tensor: 1 / 0, "left out: ZeroDivisionError: division by zero"),
-        (lambda tensor: tensor.view(5, 7), "left out: RuntimeError: "),
-        (lambda tensor: [][0], "left out: IndexError: list index out of range"),
-        (lambda tensor: exit(3), "left out: SystemExit: 3"),
+        (lambda tensor: 1 / 0, "skipped: ZeroDivisionError: division by zero"),
+        (lambda tensor: tensor.view(5, 7), "skipped: RuntimeError: "),
+        (lambda tensor: [][0], "skipped: IndexError: list index out of range"),
+        (lambda tensor: exit(3), "skipped: SystemExit: 3"),
     ],
 )
 def test_a_forward_that_raises_is_a_reason_and_leaves_nothing_behind(device: str, finish: Callable[..., Any], reason: str) -> None:
@@ -121,13 +121,13 @@ def test_a_forward_that_raises_is_a_reason_and_leaves_nothing_behind(device: str
 def test_values_read_from_meta_are_a_reason() -> None:
     model, tensor = build("meta", lambda tensor: tensor * tensor.sum().item())
     for witness in consult(model, tensor).values():
-        assert witness.reason == "left out: RuntimeError: Tensor.item() cannot be called on meta tensors"
+        assert witness.reason == "skipped: RuntimeError: Tensor.item() cannot be called on meta tensors"
 
 
 @pytest.mark.parametrize("answer", [True, False])
 def test_booleans_read_from_meta_can_be_answered(answer: bool) -> None:
     model, tensor = build("meta", lambda tensor: tensor @ tensor.T if tensor.sum() > 0 else tensor)
-    fvcore = consult(model, tensor, boolean_answer=answer)["fvcore"]
+    fvcore = consult(model, tensor, assumed_boolean=answer)["fvcore"]
     assert (fvcore.reason, fvcore.totals.macs) == (None, 24 + 2 * 3 * 2 * answer)
     assert consult(model, tensor)["fvcore"].reason is not None
 
@@ -151,7 +151,7 @@ def test_reasons_are_one_short_line_without_addresses() -> None:
 
     model, tensor = build("meta", finish)
     for witness in consult(model, tensor).values():
-        assert (witness.reason or "").startswith("left out: ValueError: <object object at 0x…> long long")
+        assert (witness.reason or "").startswith("skipped: ValueError: <object object at 0x…> long long")
         assert len(witness.reason or "") < 200
         assert "second" not in (witness.reason or "")
 
@@ -241,7 +241,7 @@ def test_too_many_modules_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     three = nn.Sequential(nn.ReLU(), nn.ReLU()).eval()
     four = nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())).eval()
     assert {witness.reason for witness in consult(three, torch.ones(1)).values()} == {None}
-    assert {witness.reason for witness in consult(four, torch.ones(1)).values()} == {"left out: more than 3 modules"}
+    assert {witness.reason for witness in consult(four, torch.ones(1)).values()} == {"skipped: more than 3 modules"}
 
 
 def test_a_few_modules_with_endless_names_are_too_many() -> None:
@@ -250,7 +250,7 @@ def test_a_few_modules_with_endless_names_are_too_many() -> None:
         twice = nn.Module()
         twice.left = twice.right = model
         model = twice  # type: ignore[assignment]
-    assert {witness.reason for witness in consult(model).values()} == {"left out: more than 5,000 modules"}
+    assert {witness.reason for witness in consult(model).values()} == {"skipped: more than 5,000 modules"}
 
 
 def test_deep_nesting_is_a_reason_not_a_wait() -> None:
@@ -259,7 +259,7 @@ def test_deep_nesting_is_a_reason_not_a_wait() -> None:
         model = nn.Sequential(model)
     answers = consult(model.eval(), torch.ones(1, 4))
     assert "nested too deeply" in (answers["torchinfo"].reason or "")
-    assert answers["fvcore"].reason == "left out: modules are nested more than 200 levels deep"
+    assert answers["fvcore"].reason == "skipped: modules are nested more than 200 levels deep"
 
 
 def test_under_the_meta_device_as_default() -> None:

@@ -1,8 +1,8 @@
-"""Knowing which module is running: a frame for each call of a module, however it was called.
+"""Observes the calls of modules: which module is running, however it was called.
 
-`nn.Module.__call__` is replaced for the time of the run, so that forward hooks (which old-style `weight_norm` computes its weight in)
-count as part of their module; `forward` is replaced on each instance too, for children whose `.forward()` is called directly.
-Both are put back in `finally`.
+While the observation is open, `nn.Module.__call__` is replaced, so that forward hooks count as part of their module (old-style
+`weight_norm` computes its weight in one). `forward` of each instance is replaced too, for children whose `.forward()` is called directly.
+Both are restored afterwards.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from archaudit.measure.structure.tree import ModuleTree
+from archaudit.measure.module_tree import ModuleTree
 
 _ABSENT = object()
-_announced: list[Callable[[str], None]] = []
+_reporters: list[Callable[[str], None]] = []
 
 
-def announce_calls(announce: Callable[[str], None]) -> None:
-    """From now on `announce` is told the path and class of the module that is running, whatever follows its calls."""
-    _announced[:] = [announce]
+def report_running_module(report: Callable[[str], None]) -> None:
+    """Calls `report` from now on with the path and class of the running module, in every observation of calls."""
+    _reporters[:] = [report]
 
 
 class CallObserver(Protocol):
-    """What is told of each call: `enter_call` before the module runs, then either `leave_call` or `fail_call`."""
+    """Receives each call: `enter_call` before the module runs, then either `leave_call` or `fail_call`."""
 
     def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The module at `position` is about to run on these arguments."""
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """It returned `result`; what this returns is what the caller gets."""
+        """The module returned `result`; the caller gets what this method returns."""
 
     def fail_call(self, position: int, error: BaseException) -> None:
-        """It raised `error`."""
+        """The module raised `error`."""
 
 
-class _Follower:
-    """The stack of modules that are running, on the one thread that is followed."""
+class _CallStack:
+    """The modules that are running on the observed thread, outermost first."""
 
     def __init__(self, tree: ModuleTree, observer: CallObserver) -> None:
         self.tree = tree
@@ -48,13 +48,13 @@ class _Follower:
         self.stack: list[int] = []
         self.in_forward: list[bool] = []
         self.thread = threading.get_ident()
-        self.elsewhere: set[int] = set()
+        self.on_other_threads: set[int] = set()
 
     def run(self, position: int, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, in_forward: bool) -> Any:
         self.observer.enter_call(position, args, kwargs)
         self.stack.append(position)
         self.in_forward.append(in_forward)
-        self._announce()
+        self._report()
         try:
             result = target(*args, **kwargs)
         except BaseException as error:
@@ -63,51 +63,51 @@ class _Follower:
         finally:
             self.stack.pop()
             self.in_forward.pop()
-        self._announce()
+        self._report()
         return self.observer.leave_call(position, args, kwargs, result)
 
-    def _announce(self) -> None:
-        if _announced and self.stack:
+    def _report(self) -> None:
+        if _reporters and self.stack:
             position = self.stack[-1]
-            _announced[0](f"{self.tree.paths[position] or 'forward'} ({type(self.tree.modules[position]).__name__})")
+            _reporters[0](f"{self.tree.paths[position] or 'forward'} ({type(self.tree.modules[position]).__name__})")
 
     def wrap_forward(self, position: int, forward: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(forward)
-        def followed_forward(*args: Any, **kwargs: Any) -> Any:
+        def observed_forward(*args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() != self.thread:
-                self.elsewhere.add(position)
+                self.on_other_threads.add(position)
                 return forward(*args, **kwargs)
             if self.stack and self.stack[-1] == position and not self.in_forward[-1]:
-                self.in_forward[-1] = True  # reached through __call__, which opened the frame
+                self.in_forward[-1] = True  # called by __call__, which has pushed the module already
                 return forward(*args, **kwargs)
             return self.run(position, forward, args, kwargs, in_forward=True)
 
-        return followed_forward
+        return observed_forward
 
 
 @contextmanager
-def follow_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[set[int]]:
-    """While open, `observer` is told of every call of a module of `tree` on this thread; gives the set of those called on others."""
-    follower = _Follower(tree, observer)
+def observe_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[set[int]]:
+    """While open, `observer` receives every call of a module of `tree` on this thread. Yields the modules called on other threads."""
+    calls = _CallStack(tree, observer)
     original_call = nn.Module.__call__
 
-    def followed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def observed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         position = tree.positions.get(id(module))
         if position is None:
             return original_call(module, *args, **kwargs)
-        if threading.get_ident() != follower.thread:
-            follower.elsewhere.add(position)
+        if threading.get_ident() != calls.thread:
+            calls.on_other_threads.add(position)
             return original_call(module, *args, **kwargs)
-        return follower.run(position, _call_target(module, original_call), args, kwargs, in_forward=False)
+        return calls.run(position, _find_target(module, original_call), args, kwargs, in_forward=False)
 
     replaced: list[tuple[nn.Module, object]] = []
     try:
         for position, module in enumerate(tree.modules):
             if not _is_script(module):
                 replaced.append((module, module.__dict__.get("forward", _ABSENT)))
-                module.__dict__["forward"] = follower.wrap_forward(position, module.forward)
-        nn.Module.__call__ = followed_call  # type: ignore[method-assign]
-        yield follower.elsewhere
+                module.__dict__["forward"] = calls.wrap_forward(position, module.forward)
+        nn.Module.__call__ = observed_call  # type: ignore[method-assign]
+        yield calls.on_other_threads
     finally:
         nn.Module.__call__ = original_call  # type: ignore[method-assign]
         for module, previous in replaced:
@@ -117,8 +117,8 @@ def follow_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[set[int]]
                 module.__dict__["forward"] = previous
 
 
-def _call_target(module: nn.Module, original_call: Callable[..., Any]) -> Callable[..., Any]:
-    """What runs for a call of `module`: a compiled module is unwrapped, since its generated code hides the modules inside."""
+def _find_target(module: nn.Module, original_call: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that runs `module`. A compiled module is unwrapped, because its generated code hides the modules inside."""
     original = module._modules.get("_orig_mod") if type(module).__name__ == "OptimizedModule" else None
     if original is not None:
         return original
@@ -126,5 +126,5 @@ def _call_target(module: nn.Module, original_call: Callable[..., Any]) -> Callab
 
 
 def _is_script(module: nn.Module) -> bool:
-    """Whether the module runs in TorchScript's interpreter, where its parts cannot be followed (nor attributes set)."""
+    """Whether TorchScript's interpreter runs the module: its parts cannot be observed, and attributes cannot be set on it."""
     return type(module).__module__.startswith("torch.jit") or type(module).__name__ in ("RecursiveScriptModule", "TopLevelTracedModule")

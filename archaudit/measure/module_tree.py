@@ -1,7 +1,7 @@
-"""The module tree of a model: paths, settings and children, by walking `_modules` directly.
+"""The module tree of a model: paths, settings and children, read from `_modules` directly.
 
-torch's own lookups (`get_submodule`, `named_children`) fail on names with dots or empty names, which a model may well have;
-this walk takes any name, and any depth, since it does not recurse.
+torch's own lookups (`get_submodule`, `named_children`) fail on empty names and on names with dots. This walk accepts every name, and
+every depth, because it does not recurse.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from archaudit.schema import Setting
 # A longer list is data, not a hyperparameter.
 _LONGEST_SETTING = 64
 _DEEPEST_SETTING = 3
+# A module that is shared at every level of a deep model has exponentially many paths.
+_MOST_PATHS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleTree:
     """Every module of a model once, in `named_modules()` order, root first.
 
-    `parents[i]` is the position of the module under which the i-th was first found (-1 for the root); `positions` maps
-    `id(module)` to its position; `is_leaf[i]` says whether it has no submodules. All sequences have one entry a module.
+    All sequences have one entry for each module. `parents[i]` is the position of the module under which module i was first found (-1 for
+    the root). `is_leaf[i]` says whether it has no submodules. `positions` maps `id(module)` to its position.
     """
 
     modules: tuple[nn.Module, ...]
@@ -41,7 +43,7 @@ class ModuleTree:
 
 
 def walk_tree(model: nn.Module) -> ModuleTree:
-    """The tree of `model`; a module that stands under several names is listed once, under the first."""
+    """The tree of `model`. A module that is registered under several names is listed once, under the first."""
     modules: list[nn.Module] = []
     paths: list[str] = []
     parents: list[int] = []
@@ -68,9 +70,9 @@ def walk_tree(model: nn.Module) -> ModuleTree:
 
 
 def iterate_children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The direct submodules by name; empty slots are passed over."""
+    """The direct submodules with their names; names that are set to None are skipped."""
     children = module._modules
-    # a ScriptModule's table is a view of C++ objects without `values()` of its own
+    # the table of a ScriptModule is a view of C++ objects that has no `values()`
     for name in list(children.keys()):
         child = children[name]
         if child is not None:
@@ -78,8 +80,8 @@ def iterate_children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _make_unique(path: str, taken: set[str]) -> str:
-    """The path itself, unless a child's hostile name made it equal to another's: `a.b` beside `a` > `b`; then `a.b#2`."""
-    unique, number = path.encode("utf-8", "backslashreplace").decode(), 2  # a lone surrogate could not be written to any file
+    """The path, or the path with `#2` where another module has it: a child named `a.b` and the child `b` of `a` have the same path."""
+    unique, number = path.encode("utf-8", "backslashreplace").decode(), 2  # a lone surrogate cannot be written to a file
     path = unique
     while unique in taken:
         unique, number = f"{path}#{number}", number + 1
@@ -87,11 +89,33 @@ def _make_unique(path: str, taken: set[str]) -> str:
     return unique
 
 
-def read_settings(module: nn.Module) -> dict[str, Setting]:
-    """A module's hyperparameters: its public attributes with plain values, and whether it has a bias.
+def list_aliases(tree: ModuleTree) -> dict[int, tuple[str, ...]]:
+    """By position, the further paths of each module that has several, and of the modules inside it.
 
-    Functions (an activation kept as an attribute) stand as their names, dtypes and enums as theirs; tensors, modules and other objects
-    are left out, and so is `training`, a mode rather than a setting.
+    The tree lists a shared module once, but a state_dict has its keys under every path.
+    """
+    links = [[(name, tree.positions[id(child)]) for name, child in iterate_children(module)] for module in tree.modules]
+    if sum(map(len, links)) == len(tree) - 1:
+        return {}
+    aliases: dict[int, list[str]] = {}
+    pending: list[tuple[int, str, tuple[int, ...]]] = [(0, "", ())]
+    for _ in range(_MOST_PATHS):
+        if not pending:
+            break
+        position, path, above = pending.pop()
+        if path != tree.paths[position]:
+            aliases.setdefault(position, []).append(path)
+        for name, child in reversed(links[position]):
+            if child != position and child not in above:
+                pending.append((child, f"{path}.{name}" if above or path else name, (*above, position)))
+    return {position: tuple(paths) for position, paths in aliases.items()}
+
+
+def read_settings(module: nn.Module) -> dict[str, Setting]:
+    """The hyperparameters of a module: its public attributes with plain values, and whether it has a bias.
+
+    Functions (an activation kept as an attribute), dtypes and enum members are given by name. Tensors, modules and other objects are left
+    out, and so is `training`, which is a mode and not a setting.
     """
     settings: dict[str, Setting] = {}
     for name, value in vars(module).items():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from archaudit.measure.tape.shape_cache import RecallShapes, ShapeMemory
+from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
 
 
 def describe(value: Any) -> Any:
@@ -45,13 +45,13 @@ def test_the_second_answer_is_the_first(number: int, shape: tuple[int, ...]) -> 
     operator = OPERATORS[number]
     with torch.no_grad():
         expected = describe(operator(torch.empty(shape, device="meta")))
-        with RecallShapes(ShapeMemory()):
+        with CachedShapesMode(ShapeCache()):
             answers = [describe(operator(torch.empty(shape, device="meta"))) for _ in range(3)]
     assert answers == [expected] * 3
 
 
 def test_shapes_and_scalars_are_told_apart() -> None:
-    with torch.no_grad(), RecallShapes(ShapeMemory()):
+    with torch.no_grad(), CachedShapesMode(ShapeCache()):
         assert [(torch.empty(size, device="meta", dtype=torch.int64) + 1).shape for size in (2, 3)] == [(2,), (3,)]
         numbers = (1, 1.0, True)
         sums = [torch.empty(2, device="meta", dtype=torch.uint8) + number for number in numbers]
@@ -60,23 +60,23 @@ def test_shapes_and_scalars_are_told_apart() -> None:
 
 def test_in_place_operators_return_their_argument() -> None:
     tensor = torch.empty(2, device="meta")
-    with torch.no_grad(), RecallShapes(ShapeMemory()):
+    with torch.no_grad(), CachedShapesMode(ShapeCache()):
         assert all(tensor.add_(1) is tensor for _ in range(3))
 
 
 def test_real_tensors_are_computed() -> None:
-    with torch.no_grad(), RecallShapes(ShapeMemory()):
+    with torch.no_grad(), CachedShapesMode(ShapeCache()):
         assert [(torch.ones(1) * number + torch.ones(1)).item() for number in (1, 2)] == [2.0, 3.0]
 
 
 @pytest.mark.parametrize("operator", [lambda tensor: tensor / 2, torch.exp, lambda tensor: tensor.mean(dtype=torch.get_default_dtype())])
 def test_what_becomes_a_float_follows_torchs_default_dtype(operator: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    memory, seen = ShapeMemory(), []
+    memory, seen = ShapeCache(), []
     before = torch.get_default_dtype()
     try:
         for dtype in (torch.float32, torch.float64, torch.float32):
             torch.set_default_dtype(dtype)
-            with torch.no_grad(), RecallShapes(memory):
+            with torch.no_grad(), CachedShapesMode(memory):
                 seen.append(operator(torch.empty(3, device="meta", dtype=torch.int64)).dtype)
     finally:
         torch.set_default_dtype(before)

@@ -1,0 +1,179 @@
+"""Compares the outputs of two models: over all trials, and for each module in the order of execution."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from archaudit.measure.module_tree import ModuleTree
+from archaudit.measure.tensors import iterate_tensors_in, shape_of
+from archaudit.schema import Deviation, Equivalence
+
+Outputs = list[torch.Tensor]
+
+
+class OutputComparison:
+    """The largest difference between the outputs of two models over all trials."""
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.bitwise = True
+        self.max_difference = 0.0
+        self.differs = False
+        self.reason = ""
+        self.trials = 0
+
+    def add_trial(self, before: Outputs, after: Outputs) -> None:
+        """Compares the outputs of one trial."""
+        self.trials += 1
+        shapes = [[shape_of(tensor) for tensor in tensors] for tensors in (before, after)]
+        if shapes[0] != shapes[1]:
+            texts = [", ".join("x".join(map(str, shape)) for shape in side) or "nothing" for side in shapes]
+            self.differs, self.bitwise, self.reason = True, False, f"the output shapes differ: {texts[0]} before, {texts[1]} after"
+            return
+        for one, other in zip(before, after, strict=True):
+            self.bitwise = self.bitwise and torch.equal(one, other)
+            difference, limit = _measure_difference(one, other, self.tolerance)
+            self.max_difference = max(self.max_difference, difference)
+            self.differs = self.differs or not difference <= limit
+
+    def conclude(self, dtype: str, first: Deviation | None) -> Equivalence:
+        """The verdict; `first` is the first module whose output differs."""
+        precision = "bitwise equal" if self.bitwise else f"equal within {self.tolerance:g} of the largest value, computed in {dtype}"
+        reason = self.reason or f"the outputs on {self.trials} random inputs are {precision}"
+        if self.differs and not self.reason:
+            reason = f"the outputs differ {_format_difference(_finite(self.max_difference))}"
+        if first is not None:
+            name = first.after_path or "the model itself"
+            reason += f"; the first module whose output differs is {name}, {_format_difference(first.max_difference)}"
+        return Equivalence(
+            outcome="different" if self.differs else "equivalent",
+            reason=reason,
+            max_difference=None if self.reason else _finite(self.max_difference),
+            tolerance=self.tolerance,
+            bitwise=self.bitwise,
+            dtype=dtype,
+            first_difference=first,
+        )
+
+
+def _measure_difference(before: torch.Tensor, after: torch.Tensor, tolerance: float) -> tuple[float, float]:
+    """The largest difference and the allowed one. The difference is infinite if shapes or non-finite values differ."""
+    if before.shape != after.shape:
+        return float("inf"), 0.0
+    if before.numel() == 0 or torch.equal(before, after):
+        return 0.0, 0.0
+    if not before.is_floating_point() or before.is_complex():
+        before, after = (
+            (before.to(torch.complex128), after.to(torch.complex128)) if before.is_complex() else (before.double(), after.double())
+        )
+    difference = float((before - after).abs().nan_to_num(nan=float("inf")).max())
+    return difference, tolerance * max(1.0, float(before.abs().max()))
+
+
+def _finite(difference: float) -> float | None:
+    return difference if math.isfinite(difference) else None
+
+
+def _format_difference(difference: float | None) -> str:
+    return "in shape or in non-finite values" if difference is None else f"by up to {difference:.3g}"
+
+
+class OutputRecorder:
+    """Keeps a copy of the outputs of the modules at `paths`, call by call."""
+
+    def __init__(self, tree: ModuleTree, paths: set[str]) -> None:
+        self.tree = tree
+        self.paths = paths
+        self.outputs: defaultdict[str, list[Outputs]] = defaultdict(list)
+
+    def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Does nothing: there is no output yet."""
+
+    def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        """Copies the outputs, because an in-place operator may overwrite them."""
+        path = self.tree.paths[position]
+        if path in self.paths:
+            self.outputs[path].append([tensor.detach().clone() for tensor in iterate_tensors_in(result)])
+        return result
+
+    def fail_call(self, position: int, error: BaseException) -> None:
+        """Does nothing: the whole run fails."""
+
+
+class ModuleComparison:
+    """Compares the outputs of each call with those of the matched module before, in the order in which calls end.
+
+    `before` has the recorded outputs of the modules before, `modules` the matched paths: after to before.
+    """
+
+    def __init__(self, tree: ModuleTree, before: dict[str, list[Outputs]], modules: dict[str, str], tolerance: float) -> None:
+        self._tree = tree
+        self._before = before
+        self._modules = modules
+        self._tolerance = tolerance
+        self._calls: Counter[str] = Counter()
+        self._deviations: dict[str, Deviation] = {}
+        self._equal: set[str] = set()
+
+    def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Does nothing: there is no output yet."""
+
+    def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        """Compares the outputs of one call."""
+        path = self._tree.paths[position]
+        before_path = self._modules.get(path)
+        calls = self._before.get(before_path, []) if before_path is not None else []
+        number = self._calls[path]
+        self._calls[path] += 1
+        if before_path is not None and number < len(calls):
+            pairs = list(zip(calls[number], iterate_tensors_in(result), strict=False))
+            measured = [_measure_difference(one, other, self._tolerance) for one, other in pairs]
+            largest = max((difference for difference, limit in measured if not difference <= limit), default=None)
+            if largest is not None:
+                self._deviations.setdefault(path, Deviation(before_path=before_path, after_path=path, max_difference=_finite(largest)))
+            elif pairs:
+                self._equal.add(path)
+        return result
+
+    def fail_call(self, position: int, error: BaseException) -> None:
+        """Does nothing: the whole run fails."""
+
+    def find_first(self, inputs_from: Mapping[str, Iterable[str]]) -> Deviation | None:
+        """The first module whose output differs. `inputs_from` has the modules whose output is the input of each module.
+
+        A module with another output does not count if a later module that depends on it has an equal output: it only computes the same in
+        another way. Nor does a container with another output shape whose inner modules all have equal outputs: only its boundary moved.
+        """
+        users: defaultdict[str, set[str]] = defaultdict(set)
+        for path, sources in inputs_from.items():
+            for source in sources:
+                users[source].add(path)
+        equal = self._equal - self._deviations.keys()
+        found = [each for path, each in self._deviations.items() if not _reaches(path, equal, users)]
+        values = [each for each in found if each.max_difference is not None or not self._is_equal_inside(each.after_path, equal)]
+        return next(iter([*values, *found, *self._deviations.values()]), None)
+
+    def _is_equal_inside(self, path: str, equal: Collection[str]) -> bool:
+        prefix = f"{path}." if path else ""
+        some_equal = any(each.startswith(prefix) for each in equal if each != path)
+        return some_equal and not any(each.startswith(prefix) for each in self._deviations if each != path)
+
+
+def _reaches(path: str, wanted: Collection[str], users: Mapping[str, Iterable[str]]) -> bool:
+    """Whether one of the `wanted` modules depends on the output of a module, which is also part of the output of its parents."""
+    seen = {path}
+    waiting = [path]
+    while waiting:
+        module = waiting.pop()
+        parents = {module.rpartition(".")[0]} if module else set()
+        for user in parents.union(users.get(module, ())) - seen:
+            if user in wanted:
+                return True
+            seen.add(user)
+            waiting.append(user)
+    return False

@@ -1,0 +1,185 @@
+"""Parameters and buffers: the tensors of each module, which names share one tensor, and their sizes; and the tensors inside any value.
+
+Each tensor counts once, at its first owner in `named_modules()` order. Its other names have that owner as `tied_to`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from archaudit.measure.module_tree import ModuleTree
+from archaudit.schema import TensorRecord
+
+# The attribute of a parameter that says what initialised it; set where the model is built.
+INIT_NOTE = "_archaudit_init"
+
+
+@dataclass(slots=True)
+class ModuleTensors:
+    """The tensors that one module holds directly, and the counts of those that it owns first."""
+
+    tensors: list[TensorRecord] = field(default_factory=list)
+    params: int = 0
+    trainable_params: int = 0
+    buffers: int = 0
+    param_bytes: int = 0
+
+
+def read_module_tensors(tree: ModuleTree, used: Collection[int] | None = None) -> tuple[list[ModuleTensors], tuple[tuple[str, ...], ...]]:
+    """The tensors of each module of the tree, and the groups of names that share one tensor.
+
+    `used` has the storage keys (`storage_key`) of the tensors that the forward pass read; None when the model was not run.
+    """
+    owners: dict[int, str] = {}
+    groups: dict[int, list[str]] = {}
+    found = []
+    for module, path in zip(tree.modules, tree.paths, strict=True):
+        held = ModuleTensors()
+        for name, tensor, kind, persistent in iterate_module_tensors(module):
+            full = f"{path}.{name}" if path else name
+            owner = owners.setdefault(id(tensor), full)
+            groups.setdefault(id(tensor), []).append(full)
+            record = _describe(name, tensor, kind, persistent, tied_to=owner if owner != full else None, used=used)
+            packed = None if is_lazy(tensor) else count_packed_weights(tensor, name, module)
+            held.tensors.append(msgspec.structs.replace(record, logical_elements=packed) if packed is not None else record)
+            if owner == full:
+                _add_counts(held, tensor, kind)
+        found.append(held)
+    return found, tuple(tuple(names) for names in groups.values() if len(names) > 1)
+
+
+def iterate_module_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor, str, bool]]:
+    """The tensors registered on `module` itself: name, tensor, `parameter` or `buffer`, and whether a checkpoint contains it."""
+    tables = (("parameter", module._parameters), ("buffer", module._buffers))
+    transient: Collection[str] = getattr(module, "_non_persistent_buffers_set", ())
+    for kind, table in tables:
+        for name in list(table.keys()):
+            tensor = table[name]
+            if tensor is not None:
+                yield name, tensor, kind, name not in transient
+
+
+def storage_key(tensor: torch.Tensor) -> int:
+    """A key that two tensors share exactly when they share memory; 0 for a tensor without a single storage (a sparse one)."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def _describe(
+    name: str, tensor: torch.Tensor, kind: str, persistent: bool, *, tied_to: str | None, used: Collection[int] | None
+) -> TensorRecord:
+    lazy = is_lazy(tensor)
+    return TensorRecord(
+        name=name,
+        kind="parameter" if kind == "parameter" else "buffer",
+        persistent=persistent,
+        shape=() if lazy else tuple(int(size) for size in tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        trainable=kind == "parameter" and tensor.requires_grad,
+        tied_to=tied_to,
+        init=getattr(tensor, INIT_NOTE, None) if kind == "parameter" else None,
+        used=None if used is None or lazy else storage_key(tensor) in used,
+    )
+
+
+def _add_counts(held: ModuleTensors, tensor: torch.Tensor, kind: str) -> None:
+    if is_lazy(tensor):
+        return  # a lazy parameter that no forward pass has given a shape has no elements
+    count = tensor.numel()
+    if kind == "buffer":
+        held.buffers += count
+        return
+    held.params += count
+    held.param_bytes += count * tensor.element_size()
+    if tensor.requires_grad:
+        held.trainable_params += count
+
+
+# --- packed weights: tensors of quantization libraries that hold several small weights in each element ---
+
+
+# GPTQ and AWQ layers pack eight weights of 4 bits into an int32, in a buffer or parameter of this name.
+_PACKED_NAMES = frozenset({"qweight"})
+_DEFAULT_BITS = 4
+
+
+def count_packed_weights(tensor: torch.Tensor, name: str, module: nn.Module) -> int | None:
+    """The number of weights in a packed tensor; None for a tensor that is not recognised as packed.
+
+    Recognised: 4-bit parameters of bitsandbytes (two weights in a byte; `quant_state` has the original shape), and integer tensors named
+    `qweight` of GPTQ and AWQ (`bits` or `w_bit` of their module is the size of one weight).
+    """
+    state: Any = getattr(tensor, "quant_state", None)
+    shape = getattr(state, "shape", None)
+    if shape is not None:
+        return math.prod(int(size) for size in shape)
+    if type(tensor).__name__ == "Params4bit" and tensor.dtype == torch.uint8:
+        return tensor.numel() * 2
+    if name in _PACKED_NAMES and tensor.dtype in (torch.int32, torch.int64):
+        bits = getattr(module, "bits", getattr(module, "w_bit", _DEFAULT_BITS))
+        return tensor.numel() * tensor.element_size() * 8 // bits if isinstance(bits, int) and bits > 0 else None
+    return None
+
+
+# --- the tensors inside the arguments and results of modules and operators ---
+
+
+# Deeper nesting is a cyclic or broken structure, not an output.
+_DEEPEST = 16
+_SCALARS = (int, float, str, bytes)
+_SEQUENCES = (tuple, list, set, frozenset)
+
+
+def iterate_tensors_in(value: object) -> Iterator[torch.Tensor]:
+    """Every tensor in `value`: the value itself, or those in tuples, lists, sets, mappings and dataclasses, at most 16 levels deep."""
+    return iter(list_tensors_in(value))
+
+
+def list_tensors_in(*values: object) -> list[torch.Tensor]:
+    """The tensors in all of `values`, in order."""
+    found: list[torch.Tensor] = []
+    for value in values:
+        _collect(value, found, 0)
+    return found
+
+
+def _collect(value: object, found: list[torch.Tensor], depth: int) -> None:
+    """Appends to a list: this runs several times for each operator, and nested generators take twice as long."""
+    if isinstance(value, torch.Tensor):
+        found.append(value)
+    elif value is None or isinstance(value, _SCALARS) or depth > _DEEPEST:
+        return
+    elif isinstance(value, _SEQUENCES):
+        for item in value:
+            _collect(item, found, depth + 1)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _collect(item, found, depth + 1)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for attribute in dataclasses.fields(value):
+            _collect(getattr(value, attribute.name, None), found, depth + 1)
+
+
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The sizes of `tensor` as plain ints."""
+    return tuple(map(int, tensor.shape))
+
+
+def count_touched_bytes(tensor: torch.Tensor) -> int:
+    """The bytes of memory behind `tensor`: an expanded tensor has more elements than its storage."""
+    size = int(tensor.numel()) * tensor.element_size()
+    try:
+        return min(size, int(tensor.untyped_storage().nbytes()))
+    except (NotImplementedError, RuntimeError):  # sparse and other layouts without one storage
+        return size
