@@ -1,5 +1,5 @@
-"""Conformance: small models whose right answer is known by hand, and the counters that are run against them.
+"""Conformance: small models whose right answer is worked out by hand, and counters that are run on them.
 
-`case` holds the records, `models` the cases, `run` the loop, `purity` what a counter may leave changed (nothing), `other_counters` the
-adapters to other counters. Importing this package imports none of them, and no torch.
+`case` holds the records, `models` the cases, `run` the loop and the judgement, `snapshots` what a counter leaves changed (it must be
+nothing), `other_counters` the adapters to other counters. Importing this package imports neither torch nor any counter.
 """

@@ -1,4 +1,4 @@
-"""The records of the battery: a case with its answer, a counter's answer, and what was made of it."""
+"""The records of a conformance run: a case with its answer, a counter's answer, and the judgement."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ CaseOutcome = Literal["right", "convention", "wrong", "zero", "incomplete", "err
 
 
 class Case(Record, frozen=True, kw_only=True):
-    """A small model and its hand-worked answer.
+    """A small model and its answer, worked out by hand.
 
-    `params` are unique parameters (of a lazy model: once materialised); `macs` the multiply-accumulates of one eval-mode forward pass, by
-    the convention of `schema.Cost`. The answers are arithmetic written beside the model, never a counter's output.
+    `params` counts unique parameters (of a lazy model: after it is materialised); `macs` the multiply-accumulates of one forward pass in
+    eval mode, by the convention of `schema.Cost`. The answers are arithmetic written beside the model, never the output of a counter.
 
-    `shows` says in one sentence what a counter must get right. `build` and `args`/`kwargs` make the model and its inputs anew at each
-    call, on whatever device `torch.device(...)` names. `modules` maps a path to its own params and its total MACs.
+    `shows` says in one sentence what a counter must get right. `build`, `args` and `kwargs` make the model and its inputs anew at each
+    call, on the device that `torch.device(...)` sets. `modules` maps a path to the module's own params and its total MACs.
 
-    `macs` is None where no number is right: with `expects_incomplete` a counter must say that its count is incomplete, with `raises`
-    the forward pass fails and the counter must too. With `may_be_incomplete` both the number and "incomplete" are right. `by_convention`
-    are other answers that differ from `macs` only by convention: bias, norm, pooling or resizing arithmetic added, or one product
-    summed up in another way.
-    `needs_real` marks a model that cannot run on the meta device; `train` one that is handed over as it is built, in
-    training mode; all others are put into eval mode. `exists` says whether this torch has what the model is made of.
+    `macs` is None where no number is right: with `expects_incomplete` a counter must say that its count is incomplete; with `raises` the
+    forward pass fails, and so must the counter. With `may_be_incomplete` both the number and "incomplete" are right. `by_convention` lists
+    other answers that differ from `macs` only by convention: arithmetic of bias, norm, pooling or resizing added, or a product of several
+    factors counted in another way.
+    `needs_real` marks a model that cannot run on the meta device. `train` marks a model that is handed over in training mode, as it is
+    built; all others are put into eval mode. `exists` says whether this release of torch has everything that the model needs.
     """
 
     name: str
@@ -55,30 +55,30 @@ class Case(Record, frozen=True, kw_only=True):
 
 
 class Count(Record, frozen=True, kw_only=True):
-    """What a counter says of one model; None where it says nothing.
+    """A counter's answer for one model; None where it gives no number.
 
-    `complete` False withdraws the MACs: they are not the whole. `doubts` are operators that the counter names as left out while still
-    giving a number; it may name harmless ones too. `modules` maps a path to own params and total MACs; None if the counter has no
-    such rows.
+    `complete` False withdraws the MACs: part of the work is not counted. `skipped` are operators that the counter lists as not counted
+    although it gives a number; harmless ones may be among them. `modules` maps a path to own params and total MACs; None if the counter
+    has no figures by module.
     """
 
     params: int | None = None
     macs: int | None = None
     complete: bool = True
-    doubts: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     modules: dict[str, tuple[int, int]] | None = None
 
 
 Counter = Callable[[Callable[[], "nn.Module"], tuple[Any, ...], dict[str, Any]], Count]
-"""A counter under test: from a builder of the model, its arguments and keyword arguments (real tensors) to a Count, or an exception."""
+"""A counter under test: takes a builder of the model, its arguments and keyword arguments (real tensors); returns a Count or raises."""
 
 
 class CaseResult(Record, frozen=True, kw_only=True):
     """One counter on one case.
 
-    right: as the case says. convention: differs only by bias, norm or pooling arithmetic. wrong: another number, of parameters,
-    MACs or a module's share. zero: 0 MACs where there are some. incomplete: no right number, and it said so. error: it raised where a
-    model can be run. `dirt` lists what the counter left changed, whatever its answer.
+    right: the answer of the case. convention: differs only by arithmetic of bias, norm or pooling. wrong: another number of parameters or
+    MACs, of the model or of a module. zero: 0 MACs where there are some. incomplete: no right number, and the counter says so. error: it
+    raised although the model can be run. `dirt` lists what the counter left changed, whatever its answer.
     """
 
     case: str
@@ -91,7 +91,7 @@ class CaseResult(Record, frozen=True, kw_only=True):
 
 
 class Score(Record, frozen=True, kw_only=True):
-    """How one counter did over the battery: cases by outcome, and cases after which something was left changed."""
+    """One counter on all cases: cases by outcome, and `dirty`, the cases after which something was left changed."""
 
     counter: str
     cases: int

@@ -1,7 +1,7 @@
-"""The other counters, each asked as its own README asks it, on real tensors and without gradients.
+"""Adapters to other counters, each called as its README says, on real tensors and without gradients.
 
-An adapter takes (model, args, kwargs) and returns a Count, or raises what the counter raises. A counter that takes no keyword inputs raises
-for a model that needs them. The model is handed over in the mode it has: whoever needs eval mode sets it, and is watched setting it.
+An adapter takes (model, args, kwargs) and returns a Count, or raises what the counter raises. A counter without keyword inputs raises for a
+model that needs them. An adapter does not change the model's mode: a counter that needs eval mode sets it itself, and is watched doing so.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from archaudit.errors import MeasureError
 Adapter = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Count]
 
 
-def rival(name: str) -> Counter:
-    """The counter of that name; MeasureError when it is unknown or not installed."""
+def make_counter(name: str) -> Counter:
+    """The counter of this name. Raises MeasureError where it is unknown or not installed."""
     if name not in _ADAPTERS:
-        raise MeasureError(f"no counter is named {name!r}", f"Known are {', '.join(_ADAPTERS)}.")
+        raise MeasureError(f"there is no counter {name!r}", f"Known: {', '.join(_ADAPTERS)}.")
     if not _is_installed(name):
         raise MeasureError(f"{name} is not installed", f"Run: pip install {name}")
     adapter = _ADAPTERS[name]
 
     def count(build: Callable[[], nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
         model = build()
-        with _silence():
+        with _mute():
             return adapter(model, args, kwargs)
 
     return count
@@ -44,7 +44,7 @@ def _is_installed(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def _mute() -> Iterator[None]:
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -54,7 +54,7 @@ def _silence() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _ask_flop_counter(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
+def _count_with_flop_counter(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
     """torch.utils.flop_counter counts FLOPs, two for each multiply-accumulate, and no parameters."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -63,7 +63,7 @@ def _ask_flop_counter(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str,
     return Count(macs=mode.get_total_flops() // 2)
 
 
-def _ask_torchinfo(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
+def _count_with_torchinfo(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
     """torchinfo's "mult-adds" are multiply-accumulates; it runs in eval mode and without gradients by itself."""
     from torchinfo import summary
 
@@ -72,51 +72,51 @@ def _ask_torchinfo(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     return Count(params=int(statistics.total_params), macs=int(statistics.total_mult_adds))
 
 
-def _ask_fvcore(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
-    """fvcore's "flops" are multiply-accumulates. It names the operators that it leaves out, harmless ones among them."""
+def _count_with_fvcore(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
+    """fvcore's "flops" are multiply-accumulates. It lists the operators that it does not count; harmless ones are among them."""
     from fvcore.nn import FlopCountAnalysis, parameter_count
 
     _refuse_keywords("fvcore", kwargs)
     with torch.no_grad():
         analysis = FlopCountAnalysis(model, args)
         macs = int(analysis.total())
-    return Count(params=int(parameter_count(model)[""]), macs=macs, doubts=tuple(sorted(analysis.unsupported_ops())))
+    return Count(params=int(parameter_count(model)[""]), macs=macs, skipped=tuple(sorted(analysis.unsupported_ops())))
 
 
-def _ask_thop(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
+def _count_with_thop(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
     """thop's "ops" are multiply-accumulates."""
     _refuse_keywords("thop", kwargs)
     macs, params = import_module("thop").profile(model, inputs=args, verbose=False)
     return Count(params=int(params), macs=int(macs))
 
 
-def _ask_ptflops(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
-    """ptflops divides its multiply-accumulates by the length of the first input, which is undone; an empty answer is its way of failing."""
+def _count_with_ptflops(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
+    """ptflops divides its multiply-accumulates by the length of the first input, which is undone here. None means that it failed."""
 
     def inputs(_: Any) -> Any:
         return args[0] if len(args) == 1 and not kwargs else {**{f"input_{number}": value for number, value in enumerate(args)}, **kwargs}
 
-    asked = model if len(args) <= 1 and not (args and kwargs) else _ByName(model, len(args))
+    called = model if len(args) <= 1 and not (args and kwargs) else _ByName(model, len(args))
     with torch.no_grad():
         macs, params = import_module("ptflops").get_model_complexity_info(
-            asked, (1,), as_strings=False, print_per_layer_stat=False, verbose=False, input_constructor=inputs
+            called, (1,), as_strings=False, print_per_layer_stat=False, verbose=False, input_constructor=inputs
         )
     if macs is None or params is None:
         raise MeasureError("ptflops returned nothing")
-    samples = len(args[0]) if asked is model and args and isinstance(args[0], torch.Tensor) else 1
+    samples = len(args[0]) if called is model and args and isinstance(args[0], torch.Tensor) else 1
     return Count(params=int(params), macs=int(macs) * samples)
 
 
-def _ask_calflops(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
-    """calflops counts FLOPs and multiply-accumulates apart; the latter are asked for."""
-    ask = import_module("calflops").calculate_flops
+def _count_with_calflops(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Count:
+    """calflops returns FLOPs and multiply-accumulates; the latter are used."""
+    calculate_flops = import_module("calflops").calculate_flops
     with torch.no_grad():
-        _, macs, params = ask(model, args=list(args), kwargs=dict(kwargs), print_results=False, output_as_string=False)
+        _, macs, params = calculate_flops(model, args=list(args), kwargs=dict(kwargs), print_results=False, output_as_string=False)
     return Count(params=int(params), macs=int(macs))
 
 
 class _ByName(nn.Module):
-    """A model with its positional inputs named, for a counter that takes several inputs only by name."""
+    """A model whose positional inputs have names, for a counter that takes several inputs only by name."""
 
     def __init__(self, model: nn.Module, positional: int) -> None:
         super().__init__()
@@ -133,10 +133,10 @@ def _refuse_keywords(name: str, kwargs: dict[str, Any]) -> None:
 
 
 _ADAPTERS: dict[str, Adapter] = {
-    "flop_counter": _ask_flop_counter,
-    "torchinfo": _ask_torchinfo,
-    "fvcore": _ask_fvcore,
-    "thop": _ask_thop,
-    "ptflops": _ask_ptflops,
-    "calflops": _ask_calflops,
+    "flop_counter": _count_with_flop_counter,
+    "torchinfo": _count_with_torchinfo,
+    "fvcore": _count_with_fvcore,
+    "thop": _count_with_thop,
+    "ptflops": _count_with_ptflops,
+    "calflops": _count_with_calflops,
 }

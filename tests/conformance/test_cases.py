@@ -1,4 +1,4 @@
-"""The battery's own answers: worked out by hand in the cases, and held here against what can be known without a counter."""
+"""The answers of the cases, compared with what can be known without a counter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from archaudit.conformance.models.structure import HOSTILE_NAMES
 CASES = all_cases()
 
 # The 19 models that other counters were measured on: name here, parameters, multiply-accumulates.
-PUBLISHED_BATTERY = {
+PUBLISHED_ANSWERS = {
     "functional_linear": (164, 160),
     "functional_conv2d": (216, 13824),
     "called_twice": (256, 512),
@@ -57,7 +57,7 @@ def _by_name(name: str) -> Case:
     return next(case for case in CASES if case.name == name)
 
 
-def test_there_are_enough_cases() -> None:
+def test_there_are_at_least_70_cases() -> None:
     assert len(CASES) >= 70
 
 
@@ -65,7 +65,7 @@ def test_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-def test_importing_the_room_imports_no_torch() -> None:
+def test_importing_the_package_does_not_import_torch() -> None:
     script = "import sys, archaudit.conformance, archaudit.conformance.case, archaudit.conformance.run; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
@@ -110,27 +110,27 @@ def test_each_build_and_each_input_is_new(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_shares_of_modules_fit_into_the_whole(case: Case) -> None:
+def test_the_figures_of_modules_fit_into_the_total(case: Case) -> None:
     assert sum(own for own, _ in case.modules.values()) <= case.params
     if "" in case.modules:
         assert case.modules[""][1] == case.macs
     assert all(total <= (case.macs or 0) for _, total in case.modules.values())
 
 
-@pytest.mark.parametrize("name", PUBLISHED_BATTERY)
-def test_the_published_battery_is_among_the_cases(name: str) -> None:
+@pytest.mark.parametrize("name", PUBLISHED_ANSWERS)
+def test_the_published_cases_are_included(name: str) -> None:
     case = _by_name(name)
-    assert (case.params, case.macs) == PUBLISHED_BATTERY[name]
+    assert (case.params, case.macs) == PUBLISHED_ANSWERS[name]
 
 
-def test_a_case_without_an_answer_says_why() -> None:
+def test_a_case_without_an_answer_must_say_why() -> None:
     with pytest.raises(ValueError, match="macs must be given"):
         Case(name="x", shows="", build=nn.Identity, params=0)
     with pytest.raises(ValueError, match="macs must be given"):
         Case(name="x", shows="", build=nn.Identity, params=0, macs=3, expects_incomplete=True)
 
 
-def test_conventions_are_other_answers() -> None:
+def test_answers_by_convention_differ_from_the_right_one() -> None:
     assert [case.name for case in CASES if case.macs in case.by_convention] == []
 
 
@@ -138,6 +138,6 @@ def test_each_case_says_in_one_sentence_what_it_shows() -> None:
     assert [case.name for case in CASES if not case.shows.endswith(".") or "\n" in case.shows] == []
 
 
-def test_hostile_names_are_all_there() -> None:
+def test_all_hostile_names_are_in_the_model() -> None:
     assert list(_by_name("hostile_names").build()._modules) == list(HOSTILE_NAMES)
     assert {"a.b", "", "line\nbreak"} <= set(HOSTILE_NAMES)

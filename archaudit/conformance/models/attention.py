@@ -1,4 +1,4 @@
-"""Attention: fused, by hand, through torch's own layers with their fast paths, masked, grouped, crossed."""
+"""Attention: fused, by hand, in torch's own layers with their fast paths; masked, grouped-query and cross-attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear, param
+from archaudit.conformance.models.building import Model, floats, linear, param
 
 
 def _heads(x: torch.Tensor, count: int) -> torch.Tensor:
@@ -41,8 +41,8 @@ def _sdpa_model(run: Any) -> nn.Module:
     return Model(run, q=linear(16, 16), k=linear(16, 16), v=linear(16, 16), o=linear(16, 16))
 
 
-# Width 16, 10 tokens: four projections, then the scores and the weighted sum, which over all heads together cost
-# tokens * tokens * width each.
+# Width 16, 10 tokens: four projections, then the scores and the weighted sum. Over all heads, each of the two costs tokens * tokens *
+# width.
 PROJECTIONS = 4 * 10 * 16 * 16
 MIXING = 2 * 10 * 10 * 16
 FEED_FORWARD = 2 * 10 * 16 * 32
@@ -55,7 +55,7 @@ CASES = (
         args=floats(1, 10, 16),
         params=4 * 16 * 16,
         macs=PROJECTIONS + MIXING,
-        modules={"": (0, PROJECTIONS + MIXING), "mix": (3 * 16 * 16, PROJECTIONS + MIXING)},  # out_proj's are its own
+        modules={"": (0, PROJECTIONS + MIXING), "mix": (3 * 16 * 16, PROJECTIONS + MIXING)},  # the parameters of out_proj are its own
         tags=("attention", "fast path"),  # ptflops#65, fvcore#153
     ),
     Case(
@@ -81,7 +81,7 @@ CASES = (
     ),
     Case(
         name="mha_causal_mask",
-        shows="A mask hides scores; they are computed all the same.",
+        shows="A mask hides scores, which are computed nevertheless.",
         build=lambda: Model(_masked_mha, mix=nn.MultiheadAttention(16, 2, bias=False, batch_first=True)),
         args=floats(1, 10, 16),
         params=4 * 16 * 16,
@@ -109,7 +109,7 @@ CASES = (
     ),
     Case(
         name="sdpa_grouped_query",
-        shows="Four query heads share two key and value heads: fewer projections, the same mixing.",
+        shows="Four query heads share two key and value heads: smaller projections, the same attention.",
         build=lambda: Model(_grouped_query, q=linear(16, 16), k=linear(16, 8), v=linear(16, 8)),
         args=floats(1, 10, 16),
         params=16 * 16 + 2 * 16 * 8,

@@ -1,4 +1,4 @@
-"""Linear layers, matrix products and einsum: the products that most models are made of."""
+"""Linear layers, matrix products and einsum: the products that most models consist of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear, param
+from archaudit.conformance.models.building import Model, floats, linear, param
 
 CASES = (
     Case(
@@ -41,7 +41,7 @@ CASES = (
     ),
     Case(
         name="functional_linear",
-        shows="F.linear on a parameter that the model holds itself counts like the module would.",
+        shows="F.linear on a parameter of the model itself counts like an nn.Linear.",
         build=lambda: Model(lambda m, x: m.head(F.linear(x, m.weight)), weight=param(8, 16), head=nn.Linear(8, 4)),
         args=floats(1, 16),
         params=8 * 16 + (8 * 4 + 4),
@@ -52,7 +52,7 @@ CASES = (
     ),
     Case(
         name="matmul_operator",
-        shows="The @ operator between activations is a product like any other.",
+        shows="The @ operator between activations is a matrix product.",
         build=lambda: Model(_gram, proj=linear(16, 16)),
         args=floats(1, 10, 16),
         params=16 * 16,
@@ -107,7 +107,7 @@ CASES = (
     ),
     Case(
         name="einsum_diagonal",
-        shows="An einsum that sums nothing between operands (a trace) contracts nothing.",
+        shows="An einsum of one operand (a trace) is no contraction.",
         build=lambda: Model(lambda m, x: torch.einsum("bii->b", x) * m.scale, scale=param(1)),
         args=floats(3, 5, 5),
         params=1,
@@ -125,7 +125,7 @@ CASES = (
     ),
     Case(
         name="multi_dot",
-        shows="A chain of products is counted in the order that it is run in.",
+        shows="A chain of products is counted in the order in which it runs.",
         build=lambda: Model(lambda m, x: torch.linalg.multi_dot([x, m.narrow, m.wide]), narrow=param(16, 2), wide=param(2, 16)),
         args=floats(10, 16),
         params=16 * 2 + 2 * 16,
@@ -134,7 +134,7 @@ CASES = (
     ),
     Case(
         name="mixed_dtypes",
-        shows="Layers in half, bfloat16 and double precision: elements count once each, whatever their size.",
+        shows="Layers in bfloat16 and double precision: the count does not depend on the size of the elements.",
         build=lambda: Model(
             lambda m, x: m.double_part(m.half_part(x.to(torch.bfloat16)).to(torch.float64)),
             half_part=linear(16, 8).to(torch.bfloat16),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, image, linear, param
+from archaudit.conformance.models.building import Model, floats, image, linear, param
 
 
 def _unfolded(model: Any, x: torch.Tensor) -> Any:
@@ -26,7 +26,7 @@ def _classifier() -> nn.Module:
 CASES = (
     Case(
         name="functional_conv2d",
-        shows="F.conv2d on a parameter that the model holds itself.",
+        shows="F.conv2d on a parameter of the model itself.",
         build=lambda: Model(lambda m, x: F.conv2d(x, m.weight, padding=1), weight=param(8, 3, 3, 3)),
         args=image(),
         params=8 * 3 * 9,
@@ -45,7 +45,7 @@ CASES = (
     ),
     Case(
         name="conv2d_rectangular",
-        shows="Kernel, stride and padding that differ by direction.",
+        shows="Kernel, stride and padding that differ by dimension.",
         build=lambda: nn.Sequential(nn.Conv2d(4, 6, (1, 5), stride=(2, 1), padding=(0, 2), bias=False)),
         args=floats(1, 4, 8, 10),
         params=6 * 4 * 5,
@@ -54,7 +54,7 @@ CASES = (
     ),
     Case(
         name="conv2d_grouped",
-        shows="Each of four groups sees a quarter of the channels.",
+        shows="Each of four groups takes a quarter of the input channels.",
         build=lambda: nn.Sequential(nn.Conv2d(8, 12, 3, padding=1, groups=4, bias=False)),
         args=image(8),
         params=12 * (8 // 4) * 9,
@@ -63,7 +63,7 @@ CASES = (
     ),
     Case(
         name="conv2d_depthwise",
-        shows="A depthwise convolution has one input channel for each output.",
+        shows="A depthwise convolution has one input channel for each output channel.",
         build=lambda: nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)),
         args=image(16),
         params=16 * 9,
@@ -72,7 +72,7 @@ CASES = (
     ),
     Case(
         name="conv2d_dilated",
-        shows="Dilation widens the reach, not the number of taps.",
+        shows="Dilation widens the receptive field, not the number of weights.",
         build=lambda: nn.Sequential(nn.Conv2d(3, 6, 3, dilation=2, bias=False)),
         args=image(),
         params=6 * 3 * 9,
@@ -81,7 +81,7 @@ CASES = (
     ),
     Case(
         name="conv2d_padding_same",
-        shows="padding='same' keeps the size, whatever the kernel and its dilation.",
+        shows="padding='same' keeps the size for any kernel and dilation.",
         build=lambda: nn.Sequential(nn.Conv2d(3, 6, (3, 5), padding="same", dilation=2, bias=False)),
         args=image(),
         params=6 * 3 * 15,
@@ -90,7 +90,7 @@ CASES = (
     ),
     Case(
         name="conv2d_padding_circular",
-        shows="Circular padding pads first and convolves then.",
+        shows="Circular padding is a separate step before the convolution.",
         build=lambda: nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, padding_mode="circular", bias=False)),
         args=image(),
         params=6 * 3 * 9,
@@ -144,7 +144,7 @@ CASES = (
     ),
     Case(
         name="conv_transpose1d",
-        shows="A transposed convolution over a sequence with overlapping taps.",
+        shows="A transposed convolution over a sequence with overlapping windows.",
         build=lambda: nn.Sequential(nn.ConvTranspose1d(4, 6, 5, stride=3, bias=False)),
         args=floats(2, 4, 7),
         params=4 * 6 * 5,
@@ -153,7 +153,7 @@ CASES = (
     ),
     Case(
         name="conv_by_unfold",
-        shows="A convolution written as unfold and a matrix product costs the product.",
+        shows="A convolution written as unfold and a matrix product counts as the product.",
         build=lambda: Model(_unfolded, weight=param(6, 27)),
         args=image(),
         params=6 * 27,
@@ -171,7 +171,7 @@ CASES = (
     ),
     Case(
         name="conv_norm_pool_linear",
-        shows="In a small classifier only the convolution and the linear layer multiply and accumulate.",
+        shows="In a small classifier only the convolution and the linear layer have multiply-accumulates.",
         build=_classifier,
         args=image(),
         params=(6 * 3 * 9 + 6) + 2 * 6 + (6 * 10 + 10),
@@ -193,7 +193,7 @@ CASES = (
 
 
 class Conv1D(nn.Module):
-    """A linear layer under the name that one well-known language model gives it."""
+    """A linear layer under the name that GPT-2 in transformers gives it."""
 
     def __init__(self, inner: nn.Linear) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Forward passes that look at values: branches, loops, selections, routing."""
+"""Forward passes that depend on values: branches, loops, selection, routing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear
+from archaudit.conformance.models.building import Model, floats, linear
 
 
 def _equal_branches(model: Any, x: torch.Tensor) -> Any:
@@ -34,7 +34,7 @@ def _selected(model: Any, x: torch.Tensor) -> Any:
 
 
 def _routed(model: Any, x: torch.Tensor) -> Any:
-    """Each row is sent to the best of four experts, which loop over the rows that are theirs."""
+    """Each row goes to the best of four experts; a loop runs each expert on its rows."""
     choice = model.router(x).argmax(-1)
     output = torch.zeros_like(x)
     for number, expert in enumerate(model.experts):
@@ -50,7 +50,7 @@ def _cond(model: Any, x: torch.Tensor) -> Any:
 CASES = (
     Case(
         name="branch_of_equal_cost",
-        shows="A branch on a value whose two ways cost the same.",
+        shows="A branch on a value, both of whose sides cost the same.",
         build=lambda: Model(_equal_branches, left=linear(16, 8), right=linear(16, 8)),
         args=lambda: (torch.ones(3, 16),),
         params=2 * 16 * 8,
@@ -59,7 +59,7 @@ CASES = (
     ),
     Case(
         name="branch_that_only_guards",
-        shows="A look at a value, as mask checks do it, that changes no product.",
+        shows="A check of a value that changes no product, as mask checks do.",
         build=lambda: Model(_guarded, layer=linear(16, 8)),
         args=lambda: (torch.ones(3, 16),),
         params=16 * 8,
@@ -69,7 +69,7 @@ CASES = (
     ),
     Case(
         name="branch_of_other_cost",
-        shows="A branch whose two ways differ in cost: the number holds for these values, or is incomplete.",
+        shows="A branch whose sides differ in cost: the count is for these values, or incomplete.",
         build=lambda: Model(_equal_branches, left=linear(16, 8), right=nn.Sequential(linear(16, 4), linear(4, 8))),
         args=lambda: (torch.ones(3, 16),),
         params=16 * 8 + 16 * 4 + 4 * 8,
@@ -80,7 +80,7 @@ CASES = (
     ),
     Case(
         name="loop_by_value",
-        shows="A loop as long as an input says.",
+        shows="A loop whose length is an input.",
         build=lambda: Model(_loop, layer=linear(8, 8)),
         args=lambda: (torch.ones(2, 8), torch.tensor(3)),
         params=8 * 8,
@@ -91,7 +91,7 @@ CASES = (
     ),
     Case(
         name="selected_rows",
-        shows="A layer that runs on the rows that pass a test.",
+        shows="A layer that runs on the rows that satisfy a condition.",
         build=lambda: Model(_selected, layer=linear(8, 4)),
         args=lambda: (torch.cat([torch.ones(3, 8), -torch.ones(2, 8)]),),
         params=8 * 4,
@@ -102,7 +102,7 @@ CASES = (
     ),
     Case(
         name="expert_loop",
-        shows="Mixture of experts by a loop: each row meets one expert, whichever it is.",
+        shows="Mixture of experts in a loop: each row goes through one expert.",
         build=lambda: Model(_routed, router=linear(8, 4), experts=nn.ModuleList([linear(8, 8) for _ in range(4)])),
         args=floats(10, 8),
         params=8 * 4 + 4 * 8 * 8,
@@ -114,14 +114,14 @@ CASES = (
     ),
     Case(
         name="cond_operator",
-        shows="torch.cond, a branch as an operator, both ways at the same cost: counted or unknown, never zero.",
+        shows="torch.cond, a branch as an operator, with sides of the same cost: counted or unknown, never zero.",
         build=lambda: Model(_cond, left=torch.randn(16, 8), right=torch.randn(16, 8)),
         args=lambda: (torch.ones(3, 16),),
         params=0,
         macs=3 * 16 * 8,
         may_be_incomplete=True,
         needs_real=True,
-        exists=lambda: hasattr(TorchDispatchMode, "supports_higher_order_operators"),  # before that, no mode sees such an operator
+        exists=lambda: hasattr(TorchDispatchMode, "supports_higher_order_operators"),  # earlier dispatch modes do not see such an operator
         tags=("higher-order operator",),  # pytorch#134385
     ),
 )

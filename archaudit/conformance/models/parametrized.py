@@ -1,4 +1,4 @@
-"""Weights that are computed: normed, pruned, adapted, frozen."""
+"""Computed weights: parametrizations, pruning, adapters; and frozen parameters and buffers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear, param
+from archaudit.conformance.models.building import Model, floats, linear, param
 
 
 class Symmetric(nn.Module):
-    """A weight mirrored at its diagonal."""
+    """A weight made symmetric from its upper triangle."""
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         return weight.triu() + weight.triu(1).transpose(-1, -2)
 
 
 class LowRank(nn.Module):
-    """A weight that is shifted by the product of two narrow ones."""
+    """A weight plus the product of two narrow ones."""
 
     def __init__(self, rows: int, columns: int, rank: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def _parametrized(layer: nn.Module, parametrization: nn.Module) -> nn.Module:
 
 def _old_weight_norm() -> nn.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # deprecated, and in many published models
+        warnings.simplefilter("ignore", FutureWarning)  # deprecated, but in many published models
         return nn.Sequential(nn.utils.weight_norm(linear(16, 8)))
 
 
@@ -78,7 +78,7 @@ def _with_buffers() -> nn.Module:
 CASES = (
     Case(
         name="weight_norm",
-        shows="weight_norm as a parametrization: the magnitudes are parameters too, and norming is no contraction.",
+        shows="weight_norm as a parametrization: the magnitudes are parameters too, and normalizing is no contraction.",
         build=lambda: nn.Sequential(parametrizations.weight_norm(linear(16, 8))),
         args=floats(1, 16),
         params=16 * 8 + 8,
@@ -87,7 +87,7 @@ CASES = (
     ),
     Case(
         name="weight_norm_old",
-        shows="weight_norm by the older hook, which holds its weight as a plain attribute.",
+        shows="weight_norm as the older hook, which keeps the weight as a plain attribute.",
         build=_old_weight_norm,
         args=floats(1, 16),
         params=16 * 8 + 8,
@@ -97,7 +97,7 @@ CASES = (
     ),
     Case(
         name="weight_norm_conv_transpose",
-        shows="weight_norm on a transposed convolution, as vocoders have it.",
+        shows="weight_norm on a transposed convolution, as in vocoders.",
         build=lambda: nn.Sequential(parametrizations.weight_norm(nn.ConvTranspose1d(4, 6, 4, stride=2, bias=False))),
         args=floats(1, 4, 10),
         params=4 * 6 * 4 + 4,
@@ -106,7 +106,7 @@ CASES = (
     ),
     Case(
         name="spectral_norm",
-        shows="spectral_norm divides by u.(W v): a matrix by a vector and a dot product at every forward pass.",
+        shows="spectral_norm divides by u.(W v): a matrix-vector product and a dot product at every forward pass.",
         build=lambda: nn.Sequential(parametrizations.spectral_norm(linear(16, 8))),
         args=floats(3, 16),
         params=16 * 8,
@@ -116,7 +116,7 @@ CASES = (
     ),
     Case(
         name="spectral_norm_old",
-        shows="spectral_norm by the older hook does the same work.",
+        shows="spectral_norm as the older hook does the same work.",
         build=_old_spectral_norm,
         args=floats(3, 16),
         params=16 * 8,
@@ -125,7 +125,7 @@ CASES = (
     ),
     Case(
         name="parametrized_symmetric",
-        shows="A parametrization of one's own: the stored weight counts, the mirrored one does not.",
+        shows="A custom parametrization: the stored weight counts as parameters, the computed one does not.",
         build=lambda: _parametrized(linear(6, 6), Symmetric()),
         args=floats(3, 6),
         params=6 * 6,
@@ -134,7 +134,7 @@ CASES = (
     ),
     Case(
         name="parametrized_low_rank",
-        shows="A parametrization that multiplies matrices costs its product, once a forward pass.",
+        shows="A parametrization that multiplies matrices costs its product, once in each forward pass.",
         build=lambda: _parametrized(linear(16, 8), LowRank(8, 16, rank=2)),
         args=floats(3, 16),
         params=16 * 8 + 8 * 2 + 2 * 16,
@@ -144,7 +144,7 @@ CASES = (
     ),
     Case(
         name="pruned",
-        shows="Pruning by mask zeroes weights; it removes neither parameters nor work.",
+        shows="Pruning by a mask sets weights to zero; it removes neither parameters nor work.",
         build=lambda: _pruned(nn.Linear(8, 4), 0.5),
         args=floats(1, 8),
         params=8 * 4 + 4,
@@ -155,7 +155,7 @@ CASES = (
     ),
     Case(
         name="lora_by_hand",
-        shows="A low-rank adapter beside a frozen layer.",
+        shows="A low-rank adapter parallel to a frozen layer.",
         build=_lora,
         args=floats(5, 16),
         params=16 * 16 + 16 * 2 + 2 * 16,
@@ -175,7 +175,7 @@ CASES = (
     ),
     Case(
         name="buffers_are_no_parameters",
-        shows="A fixed projection in a buffer works but is no parameter; non-persistent buffers neither.",
+        shows="A fixed projection in a buffer is counted as work and not as parameters; nor is a non-persistent buffer.",
         build=_with_buffers,
         args=floats(3, 16),
         params=0,

@@ -1,4 +1,4 @@
-"""Recurrent layers: one product with the input and one with the state, for every gate and step."""
+"""Recurrent layers: one product with the input and one with the state, for each gate and step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import rnn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear
+from archaudit.conformance.models.building import Model, floats, linear
 
 
 def _stepped(model: Any, x: torch.Tensor) -> Any:
@@ -44,7 +44,7 @@ CASES = (
     ),
     Case(
         name="lstm_bidirectional_two_layers",
-        shows="Both directions, and a second layer that reads both.",
+        shows="Both directions, and a second layer that takes both as input.",
         build=lambda: nn.LSTM(6, 8, num_layers=2, bidirectional=True, batch_first=True),
         args=floats(3, 5, 6),
         params=2 * 4 * 8 * (6 + 8 + 2) + 2 * 4 * 8 * (2 * 8 + 8 + 2),  # two biases a gate
@@ -54,7 +54,7 @@ CASES = (
     ),
     Case(
         name="lstm_projected",
-        shows="An LSTM that projects its state: gates read the small state, and the projection is a product too.",
+        shows="An LSTM that projects its state: the gates take the smaller state, and the projection is a product too.",
         build=lambda: Model(_projected, lstm=nn.LSTM(6, 8, proj_size=3, bias=False)),
         args=floats(5, 2, 6),
         params=4 * 8 * (6 + 3) + 3 * 8,

@@ -1,4 +1,4 @@
-"""Reuse, tying and aliasing: a parameter counts once, its work every time."""
+"""Reused, tied and aliased modules: a parameter counts once, its work at each use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear, param, tokens
+from archaudit.conformance.models.building import Model, floats, linear, param, tokens
 
 
 def _aliased() -> nn.Module:
@@ -57,7 +57,7 @@ def _siamese(model: Any, left: torch.Tensor, right: torch.Tensor) -> Any:
 CASES = (
     Case(
         name="called_twice",
-        shows="A module called twice has its parameters once and its work twice.",
+        shows="A module called twice counts its parameters once and its work twice.",
         build=lambda: Model(lambda m, x: m.layer(m.layer(x)), layer=linear(16, 16)),
         args=floats(1, 16),
         params=16 * 16,
@@ -106,7 +106,7 @@ CASES = (
     ),
     Case(
         name="tied_embedding",
-        shows="A head that uses the embedding's table: one table, and the head's product is real.",
+        shows="A head tied to the embedding's table: one table, but the head's product is work.",
         build=_tied_language_model,
         args=tokens(),
         params=100 * 16,
@@ -126,7 +126,7 @@ CASES = (
     ),
     Case(
         name="tied_weight_own_bias",
-        shows="Two layers that share a weight and have each their own bias.",
+        shows="Two layers that share a weight, each with its own bias.",
         build=_weight_tied_bias_apart,
         args=floats(1, 16),
         params=16 * 16 + 2 * 16,

@@ -1,4 +1,4 @@
-"""Models that a careless counter leaves changed: training mode, lists of their own, forward passes that write or fail."""
+"""Models that a careless counter leaves changed: training mode, gradients, hooks, forward passes that write or fail."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 from torch import nn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, image, linear
+from archaudit.conformance.models.building import Model, floats, image, linear
 
 
-def _remembering(model: Any, x: torch.Tensor) -> Any:
+def _writing(model: Any, x: torch.Tensor) -> Any:
     model.seen = model.seen + 1
     model.total.add_(x.sum())
     model.cache.append(x.shape[0])
     return model.layer(x)
 
 
-def _rememberer() -> nn.Module:
-    model = Model(_remembering, layer=linear(16, 8), total=torch.zeros(()))
+def _make_writing_model() -> nn.Module:
+    model = Model(_writing, layer=linear(16, 8), total=torch.zeros(()))
     model.__dict__.update(seen=0, cache=[])
     return model
 
@@ -37,7 +37,7 @@ def _hooked() -> nn.Module:
 
 def _half_trained() -> nn.Module:
     model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.Dropout(0.5), nn.Flatten(), linear(6 * 64, 4))
-    model[1].eval()  # a frozen norm in a model that is otherwise training
+    model[1].eval()  # a frozen norm in a model in training mode
     return model
 
 
@@ -56,11 +56,11 @@ CASES = (
             2 * 64 * 6 * 3 * 9 + 5 * 2 * 64 * 6,
         ),
         train=True,
-        tags=("purity", "norm"),  # torchinfo#121
+        tags=("side effects", "norm"),  # torchinfo#121
     ),
     Case(
         name="training_mode_in_part",
-        shows="A training model with one part frozen in eval mode: each flag comes back as it was.",
+        shows="A model in training mode with one part in eval mode: each flag keeps its value.",
         build=_half_trained,
         args=image(),
         params=6 * 3 * 9 + 2 * 6 + 6 * 64 * 4,
@@ -71,44 +71,44 @@ CASES = (
             64 * 6 * 3 * 9 + 6 * 64 * 4 + 5 * 64 * 6,
         ),
         train=True,
-        tags=("purity", "norm"),
+        tags=("side effects", "norm"),
     ),
     Case(
         name="gradients_present",
-        shows="Gradients that are there stay, and none are added.",
+        shows="Existing gradients are kept, and none are added.",
         build=lambda: _with_gradients(nn.Sequential(linear(16, 8), nn.ReLU(), linear(8, 4))),
         args=floats(3, 16),
         params=16 * 8 + 8 * 4,
         macs=3 * (16 * 8 + 8 * 4),
-        tags=("purity",),
+        tags=("side effects",),
     ),
     Case(
         name="hooks_of_its_own",
-        shows="A model's own hooks run and stay.",
+        shows="A model's own hooks run and are kept.",
         build=_hooked,
         args=floats(3, 16),
         params=16 * 8,
         macs=3 * 16 * 8,
         modules={"0": (16 * 8, 3 * 16 * 8)},
-        tags=("purity", "hook"),
+        tags=("side effects", "hook"),
     ),
     Case(
         name="forward_that_writes",
-        shows="A forward pass that counts its calls, adds to a buffer and fills a list: counting must not be a call.",
-        build=_rememberer,
+        shows="A forward pass that counts its calls, writes to a buffer and appends to a list: counting must not change them.",
+        build=_make_writing_model,
         args=floats(3, 16),
         params=16 * 8,
         macs=3 * 16 * 8,
-        tags=("purity",),
+        tags=("side effects",),
     ),
     Case(
         name="forward_that_raises",
-        shows="A model that cannot be run: an error, and nothing left behind.",
+        shows="A model that cannot be run: an error, and nothing left changed.",
         build=lambda: Model(_failing, layer=linear(16, 8)),
         args=floats(3, 16),
         params=16 * 8,
         raises=True,
-        tags=("purity",),
+        tags=("side effects",),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Models inside something: scripted, traced, compiled, wrapped for devices, differentiated, transformed."""
+"""Models inside something else: scripted, traced, compiled, DataParallel, checkpointed, functional_call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear, param
+from archaudit.conformance.models.building import Model, floats, linear, param
 
 
 class DoubledProduct(torch.autograd.Function):
-    """A product with a backward pass of its own."""
+    """A product with its own backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -30,16 +30,16 @@ class DoubledProduct(torch.autograd.Function):
 
 def _scripted() -> nn.Module:
     script: Any = torch.jit.script
-    return nn.Sequential(linear(16, 8), _quietly(lambda: script(nn.Sequential(linear(8, 8), nn.ReLU()))))
+    return nn.Sequential(linear(16, 8), _ignore_deprecation(lambda: script(nn.Sequential(linear(8, 8), nn.ReLU()))))
 
 
 def _traced() -> nn.Module:
     trace: Any = torch.jit.trace
-    return nn.Sequential(linear(16, 8), _quietly(lambda: trace(nn.Sequential(linear(8, 8), nn.ReLU()), torch.zeros(1, 8))))
+    return nn.Sequential(linear(16, 8), _ignore_deprecation(lambda: trace(nn.Sequential(linear(8, 8), nn.ReLU()), torch.zeros(1, 8))))
 
 
-def _quietly(convert: Callable[[], Any]) -> Any:
-    """What `convert` returns, without torch's word that scripting is deprecated: published models hold scripted parts."""
+def _ignore_deprecation(convert: Callable[[], Any]) -> Any:
+    """The result of `convert`, without the warning that scripting is deprecated: published models have scripted parts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
@@ -54,7 +54,7 @@ def _compiled() -> nn.Module:
 def _data_parallel() -> nn.Module:
     layer = linear(16, 8)
     wrapper = nn.DataParallel(nn.Sequential(layer, nn.ReLU()))
-    wrapper.device_ids = []  # on a machine with GPUs too, the model stays where it is
+    wrapper.device_ids = []  # the model stays on its device even on a machine with GPUs
     return wrapper if layer.weight.is_meta else wrapper.cpu()
 
 
@@ -76,7 +76,7 @@ def _functional_call(model: Any, x: torch.Tensor) -> Any:
 CASES = (
     Case(
         name="scripted_submodule",
-        shows="A scripted part: counted, or said to be unknown.",
+        shows="A scripted part: counted, or reported as unknown.",
         build=_scripted,
         args=floats(3, 16),
         params=16 * 8 + 8 * 8,
@@ -86,7 +86,7 @@ CASES = (
     ),
     Case(
         name="traced_submodule",
-        shows="A traced part: counted, or said to be unknown.",
+        shows="A traced part: counted, or reported as unknown.",
         build=_traced,
         args=floats(3, 16),
         params=16 * 8 + 8 * 8,
@@ -97,7 +97,7 @@ CASES = (
     ),
     Case(
         name="compiled_submodule",
-        shows="A compiled part: unwrapped and counted, or said to be unknown.",
+        shows="A compiled part: unwrapped and counted, or reported as unknown.",
         build=_compiled,
         args=floats(3, 16),
         params=16 * 8 + 8 * 8,
@@ -127,7 +127,7 @@ CASES = (
     ),
     Case(
         name="autograd_function",
-        shows="An autograd.Function runs its operators out of a tracer's sight.",
+        shows="An autograd.Function runs its operators where a tracer does not see them.",
         build=lambda: Model(lambda m, x: DoubledProduct.apply(x, m.weight), weight=param(16, 8)),
         args=floats(3, 16),
         params=16 * 8,
@@ -146,7 +146,7 @@ CASES = (
     ),
     Case(
         name="autocast_inside",
-        shows="A layer run in lower precision casts, and then costs the same.",
+        shows="A layer under autocast casts its inputs, and costs the same.",
         build=lambda: Model(_autocast, layer=linear(16, 8)),
         args=floats(3, 16),
         params=16 * 8,
@@ -155,7 +155,7 @@ CASES = (
     ),
     Case(
         name="functional_call",
-        shows="A layer run with a weight that the model computes for it.",
+        shows="A layer run with a weight that the model computes.",
         build=lambda: Model(_functional_call, layer=linear(16, 8), generated=param(8, 8)),
         args=floats(3, 16),
         params=16 * 8 + 8 * 8,
@@ -165,11 +165,11 @@ CASES = (
     ),
     Case(
         name="grad_enabled_inside",
-        shows="A forward pass that differentiates inside itself, as energy models do, runs the products of its backward pass too.",
+        shows="A forward pass that computes a gradient, as energy models do, runs the products of the backward pass too.",
         build=lambda: Model(_force, layer=linear(8, 8)),
         args=floats(3, 8),
         params=8 * 8,
-        macs=3 * 8 * 8 + 3 * 8 * 8,  # x W', then the gradient by x alone
+        macs=3 * 8 * 8 + 3 * 8 * 8,  # x W', then the gradient with respect to x
         may_be_incomplete=True,
         tags=("autograd",),
     ),

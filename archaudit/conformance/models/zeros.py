@@ -1,4 +1,4 @@
-"""Work that is no contraction: norms, pooling, resizing, lookups, activations. And layers whose size is found out at the first call."""
+"""Work without multiply-accumulates: norms, pooling, resizing, lookups, activations. And lazy layers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, image, tokens
+from archaudit.conformance.models.building import Model, floats, image, tokens
 
 PIXELS = 4 * 8 * 8  # elements of the images below
 
 CASES = (
     Case(
         name="embedding",
-        shows="A lookup multiplies nothing, however large the table.",
+        shows="A lookup multiplies nothing, for a table of any size.",
         build=lambda: nn.Embedding(1000, 64),
         args=tokens(10, 1000),
         params=1000 * 64,
@@ -23,7 +23,7 @@ CASES = (
     ),
     Case(
         name="embedding_bag",
-        shows="A lookup that sums what it finds.",
+        shows="A lookup that sums the rows it reads.",
         build=lambda: nn.EmbeddingBag(100, 16, mode="sum"),
         args=lambda: (torch.zeros(4, 5, dtype=torch.long),),
         params=100 * 16,
@@ -37,7 +37,7 @@ CASES = (
         args=image(4),
         params=2 * 4,
         macs=0,
-        by_convention=(2 * 4, 2 * PIXELS, PIXELS),  # two terms a channel, or two or one an element
+        by_convention=(2 * 4, 2 * PIXELS, PIXELS),  # two terms for each channel, or one or two for each element
         tags=("norm",),
     ),
     Case(
@@ -59,7 +59,7 @@ CASES = (
         args=image(4),
         params=0,
         macs=0,
-        by_convention=(4 * 2 * 2,),  # one an element for the adaptive one
+        by_convention=(4 * 2 * 2,),  # one term for each output element of the adaptive pooling
         tags=("pool",),
     ),
     Case(
@@ -74,7 +74,7 @@ CASES = (
         args=image(4),
         params=0,
         macs=0,
-        by_convention=(4 * 16 * 16 + 4 * 4 * 81 + 4 * 4 * 25, 4 * 16 * 16 + 4 * 4 * 81),  # one or four an output element
+        by_convention=(4 * 16 * 16 + 4 * 4 * 81 + 4 * 4 * 25, 4 * 16 * 16 + 4 * 4 * 81),  # one or four terms for each output element
         tags=("resize",),
     ),
     Case(
@@ -84,7 +84,7 @@ CASES = (
         args=floats(4, 16),
         params=1,
         macs=0,
-        by_convention=(4,),  # the one slope of PReLU, once a row
+        by_convention=(4,),  # the slope of PReLU, once for each row
         tags=("elementwise",),
     ),
     Case(
@@ -98,7 +98,7 @@ CASES = (
     ),
     Case(
         name="grid_sample",
-        shows="Sampling an image at given places interpolates; it does not contract.",
+        shows="Sampling an image at given positions interpolates; it does not contract.",
         build=lambda: Model(lambda m, x, grid: F.grid_sample(x, grid, align_corners=False)),
         args=lambda: (torch.randn(1, 4, 8, 8), torch.zeros(1, 5, 5, 2)),
         params=0,
@@ -120,7 +120,7 @@ CASES = (
     ),
     Case(
         name="lazy_linear",
-        shows="A layer that learns its input size at the first call.",
+        shows="A layer that infers its input size at the first call.",
         build=lambda: nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(4)),
         args=floats(3, 16),
         params=(16 * 8 + 8) + (8 * 4 + 4),

@@ -1,4 +1,4 @@
-"""Every kind of dirt, planted, is found; and a look around plants none."""
+"""Every kind of change is found, and taking a snapshot makes none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
-from archaudit.conformance import purity
+from archaudit.conformance import snapshots
 
 
 def _model() -> nn.Sequential:
@@ -37,7 +37,7 @@ def _with_written_weight(model: nn.Sequential) -> None:
         model[0].weight[0, 0] += 1
 
 
-MODEL_DIRT: dict[str, Callable[[nn.Sequential], Any]] = {
+MODEL_CHANGES: dict[str, Callable[[nn.Sequential], Any]] = {
     "changed module ('0',): parameter 'weight'": _with_written_weight,
     "changed module ('1',): buffer 'running_mean'": lambda model: model[1].running_mean.add_(1),
     "changed model: training flag": lambda model: setattr(model, "training", False),
@@ -56,28 +56,28 @@ MODEL_DIRT: dict[str, Callable[[nn.Sequential], Any]] = {
     "added module ('3',): class": lambda model: model.append(nn.ReLU()),
     "removed module ('2',): class": lambda model: model.__delitem__(2),
 }
-MODEL_DIRT_OF_ONE_TENSOR = {"grad": _with_grad, "other parameter, same values": _with_copied_parameter}
+CHANGES_OF_ONE_TENSOR = {"grad": _with_grad, "other parameter, same values": _with_copied_parameter}
 
 
-def take_snapshot(model: nn.Module) -> purity.Snapshot:
-    """The state of a model and of the process around it."""
-    return {**purity.snapshot_model(model), **purity.snapshot_process()}
+def take_snapshot(model: nn.Module) -> snapshots.Snapshot:
+    """The state of a model and of the process."""
+    return {**snapshots.snapshot_model(model), **snapshots.snapshot_process()}
 
 
-@pytest.mark.parametrize("found", MODEL_DIRT)
+@pytest.mark.parametrize("found", MODEL_CHANGES)
 def test_finds_what_was_changed_in_a_model(found: str) -> None:
     model = _model()
     before = take_snapshot(model)
-    MODEL_DIRT[found](model)
-    assert found in purity.compare(before, take_snapshot(model))
+    MODEL_CHANGES[found](model)
+    assert found in snapshots.list_changes(before, take_snapshot(model))
 
 
-@pytest.mark.parametrize("kind", MODEL_DIRT_OF_ONE_TENSOR)
+@pytest.mark.parametrize("kind", CHANGES_OF_ONE_TENSOR)
 def test_finds_gradients_and_swapped_parameters(kind: str) -> None:
     model = _model()
     before = take_snapshot(model)
-    MODEL_DIRT_OF_ONE_TENSOR[kind](model)
-    assert purity.compare(before, take_snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
+    CHANGES_OF_ONE_TENSOR[kind](model)
+    assert snapshots.list_changes(before, take_snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
 
 
 def test_finds_a_written_gradient() -> None:
@@ -85,63 +85,63 @@ def test_finds_a_written_gradient() -> None:
     _with_grad(model)
     before = take_snapshot(model)
     model[0].weight.grad.add_(1)
-    assert purity.compare(before, take_snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
+    assert snapshots.list_changes(before, take_snapshot(model)) == ["changed module ('0',): parameter 'weight'"]
 
 
-def test_a_forward_pass_in_training_mode_is_dirt() -> None:
+def test_finds_the_changes_of_a_forward_pass_in_training_mode() -> None:
     model = _model()
     before = take_snapshot(model)
     model(torch.ones(2, 4))
-    lines = purity.compare(before, take_snapshot(model))
+    lines = snapshots.list_changes(before, take_snapshot(model))
     assert "changed process: torch random state" in lines
     assert "changed module ('1',): buffer 'num_batches_tracked'" in lines
 
 
-def test_looking_twice_changes_nothing() -> None:
+def test_a_snapshot_and_a_forward_pass_in_eval_mode_change_nothing() -> None:
     model = _model().eval()
     before = take_snapshot(model)
-    assert purity.compare(before, take_snapshot(model)) == []
+    assert snapshots.list_changes(before, take_snapshot(model)) == []
     with torch.no_grad():
         model(torch.ones(2, 4))
-    assert purity.compare(before, take_snapshot(model)) == []
+    assert snapshots.list_changes(before, take_snapshot(model)) == []
 
 
-def test_finds_dirt_below_names_that_torch_cannot_look_up() -> None:
+def test_finds_changes_in_modules_whose_names_torch_cannot_look_up() -> None:
     model = nn.Module()
     model._modules["a.b"] = nn.Linear(2, 2)
     model._modules[""] = nn.Linear(2, 2)
     before = take_snapshot(model)
     model._modules["a.b"].eval()
     model._modules[""].eval()
-    assert purity.compare(before, take_snapshot(model)) == [
+    assert snapshots.list_changes(before, take_snapshot(model)) == [
         "changed module ('',): training flag",
         "changed module ('a.b',): training flag",
     ]
 
 
-def test_meta_and_lazy_parameters_can_be_looked_at() -> None:
+def test_meta_and_lazy_parameters_are_compared() -> None:
     with torch.device("meta"):
         meta = nn.Linear(2, 2)
     lazy = nn.LazyLinear(2)
     for model in (meta, lazy):
-        assert purity.compare(purity.snapshot_model(model), purity.snapshot_model(model)) == []
-    before = purity.snapshot_model(lazy)
+        assert snapshots.list_changes(snapshots.snapshot_model(model), snapshots.snapshot_model(model)) == []
+    before = snapshots.snapshot_model(lazy)
     lazy(torch.ones(1, 3))
-    assert purity.compare(before, purity.snapshot_model(lazy))
+    assert snapshots.list_changes(before, snapshots.snapshot_model(lazy))
 
 
 def test_finds_an_input_that_was_written_to() -> None:
     inputs = ((torch.zeros(2),), {"mask": torch.ones(2)})
-    before = purity.snapshot_inputs(inputs)
+    before = snapshots.snapshot_inputs(inputs)
     inputs[1]["mask"].zero_()
-    assert purity.compare(before, purity.snapshot_inputs(inputs)) == ["changed input 1"]
+    assert snapshots.list_changes(before, snapshots.snapshot_inputs(inputs)) == ["changed input 1"]
 
 
 def _replaced_linear(*args: Any) -> None:
-    """Stands in for torch's own linear."""
+    """A replacement of torch's own linear."""
 
 
-PROCESS_DIRT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+PROCESS_CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "changed process: torch random state": (lambda: torch.rand(1), lambda: None),
     "changed process: Python random state": (random.random, lambda: None),
     "changed process: NumPy random state": (lambda: np.random.rand(1), lambda: None),
@@ -185,13 +185,13 @@ def _random_states_kept() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_random_states_kept")
-@pytest.mark.parametrize("found", PROCESS_DIRT)
+@pytest.mark.parametrize("found", PROCESS_CHANGES)
 def test_finds_what_was_changed_in_the_process(found: str) -> None:
-    plant, remove = PROCESS_DIRT[found]
-    before = purity.snapshot_process()
+    plant, remove = PROCESS_CHANGES[found]
+    before = snapshots.snapshot_process()
     plant()
     try:
-        lines = purity.compare(before, purity.snapshot_process())
+        lines = snapshots.list_changes(before, snapshots.snapshot_process())
     finally:
         remove()
     assert found in lines
@@ -206,36 +206,34 @@ def test_finds_what_was_changed_in_the_process(found: str) -> None:
         (nn.Module, "__call__", "replaced function torch.nn.Module.__call__"),
     ],
 )
-def test_finds_a_function_that_was_replaced_and_one_that_was_put_back(
-    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, line: str
-) -> None:
-    before = purity.snapshot_process()
+def test_finds_a_replaced_function_and_a_restored_one(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, line: str) -> None:
+    before = snapshots.snapshot_process()
     monkeypatch.setattr(owner, name, _replaced_linear)
-    replaced = purity.snapshot_process()
+    replaced = snapshots.snapshot_process()
     monkeypatch.undo()
-    assert line in purity.compare(before, replaced)
-    assert line.replace("replaced", "put back") in purity.compare(replaced, purity.snapshot_process())
+    assert line in snapshots.list_changes(before, replaced)
+    assert line.replace("replaced", "restored") in snapshots.list_changes(replaced, snapshots.snapshot_process())
 
 
-def test_a_seeded_block_costs_no_random_numbers() -> None:
-    before = purity.snapshot_process()
-    with purity.seeded(3):
+def test_a_seeded_block_does_not_advance_the_random_state() -> None:
+    before = snapshots.snapshot_process()
+    with snapshots.seed_torch(3):
         first = torch.rand(2)
-    with purity.seeded(3):
+    with snapshots.seed_torch(3):
         second = torch.rand(2)
     assert torch.equal(first, second)
-    assert purity.compare(before, purity.snapshot_process()) == []
+    assert snapshots.list_changes(before, snapshots.snapshot_process()) == []
 
 
-def test_a_contained_block_leaves_no_dirt_behind() -> None:
-    before = purity.snapshot_process()
+def test_the_process_is_restored_after_a_block_that_raises() -> None:
+    before = snapshots.snapshot_process()
     with pytest.raises(ZeroDivisionError):
-        _make_a_mess_contained()
-    assert purity.compare(before, purity.snapshot_process()) == []
+        _change_everything_and_raise()
+    assert snapshots.list_changes(before, snapshots.snapshot_process()) == []
 
 
-def _make_a_mess_contained() -> None:
-    with purity.contained():
+def _change_everything_and_raise() -> None:
+    with snapshots.restore_process():
         F.linear = _replaced_linear  # type: ignore[assignment]
         torch_module._global_forward_hooks[-1] = print
         torch.set_grad_enabled(False)

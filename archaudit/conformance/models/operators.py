@@ -1,4 +1,7 @@
-"""Products that run as operators of their own, which counters tend to have no formula for."""
+"""Operators beside layers and matmul: products that counters often lack a formula for, and work without a known or agreed count.
+
+For the latter the only right answer is "incomplete".
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import torch
 from torch import nn
 
 from archaudit.conformance.case import Case
-from archaudit.conformance.models.assembly import Model, floats, linear, param
+from archaudit.conformance.models.building import Model, floats, linear, param
 
 
 def _mixture(model: Any, x: torch.Tensor) -> Any:
@@ -20,6 +23,26 @@ def _deform(model: Any, x: torch.Tensor) -> Any:
     from torchvision.ops import deform_conv2d
 
     return deform_conv2d(x, model.offset(x), model.weight, padding=1)
+
+
+@torch.library.custom_op("archaudit_conformance::mix", mutates_args=())
+def mix(x: torch.Tensor) -> torch.Tensor:
+    """A custom operator, whose inside a dispatch mode does not see."""
+    return x @ x.transpose(-2, -1)
+
+
+@mix.register_fake
+def _mix_shape(x: torch.Tensor) -> torch.Tensor:
+    return x.new_empty((*x.shape[:-1], x.shape[-2]))
+
+
+def _spectral(model: Any, x: torch.Tensor) -> Any:
+    return torch.fft.irfft(torch.fft.rfft(model.proj(x)), n=16)
+
+
+def _solve(model: Any, x: torch.Tensor) -> Any:
+    gram = model.proj(x)
+    return torch.linalg.solve(gram @ gram.transpose(-2, -1) + 10 * torch.eye(8, device=x.device), x)
 
 
 CASES = (
@@ -83,7 +106,7 @@ CASES = (
     ),
     Case(
         name="outer_is_no_contraction",
-        shows="An outer product multiplies and sums nothing: no multiply-accumulates.",
+        shows="An outer product multiplies but sums nothing: no multiply-accumulates.",
         build=lambda: Model(lambda m, x: torch.outer(x, m.weight), weight=param(8)),
         args=floats(16),
         params=8,
@@ -92,17 +115,17 @@ CASES = (
     ),
     Case(
         name="bilinear",
-        shows="nn.Bilinear contracts each row of two inputs with a cube of weights.",
+        shows="nn.Bilinear contracts each row of two inputs with a three-dimensional weight.",
         build=lambda: Model(lambda m, x, y: m.pair(x, y), pair=nn.Bilinear(6, 5, 4, bias=False)),
         args=lambda: (torch.randn(3, 6), torch.randn(3, 5)),
         params=4 * 6 * 5,
-        macs=3 * 4 * (6 * 5 + 5),  # for each row and output: x' W, then that by y
+        macs=3 * 4 * (6 * 5 + 5),  # for each row and output: x' W, then the product with y
         by_convention=(3 * 4 * 6 * 5,),  # each weight once a row, as one sum of triple products
         tags=("operator",),
     ),
     Case(
         name="int8_matmul",
-        shows="An integer matrix product, as quantised layers run it.",
+        shows="An integer matrix product, as in quantised layers.",
         build=lambda: Model(lambda m, x: torch._int_mm(x, m.weight), weight=torch.ones(32, 24, dtype=torch.int8)),
         args=lambda: (torch.ones(20, 32, dtype=torch.int8),),
         params=0,  # the weight is a buffer
@@ -111,17 +134,17 @@ CASES = (
     ),
     Case(
         name="grouped_mm",
-        shows="The grouped product of mixture-of-experts layers: each row meets one expert.",
+        shows="The grouped product of mixture-of-experts layers: each row goes through one expert.",
         build=lambda: Model(_mixture, experts=param(3, 32, 16, dtype=torch.bfloat16)),
         args=floats(16, 32),
         params=3 * 32 * 16,
-        macs=16 * 32 * 16,  # all 16 rows, whatever the split
+        macs=16 * 32 * 16,  # all 16 rows, however they are divided
         exists=lambda: hasattr(torch, "_grouped_mm"),
         tags=("operator", "moe"),
     ),
     Case(
         name="cdist",
-        shows="Euclidean distances of many points are run as one matrix product: counted as that, or unknown.",
+        shows="Euclidean distances of many points run as one matrix product: counted as that, or unknown.",
         build=lambda: Model(lambda m, x: torch.cdist(x, m.centres), centres=param(48, 8)),
         args=floats(32, 8),
         params=48 * 8,
@@ -132,7 +155,7 @@ CASES = (
     ),
     Case(
         name="deform_conv2d",
-        shows="torchvision's deformable convolution costs what the plain one of its shape does.",
+        shows="torchvision's deformable convolution costs as much as a plain one of the same shape.",
         build=lambda: Model(_deform, offset=nn.Conv2d(3, 18, 3, padding=1, bias=False), weight=param(6, 3, 3, 3)),
         args=lambda: (torch.randn(1, 3, 8, 8),),
         params=18 * 3 * 9 + 6 * 3 * 9,
@@ -142,11 +165,48 @@ CASES = (
     ),
     Case(
         name="chained_vmap",
-        shows="A layer mapped over a dimension by torch.func.vmap costs each slice.",
+        shows="A layer mapped over a dimension by torch.func.vmap is counted for each slice.",
         build=lambda: Model(lambda m, x: torch.func.vmap(m.layer)(x), layer=linear(16, 8)),
         args=floats(5, 3, 16),
         params=16 * 8,
         macs=5 * 3 * 16 * 8,
         tags=("transform",),
+    ),
+    # --- no count is known
+    Case(
+        name="custom_operator",
+        shows="An operator without a formula makes the count incomplete; the layer before it stays counted.",
+        build=lambda: Model(lambda m, x: mix(m.proj(x)), proj=linear(16, 8)),
+        args=floats(10, 16),
+        params=16 * 8,
+        expects_incomplete=True,
+        tags=("custom operator",),  # pytorch#131041
+    ),
+    Case(
+        name="fft",
+        shows="A Fourier transform is work without an agreed count of multiply-accumulates.",
+        build=lambda: Model(_spectral, proj=linear(16, 16)),
+        args=floats(10, 16),
+        params=16 * 16,
+        expects_incomplete=True,
+        tags=("fft",),
+    ),
+    Case(
+        name="linalg_solve",
+        shows="Solving a linear system.",
+        build=lambda: Model(_solve, proj=linear(8, 8)),
+        args=floats(8, 8),
+        params=8 * 8,
+        expects_incomplete=True,
+        tags=("linalg",),
+    ),
+    Case(
+        name="linalg_svd",
+        shows="A singular value decomposition.",
+        build=lambda: Model(lambda m, x: torch.linalg.svdvals(m.proj(x)), proj=linear(8, 8)),
+        args=floats(8, 8),
+        params=8 * 8,
+        expects_incomplete=True,
+        tags=("linalg",),
     ),
 )

@@ -1,4 +1,4 @@
-"""How the small models are put together: named parts, and one function of them."""
+"""Building blocks of the cases' models: a module of named parts and one function, and functions that make inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class Model(nn.Module):
-    """A module made of named parts and one function: `forward(*inputs)` is `run(self, *inputs)`.
+    """A module of named parts and one function: `forward(*inputs)` is `run(self, *inputs)`.
 
     Modules and parameters are registered under their names, plain tensors as buffers.
     """
@@ -24,7 +24,7 @@ class Model(nn.Module):
             else:
                 setattr(self, name, part)
 
-    if TYPE_CHECKING:  # a part is whatever it was given as
+    if TYPE_CHECKING:  # a part has any type
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -33,25 +33,25 @@ class Model(nn.Module):
 
 
 def param(*shape: int, dtype: torch.dtype | None = None) -> nn.Parameter:
-    """A random parameter, on the device of the surrounding device context."""
+    """A random parameter, on the device of the active `torch.device` context."""
     return nn.Parameter(torch.randn(shape, dtype=dtype))
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A Linear without bias, so that its parameters are its multiply-accumulates for one row."""
+    """A Linear without bias, whose parameters equal its multiply-accumulates for one row."""
     return nn.Linear(inputs, outputs, bias=False)
 
 
 def image(channels: int = 3, side: int = 8, batch: int = 1) -> Callable[[], tuple[torch.Tensor]]:
-    """An inputs function: one random image, shaped (batch, channels, side, side)."""
+    """A function that makes the inputs: one random image, shaped (batch, channels, side, side)."""
     return lambda: (torch.randn(batch, channels, side, side),)
 
 
 def floats(*shape: int) -> Callable[[], tuple[torch.Tensor]]:
-    """An inputs function: one random float tensor."""
+    """A function that makes the inputs: one random float tensor."""
     return lambda: (torch.randn(shape),)
 
 
 def tokens(length: int = 10, vocabulary: int = 100) -> Callable[[], tuple[torch.Tensor]]:
-    """An inputs function: one batch of token ids, shaped (1, length)."""
+    """A function that makes the inputs: one batch of token ids, shaped (1, length)."""
     return lambda: (torch.randint(0, vocabulary, (1, length)),)
