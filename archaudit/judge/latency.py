@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from archaudit.schema import Latency, LatencyBudget, Verdict
-from archaudit.timing import Budget, decide, find_doubts, weigh_pair
+from archaudit.timing import Budget, compare_latencies, decide, find_problems
 
 
 def make_budget(budget: LatencyBudget | None) -> Budget:
@@ -30,10 +30,10 @@ def judge_latency(model: str, before: Latency | None, after: Latency | None, bud
         outcome="inconclusive",
         reason="",
     )
-    doubts = find_doubts(before, after)
-    evidence = weigh_pair(before, after) if before is not None and after is not None and not doubts else ()
+    problems = find_problems(before, after)
+    evidence = compare_latencies(before, after) if before is not None and after is not None and not problems else ()
     if not evidence:
-        return _conclude(verdict, "inconclusive", "; ".join(doubts) or "too few samples", None)
+        return _conclude(verdict, "inconclusive", "; ".join(problems) or "too few samples", None)
     decision = decide(evidence, make_budget(budget))
     return _conclude(verdict, decision.outcome, decision.reason, evidence[0].ratio.middle)
 

@@ -12,7 +12,17 @@ from archaudit.errors import WorkerError
 from archaudit.judge.latency import make_budget
 from archaudit.pipeline.options import TimingOptions
 from archaudit.schema import DeviceState, Latency, MeasuredCeilings, Pairing
-from archaudit.timing import MEASUREMENT_SIDES, Decision, Plan, decide, draw_order, find_doubts, find_pass_s, plan_rounds, weigh_pair
+from archaudit.timing import (
+    MEASUREMENT_SIDES,
+    Decision,
+    Plan,
+    compare_latencies,
+    decide,
+    draw_order,
+    estimate_pass_s,
+    find_problems,
+    plan_rounds,
+)
 from archaudit.worker import ModulesTimed, PrepareTiming, Request, Survey, Surveyed, TimeBlock, Timed, TimeModules, TimingReady, Worker
 
 T = TypeVar("T")
@@ -74,7 +84,7 @@ def _prepare(workers: Sequence[Worker], options: TimingOptions) -> list[_Stand]:
 
 
 def _time_modules(stand: _Stand) -> ModulesTimed:
-    repeats = int(_MODULE_S / max(find_pass_s(stand.ready.warmup_s), 1e-9))
+    repeats = int(_MODULE_S / max(estimate_pass_s(stand.ready.warmup_s), 1e-9))
     return ask(stand.worker, TimeModules(max(_LEAST_MODULE_PASSES, min(_MOST_MODULE_PASSES, repeats))), ModulesTimed)
 
 
@@ -125,7 +135,7 @@ def _finish_latency(latency: Latency, ceilings: MeasuredCeilings | None, states:
 
 
 def _time_alone(stand: _Stand, latency: Latency, options: TimingOptions) -> Latency:
-    pass_s = find_pass_s(stand.ready.warmup_s)
+    pass_s = estimate_pass_s(stand.ready.warmup_s)
     plan = plan_rounds(pass_s, pass_s, min(options.limit_s, _ALONE_S))
     forms = {form: ask(stand.worker, TimeBlock(2 * plan.rounds * plan.passes, form), Timed).samples_s for form in stand.ready.forms}  # type: ignore[arg-type]
     return _add_forms(latency, forms)
@@ -156,12 +166,12 @@ class _Samples:
 def _time_pair(stands: list[_Stand], sides: list[Latency], before: str, options: TimingOptions) -> list[Latency]:
     """Both in turn; once more, from models built anew, where only a second measurement can tell."""
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
-    plan = plan_rounds(find_pass_s(stands[0].ready.warmup_s), find_pass_s(stands[1].ready.warmup_s), options.limit_s)
+    plan = plan_rounds(estimate_pass_s(stands[0].ready.warmup_s), estimate_pass_s(stands[1].ready.warmup_s), options.limit_s)
     samples = _Samples()
     order = _run_rounds(stands, plan, seed, samples)
     pairing = Pairing(before=before, seed=seed, passes=plan.passes, rounds=(plan.rounds,), order=order, again_s=())
     timed = _assemble(sides, samples, pairing)
-    if _decide(timed, options).again:
+    if _decide(timed, options).needs_second:
         fresh = _prepare([stand.worker for stand in stands], options)
         order = (*order, *_run_rounds(fresh, plan, seed + 1, samples))
         timed = _assemble(sides, samples, msgspec.structs.replace(pairing, rounds=(plan.rounds,) * 2, order=order))
@@ -170,7 +180,7 @@ def _time_pair(stands: list[_Stand], sides: list[Latency], before: str, options:
 
 def _decide(timed: Sequence[Latency], options: TimingOptions) -> Decision:
     before, after = timed
-    return decide(weigh_pair(before, after), make_budget(options.budget), find_doubts(before, after))
+    return decide(compare_latencies(before, after), make_budget(options.budget), find_problems(before, after))
 
 
 def _run_rounds(stands: Sequence[_Stand], plan: Plan, seed: int, samples: _Samples) -> tuple[tuple[str, ...], ...]:

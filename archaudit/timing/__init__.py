@@ -1,20 +1,38 @@
-"""What raw times are worth: statistics, floors and verdicts on samples in seconds. Knows no torch, no model and no device.
+"""Statistics and decisions on measured times, in seconds. Knows no torch, no model and no device.
 
-`clocks` is where time comes from, `warming` when a model has warmed up, `order` in which order blocks are run, `intervals` the ratio of two
-sides and how sure it is, `evidence` everything that one measurement says, `deciding` the rule, `roofline` what a layer's time is
-spent on. All of it works on numbers, so that tests run on a clock of their own and on simulated noise.
+`schedule` is how models are timed (warm-up, interleaved rounds), `evidence` what the samples say (ratio, interval, anomalies), `decision`
+the rule, `roofline` what bounds a layer's time. Everything works on numbers, so tests use a fake clock and simulated noise.
 """
 
 from __future__ import annotations
 
-from archaudit.timing.deciding import Budget, Decision, decide, spell_share
-from archaudit.timing.evidence import Evidence, Interval, bound_ratio, find_doubts, is_pair, weigh, weigh_pair
-from archaudit.timing.roofline import Ceilings, Work, label_work
-from archaudit.timing.schedule import LEAST_ROUNDS, MEASUREMENT_SIDES, Clock, Plan, WarmUp, draw_order, find_pass_s, plan_rounds, warm_up
+from archaudit.timing.decision import Budget, Decision, decide, format_share
+from archaudit.timing.evidence import (
+    Evidence,
+    Interval,
+    are_interleaved,
+    compare_latencies,
+    compare_samples,
+    estimate_ratio,
+    find_problems,
+)
+from archaudit.timing.roofline import Bottleneck, Ceilings, Work, find_bottleneck
+from archaudit.timing.schedule import (
+    MEASUREMENT_SIDES,
+    MIN_ROUNDS,
+    Clock,
+    Plan,
+    WarmUp,
+    draw_order,
+    estimate_pass_s,
+    plan_rounds,
+    warm_up,
+)
 
 __all__ = [
-    "LEAST_ROUNDS",
     "MEASUREMENT_SIDES",
+    "MIN_ROUNDS",
+    "Bottleneck",
     "Budget",
     "Ceilings",
     "Clock",
@@ -24,16 +42,16 @@ __all__ = [
     "Plan",
     "WarmUp",
     "Work",
-    "bound_ratio",
+    "are_interleaved",
+    "compare_latencies",
+    "compare_samples",
     "decide",
     "draw_order",
-    "find_doubts",
-    "find_pass_s",
-    "is_pair",
-    "label_work",
+    "estimate_pass_s",
+    "estimate_ratio",
+    "find_bottleneck",
+    "find_problems",
+    "format_share",
     "plan_rounds",
-    "spell_share",
     "warm_up",
-    "weigh",
-    "weigh_pair",
 ]

@@ -1,8 +1,8 @@
-"""The ratio of two sides' medians, and how sure it is: a bootstrap over rounds, then over the samples within a round.
+"""What the samples of two models say: the ratio of their medians with a confidence interval, what is detectable, and anomalies.
 
-What rounds have in common (a clock that sank, a neighbour that woke up) meets both sides of a round, so rounds are drawn for both sides
-together; what is left varies within a round, so samples are drawn again there. numpy is imported on first use: reading a report without
-times does not wait for it.
+The interval is a bootstrap, over rounds and then over the samples within a round. What rounds have in common (a clock that drops, another
+process that starts) affects both sides of a round, so the same rounds are drawn for both sides; the rest varies within a round, so samples
+are drawn again there. numpy is imported on first use: reading a report without times does not wait for it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archaudit.schema import Latency
-from archaudit.timing.schedule import LEAST_ROUNDS
+from archaudit.timing.schedule import MIN_ROUNDS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Samples in seconds, one row a round; every round of both sides has the same number.
 Rounds = Sequence[Sequence[float]]
+"""Samples in seconds, one row for each round; all rounds of both sides have the same number of samples."""
+
+# --- the ratio of two sides -------------------------------------------------------------------------------------------
 
 RESAMPLES = 1000
-# Verdicts fail builds: one in a hundred is too often by itself, and two measurements have to agree.
+# A failed verdict breaks a build. One wrong in a hundred would be too many, but two measurements must agree.
 CONFIDENCE = 0.99
 
 
@@ -37,18 +39,18 @@ class Interval(NamedTuple):
 
     @property
     def width(self) -> float:
-        """How far its ends are apart, as a ratio less one."""
+        """The ratio of the ends, minus one."""
         return self.high / self.low - 1
 
 
-def bound_ratio(before: Rounds, after: Rounds, seed: int, resamples: int = RESAMPLES) -> Interval:
-    """The median after by the median before, with its bootstrap interval. Raises ValueError without samples."""
+def estimate_ratio(before: Rounds, after: Rounds, seed: int, resamples: int = RESAMPLES) -> Interval:
+    """The median after divided by the median before, with its bootstrap interval. Raises ValueError without samples."""
     import numpy as np
 
     first, second = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if not first.size or not second.size or len(first) != len(second):
         raise ValueError("a ratio needs samples of both sides, round by round")
-    generator = np.random.RandomState(seed % 2**32)  # its numbers are the same in every version of numpy, which reports rely on
+    generator = np.random.RandomState(seed % 2**32)  # gives the same numbers in every version of numpy, which saved reports rely on
     rounds = generator.randint(0, len(first), (resamples, len(first)), dtype=np.int64)
     ratios = _resample(second, rounds, generator) / _resample(first, rounds, generator)
     tail = (1 - CONFIDENCE) / 2
@@ -67,63 +69,63 @@ def _resample(samples: NDArray[np.float64], rounds: NDArray[np.int64], generator
     return medians
 
 
-# --- everything that one measurement says: the ratio, the A/A pair and the floor that follows from it, and what is odd about the samples --
+# --- one measurement --------------------------------------------------------------------------------------------------
 
-
-# A regression is seen when its whole interval is beyond 1. For that to be so nearly always (and not every other time), it has to be larger
-# than the interval's two halves together: (2.58 + 3.8) / (2 x 2.58) of the width of a 99 % interval.
+# A regression is detected when its whole interval is above 1. To be detected nearly always, and not every other time, it must be larger
+# than both halves of the interval together: (2.58 + 3.8) / (2 x 2.58) of the width of a 99 % interval.
 _POWER = 1.25
-# Modes: both hold at least this share of the samples, and the gap between them is this many times what samples spread within them.
-_LEAST_SHARE, _GAP = 0.15, 4.0
-# Drift: the last third differs from the first by more than this.
+# Two modes: each has at least this share of the samples, and the gap between them is this many times the spread within them.
+_MIN_MODE_SHARE, _GAP = 0.15, 4.0
+# ... and at least this share of the fastest sample.
+_MIN_GAP_SHARE = 0.02
+# Drift: the medians of the first and the last third of the samples differ by more than this.
 _DRIFT = 0.05
 
 
 class Evidence(NamedTuple):
-    """One measurement. `ratio` is after by before, `again` before by itself; `floor` the smallest regression that can be seen, as a share.
+    """One measurement. `ratio` is after divided by before, `aa_ratio` before divided by itself (the A/A comparison).
 
-    `change_s` is the difference of the medians in seconds, `rounds` how many there were, `oddities` what makes the samples
-    untrustworthy in words.
+    `min_detectable` is the smallest regression that is detected nearly always, as a share of before; `change_s` the difference of the
+    medians in seconds; `rounds` the number of rounds; `anomalies` are reasons in words not to trust the samples.
     """
 
     ratio: Interval
-    again: Interval
-    floor: float
+    aa_ratio: Interval
+    min_detectable: float
     change_s: float
     rounds: int
-    oddities: tuple[str, ...] = ()
+    anomalies: tuple[str, ...] = ()
 
 
-def weigh(before: Rounds, after: Rounds, again: Rounds, seed: int, resamples: int = RESAMPLES) -> Evidence:
-    """What one measurement says: the samples of before, after and before again in seconds, a row for each round."""
-    ratio = bound_ratio(before, after, seed, resamples)
-    pair = bound_ratio(before, again, seed + 1, resamples)
-    flat = [list(chain.from_iterable(side)) for side in (before, after, again)]
+def compare_samples(before: Rounds, after: Rounds, again: Rounds, seed: int, resamples: int = RESAMPLES) -> Evidence:
+    """The evidence of one measurement: the samples of before, of after, and of before again."""
+    ratio = estimate_ratio(before, after, seed, resamples)
+    aa_ratio = estimate_ratio(before, again, seed + 1, resamples)
+    flat_before, flat_after = list(chain.from_iterable(before)), list(chain.from_iterable(after))
     return Evidence(
         ratio=ratio,
-        again=pair,
-        floor=find_floor(pair, ratio),
-        change_s=median(flat[1]) - median(flat[0]),
+        aa_ratio=aa_ratio,
+        min_detectable=find_min_detectable(aa_ratio, ratio),
+        change_s=median(flat_after) - median(flat_before),
         rounds=len(before),
-        oddities=tuple(dict.fromkeys(text for side in (flat[0], flat[1]) for text in find_oddities(side))),
+        anomalies=tuple(dict.fromkeys((*find_anomalies(flat_before), *find_anomalies(flat_after)))),
     )
 
 
-def find_floor(again: Interval, ratio: Interval) -> float:
-    """The smallest regression that is seen nearly always, as a share of before.
+def find_min_detectable(aa_ratio: Interval, ratio: Interval) -> float:
+    """The smallest regression that is detected nearly always, as a share of before.
 
-    From the A/A pair: how wide its interval is, and how far it lies from 1 though nothing differs. And not smaller than what the width
-    of the comparison's own interval allows, since the side after may be the noisier one.
+    It follows from the A/A comparison: the width of its interval, and its distance from 1 although nothing differs. It is not smaller than
+    the width of the comparison's own interval allows, since the side after may be the noisier one.
     """
-    return max(_POWER * again.width, again.high - 1, 1 / again.low - 1, _POWER * ratio.width)
+    return max(_POWER * aa_ratio.width, aa_ratio.high - 1, 1 / aa_ratio.low - 1, _POWER * ratio.width)
 
 
-def find_oddities(samples: Sequence[float]) -> list[str]:
-    """Two modes, drift, or too few samples, in words."""
+def find_anomalies(samples: Sequence[float]) -> list[str]:
+    """Too few samples, two modes, or drift, in words."""
+    if len(samples) < 2 * MIN_ROUNDS:
+        return ["too few samples"]
     found = []
-    if len(samples) < 2 * LEAST_ROUNDS:
-        found.append("too few samples")
-        return found
     if has_two_modes(samples):
         found.append("two modes")
     third = len(samples) // 3
@@ -134,70 +136,71 @@ def find_oddities(samples: Sequence[float]) -> list[str]:
 
 
 def has_two_modes(samples: Sequence[float]) -> bool:
-    """Whether the samples are in two heaps with a gap between them, each with a fair share."""
+    """Whether the samples form two clusters with a gap between them, each with a fair share."""
     ordered = sorted(samples)
-    least = max(2, math.ceil(_LEAST_SHARE * len(ordered)))
-    cuts = range(least, len(ordered) - least + 1)
+    fewest = max(2, math.ceil(_MIN_MODE_SHARE * len(ordered)))
+    cuts = range(fewest, len(ordered) - fewest + 1)
     if not cuts:
         return False
     cut = max(cuts, key=lambda place: ordered[place] - ordered[place - 1])
     gap = ordered[cut] - ordered[cut - 1]
-    spread = max(_spread(ordered[:cut]), _spread(ordered[cut:]))
-    return gap > _GAP * spread and gap > 0.02 * ordered[0]
+    spread = max(_find_spread(ordered[:cut]), _find_spread(ordered[cut:]))
+    return gap > _GAP * spread and gap > _MIN_GAP_SHARE * ordered[0]
 
 
-def _spread(ordered: Sequence[float]) -> float:
+def _find_spread(ordered: Sequence[float]) -> float:
     """The median distance from the median."""
     middle = median(ordered)
     return median(abs(each - middle) for each in ordered)
 
 
-# --- two recorded latencies, weighed: timed against each other in one run, or one now against one that was stored ---
+# --- two recorded latencies -------------------------------------------------------------------------------------------
+
+# Clocks lowered by heat or a fault. A power cap is not among them: data-centre GPUs run under it, and it affects both sides.
+_THROTTLED = frozenset({"hardware slowdown", "software thermal", "hardware thermal", "power brake"})
 
 
-# The states in which a clock is held down by heat or a fault; a power cap is how data-centre GPUs run under load, and meets both sides.
-_DOUBTFUL = frozenset({"hardware slowdown", "software thermal", "hardware thermal", "power brake"})
+def compare_latencies(before: Latency, after: Latency) -> tuple[Evidence, ...]:
+    """The evidence of each measurement of two latencies; empty where one side has no samples.
 
-
-def weigh_pair(before: Latency, after: Latency) -> tuple[Evidence, ...]:
-    """One piece of evidence for each measurement of the pair; none where one side has no samples.
-
-    Latencies of different runs are weighed too: the odd and the even samples before are the A/A pair, the two halves after are two
-    measurements. What that is worth, `find_doubts` says.
+    Latencies of different runs are compared too: the odd and the even samples before are the A/A comparison, and the two halves after are
+    two measurements. Whether that may be trusted, `find_problems` says.
     """
     pairing = after.pairing
-    if pairing is None or not is_pair(before, after):
-        return _weigh_apart(before, after)
+    if pairing is None or not are_interleaved(before, after):
+        return _compare_separate_runs(before, after)
     found, start = [], 0
     for number, rounds in enumerate(pairing.rounds):
-        cut = slice(start, start + rounds)
-        sides = [_split(samples, 2 * pairing.passes)[cut] for samples in (before.samples_s, after.samples_s, pairing.again_s)]
-        found.append(weigh(sides[0], sides[1], sides[2], pairing.seed + number))
+        part = slice(start, start + rounds)
+        of_before, of_after, of_again = (
+            _split(samples, 2 * pairing.passes)[part] for samples in (before.samples_s, after.samples_s, pairing.again_s)
+        )
+        found.append(compare_samples(of_before, of_after, of_again, pairing.seed + number))
         start += rounds
     return tuple(found)
 
 
-def is_pair(before: Latency, after: Latency) -> bool:
-    """Whether the two were timed against each other: as many samples as the rounds say."""
+def are_interleaved(before: Latency, after: Latency) -> bool:
+    """Whether the two were timed in one interleaved run: both have as many samples as the run's rounds."""
     if after.pairing is None:
         return False
     expected = 2 * after.pairing.passes * sum(after.pairing.rounds)
     return {len(before.samples_s), len(after.samples_s), len(after.pairing.again_s)} == {expected}
 
 
-def find_doubts(before: Latency | None, after: Latency | None) -> tuple[str, ...]:
-    """Why the two times cannot be compared, or not be trusted; nothing where they can."""
+def find_problems(before: Latency | None, after: Latency | None) -> tuple[str, ...]:
+    """Why the two latencies cannot be compared or trusted; empty where they can."""
     if before is None or after is None or not before.samples_s or not after.samples_s:
         return ("latency was not measured",)
-    doubts = [f"other {what}: {first} before, {second} after" for what, first, second in _list_differences(before, after)]
-    throttled = {reason for side in (before, after) for state in side.states for reason in state.throttled} & _DOUBTFUL
+    problems = [f"different {what}: {first} before, {second} after" for what, first, second in _list_differences(before, after)]
+    throttled = {reason for side in (before, after) for state in side.states for reason in state.throttled} & _THROTTLED
     if throttled:
-        doubts.append(f"throttled: {', '.join(sorted(throttled))}")
-    return tuple(doubts)
+        problems.append(f"throttled: {', '.join(sorted(throttled))}")
+    return tuple(problems)
 
 
 def _list_differences(before: Latency, after: Latency) -> list[tuple[str, str, str]]:
-    """What has to be the same, and is not: the device, its driver, torch, and the settings."""
+    """What must be equal and is not: the device, its driver, torch, and the settings."""
     compared: list[tuple[str, object, object]] = [("device", before.device, after.device)]
     if before.machine is not None and after.machine is not None:
         compared += [(name, getattr(before.machine, name), getattr(after.machine, name)) for name in ("driver", "torch", "cuda")]
@@ -209,16 +212,16 @@ def _list_differences(before: Latency, after: Latency) -> list[tuple[str, str, s
     return [(name, str(first), str(second)) for name, first, second in compared if first != second]
 
 
-def _weigh_apart(before: Latency, after: Latency) -> tuple[Evidence, ...]:
+def _compare_separate_runs(before: Latency, after: Latency) -> tuple[Evidence, ...]:
     rounds = min(len(before.samples_s) // 2, len(after.samples_s) // 2)
     if rounds < 1:
         return ()
     evens, odds = before.samples_s[::2], before.samples_s[1::2]
     half = len(after.samples_s) // 2
-    rounds = min(rounds, max(LEAST_ROUNDS, rounds // 2))
+    rounds = min(rounds, max(MIN_ROUNDS, rounds // 2))
     first, again = _split_into(evens, rounds), _split_into(odds, rounds)
     return tuple(
-        weigh(first, _split_into(part, rounds), again, number)
+        compare_samples(first, _split_into(part, rounds), again, number)
         for number, part in enumerate((after.samples_s[:half], after.samples_s[half:]))
     )
 
@@ -228,5 +231,5 @@ def _split(samples: Sequence[float], size: int) -> list[Sequence[float]]:
 
 
 def _split_into(samples: Sequence[float], rounds: int) -> list[Sequence[float]]:
-    """So many rounds of the same size; what is left over at the end is left out."""
+    """This many rounds of equal size; a remainder at the end is dropped."""
     return _split(samples, len(samples) // rounds)[:rounds]

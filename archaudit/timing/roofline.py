@@ -1,23 +1,23 @@
-"""What a layer's time is spent on: against ceilings that were measured on the same device in the same run, never a data sheet's.
+"""The roofline model: what bounds a layer's time, relative to ceilings measured on the same device in the same run, not from a data sheet.
 
-Source of the model: Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009. Bytes are those that the layer's operators read and write
-when nothing stays in a cache, so a layer whose data do stay there can exceed the copy's bandwidth: it is told as it is.
+Source: Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009. Bytes are those that the layer's operators read and write without any
+cache, so a layer whose data stay in a cache can exceed the bandwidth of the copy; its share is then above 1.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-# Below this share of both ceilings the time is spent on neither: latency of dependent steps, too little parallel work, a poor kernel.
-LEAST_SHARE = 0.1
-# Kernels that last less than this many launches cannot keep a device busy, whatever they do.
+# Below this share of both ceilings the time goes to neither: dependent steps, too little parallel work, or a slow kernel.
+MIN_SHARE = 0.1
+# Kernels that take less time than this many launches cannot keep a device busy.
 _LAUNCHES = 2.0
 
 Bound = Literal["compute-bound", "memory-bound", "launch-bound", "neither"]
 
 
 class Ceilings(NamedTuple):
-    """What the device did best in this run: FLOP/s of a matrix product, bytes/s of a copy, and the seconds of one small launch."""
+    """The best figures of the device in this run: FLOP/s of a matrix product, bytes/s of a copy, and the seconds of one small launch."""
 
     flops_per_s: float
     bytes_per_s: float
@@ -25,7 +25,7 @@ class Ceilings(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a layer does in one pass, and how long it takes: FLOPs, bytes moved, launches (on the CPU: calls), seconds."""
+    """What a layer does in one pass: FLOPs, bytes moved, launches (on the CPU: calls), and its time in seconds."""
 
     flops: int
     moved_bytes: int
@@ -34,7 +34,7 @@ class Work(NamedTuple):
 
     @property
     def intensity(self) -> float | None:
-        """FLOPs a byte."""
+        """FLOPs per byte."""
         return self.flops / self.moved_bytes if self.moved_bytes else None
 
     @property
@@ -48,21 +48,21 @@ class Work(NamedTuple):
         return self.moved_bytes / self.seconds if self.seconds > 0 else 0.0
 
 
-class Label(NamedTuple):
-    """What bounds a layer, and the share of that ceiling that it reaches (for launches: of its time that launching takes)."""
+class Bottleneck(NamedTuple):
+    """What bounds a layer, and the share of that ceiling that it reaches; for launches, their share of its time."""
 
     bound: Bound
     share: float
 
 
-def label_work(work: Work, ceilings: Ceilings) -> Label | None:
-    """What bounds a layer; None where it took no time or does nothing that can be said."""
+def find_bottleneck(work: Work, ceilings: Ceilings) -> Bottleneck | None:
+    """What bounds a layer; None where it took no time, or has neither FLOPs nor bytes."""
     if work.seconds <= 0 or (not work.flops and not work.moved_bytes):
         return None
-    launching = work.launches * ceilings.launch_s
-    if work.launches and work.seconds < _LAUNCHES * launching:
-        return Label("launch-bound", min(1.0, launching / work.seconds))
+    launch_s = work.launches * ceilings.launch_s
+    if work.launches and work.seconds < _LAUNCHES * launch_s:
+        return Bottleneck("launch-bound", min(1.0, launch_s / work.seconds))
     compute, memory = work.flops_per_s / ceilings.flops_per_s, work.bytes_per_s / ceilings.bytes_per_s
-    if max(compute, memory) < LEAST_SHARE:
-        return Label("neither", max(compute, memory))
-    return Label("compute-bound", compute) if compute >= memory else Label("memory-bound", memory)
+    if max(compute, memory) < MIN_SHARE:
+        return Bottleneck("neither", max(compute, memory))
+    return Bottleneck("compute-bound", compute) if compute >= memory else Bottleneck("memory-bound", memory)

@@ -7,7 +7,7 @@ from archaudit.judge.latency import judge_latency
 from archaudit.pipeline.options import TimingOptions
 from archaudit.pipeline.timing import time_models
 from archaudit.schema import DeviceState, LatencyBudget, Machine, MeasuredCeilings, TimingSettings
-from archaudit.timing import find_doubts, is_pair, weigh_pair
+from archaudit.timing import are_interleaved, compare_latencies, find_problems
 from archaudit.worker import ModulesTimed, PrepareTiming, Survey, Surveyed, TimeBlock, Timed, TimeModules, TimingReady
 
 CEILINGS = MeasuredCeilings(copied_bytes=1000, copies_s=(1e-6,), product_flops=10**6, products_s=(1e-6,), launches_s=(1e-6,))
@@ -105,7 +105,7 @@ def test_a_slowdown_fails_after_two_measurements_of_models_built_anew():
     assert "a second measurement agrees" in verdict.reason
     assert verdict.actual == pytest.approx(1.1, rel=0.01)
     assert log.count_preparations() == 4
-    assert len(timed[1].pairing.rounds) == len(weigh_pair(*timed)) == 2
+    assert len(timed[1].pairing.rounds) == len(compare_latencies(*timed)) == 2
 
 
 def test_a_slowdown_that_a_second_measurement_does_not_find_is_not_judged():
@@ -124,7 +124,7 @@ def test_a_slowdown_within_a_looser_budget_needs_no_second_measurement():
 def test_a_change_below_the_absolute_floor_does_not_fail():
     verdict = judge_default(time_two(100e-6, 111e-6)[0])
     assert verdict.outcome == "inconclusive"
-    assert "below the floor of 20 µs" in verdict.reason
+    assert "below the minimum of 20 µs" in verdict.reason
 
 
 def test_noise_is_told_as_the_reason():
@@ -158,7 +158,7 @@ def test_a_hot_device_is_not_judged():
 
 
 def test_a_power_cap_meets_both_sides_alike():
-    assert find_doubts(*[make_apart("a", state=DeviceState(throttled=("power cap",))) for _ in range(2)]) == ()
+    assert find_problems(*[make_apart("a", state=DeviceState(throttled=("power cap",))) for _ in range(2)]) == ()
 
 
 def test_one_model_alone_has_no_pairing():
@@ -185,7 +185,7 @@ def make_apart(device, seconds=0.01, state=None, **settings):
 
 def test_stored_times_of_the_same_machine_are_compared():
     stored, now = make_apart("a"), make_apart("a", seconds=0.012)
-    assert not is_pair(stored, now)
+    assert not are_interleaved(stored, now)
     assert judge_latency("m", stored, stored, LatencyBudget()).outcome == "passed"
     assert judge_latency("m", stored, now, LatencyBudget()).outcome == "failed"
 
@@ -193,11 +193,11 @@ def test_stored_times_of_the_same_machine_are_compared():
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"device": "b"}, "other device: a before, b after"),
-        ({"machine": Machine(device="a", driver="2", torch="2")}, "other driver: 1 before, 2 after"),
-        ({"machine": Machine(device="a", driver="1", torch="3")}, "other torch: 2 before, 3 after"),
-        ({"settings": TimingSettings(device="cpu", dtype="bfloat16")}, "other dtype: float32 before, bfloat16 after"),
-        ({"settings": TimingSettings(device="cpu", batch=16)}, "other batch: None before, 16 after"),
+        ({"device": "b"}, "different device: a before, b after"),
+        ({"machine": Machine(device="a", driver="2", torch="2")}, "different driver: 1 before, 2 after"),
+        ({"machine": Machine(device="a", driver="1", torch="3")}, "different torch: 2 before, 3 after"),
+        ({"settings": TimingSettings(device="cpu", dtype="bfloat16")}, "different dtype: float32 before, bfloat16 after"),
+        ({"settings": TimingSettings(device="cpu", batch=16)}, "different batch: None before, 16 after"),
     ],
 )
 def test_stored_times_of_another_machine_or_settings_are_not_judged(other, told):

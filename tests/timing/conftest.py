@@ -1,4 +1,4 @@
-"""Noise as machines make it: relative times of the passes of a run, in the order in which they would be made."""
+"""Simulated noise of machines: relative times of the passes of a run, in the order in which they run."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from archaudit.timing import Evidence, draw_order, weigh
+from archaudit.timing import Evidence, compare_samples, draw_order
 
 Noise = Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]]
 
 
 def quiet(draw, moments):
-    """Half a per cent, as a GPU with locked clocks."""
+    """Half a per cent, as on a GPU with locked clocks."""
     return 1 + 0.005 * draw.standard_normal(moments.shape)
 
 
@@ -22,7 +22,7 @@ def heavy(draw, moments):
 
 
 def drifting(draw, moments):
-    """Up to thirty per cent from beginning to end, and a random walk on top: a clock that sinks as a case warms up."""
+    """Up to thirty per cent from beginning to end, and a random walk on top: a clock that drops as the machine heats up."""
     walk = np.cumsum(0.003 * draw.standard_normal(moments.size))
     trend = draw.uniform(0, 0.3) * moments / moments.size
     return (1 + trend + walk[moments.astype(int)]) * (1 + 0.005 * draw.standard_normal(moments.shape))
@@ -38,7 +38,7 @@ NOISES = {"quiet": quiet, "heavy": heavy, "drifting": drifting, "bimodal": bimod
 
 
 def place_moments(rounds: int, passes: int, seed: int) -> dict[str, NDArray[np.float64]]:
-    """For each side, when each of its samples is made: a row a round, as `weigh` takes them."""
+    """The moment of each sample of each side, one row for each round, as `compare_samples` takes them."""
     moments = {side: np.empty((rounds, 2 * passes)) for side in ("before", "after", "again")}
     moment = 0
     for number, blocks in enumerate(draw_order(rounds, seed)):
@@ -57,7 +57,7 @@ def simulate(noise: Noise, effect: float, seed: int, rounds: int = 8, passes: in
     moments = place_moments(rounds, passes, seed)
     relative = noise(draw, np.stack([moments[side] for side in ("before", "after", "again")]))
     before, after, again = 0.010 * relative
-    return weigh(before, effect * after, again, seed, resamples)
+    return compare_samples(before, effect * after, again, seed, resamples)
 
 
 @pytest.fixture(params=NOISES)

@@ -1,8 +1,8 @@
-"""What bounds a layer, worked out by hand: a device of 100 FLOP/s, 10 bytes/s, and 1 s a launch."""
+"""The bottleneck of a layer, worked out by hand for a device with 100 FLOP/s, 10 bytes/s and 1 s for each launch."""
 
 import pytest
 
-from archaudit.timing import Ceilings, Work, label_work
+from archaudit.timing import Ceilings, Work, find_bottleneck
 
 DEVICE = Ceilings(flops_per_s=100.0, bytes_per_s=10.0, launch_s=1.0)
 
@@ -19,17 +19,17 @@ DEVICE = Ceilings(flops_per_s=100.0, bytes_per_s=10.0, launch_s=1.0)
         (Work(flops=0, moved_bytes=2000, launches=1, seconds=100), "memory-bound", 2.0),
     ],
 )
-def test_a_layer_is_bound_by_what_it_is_nearest_to(work, bound, share):
-    label = label_work(work, DEVICE)
-    assert label.bound == bound
-    assert label.share == pytest.approx(share)
+def test_a_layer_is_bound_by_the_ceiling_that_it_comes_closest_to(work, bound, share):
+    found = find_bottleneck(work, DEVICE)
+    assert found.bound == bound
+    assert found.share == pytest.approx(share)
 
 
-def test_of_nothing_there_is_nothing_to_say():
-    assert label_work(Work(0, 0, 1, 5.0), DEVICE) is None
-    assert label_work(Work(10, 10, 1, 0.0), DEVICE) is None
+def test_a_layer_without_work_or_time_has_no_bottleneck():
+    assert find_bottleneck(Work(0, 0, 1, 5.0), DEVICE) is None
+    assert find_bottleneck(Work(10, 10, 1, 0.0), DEVICE) is None
 
 
-def test_intensity_is_flops_a_byte():
+def test_intensity_is_flops_per_byte():
     assert Work(30, 10, 1, 1.0).intensity == 3
     assert Work(30, 0, 1, 1.0).intensity is None

@@ -13,7 +13,7 @@ from archaudit.render.view.latency.spending import Part, Timed, list_spent, narr
 from archaudit.render.view.latency_records import Timing, TimingRow
 from archaudit.render.view.records import LatencyRow
 from archaudit.schema import Latency, MeasuredCeilings, Profile
-from archaudit.timing import Budget, Ceilings, Decision, decide, find_doubts, spell_share, weigh_pair
+from archaudit.timing import Budget, Ceilings, Decision, compare_latencies, decide, find_problems, format_share
 
 NOT_MEASURED = "not measured"
 
@@ -173,23 +173,23 @@ def _median(samples: Sequence[float]) -> float | None:
 
 def judge_plainly(before: Latency, after: Latency) -> Decision:
     """The rule under its default budget, for a reader: no gate."""
-    doubts = find_doubts(before, after)
-    evidence = weigh_pair(before, after) if not doubts else ()
-    return decide(evidence, Budget(), doubts) if evidence or doubts else Decision("inconclusive", "too few samples")
+    problems = find_problems(before, after)
+    evidence = compare_latencies(before, after) if not problems else ()
+    return decide(evidence, Budget(), problems) if evidence or problems else Decision("inconclusive", "too few samples")
 
 
 def _tell_verdict(before: Latency, after: Latency) -> Iterator[str]:
-    doubts = find_doubts(before, after)
-    evidence = weigh_pair(before, after) if not doubts else ()
+    problems = find_problems(before, after)
+    evidence = compare_latencies(before, after) if not problems else ()
     if evidence:
         first = evidence[0]
-        again = f"{first.again.middle:.3f}x, {first.again.low:.3f}x to {first.again.high:.3f}x"
+        again = f"{first.aa_ratio.middle:.3f}x, {first.aa_ratio.low:.3f}x to {first.aa_ratio.high:.3f}x"
         yield (
             f"After takes {first.ratio.middle:.3f}x the time of before (99 % confidence interval "
             f"{first.ratio.low:.3f}x to {first.ratio.high:.3f}x, {count(first.rounds, 'interleaved round')})."
         )
-        floor = max(each.floor for each in evidence)
-        yield f"A/A test (before against itself): {again}. The smallest regression that this run can detect is {spell_share(floor)}."
+        floor = max(each.min_detectable for each in evidence)
+        yield f"A/A test (before against itself): {again}. The smallest regression that this run can detect is {format_share(floor)}."
     decision = judge_plainly(before, after)
     reason = "the whole interval is within the budget" if decision.outcome == "passed" else make_visible(decision.reason)
     yield f"{decision.outcome.upper()} with a budget of 5 %: {reason}."

@@ -13,7 +13,7 @@ from archaudit.render.formatting import NOTHING, name_path
 from archaudit.render.view.figures import make_duration
 from archaudit.render.view.latency_records import SpentRow
 from archaudit.schema import Cost, Latency, ModuleRecord, Profile, Report
-from archaudit.timing import Ceilings, Work, label_work
+from archaudit.timing import Ceilings, Work, find_bottleneck
 
 _MOST_SPENT, _MOST_SENTENCES = 10, 6
 # What is told of in a sentence takes at least this share of the time on one side.
@@ -84,7 +84,7 @@ def measure_work(timed: Timed, path: str, *, total: bool) -> Work | None:
 
 def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
     """`memory-bound, 71 % of copy bandwidth`; empty where nothing can be said."""
-    label = label_work(work, ceilings) if ceilings is not None else None
+    label = find_bottleneck(work, ceilings) if ceilings is not None else None
     if label is None:
         return ""
     if label.bound == "neither":
@@ -95,7 +95,7 @@ def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
 
 def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
     """The same for a cell: `memory-bound, 71.0 %`, `neither, at most 0.5 %`."""
-    label = label_work(work, ceilings) if ceilings is not None else None
+    label = find_bottleneck(work, ceilings) if ceilings is not None else None
     if label is None:
         return NOTHING
     return f"{label.bound}, {'at most ' if label.bound == 'neither' else ''}{format_percent(label.share)}"
