@@ -31,7 +31,7 @@ device = "cpu"
 
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
-    monkeypatch.setattr("archaudit.timing.schedule._MOST_ROUNDS", 7)
+    monkeypatch.setattr("archaudit.timing.schedule._MAX_ROUNDS", 7)
     monkeypatch.setattr("archaudit.measure.latency.ceilings._MOST_SIZE", {"cpu": 128})
     monkeypatch.setattr("archaudit.measure.latency.ceilings._COPY_BYTES", {"cpu": 2**20})
 

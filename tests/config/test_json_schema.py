@@ -16,7 +16,7 @@ from archaudit.config import make_config_schema
 from archaudit.config.declaration import CLAIM, CONFIG, LATENCY, Field, TableType
 from archaudit.config.reading import read_config
 from archaudit.errors import ConfigError
-from archaudit.timing.deciding import MIN_CHANGE_S
+from archaudit.timing.decision import MIN_CHANGE_S
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = Path(archaudit.__file__).parent

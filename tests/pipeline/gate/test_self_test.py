@@ -23,7 +23,7 @@ EVERY = {
 
 @pytest.fixture
 def options(monkeypatch):
-    monkeypatch.setattr("archaudit.timing.schedule._MOST_ROUNDS", 7)
+    monkeypatch.setattr("archaudit.timing.schedule._MAX_ROUNDS", 7)
     monkeypatch.setattr("archaudit.measure.latency.ceilings._MOST_SIZE", {"cpu": 128})
     monkeypatch.setattr("archaudit.measure.latency.ceilings._COPY_BYTES", {"cpu": 2**20})
     return Options(workers=WorkerOptions(isolated=False))
