@@ -150,7 +150,7 @@ def test_a_pinned_pair_and_what_was_removed_or_added() -> None:
 def test_profiles_without_a_common_root_type_are_still_matched_at_the_root() -> None:
     assert chain({"x": linear(8)}).modules[0].path == ""
     sides = make_profile({"": box("Old"), "x": linear(8)}), make_profile({"": box("New"), "x": linear(8)})
-    assert [(match.before_path, match.after_path, match.reason) for match in align(*sides)][0] == (
+    assert next((match.before_path, match.after_path, match.reason) for match in align(*sides)) == (
         "",
         "",
         "same name under the top level → the top level",
