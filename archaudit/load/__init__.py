@@ -1,4 +1,4 @@
-"""From a reference, as the user types it, to a recipe. Nothing is built here, and torch is imported only by what needs it."""
+"""Loading: from a reference, as the user types it, to a recipe. No model is built here, and only sources that need torch import it."""
 
 from __future__ import annotations
 

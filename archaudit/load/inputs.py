@@ -1,4 +1,4 @@
-"""Inputs as people type them: `1x3x512x512`, `int64[1,128]`, `ids=int64[1,128]`."""
+"""Inputs as users type them: `1x3x512x512`, `int64[1,128]`, `ids=int64[1,128]`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PATTERN = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _HINT = "Write for example 1x3x224x224, int64[1,128] or ids=int64[1,128]."
-# A larger tensor is a typing error: no model takes one.
-_MOST_ELEMENTS = 2**48
+# A larger tensor is a typing error: it has more bytes than any machine has memory.
+_MAX_ELEMENTS = 2**48
 
 
 def parse_inputs(texts: Iterable[str]) -> tuple[InputSpec, ...]:
-    """Each text as a spec, in order: positional ones first as they stand, named ones by keyword.
+    """The input specs, in order. An input with a name is passed by keyword, any other by position.
 
-    Raises InputError for a text that is none, an unknown dtype, a name given twice.
+    Raises InputError for a text that is not an input, an unknown dtype, or a name that is given twice.
     """
     specs = tuple(_parse_input(text) for text in texts)
     names = [spec.name for spec in specs if spec.name is not None]
@@ -46,6 +46,6 @@ def _parse_input(text: str) -> InputSpec:
     elements = 1
     for size in sizes:
         elements *= size
-    if elements > _MOST_ELEMENTS:
+    if elements > _MAX_ELEMENTS:
         raise InputError(f"--input {text!r} has {elements:,} elements", _HINT)
     return InputSpec(shape=sizes, dtype=dtype, name=found["name"])

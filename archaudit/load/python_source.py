@@ -24,7 +24,7 @@ from archaudit.schema import InputSpec, Recipe
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
-    """The recipe for a class, factory or instance in a Python file or module. Its own `example_inputs()`, if any, is the default input."""
+    """The recipe for a class, factory or instance in a Python file or module. Its function `example_inputs` makes the default input."""
     python_module = import_source(reference)
     found = _find_attribute(python_module, reference)
     example_inputs = getattr(python_module, "example_inputs", None)
@@ -45,25 +45,25 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
 
 
 def import_source(reference: Reference) -> ModuleType:
-    """The module that a reference's target is, imported. Raises LoadError."""
-    with _leave_no_bytecode():
+    """Imports the Python file or module that a reference names. Raises LoadError."""
+    with _disable_bytecode():
         return _import_file(reference) if reference.kind == "file" else _import_module(reference)
 
 
 def _make_builder(found: Any, reference: Reference) -> Any:
     if isinstance(found, nn.Module):
         if reference.arguments:
-            raise LoadError(f"{reference.text}: {reference.attribute} is a model already and takes no arguments")
+            raise LoadError(f"{reference.text}: {reference.attribute} is an instance and takes no arguments")
         return lambda: found
     _check_arguments(found, reference)
     return functools.partial(found, **reference.arguments)
 
 
 def _check_arguments(found: Any, reference: Reference) -> None:
-    """A constructor's missing or unknown arguments, told before it is run."""
+    """Raises LoadError for missing or unknown arguments, before the constructor or factory runs."""
     try:
         signature = inspect.signature(found)
-    except (TypeError, ValueError):  # builtins have none; calling them will tell
+    except (TypeError, ValueError):  # builtins have no signature; a call reports the fault
         return
     parameters = signature.parameters.values()
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
@@ -83,7 +83,8 @@ def _check_arguments(found: Any, reference: Reference) -> None:
     if missing:
         written = ", ".join(f"{name}=..." for name in missing)
         raise LoadError(
-            f"{reference.text}: {reference.attribute} wants arguments: {', '.join(missing)}", f"Give them: '{reference.base}({written})'."
+            f"{reference.text}: {reference.attribute} requires arguments: {', '.join(missing)}",
+            f"Give them: '{reference.base}({written})'.",
         )
 
 
@@ -93,19 +94,21 @@ def _find_attribute(python_module: ModuleType, reference: Reference) -> Any:
         if not hasattr(found, part):
             models = _list_models(python_module)
             near = difflib.get_close_matches(reference.attribute, [*models, *_list_callables(python_module)], n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"Models there: {', '.join(models) or 'none'}."
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"Models in the file: {', '.join(models) or 'none'}."
             raise LoadError(f"{reference.target} has no {reference.attribute!r}", hint)
         found = getattr(found, part)
     if isinstance(found, nn.Module) or (callable(found) and not isinstance(found, ModuleType)):
         if not isinstance(found, type) or issubclass(found, nn.Module):
             return found
-        raise LoadError(f"{reference.text}: {reference.attribute} is a class, but no nn.Module", _models_hint(python_module))
-    raise LoadError(f"{reference.text}: {reference.attribute} is a {type(found).__name__}, no model", _models_hint(python_module))
+        raise LoadError(f"{reference.text}: {reference.attribute} is a class, but not an nn.Module", _hint_models(python_module))
+    raise LoadError(
+        f"{reference.text}: {reference.attribute} is not a model but of type {type(found).__name__}", _hint_models(python_module)
+    )
 
 
-def _models_hint(python_module: ModuleType) -> str:
+def _hint_models(python_module: ModuleType) -> str:
     models = ", ".join(_list_models(python_module)) or "none"
-    return f"It should be an nn.Module class, a function that returns one, or an instance. Models there: {models}."
+    return f"Name an nn.Module class, an instance, or a function that returns an instance. Models in the file: {models}."
 
 
 def _list_models(python_module: ModuleType) -> list[str]:
@@ -135,7 +138,7 @@ def _import_module(reference: Reference) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (reference.target == error.name or reference.target.startswith(f"{error.name}.")):
             raise LoadError(
-                f"{reference.text}: there is no module {error.name!r}", "A file is named by its path: path/to/file.py:Model."
+                f"{reference.text}: there is no module {error.name!r}", "Name a file by its path: path/to/file.py:Model."
             ) from error
         raise _explain_import(reference, error) from error
     except (Exception, SystemExit) as error:
@@ -147,7 +150,7 @@ def _import_file(reference: Reference) -> ModuleType:
     if path.is_dir():
         raise LoadError(f"{reference.target} is a folder", "Write path/to/file.py:Model.")
     if not path.is_file():
-        raise LoadError(f"there is no file {reference.target}", _nearest_files(path))
+        raise LoadError(f"there is no file {reference.target}", _suggest_files(path))
     path = path.resolve()
     root, dotted = _find_package(path)
     if str(root) not in sys.path:
@@ -157,7 +160,7 @@ def _import_file(reference: Reference) -> ModuleType:
             python_module = importlib.import_module(dotted)
             if _is_from(python_module, path):
                 return python_module
-        return _run_file(path, dotted.rpartition(".")[2])  # where another package of that name is installed: the file by itself
+        return _run_file(path, dotted.rpartition(".")[2])  # another package of that name is installed: import the file alone
     except (Exception, SystemExit) as error:
         raise _explain_import(reference, error) from error
 
@@ -168,16 +171,16 @@ def _is_from(python_module: ModuleType, path: Path) -> bool:
 
 
 class _SourceLoader(SourceFileLoader):
-    """Compiles the file each time: bytecode is told from stale bytecode by the second and the size, which an edit may leave as they are."""
+    """Compiles the file each time: bytecode counts as current by the source's size and time in seconds, which an edit may not change."""
 
     def get_code(self, fullname: str) -> CodeType:
-        """The code of the source as it is now."""
+        """The compiled source."""
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
 @contextmanager
-def _leave_no_bytecode() -> Iterator[None]:
-    """The user's folders are not ours to write into, and what is not written cannot be stale."""
+def _disable_bytecode() -> Iterator[None]:
+    """Writes no bytecode in the block: it would be written into the user's folders."""
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -186,7 +189,7 @@ def _leave_no_bytecode() -> Iterator[None]:
 
 
 def _run_file(path: Path, name: str) -> ModuleType:
-    """The file as a module of its own name, or of a prefixed one where that name is taken by something else."""
+    """The file as a module of its own name, or of a prefixed name if another module has that name."""
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
@@ -196,7 +199,7 @@ def _run_file(path: Path, name: str) -> ModuleType:
     if spec is None:
         raise ImportError(f"{path.name} is not a Python file")
     python_module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = python_module  # dataclasses and pickling look a class's module up by name
+    sys.modules[name] = python_module  # dataclasses and pickle look up a class's module by name
     try:
         loader.exec_module(python_module)
     except BaseException:
@@ -206,7 +209,7 @@ def _run_file(path: Path, name: str) -> ModuleType:
 
 
 def _find_package(path: Path) -> tuple[Path, str]:
-    """The folder to import from and the dotted name: a file in a package is imported as part of it, so that relative imports work."""
+    """The folder to import from and the dotted name. A file in a package is imported as part of it, so that relative imports work."""
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").is_file() and folder.parent != folder:
         parts.insert(0, folder.name)
@@ -214,17 +217,17 @@ def _find_package(path: Path) -> tuple[Path, str]:
     return folder, ".".join(parts) if all(part.isidentifier() for part in parts) else path.stem
 
 
-def _nearest_files(path: Path) -> str:
+def _suggest_files(path: Path) -> str:
     folder = path.parent
     names = [entry.name for entry in folder.iterdir() if entry.suffix == ".py"] if folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
     if near:
         return f"Did you mean {' or '.join(str(folder / name) for name in near)}?"
-    return "Paths are relative to the current folder." if folder.is_dir() else f"There is no folder {folder} either."
+    return "Paths are relative to the current folder." if folder.is_dir() else f"There is no folder {folder}."
 
 
 def _explain_import(reference: Reference, error: BaseException) -> LoadError:
-    """What an import met, with the user's own line that met it."""
+    """The error of an import, with the user's line that raised it."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if "torchvision::nms does not exist" in text:
         from archaudit.load.torchvision_models import MISMATCH_HINT
@@ -239,6 +242,6 @@ def _explain_import(reference: Reference, error: BaseException) -> LoadError:
         for frame in traceback.extract_tb(error.__traceback__)
         if "importlib" not in frame.filename and not frame.filename.startswith("<")
     ]
-    own = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
-    line = f"  {Path(own[-1].filename).name}:{own[-1].lineno}: {own[-1].line}" if own else None
+    user_frames = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
+    line = f"  {Path(user_frames[-1].filename).name}:{user_frames[-1].lineno}: {user_frames[-1].line}" if user_frames else None
     return LoadError(f"{reference.text} does not import: {text}", line)

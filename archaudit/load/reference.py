@@ -1,4 +1,4 @@
-"""References: what a user types for a model, taken apart without running anything.
+"""References: what a user types for a model, parsed without running any code.
 
 Arguments are Python literals, read with `ast` and never evaluated.
 """
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Kind = Literal["name", "saved", "file", "module", "library", "weights", "exported"]
 
-# Libraries whose models go by name: `torchvision:resnet50`.
+# Libraries whose models have names: `torchvision:resnet50`.
 LIBRARIES = ("torchvision", "timm", "transformers")
 
 _FORMS = "A reference is a name from the config, file.py:Model, package.module:Model, torchvision:NAME or a saved profile.json; REF@REV."
-# What is told by a file's ending. Pickles are recognised so that they can be refused in their own words.
-_ENDINGS: dict[str, Kind] = {
+# Kinds by the suffix of a file. Pickles are here so that they are refused with their own message.
+_SUFFIXES: dict[str, Kind] = {
     ".safetensors": "weights", ".onnx": "weights", ".pt": "weights", ".pth": "weights", ".ckpt": "weights", ".bin": "weights",
     ".pkl": "weights", ".pt2": "exported",
 }  # fmt: skip
@@ -34,9 +34,9 @@ _ATTRIBUTE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")
 
 
 class Reference(Record, frozen=True, kw_only=True):
-    """A reference in parts. `text` is as typed; `target` the name, file, module or library; `attribute` what to take from it.
+    """A parsed reference. `text` is as typed, `target` the name, file, module or library, `attribute` the name of the model in it.
 
-    `arguments` are keyword arguments for the class or factory; `base` is the text without them; `revision` is the git revision after an @.
+    `arguments` are keyword arguments for the class or factory; `base` is the text without them; `revision` is the git revision after @.
     """
 
     text: str
@@ -48,21 +48,21 @@ class Reference(Record, frozen=True, kw_only=True):
 
     @property
     def base(self) -> str:
-        """The reference without its arguments: what budgets and claims name a model by."""
+        """The reference without its arguments, by which budgets and claims name a model."""
         return self.target if self.kind in ("name", "saved", "weights", "exported") else f"{self.target}:{self.attribute}"
 
-    def spell(self) -> str:
-        """The reference as text again, with its present target and arguments."""
+    def format(self) -> str:
+        """The reference as text, with its current target and arguments."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
         return f"{self.base}({arguments})" if arguments else self.base
 
 
 def parse_reference(text: str) -> Reference:
-    """A reference taken apart. Raises LoadError, saying what forms there are, for a text that is none."""
+    """The parsed reference. Raises LoadError, with the forms of references, for any other text."""
     text = text.strip()
     if not text:
-        raise LoadError("an empty reference names no model", _FORMS)
-    for place in [match.start() for match in re.finditer("@", text)]:  # the first that has a reference before it: paths hold @ too
+        raise LoadError("the reference is empty", _FORMS)
+    for place in [match.start() for match in re.finditer("@", text)]:  # the first one after a reference: paths can have @, too
         revised = _read_revised(text, text[:place], text[place + 1 :])
         if revised is not None:
             return revised
@@ -70,24 +70,24 @@ def parse_reference(text: str) -> Reference:
 
 
 def _read_revised(text: str, head: str, tail: str) -> Reference | None:
-    """`head@tail`, where tail may be a revision: with arguments after either; None where `head` is no reference."""
+    """`head@tail`, if tail can be a revision; arguments are after one of them. None if `head` is not a reference."""
     try:
         reference = _parse_plain(head)
     except LoadError:
         return None
     if reference.kind in ("weights", "exported"):
-        raise LoadError(f"{text}: files of weights and programs have no revisions here", "Revisions are of code and of saved profiles.")
+        raise LoadError(f"{text}: files of weights and exported programs cannot have a revision", "Only code and saved profiles can.")
     if reference.kind in ("name", "saved") and ":" in tail:
         return None  # pictures@large/net.py:Model is a file
     if reference.target == "transformers" and ".json" in tail:
         return None
     if reference.kind == "library" and reference.target != "transformers":
-        raise LoadError(f"{text}: models of {reference.target} have no revisions here", "They come with the installed library.")
+        raise LoadError(f"{text}: models of {reference.target} cannot have a revision", "They come with the installed library.")
     arguments = reference.arguments
     if not arguments and reference.kind != "saved" and tail.endswith(")") and "(" in tail:
         tail, arguments = _split_arguments(tail)
     if not tail:
-        raise LoadError(f"{text}: there is no revision after the @", "Write for example @main, @HEAD~3 or @v1.2.")
+        raise LoadError(f"{text}: the revision after @ is missing", "Write for example @main, @HEAD~3 or @v1.2.")
     return msgspec.structs.replace(reference, text=text, arguments=arguments, revision=tail)
 
 
@@ -100,17 +100,17 @@ def _parse_plain(text: str) -> Reference:
         if arguments:
             raise LoadError(f"{text}: a saved profile takes no arguments", _FORMS)
         return Reference(text=text, kind="saved", target=head)
-    ending = head[head.rfind(".") :] if "." in head.rpartition("/")[2] else ""
-    if ending in _ENDINGS:
+    suffix = head[head.rfind(".") :] if "." in head.rpartition("/")[2] else ""
+    if suffix in _SUFFIXES:
         if arguments:
-            raise LoadError(f"{text}: a file of weights or a program takes no arguments", _FORMS)
-        return Reference(text=text, kind=_ENDINGS[ending], target=head)
+            raise LoadError(f"{text}: a file of weights or an exported program takes no arguments", _FORMS)
+        return Reference(text=text, kind=_SUFFIXES[suffix], target=head)
     if colon and "/" not in library and "." not in library and find_plugin(library) is not None:
         return Reference(text=text, kind="library", target=library, attribute=rest, arguments=arguments)
     target, colon, attribute = head.rpartition(":")
     if not colon:
         if head.endswith(".py"):
-            raise LoadError(f"{text} names a file but no model in it", f"Write {head}:Model, with the class or factory to take.")
+            raise LoadError(f"{text} names a file but not the model in it", f"Write {head}:Model, with the name of a class or factory.")
         if not _NAME.match(head):
             raise LoadError(f"{text!r} is not a reference", _FORMS)
         return Reference(text=text, kind="name", target=head, arguments=arguments)
@@ -122,14 +122,14 @@ def _parse_plain(text: str) -> Reference:
 
 @functools.cache
 def find_plugin(name: str) -> EntryPoint | None:
-    """The source of that name which another package brings, by the entry point `archaudit.sources`: a function like those of SOURCES."""
-    from importlib.metadata import entry_points  # here, since saved profiles are compared without
+    """The source of that name that another package registers as an entry point of `archaudit.sources`: a function like those of SOURCES."""
+    from importlib.metadata import entry_points  # not needed to compare saved profiles
 
     return next(iter(entry_points(group="archaudit.sources", name=name)), None)
 
 
 def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:
-    """`attr(a=1, b="x")` as head and literals; only a closing parenthesis at the end makes arguments."""
+    """Splits `attr(a=1, b="x")` into its head and its arguments. Without a closing parenthesis at the end there are none."""
     if not text.endswith(")"):
         return text, {}
     for start in [match.start() for match in re.finditer(r"\(", text)]:
@@ -152,11 +152,11 @@ def _read_call(source: str) -> ast.Call | None:
 def _read_literals(text: str, call: ast.Call) -> dict[str, Any]:
     hint = "Arguments are keywords with literal values: Model(width=0.5, name='tiny', sizes=[1, 2])."
     if call.args:
-        raise LoadError(f"{text}: arguments need their names", hint)
+        raise LoadError(f"{text}: arguments must have names", hint)
     arguments: dict[str, Any] = {}
     for keyword in call.keywords:
         if keyword.arg is None:
-            raise LoadError(f"{text}: ** is not possible here", hint)
+            raise LoadError(f"{text}: ** is not allowed", hint)
         try:
             arguments[keyword.arg] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:

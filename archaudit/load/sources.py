@@ -1,4 +1,4 @@
-"""SOURCES: for each kind of reference, the function that makes a recipe of it."""
+"""SOURCES: for each kind of reference, the file here with the function that makes its recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archaudit.schema import InputSpec, Recipe
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-# Kind of reference, or library, to the file here that loads it: each has one function `load(reference, inputs) -> Recipe`.
+# By the kind of reference, or by the library: the file, which has a function `load(reference, inputs, name) -> Recipe`.
 SOURCES: dict[str, str] = {
     "file": "python_source",
     "module": "python_source",
@@ -25,36 +25,36 @@ SOURCES: dict[str, str] = {
 
 
 def load_recipe(reference: Reference, inputs: tuple[InputSpec, ...] = (), name: str | None = None) -> Recipe:
-    """The recipe for a parsed reference of any kind but `name` and `saved`, which lead to others.
+    """The recipe for a parsed reference of any kind except `name` and `saved`, which are resolved before.
 
-    `inputs` overrides what the source would run the model on; `name` is what reports call it. Raises LoadError.
+    `inputs` replaces the default input of the source; `name` is the model's name in reports. Raises LoadError.
     """
     key = reference.target if reference.kind == "library" else reference.kind
     plugin = find_plugin(key) if key not in SOURCES else None
     if plugin is not None:
-        return _load_by(plugin, reference, inputs, name or reference.text)
+        return _load_with_plugin(plugin, reference, inputs, name or reference.text)
     if key not in SOURCES:
         raise LoadError(f"{reference.text}: there is no source of models called {key!r}", f"Known: {', '.join(sorted(SOURCES))}.")
     load: Callable[[Reference, tuple[InputSpec, ...], str], Recipe] = import_module(f"archaudit.load.{SOURCES[key]}").load
     return load(reference, inputs, name or reference.text)
 
 
-def _load_by(plugin: EntryPoint, reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
+def _load_with_plugin(plugin: EntryPoint, reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
     try:
         load = plugin.load()
-    except Exception as error:  # somebody else's package, which may fail in any way
+    except Exception as error:  # another package can raise anything
         raise LoadError(f"{reference.text}: the source {plugin.value} does not import: {type(error).__name__}: {error}") from error
     recipe = load(reference, inputs, name)
     if not isinstance(recipe, Recipe):
-        raise LoadError(f"{reference.text}: the source {plugin.value} returned a {type(recipe).__name__}, no Recipe")
+        raise LoadError(f"{reference.text}: the source {plugin.value} returned a {type(recipe).__name__} instead of a Recipe")
     return recipe
 
 
-# --- the user's own formulas for operators of their own: files or modules that register them when they are imported ---
+# --- the user's formulas for custom operators ---
 
 
 def import_formulas(sources: Iterable[str]) -> None:
-    """Imports each file (`formulas.py`) or module (`pkg.formulas`). Raises LoadError for one that is not there or does not import."""
+    """Imports each file (`formulas.py`) or module (`pkg.formulas`), which registers its formulas. Raises LoadError."""
     for source in sources:
         from archaudit.load.python_source import import_source
 

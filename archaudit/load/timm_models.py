@@ -12,7 +12,7 @@ from archaudit.schema import InputSpec, Recipe
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
-    """The recipe for a model of timm, on the input size of its own configuration unless `inputs` or `img_size` says otherwise."""
+    """The recipe for a model of timm. The default input is the size in its configuration, or the argument `img_size`."""
     timm = _import_timm()
     known = timm.list_models()
     base = reference.attribute.partition(".")[0]
@@ -20,7 +20,9 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
         near = difflib.get_close_matches(base, known, n=3, cutoff=0.5)
         raise LoadError(f"timm has no model {reference.attribute!r}", f"Did you mean {' or '.join(near)}?" if near else None)
     if reference.arguments.get("pretrained"):
-        raise LoadError(f"{reference.text}: pretrained weights would be downloaded", "Counts do not depend on weights: leave it out.")
+        raise LoadError(
+            f"{reference.text}: pretrained weights would be downloaded", "Counts do not depend on weights; remove the argument."
+        )
     assumptions: tuple[str, ...] = ()
     if not inputs:
         shape = (1, *_read_size(timm, reference))

@@ -12,22 +12,22 @@ from archaudit.errors import LoadError
 from archaudit.load.reference import Reference
 from archaudit.schema import InputSpec, Recipe
 
-MISMATCH_HINT = "Install builds that belong together: pip install --upgrade torch torchvision (0.26 goes with 2.11, and so on)."
+MISMATCH_HINT = "Install matching versions: pip install --upgrade torch torchvision (0.26 goes with 2.11, and so on)."
 
-# What the library's own tests feed each kind of model, where the weights entry does not say: 16 frames for video.
+# The number of frames of a video that torchvision's tests use; the entries of weights do not have it.
 _FRAMES = 16
 
-# The arguments by which vision transformers and MaxViT are told the one image size that they take. Without one, vision transformers
-# take 224, also those whose best weights were trained at another size.
+# The arguments for the only image size that a vision transformer or MaxViT accepts. Without one, a vision transformer accepts 224, even if
+# its best weights were trained at another size.
 _SIZE_ARGUMENTS = ("image_size", "input_size")
 _TRANSFORMER_SIZE = 224
 
-# These initialise themselves at length unless they are told not to, and warn that this may change unless they are told anything.
-_ASK_HOW_TO_INITIALISE = ("googlenet", "inception_v3")
+# These models warn unless they get the argument `init_weights`: its default may change.
+_NEEDS_INIT_WEIGHTS = ("googlenet", "inception_v3")
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
-    """The recipe for a model of torchvision, on its published input size unless `inputs` says otherwise."""
+    """The recipe for a model of torchvision. The default input has the size that torchvision's published figures are for."""
     models = _import_models()
     known = models.list_models()
     if reference.attribute not in known:
@@ -68,29 +68,29 @@ def _import_models() -> Any:
 
 
 def _without_weights(builder: Callable[..., Any], reference: Reference) -> dict[str, Any]:
-    """The user's arguments, with weights switched off wherever the builder has a switch."""
+    """The user's arguments, with weights set to None where the builder has such a parameter."""
     parameters = inspect.signature(builder).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     wanted = {key: value for key, value in reference.arguments.items() if key not in ("weights", "weights_backbone")}
     switches: dict[str, Any] = {key: None for key in ("weights", "weights_backbone") if key in parameters}
-    asked = [key for key in ("weights", "weights_backbone") if reference.arguments.get(key) is not None]
-    if asked:
-        raise LoadError(f"{reference.text}: {asked[0]} would be downloaded", "Counts do not depend on weights: leave it out.")
+    given = [key for key in ("weights", "weights_backbone") if reference.arguments.get(key) is not None]
+    if given:
+        raise LoadError(f"{reference.text}: {given[0]} would be downloaded", "Counts do not depend on weights; remove the argument.")
     if not takes_any:
         unknown = [key for key in wanted if key not in parameters]
         if unknown:
             raise LoadError(
                 f"{reference.text}: {reference.attribute} has no argument {unknown[0]!r}", f"It takes: {', '.join(parameters)}."
             )
-    if reference.attribute.removeprefix("quantized_") in _ASK_HOW_TO_INITIALISE:
-        switches["init_weights"] = True  # as the library does today
+    if reference.attribute.removeprefix("quantized_") in _NEEDS_INIT_WEIGHTS:
+        switches["init_weights"] = True  # the current default
     return {**switches, **wanted}
 
 
 def _published_inputs(models: Any, reference: Reference, family: str) -> tuple[tuple[InputSpec, ...], str]:
-    """The size that the library's published figures were measured at: crop size, frames for video, a pair of images for flow."""
-    told = [reference.arguments[name] for name in _SIZE_ARGUMENTS if reference.arguments.get(name)]
-    size = told[0] if told else _read_crop_size(models, reference.attribute, family)
+    """The input that torchvision's published figures are for: the crop size, frames for video, two images for optical flow."""
+    sizes = [reference.arguments[name] for name in _SIZE_ARGUMENTS if reference.arguments.get(name)]
+    size = sizes[0] if sizes else _read_crop_size(models, reference.attribute, family)
     height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
     if family == "video":
         shape: tuple[int, ...] = (1, 3, _FRAMES, height, width)
@@ -118,7 +118,7 @@ def _read_crop_size(models: Any, name: str, family: str) -> Any:
 
 
 def _make_images(specs: tuple[InputSpec, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Detection models take a list of images: each spec is a batch, or one image of three dimensions."""
+    """The list of images that a detection model takes: each spec is a batch, or one image with three dimensions."""
     import torch
 
     images: list[Any] = []

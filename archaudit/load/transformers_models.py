@@ -1,4 +1,4 @@
-"""Models of transformers by their configuration file: `transformers:path/to/config.json`. The library is optional; nothing is downloaded.
+"""Models of transformers by their configuration file: `transformers:path/to/config.json`. The library is optional. Nothing is downloaded.
 
 Arguments replace entries of the configuration: `transformers:llama/config.json(num_hidden_layers=2)`.
 """
@@ -14,18 +14,18 @@ from archaudit.errors import LoadError
 from archaudit.load.reference import Reference
 from archaudit.schema import InputSpec, Recipe
 
-# Long enough that attention is visible beside the projections, short enough for every position table.
+# Long enough for a visible share of attention next to the projections, short enough for every table of positions.
 _TOKENS = 128
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
-    """The recipe for the architecture that a configuration names, on 128 tokens or one image of its size unless `inputs` says otherwise."""
+    """The recipe for the architecture of a configuration. The default input is 128 tokens, or one image of its size."""
     transformers = _import_transformers()
     path = Path(reference.attribute).expanduser()
     path = path / "config.json" if path.is_dir() else path
     content = {**_read_json(path, reference), **reference.arguments}
     model_class = _find_class(transformers, content, reference)
-    # a key-value cache costs nothing in one pass over the whole sequence, but cannot be made without values
+    # in one pass over the whole sequence a key-value cache costs nothing, but it cannot be built on the meta device
     configuration = _make_configuration(transformers, {**content, "use_cache": False}, reference)
     reads_images = getattr(model_class, "main_input_name", "") == "pixel_values"
     assumptions = () if reads_images else ("one pass over the whole sequence, without a key-value cache",)
@@ -60,7 +60,7 @@ def _read_json(path: Path, reference: Reference) -> dict[str, Any]:
     except ValueError as error:
         raise LoadError(f"{reference.text}: {path} is not JSON: {error}") from error
     if not isinstance(content, dict) or "model_type" not in content:
-        raise LoadError(f"{reference.text}: {path} has no model_type, so it is no configuration of transformers")
+        raise LoadError(f"{reference.text}: {path} has no model_type, so it is not a configuration of transformers")
     return content
 
 
@@ -73,7 +73,7 @@ def _find_class(transformers: Any, content: dict[str, Any], reference: Reference
     model_class = getattr(transformers, names[0], None) if names else None
     if model_class is None:
         raise LoadError(
-            f"{reference.text}: this transformers has no {names[0] if names else content['model_type']!r}",
+            f"{reference.text}: the installed transformers has no {names[0] if names else content['model_type']!r}",
             "The configuration's `architectures` names the class; another version of transformers may have it.",
         )
     return model_class
@@ -82,11 +82,11 @@ def _find_class(transformers: Any, content: dict[str, Any], reference: Reference
 def _make_configuration(transformers: Any, content: dict[str, Any], reference: Reference) -> Any:
     mapping = transformers.models.auto.configuration_auto.CONFIG_MAPPING
     if content["model_type"] not in mapping:
-        raise LoadError(f"{reference.text}: this transformers knows no model_type {content['model_type']!r}")
+        raise LoadError(f"{reference.text}: the installed transformers has no model_type {content['model_type']!r}")
     try:
         return mapping[content["model_type"]].from_dict(content)
-    except Exception as error:  # the library validates configurations with exceptions of many kinds
-        raise LoadError(f"{reference.text}: the configuration is refused: {' '.join(str(error).split())[:300]}") from error
+    except Exception as error:  # the library raises exceptions of many types for an invalid configuration
+        raise LoadError(f"{reference.text}: the configuration is invalid: {' '.join(str(error).split())[:300]}") from error
 
 
 def _choose_inputs(configuration: Any, model_class: Any, reference: Reference) -> tuple[tuple[InputSpec, ...], str]:
@@ -99,7 +99,7 @@ def _choose_inputs(configuration: Any, model_class: Any, reference: Reference) -
             InputSpec(shape=shape, name=main),
         ), f"the input is one image of {'x'.join(map(str, shape[1:]))}, the size in the configuration"
     if main != "input_ids":
-        raise LoadError(f"{reference.text}: its main input is {main}, whose shape is not known", f"Give it: --input '{main}=float32[...]'.")
+        raise LoadError(f"{reference.text}: the shape of its main input {main} is not known", f"Give it: --input '{main}=float32[...]'.")
     specs = [InputSpec(shape=(1, _TOKENS), dtype="int64", name="input_ids")]
     if getattr(configuration, "is_encoder_decoder", False):
         specs.append(InputSpec(shape=(1, _TOKENS), dtype="int64", name="decoder_input_ids"))

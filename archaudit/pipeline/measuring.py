@@ -61,7 +61,7 @@ def load_request(target: Target, options: Options) -> Load:
     assert target.reference is not None
     checkout = target.revised.checkout if target.revised is not None else None
     return Load(
-        target.reference.spell(), target.name, target.inputs, list_formulas(target, options), checkout, options.timing.settings.batch
+        target.reference.format(), target.name, target.inputs, list_formulas(target, options), checkout, options.timing.settings.batch
     )
 
 
@@ -78,9 +78,9 @@ def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list
             "a git revision is measured in a process of its own: two versions of a module do not fit into one", "Leave --no-isolation out."
         )
     formulas = [list_formulas(target, options) for target in targets]
-    question = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas]
+    settings = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas]
     keeps = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
-    with open_revisions(targets, question=question if keeps else None) as opened:
+    with open_revisions(targets, settings=settings if keeps else None) as opened:
         yield opened
 
 
@@ -126,4 +126,4 @@ def _keep(target: Target, reply: Measured) -> Profile:
         return reply.profile
     from archaudit.pipeline.revision_targets import keep_profile
 
-    return keep_profile(target, reply.profile, reply.footprint)
+    return keep_profile(target, reply.profile, reply.dependencies)

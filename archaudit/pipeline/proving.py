@@ -16,7 +16,7 @@ from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target
 from archaudit.pipeline.timing import expect
 from archaudit.schema import Equivalence, Match, ModuleRecord, Profile
-from archaudit.worker import Exhibit, Exhibited, Imitate, Imitated, Loaded, Worker, start_workers
+from archaudit.worker import CompareOutputs, Loaded, OutputsCompared, OutputsRecorded, RecordOutputs, Worker, start_workers
 
 # Twice that in doubles, on each side, and a file of the same size: what a CI machine of 7 GiB can do.
 PARAM_BYTES_LIMIT = 512 * 2**20
@@ -66,15 +66,15 @@ class _Stage(NamedTuple):
     path: Path
 
     def exhibit(self, dtype: str, modules: Iterable[str] = ()) -> None:
-        self.workers[0].send(Exhibit(str(self.path), dtype, tuple(dict.fromkeys(modules))))
-        expect(self.workers[0], Exhibited)
+        self.workers[0].send(RecordOutputs(str(self.path), dtype, tuple(dict.fromkeys(modules))))
+        expect(self.workers[0], OutputsRecorded)
 
     def imitate(self, dtype: str, inheritance: Inheritance, after: Profile | None = None) -> Equivalence:
         """Compares the outputs; with the profile of after, also those of its modules."""
         modules = inheritance.modules if after is not None else {}
         feeders = {module.path: tuple(_list_feeders(module)) for module in after.modules} if after is not None else {}
-        self.workers[1].send(Imitate(str(self.path), dtype, inheritance.sources, modules, feeders))
-        return expect(self.workers[1], Imitated).equivalence
+        self.workers[1].send(CompareOutputs(str(self.path), dtype, inheritance.sources, modules, feeders))
+        return expect(self.workers[1], OutputsCompared).equivalence
 
 
 def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[Profile]) -> Equivalence:

@@ -17,43 +17,43 @@ from archaudit.revisions import (
     Cache,
     CacheKey,
     Repository,
-    describe_question,
-    describe_surroundings,
+    describe_environment,
+    digest_settings,
     find_repository,
     list_missing,
     open_checkout,
 )
-from archaudit.schema import Checkout, Footprint, Profile, decode_profile
+from archaudit.schema import Checkout, Dependencies, Profile, decode_profile
 
 
 @contextmanager
-def open_revisions(targets: Sequence[Target], *, question: Sequence[object] | None) -> Iterator[list[Target]]:
+def open_revisions(targets: Sequence[Target], *, settings: Sequence[object] | None) -> Iterator[list[Target]]:
     """The targets, those at a revision either saved (kept from before) or with a reference into a checkout that lasts as long as the block.
 
-    `question` is what besides the target a profile depends on; None measures anew. Raises RevisionError. Errors from within the block name
+    `settings` is what besides the target a profile depends on; None measures anew. Raises RevisionError. Errors from within the block name
     the user's paths, not the checkout's, and say what the checkout lacks.
     """
     located = [_locate(target) if target.is_revised else None for target in targets]
     with ExitStack() as stack:
         opened: list[Target] = []
         for target, place in zip(targets, located, strict=True):
-            opened.append(target if place is None else _open(target, place, question, stack))
+            opened.append(target if place is None else _open(target, place, settings, stack))
         try:
             yield opened
         except ArchauditError as error:
             raise _retell(error, [place for place in located if place is not None]) from error
 
 
-def keep_profile(target: Target, profile: Profile, footprint: Footprint | None) -> Profile:
+def keep_profile(target: Target, profile: Profile, dependencies: Dependencies | None) -> Profile:
     """The profile as the user knows it, with the paths of the user's tree; kept for the next time where all that it depends on is known."""
     revised = target.revised
     if revised is None:
         return profile
     entries = find_repository(Path(revised.toplevel)).list_tree(revised.commit)
-    sources = tuple(path for path in footprint.sources if path in entries) if footprint is not None else ()
+    sources = tuple(path for path in dependencies.sources if path in entries) if dependencies is not None else ()
     profile = _rename(profile, target, revised, sources)
-    if footprint is not None and revised.question is not None:
-        Cache().keep(CacheKey(question=revised.question, entries=entries), profile, footprint)
+    if dependencies is not None and revised.settings is not None:
+        Cache().keep(CacheKey(settings=revised.settings, entries=entries), profile, dependencies)
     return profile
 
 
@@ -75,11 +75,11 @@ class _Place(msgspec.Struct):
     assumption: str | None = None
     root: str | None = None
 
-    def make_key(self, target: Target, question: Sequence[object]) -> CacheKey:
+    def make_key(self, target: Target, settings: Sequence[object]) -> CacheKey:
         assert target.reference is not None
         asked = [
-            *question,
-            *describe_surroundings(),
+            *settings,
+            *describe_environment(),
             self.path,
             self.folder,
             self.assumption is not None,
@@ -88,7 +88,7 @@ class _Place(msgspec.Struct):
             self.repository.read_conversions().decode(errors="replace"),
             str(self.repository.toplevel),
         ]
-        return CacheKey(question=describe_question(asked), entries=self.repository.list_tree(self.commit))
+        return CacheKey(settings=digest_settings(asked), entries=self.repository.list_tree(self.commit))
 
 
 def _locate(target: Target) -> _Place:
@@ -138,14 +138,14 @@ def _file_of(reference: Reference) -> str:
     return reference.attribute if reference.kind == "library" else reference.target
 
 
-def _open(target: Target, place: _Place, question: Sequence[object] | None, stack: ExitStack) -> Target:
+def _open(target: Target, place: _Place, settings: Sequence[object] | None, stack: ExitStack) -> Target:
     assert target.reference is not None
     if target.reference.kind == "saved":
         data = place.repository.read_file(place.commit, place.path or "")
         if data is None:
             raise SavedFileError(f"{target.name} cannot be read", "It is no file of that revision.")
         return msgspec.structs.replace(target, reference=None, saved=decode_profile(data, target.name))
-    key = place.make_key(target, question) if question is not None else None
+    key = place.make_key(target, settings) if settings is not None else None
     kept = Cache().find(key) if key is not None else None
     if kept is not None:
         profile = msgspec.structs.replace(kept[0], name=target.name, reference=target.name)
@@ -161,7 +161,7 @@ def _open(target: Target, place: _Place, question: Sequence[object] | None, stac
         checkout=checkout,
         toplevel=str(place.repository.toplevel),
         commit=place.commit,
-        question=key.question if key is not None else None,
+        settings=key.settings if key is not None else None,
         assumption=place.assumption,
     )
     return msgspec.structs.replace(target, reference=msgspec.structs.replace(moved, revision=""), revised=revised)

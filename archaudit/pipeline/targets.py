@@ -16,12 +16,12 @@ from archaudit.schema import Checkout, InputSpec, Profile, Record, decode_profil
 
 
 class Revised(Record, frozen=True, kw_only=True):
-    """What a target at a git revision is measured from, and under which question its profile is kept (None: it is not)."""
+    """What a target at a git revision is measured from, and under which settings its profile is kept (None: it is not)."""
 
     checkout: Checkout
     toplevel: str
     commit: str
-    question: str | None = None
+    settings: str | None = None
     assumption: str | None = None
 
 
@@ -177,7 +177,7 @@ def _read_range(text: str) -> tuple[str, str] | None:
     asked = parse_range(text)
     if asked is None:
         return None
-    if not asked.parted:
+    if not asked.from_merge_base:
         return asked.start, asked.end
     repository = find_repository(Path.cwd())
     return asked.find_ends(repository)[0], asked.end

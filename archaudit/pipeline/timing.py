@@ -23,7 +23,18 @@ from archaudit.timing import (
     find_problems,
     plan_rounds,
 )
-from archaudit.worker import ModulesTimed, PrepareTiming, Request, Survey, Surveyed, TimeBlock, Timed, TimeModules, TimingReady, Worker
+from archaudit.worker import (
+    DeviceInspected,
+    InspectDevice,
+    ModulesTimed,
+    PrepareTiming,
+    Request,
+    TimeBlock,
+    Timed,
+    TimeModules,
+    TimingReady,
+    Worker,
+)
 
 T = TypeVar("T")
 
@@ -62,13 +73,13 @@ class _Stand(NamedTuple):
 def time_models(workers: Sequence[Worker], fingerprints: Sequence[str], options: TimingOptions) -> list[Latency]:
     """The latencies of models that are loaded in their workers: of two against each other. `fingerprints` say which models they are."""
     stands = _prepare(workers, options)
-    surveyed = ask(workers[0], Survey(own_processes=len(workers), ceilings=True), Surveyed)
+    surveyed = ask(workers[0], InspectDevice(own_processes=len(workers), ceilings=True), DeviceInspected)
     sides = [_start_latency(stand) for stand in stands]
     if len(stands) == 2:
         timed = _time_pair(stands, sides, fingerprints[0], options)
     else:
         timed = [_time_alone(stand, side, options) for stand, side in zip(stands, sides, strict=True)]
-    last = ask(workers[0], Survey(own_processes=len(workers), ceilings=True), Surveyed)
+    last = ask(workers[0], InspectDevice(own_processes=len(workers), ceilings=True), DeviceInspected)
     ceilings = _merge_ceilings(surveyed.ceilings, last.ceilings)
     # At the very end: a profiler of a device slows down the process that it was in, also when it has gone again.
     modules = [_time_modules(stand) for stand in stands]

@@ -1,11 +1,12 @@
-"""Revisions of a git repository: found, checked out aside, and what of them was measured before.
+"""Git revisions: found, checked out into a temporary folder, and a cache of their profiles.
 
-The user's tree, index and stash are only read. Nothing that a user or a repository names becomes an option of git or a path outside.
+The user's work tree, index and stash are only read. No name from a user or a repository becomes an option of git or a path outside the
+repository.
 """
 
 from __future__ import annotations
 
-from archaudit.revisions.cache import Cache, CacheKey, describe_question, describe_surroundings
+from archaudit.revisions.cache import Cache, CacheKey, describe_environment, digest_settings
 from archaudit.revisions.checkout import list_missing, open_checkout
 from archaudit.revisions.git import Range, Repository, TreeEntry, find_repository, parse_range
 
@@ -15,8 +16,8 @@ __all__ = [
     "Range",
     "Repository",
     "TreeEntry",
-    "describe_question",
-    "describe_surroundings",
+    "describe_environment",
+    "digest_settings",
     "find_repository",
     "list_missing",
     "open_checkout",

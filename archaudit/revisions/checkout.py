@@ -1,7 +1,7 @@
-"""Checkouts: the files of a commit in a folder of their own, gone when the block ends or, after a crash, when archaudit next makes one.
+"""Checkouts: the files of a commit in a temporary folder. It is deleted when the block ends or, after a crash, with the next checkout.
 
-Each folder stands beside a file that its process holds locked. The lock ends with the process, however that ends, so a folder whose lock
-is free is left over.
+Each folder has a lock file next to it, which its process holds locked. The lock ends with the process, so a folder whose lock is free
+belongs to a process that crashed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from archaudit.revisions.git import Repository
 
 try:
     import fcntl
-except ImportError:  # pragma: no cover - Windows has no such locks: leftovers stay in its temporary folder
+except ImportError:  # pragma: no cover - Windows has no such locks: there, a crash leaves its folder
     fcntl = None  # type: ignore[assignment]
 
 _LFS_HEAD = b"version https://git-lfs.github.com/spec/"
@@ -29,16 +29,16 @@ _LFS_LARGEST = 1024
 
 @contextmanager
 def open_checkout(repository: Repository, commit: str) -> Iterator[Path]:
-    """The folder with the commit's files. Neither hooks nor downloads run; submodules are empty folders, LFS files stay pointers."""
+    """The folder with the commit's files. No hook runs and nothing is downloaded: submodules are empty folders, LFS files are pointers."""
     with _locked_folder() as folder:
-        tree = folder / repository.toplevel.name  # a package may be named after its repository
+        tree = folder / repository.toplevel.name  # the name can be part of an import: a repository may itself be a package
         tree.mkdir()
         repository.write_tree(commit, tree, folder / "index")
         yield tree
 
 
 def list_missing(repository: Repository, commit: str, folder: Path) -> list[str]:
-    """What a checkout lacks: submodules and files that are only pointers to large-file storage. For people, when something failed."""
+    """What a checkout lacks, for an error message: submodules, and files that are pointers to Git LFS."""
     entries = repository.list_tree(commit)
     submodules = [path for path, entry in entries.items() if entry.is_submodule]
     pointers = [path for path in entries if _is_pointer(folder / path)]
@@ -60,36 +60,36 @@ def _is_pointer(path: Path) -> bool:
         return False
 
 
-def find_shelf() -> Path:
-    """The folder of all checkouts of this user, private to them. Raises RevisionError when somebody else made it."""
+def find_checkouts_folder() -> Path:
+    """The folder of all checkouts of this user, private to the user. Raises RevisionError if it belongs to someone else."""
     user = os.getuid() if hasattr(os, "getuid") else 0
-    shelf = Path(tempfile.gettempdir()) / f"archaudit-checkouts-{user}"
-    shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = shelf.lstat()
-    if hasattr(os, "getuid") and (found.st_uid != user or shelf.is_symlink() or found.st_mode & 0o077):
-        raise RevisionError(f"{shelf} is not private to you", "Remove it, or set TMPDIR to a folder of your own.")
-    return shelf
+    parent = Path(tempfile.gettempdir()) / f"archaudit-checkouts-{user}"
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = parent.lstat()
+    if hasattr(os, "getuid") and (found.st_uid != user or parent.is_symlink() or found.st_mode & 0o077):
+        raise RevisionError(f"{parent} is not private to your user", "Remove it, or set TMPDIR to a private folder.")
+    return parent
 
 
 @contextmanager
 def _locked_folder() -> Iterator[Path]:
-    shelf = find_shelf()
-    _remove_leftovers(shelf)
-    name, lock = _take_lock(shelf)
-    folder = shelf / name
+    parent = find_checkouts_folder()
+    _remove_abandoned(parent)
+    name, lock = _take_lock(parent)
+    folder = parent / name
     try:
         folder.mkdir(mode=0o700)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        (shelf / f"{name}.lock").unlink(missing_ok=True)
+        (parent / f"{name}.lock").unlink(missing_ok=True)
         os.close(lock)
 
 
-def _take_lock(shelf: Path) -> tuple[str, int]:
+def _take_lock(parent: Path) -> tuple[str, int]:
     while True:
         name = secrets.token_hex(4)
-        path = shelf / f"{name}.lock"
+        path = parent / f"{name}.lock"
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600)
         if fcntl is None:
             return name, lock
@@ -97,22 +97,22 @@ def _take_lock(shelf: Path) -> tuple[str, int]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and path.stat().st_ino == os.fstat(lock).st_ino:
                 return name, lock
-        os.close(lock)  # another process took it for a leftover before it was locked
+        os.close(lock)  # another process removed it as abandoned before it was locked
 
 
-def _remove_leftovers(shelf: Path) -> None:
+def _remove_abandoned(parent: Path) -> None:
     if fcntl is None:
         return
-    names = {entry.name.removesuffix(".lock") for entry in shelf.iterdir()}
+    names = {entry.name.removesuffix(".lock") for entry in parent.iterdir()}
     for name in names:
-        path = shelf / f"{name}.lock"
+        path = parent / f"{name}.lock"
         try:
             lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(shelf / name, ignore_errors=True)
+            shutil.rmtree(parent / name, ignore_errors=True)
             path.unlink(missing_ok=True)
         except OSError:
             continue  # in use

@@ -1,4 +1,4 @@
-"""Asking git: a few reading commands, each told that what follows is no option."""
+"""Runs a few commands of git that only read. User input is never passed as an option."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from archaudit.errors import RevisionError
 from archaudit.schema import Record
 
-# What a hook of git sets for the commands that it runs; the repository is to be found from the folder alone.
-_LEFT_OUT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_LITERAL_PATHSPECS")
+# Variables that git sets for the commands of a hook. They are removed, so that the repository is found from the folder alone.
+_REMOVED_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_LITERAL_PATHSPECS")
 _SETTINGS = {
     "GIT_OPTIONAL_LOCKS": "0",  # the user's index is not refreshed
     "GIT_TERMINAL_PROMPT": "0",
@@ -24,19 +24,19 @@ _OPTIONS = (
     "--no-pager", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false",
     "-c", "core.splitIndex=false", "-c", "core.sparseCheckout=false", "-c", "core.quotePath=false",
 )  # fmt: skip
-_LONGEST_ANSWER_S = 120.0
+_TIMEOUT_S = 120.0
 _SUBMODULE = "160000"
 
 
 class TreeEntry(Record, frozen=True, kw_only=True):
-    """A file of a commit: its mode and the name of its content."""
+    """A file of a commit: its mode and git's name of its content."""
 
     mode: str
     blob: str
 
     @property
     def is_submodule(self) -> bool:
-        """Whether it is another repository's commit, of which nothing is here."""
+        """Whether it is a commit of another repository, whose files are not here."""
         return self.mode == _SUBMODULE
 
 
@@ -49,10 +49,10 @@ class Repository:
         self.shallow = shallow
 
     def find_commit(self, revision: str) -> str:
-        """The full name of the commit that `revision` means. Raises RevisionError for one that is not there."""
-        hint = "See git log --oneline, or git branch --all, for what there is."
+        """The full hash of the commit that `revision` names. Raises RevisionError if there is none."""
+        hint = "List the revisions with git log --oneline or git branch --all."
         if self.shallow:
-            hint = "This is a shallow clone, which lacks older commits: git fetch --unshallow."
+            hint = "This is a shallow clone without older commits; fetch them with git fetch --unshallow."
         if not revision or revision.startswith("-") or "\0" in revision or "\n" in revision:
             raise RevisionError(f"{revision!r} is not a revision", hint)
         done = self._call("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -61,20 +61,20 @@ class Repository:
         return done.stdout.decode().strip()
 
     def find_merge_base(self, first: str, second: str) -> str:
-        """The best common ancestor of two commits, given by full name."""
+        """The best common ancestor of two commits, given by their full hashes."""
         done = self._call("merge-base", first, second)
         if done.returncode != 0:
-            shallow = "This is a shallow clone: git fetch --unshallow." if self.shallow else None
-            raise RevisionError(f"{first[:10]} and {second[:10]} have no common ancestor here", shallow)
+            hint = "This is a shallow clone without older commits; fetch them with git fetch --unshallow." if self.shallow else None
+            raise RevisionError(f"{first[:10]} and {second[:10]} have no common ancestor in this repository", hint)
         return done.stdout.decode().split()[0]
 
     def list_commits(self, start: str | None, end: str) -> list[str]:
         """The commits after `start` (None: from the first one) up to `end`, along first parents, oldest first."""
         wanted = [end] if start is None else [end, f"^{start}"]
-        return self.ask("rev-list", "--first-parent", "--reverse", *wanted, "--").split()
+        return self._read_output("rev-list", "--first-parent", "--reverse", *wanted, "--").split()
 
     def list_changes(self, start: str | None, end: str) -> dict[str, list[tuple[str, str]]]:
-        """For each commit after `start` up to `end`, along first parents, what it changed: a letter (A, D, M, T) and a path."""
+        """The changes of each commit after `start` up to `end`, along first parents: a letter (A, D, M, T) and a path."""
         wanted = [end] if start is None else [end, f"^{start}"]
         options = ("--first-parent", "--diff-merges=first-parent", "--root", "--no-renames", "--name-status", "-z", "--format=%x00%H")
         output = self._check(self._call("log", *options, *wanted, "--"), "log")
@@ -90,7 +90,7 @@ class Repository:
         return changes
 
     def read_subjects(self, commits: Iterable[str]) -> dict[str, tuple[str, str, str]]:
-        """For each commit its abbreviated name, its date (ISO, of the author) and its subject."""
+        """The abbreviated hash, the author date (ISO) and the subject of each commit."""
         names = list(commits)
         if not names:
             return {}
@@ -102,7 +102,7 @@ class Repository:
 
     @functools.cache  # noqa: B019 - a repository lives as long as the command
     def list_tree(self, commit: str) -> dict[str, TreeEntry]:
-        """Every file of a commit by its path from the top, with slashes."""
+        """Every file of a commit, by its path from the top of the repository, with slashes."""
         output = self._check(self._call("ls-tree", "-r", "-z", "--full-tree", commit, "--"), "ls-tree")
         entries: dict[str, TreeEntry] = {}
         for line in output.split(b"\0"):
@@ -113,13 +113,13 @@ class Repository:
         return entries
 
     def read_file(self, commit: str, path: str) -> bytes | None:
-        """What a file holds at a commit; None where it is not there."""
+        """The content of a file at a commit; None if it does not exist."""
         entry = self.list_tree(commit).get(path)
         return None if entry is None else self._check(self._call("cat-file", "blob", entry.blob), "cat-file")
 
     def find_earlier_path(self, earlier: str, path: str, later: str | None) -> str | None:
-        """What the file that is at `path` in the commit `later` (None: in the user's tree) was called in `earlier`; None when git sees no
-        rename."""
+        """The path in the commit `earlier` of the file that is at `path` in the commit `later` (None: in the user's work tree). None if git
+        finds no rename."""
         arguments = ["diff", "--no-ext-diff", "--no-textconv", "--find-renames=40%", "--diff-filter=R", "--name-status", "-z", earlier]
         output = self._check(self._call(*arguments, *([later] if later else []), "--"), "diff")
         parts = [os.fsdecode(part) for part in output.split(b"\0")]
@@ -129,17 +129,17 @@ class Repository:
         return None
 
     def read_conversions(self) -> bytes:
-        """The settings that change what a checked-out file holds: line endings, filters, attributes outside the tree."""
+        """The settings that change the content of checked-out files: line endings, filters, attributes outside the tree."""
         settings = self._call("config", "--null", "--get-regexp", r"^(filter\.|core\.(autocrlf|eol|symlinks|attributesfile))").stdout
         attributes = self.git_folder / "info" / "attributes"
         return settings + (attributes.read_bytes() if attributes.is_file() else b"")
 
-    def ask(self, *arguments: str) -> str:
-        """What git answers. Raises RevisionError with git's own words when it refuses."""
+    def _read_output(self, *arguments: str) -> str:
+        """The output of a command. Raises RevisionError with git's message if it fails."""
         return self._check(self._call(*arguments), arguments[0]).decode(errors="replace")
 
     def write_tree(self, commit: str, folder: Path, index: Path) -> None:
-        """Writes the files of a commit into an empty folder, by way of an index of its own."""
+        """Writes the files of a commit into an empty folder, with a separate index file."""
         arguments = (f"--git-dir={self.git_folder}", f"--work-tree={folder}", "read-tree", "--reset", "-u", commit)
         self._check(_run(folder, arguments, environment={"GIT_INDEX_FILE": str(index)}), "read-tree")
 
@@ -148,13 +148,13 @@ class Repository:
 
     def _check(self, done: subprocess.CompletedProcess[bytes], what: str) -> bytes:
         if done.returncode != 0:
-            said = " ".join(done.stderr.decode(errors="replace").split())[:300]
-            raise RevisionError(f"git {what} failed in {self.toplevel}: {said or f'exit status {done.returncode}'}")
+            message = " ".join(done.stderr.decode(errors="replace").split())[:300]
+            raise RevisionError(f"git {what} failed in {self.toplevel}: {message or f'exit status {done.returncode}'}")
         return done.stdout
 
 
 def find_repository(folder: Path) -> Repository:
-    """The repository that `folder` (or the nearest folder above it that exists) is in. Raises RevisionError."""
+    """The repository that contains `folder`, or its nearest parent that exists. Raises RevisionError."""
     while not folder.is_dir() and folder.parent != folder:
         folder = folder.parent
     return _open_repository(folder.resolve())
@@ -165,17 +165,17 @@ def _open_repository(folder: Path) -> Repository:
     done = _run(folder, ("rev-parse", "--show-toplevel", "--absolute-git-dir", "--is-shallow-repository"))
     lines = done.stdout.decode(errors="surrogateescape").splitlines()
     if done.returncode != 0 or len(lines) != 3:
-        said = " ".join(done.stderr.decode(errors="replace").split())[:300]
-        plain = "not a git repository" in said or not said
-        reason = "it is in no git repository" if plain else said
-        raise RevisionError(f"{folder} has no revisions: {reason}", "REF@REV is for code in a git repository with a work tree.")
+        message = " ".join(done.stderr.decode(errors="replace").split())[:300]
+        plain = "not a git repository" in message or not message
+        reason = "it is not in a git repository" if plain else message
+        raise RevisionError(f"{folder} has no revisions: {reason}", "REF@REV needs code in a git repository with a work tree.")
     return Repository(Path(lines[0]), Path(lines[1]), shallow=lines[2] == "true")
 
 
 def _run(
     folder: Path, arguments: Iterable[str], *, environment: Mapping[str, str] | None = None, data: bytes | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    kept = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
+    kept = {name: value for name, value in os.environ.items() if name not in _REMOVED_VARIABLES}
     try:
         return subprocess.run(
             ["git", *_OPTIONS, *arguments],
@@ -183,38 +183,38 @@ def _run(
             env={**kept, **_SETTINGS, **(environment or {})},
             input=data if data is not None else b"",
             capture_output=True,
-            timeout=_LONGEST_ANSWER_S,
+            timeout=_TIMEOUT_S,
             check=False,
         )
     except FileNotFoundError as error:
-        raise RevisionError("git was not found", "Revisions need git on the PATH.") from error
+        raise RevisionError("git was not found", "Install git, or add it to PATH.") from error
     except subprocess.TimeoutExpired as error:
-        raise RevisionError(f"git gave no answer within {_LONGEST_ANSWER_S:g} s in {folder}") from error
+        raise RevisionError(f"git did not finish within {_TIMEOUT_S:g} s in {folder}") from error
 
 
-# --- ranges of revisions as git writes them: `main..HEAD`, and `main...HEAD` from where the two parted ---
+# --- ranges of revisions as git writes them: `main..HEAD`, and `main...HEAD` from the merge base ---
 
 
-# Three dots before two; a revision holds no colon but in braces (`main@{12:00}`), where a reference has one.
+# Three dots are tried before two. A revision has a colon only in braces (`main@{12:00}`); a reference has one outside them.
 _RANGE = re.compile(r"^(?P<start>(?:[^:{}]|\{[^{}]*\})*?)(?P<dots>\.\.\.?)(?P<end>(?:[^:{}.]|\{[^{}]*\}|\.(?!\.))*)$")
 
 
 class Range(Record, frozen=True, kw_only=True):
-    """Two revisions; an end left out is HEAD. `parted` asks for the commit where `end` left `start` instead of `start` itself."""
+    """Two revisions; a missing one is HEAD. With `from_merge_base`, the range begins at the merge base of both instead of at `start`."""
 
     start: str
     end: str
-    parted: bool
+    from_merge_base: bool
 
     def find_ends(self, repository: Repository) -> tuple[str, str]:
-        """The commits before and after, by full name."""
+        """The full hashes of the commits before and after."""
         start, end = repository.find_commit(self.start), repository.find_commit(self.end)
-        return (repository.find_merge_base(start, end) if self.parted else start), end
+        return (repository.find_merge_base(start, end) if self.from_merge_base else start), end
 
 
 def parse_range(text: str) -> Range | None:
-    """The range, or None for a text that is none: a path (`../a.json`) or a reference (it has a colon)."""
+    """The range; None for another text: a path (`../a.json`) or a reference (with a colon)."""
     found = _RANGE.match(text.strip())
     if found is None or text.endswith(".json") or text.startswith(("../", "./", "/")) or "/../" in text or text.strip() in ("..", "..."):
         return None
-    return Range(start=found["start"] or "HEAD", end=found["end"] or "HEAD", parted=found["dots"] == "...")
+    return Range(start=found["start"] or "HEAD", end=found["end"] or "HEAD", from_merge_base=found["dots"] == "...")

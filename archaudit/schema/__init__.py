@@ -43,7 +43,7 @@ from archaudit.schema.profile import (
 )
 from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, FoldedNorm, JoinedRows, ReshapedKey, TensorSource
 from archaudit.schema.quantity import Quantity, parse_quantity
-from archaudit.schema.recipe import Checkout, Footprint, InputSpec, Recipe, Stamp
+from archaudit.schema.recipe import Checkout, Dependencies, FileState, InputSpec, Recipe
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape
 from archaudit.schema.report import Judgement, Report, SourceLine
 from archaudit.schema.saving import decode_latencies, decode_profile, decode_rendered, decode_report, encode, strip_provenance
@@ -62,6 +62,7 @@ __all__ = [
     "Contribution",
     "Contributor",
     "Cost",
+    "Dependencies",
     "Deviation",
     "Device",
     "DeviceState",
@@ -69,12 +70,12 @@ __all__ = [
     "Environment",
     "Equivalence",
     "Explanation",
+    "FileState",
     "FlowDiff",
     "FlowEdgeDiff",
     "FlowNode",
     "FlowPart",
     "FoldedNorm",
-    "Footprint",
     "Group",
     "History",
     "HistoryStep",
@@ -113,7 +114,6 @@ __all__ = [
     "Setting",
     "Shape",
     "SourceLine",
-    "Stamp",
     "Sweep",
     "TensorRecord",
     "TensorSource",

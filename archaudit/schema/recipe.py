@@ -1,4 +1,4 @@
-"""How to build and run a model that was found; nothing was built yet."""
+"""How to build and run a model that was found, and the git revision that it comes from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archaudit.schema.record import Record, Shape
 
 
 class InputSpec(Record, frozen=True, kw_only=True):
-    """One input as the user asked for it: `name` is None for a positional one."""
+    """One input as the user gives it; `name` is None for a positional one."""
 
     shape: Shape
     dtype: str = "float32"
@@ -17,12 +17,12 @@ class InputSpec(Record, frozen=True, kw_only=True):
 
 
 class Recipe(Record, frozen=True, kw_only=True):
-    """How to get a model, without having built anything yet.
+    """How to build a model and its inputs. Nothing is built yet.
 
-    `build()` returns the module; it may be called again, under another device context, when a way of measuring fails. The inputs are
-    `inputs` when given, else what `example_inputs()` returns: a tensor, a tuple of arguments, a dict of keyword arguments, or a
-    pair `(args, kwargs)`. `instance` says that `build()` returns one and the same live model each time, which must stay as it is.
-    `sources` are the files that the model was read from; `assumptions` go to the ledger.
+    `build()` returns the module. It is called again under another device context when a way of measuring fails. The inputs are `inputs` if
+    given, else the result of `example_inputs()`: a tensor, a tuple of arguments, a dict of keyword arguments, or a pair `(args, kwargs)`.
+    With `instance`, `build()` returns the same live model each time, which must not be changed. `sources` are the files that the model was
+    read from; `assumptions` go to the ledger.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Recipe(Record, frozen=True, kw_only=True):
     assumptions: tuple[str, ...] = ()
 
 
-# --- a revision that was checked out aside, and what measuring a model of it really read ---
+# --- a checkout of a git revision, and everything that measuring a model of it read ---
 
 
 class Checkout(Record, frozen=True, kw_only=True):
-    """Where the files of a revision are: `root` stands for the user's `toplevel`, and `folder` for the folder the user stands in.
+    """Where the files of a revision are: `root` corresponds to the user's `toplevel`, and `folder` in it to the user's current folder.
 
     `text` is the reference as the user typed it.
     """
@@ -50,21 +50,22 @@ class Checkout(Record, frozen=True, kw_only=True):
     text: str
 
 
-class Stamp(Record, frozen=True, kw_only=True):
-    """What a file outside the revision was when it was read: size and time of last change, or None where there was none."""
+class FileState(Record, frozen=True, kw_only=True):
+    """The state of a file outside the revision when it was read: its size and time of change; None for a file that does not exist."""
 
     size: int | None = None
     changed_ns: int | None = None
 
 
-class Footprint(Record, frozen=True, kw_only=True):
-    """Everything that a profile depends on besides what was asked for.
+class Dependencies(Record, frozen=True, kw_only=True):
+    """Everything that a profile depends on besides its settings.
 
-    `sources` are files of the revision, by path from its top; `outside` all others, folders that were searched included; `environ` the
-    variables that were asked for, with digests of their values. `refusal` says why that may not be all: then the profile is not kept.
+    `sources` are files of the revision by their paths from its top; `outside` are all other files and the folders that were searched;
+    `environ` are the environment variables that were read, with digests of their values. `refusal` is the reason why there may be more
+    dependencies than these: then the profile is not cached.
     """
 
     sources: tuple[str, ...] = ()
-    outside: dict[str, Stamp] = {}
+    outside: dict[str, FileState] = {}
     environ: dict[str, str | None] = {}
     refusal: str | None = None

@@ -77,10 +77,10 @@ def _make_task(reference: str, choices: dict[str, Any], inputs: tuple[str, ...],
     if found is None:
         raise LoadError(f"{reference} is a saved profile: nothing of it can be varied", "Name the model's code.")
     found = msgspec.structs.replace(found, arguments={**found.arguments, **choices})
-    shown = found.spell()
+    shown = found.format()
     if found.kind == "file":
         found = msgspec.structs.replace(found, target=str(Path.cwd() / Path(found.target).expanduser()))
-    spelled = f"{found.spell()}@{found.revision}" if found.revision else found.spell()
+    spelled = f"{found.format()}@{found.revision}" if found.revision else found.format()
     return Task(
         name=target.name,
         shown=shown,

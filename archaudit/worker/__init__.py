@@ -1,30 +1,31 @@
-"""A process of its own for each side: it loads and measures a model, so that neither its globals nor its crashes reach the other.
+"""A worker process for each side loads and measures its model, so that neither its globals nor a crash affects the other side.
 
-The parent imports no torch. It starts one process, which imports torch once and forks a worker for each side, and talks to each over a
-socket: one JSON request, any number of progress notes, one JSON reply. `LocalWorker` answers the same requests in this process: for
-debugging, and on platforms that cannot fork.
+The parent does not import torch. It starts one process (`supervise`), which imports torch once and forks a worker for each side. The parent
+(`client`, `pool`) talks to each worker (`session`) over a socket: one JSON request, any number of progress messages, one JSON reply
+(`messages`). `process_guard` stops a model from changing its process, `status_file` says which module runs, and `dependencies` records the
+files that measuring reads. `LocalWorker` answers the same requests in this process, for debugging and on platforms without fork.
 """
 
 from __future__ import annotations
 
 from archaudit.worker.client import Fork, Worker, WorkerOptions, share_pool, start_workers
 from archaudit.worker.messages import (
-    Exhibit,
-    Exhibited,
+    CompareOutputs,
+    DeviceInspected,
     Explain,
     Explained,
     Failed,
-    Imitate,
-    Imitated,
+    InspectDevice,
     Load,
     Loaded,
     Measure,
     Measured,
     ModulesTimed,
+    OutputsCompared,
+    OutputsRecorded,
     PrepareTiming,
+    RecordOutputs,
     Request,
-    Survey,
-    Surveyed,
     TimeBlock,
     Timed,
     TimeModules,
@@ -32,23 +33,23 @@ from archaudit.worker.messages import (
 )
 
 __all__ = [
-    "Exhibit",
-    "Exhibited",
+    "CompareOutputs",
+    "DeviceInspected",
     "Explain",
     "Explained",
     "Failed",
     "Fork",
-    "Imitate",
-    "Imitated",
+    "InspectDevice",
     "Load",
     "Loaded",
     "Measure",
     "Measured",
     "ModulesTimed",
+    "OutputsCompared",
+    "OutputsRecorded",
     "PrepareTiming",
+    "RecordOutputs",
     "Request",
-    "Survey",
-    "Surveyed",
     "TimeBlock",
     "TimeModules",
     "Timed",

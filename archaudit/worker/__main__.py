@@ -1,4 +1,4 @@
-"""`python -m archaudit.worker ORDER`: started by the client, not by people."""
+"""`python -m archaudit.worker OPTIONS`: started by `pool`, not by users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parent's end: starts workers, sends requests, and turns whatever becomes of a worker into a message."""
+"""The parent's side: starts workers, sends requests, and reports a worker that dies, hangs or takes too much memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -18,15 +18,19 @@ from archaudit.schema import Record
 from archaudit.worker.messages import Failed, Progress, Reply, Request, receive_reply, send
 
 if TYPE_CHECKING:
-    from archaudit.worker.pool import End, Pool
+    from archaudit.worker.pool import Pool, WorkerExit
 
-# Longer than any model that can be measured without values takes; a real run of a small one neither.
+# Longer than measuring any model without values takes, and longer than a run of a small model with values.
 DEFAULT_TIMEOUT_S = 900.0
 
 
 class WorkerOptions(Record, frozen=True, kw_only=True):
-    """How workers are run: whether in processes of their own, how long a request may take, how much memory one may take (None: all of them
-    most of what is free), what to import before forking; and under which interpreters: this one, one for all sides, or one each."""
+    """How workers run.
+
+    With `isolated` each has a process. `timeout_s` is the limit of a request, `memory_bytes` the limit of a worker (None: most of the free
+    memory, for all of them together). `preload` are the modules to import before forking. `pythons` are the interpreters: none for this
+    one, one for all sides, or one for each side.
+    """
 
     isolated: bool = True
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -34,21 +38,21 @@ class WorkerOptions(Record, frozen=True, kw_only=True):
     preload: tuple[str, ...] = ("torch",)
     pythons: tuple[str, ...] = ()
 
-    def choose_python(self, side: int) -> str | None:
-        """The interpreter for a side by its place; None is this one."""
+    def choose_python(self, position: int) -> str | None:
+        """The interpreter for the side at a position; None is this one."""
         if len(self.pythons) <= 1:
             return self.pythons[0] if self.pythons else None
-        return self.pythons[side] if side < len(self.pythons) else None
+        return self.pythons[position] if position < len(self.pythons) else None
 
 
 class Worker(Protocol):
     """Something that answers requests: a process, or this process itself."""
 
     def send(self, request: Request) -> None:
-        """Hands a request over without waiting."""
+        """Sends a request without waiting."""
 
     def receive(self) -> Reply:
-        """Waits for the reply to the request sent last. Raises the worker's ArchauditError, or WorkerError when it is gone."""
+        """Waits for the reply to the last request. Raises the worker's ArchauditError, or WorkerError if the worker is gone."""
 
 
 class LocalWorker:
@@ -61,11 +65,11 @@ class LocalWorker:
         self._request: Request | None = None
 
     def send(self, request: Request) -> None:
-        """Keeps the request until the reply is asked for."""
+        """Keeps the request until `receive`."""
         self._request = request
 
     def receive(self) -> Reply:
-        """Does the work."""
+        """Handles the request."""
         assert self._request is not None
         reply = self._session.handle(self._request)
         if isinstance(reply, Failed):
@@ -74,7 +78,7 @@ class LocalWorker:
 
 
 class ProcessWorker:
-    """Talks to a worker process over a socket. `number` is its place in the pool that it was forked in."""
+    """Talks to a worker process over a socket."""
 
     def __init__(self, side: str, pool: Pool, options: WorkerOptions, notify: Callable[[str], None], threads: int | None) -> None:
         self.side = side
@@ -87,14 +91,12 @@ class ProcessWorker:
             self._number = pool.fork(side, theirs, threads)
 
     def send(self, request: Request) -> None:
-        """Hands the request over; a worker that is gone already is found out when the reply is awaited."""
-        try:
+        """Sends the request. If the worker is gone already, `receive` reports it."""
+        with suppress(BrokenPipeError, ConnectionResetError):
             send(self._channel, request)
-        except (BrokenPipeError, ConnectionResetError):
-            return
 
     def receive(self) -> Reply:
-        """Waits for the reply, passing progress on."""
+        """Waits for the reply, and passes progress on."""
         deadline = time.monotonic() + self._options.timeout_s
         while True:
             self._channel.settimeout(max(0.01, deadline - time.monotonic()))
@@ -102,13 +104,13 @@ class ProcessWorker:
                 reply = receive_reply(self._channel)
             except TimeoutError:
                 raise WorkerError(
-                    f"{self.side}: no answer within {self._options.timeout_s:g} s while {self._tell_place()}",
+                    f"{self.side}: no answer within {self._options.timeout_s:g} s while {self._describe_stage()}",
                     "Allow more time with --timeout SECONDS.",
                 ) from None
             except ConnectionResetError:
                 reply = None
             if reply is None:
-                raise self._explain_end(self._pool.await_end(self._number))
+                raise self._explain_exit(self._pool.wait_for_exit(self._number))
             if isinstance(reply, Failed):
                 raise reply.to_error()
             if not isinstance(reply, Progress):
@@ -117,36 +119,37 @@ class ProcessWorker:
             self._notify(reply.stage)
 
     def close(self) -> None:
-        """The worker is told by the closed socket that nothing more is wanted."""
+        """Closes the socket, which ends the worker."""
         self._channel.close()
 
-    def _tell_place(self) -> str:
-        module = self._pool.board.read(self._number)
+    def _describe_stage(self) -> str:
+        module = self._pool.status_file.read(self._number)
         return f"{self._stage}, in {module}" if module else self._stage
 
-    def _explain_end(self, end: End | None) -> WorkerError:
-        place = self._tell_place()
-        if end is not None and end.why == "memory":
-            size = f"{end.bytes / 2**30:.1f} GiB"
-            return WorkerError(f"{self.side}: it took {size} of memory while {place}", "Allow more with --memory SIZE, if there is more.")
-        if end is not None and end.why == "output":
-            return WorkerError(f"{self.side}: it printed more than {end.bytes // 2**20} MiB while {place}", "Let the model print less.")
-        return WorkerError(f"{self.side}: the process that measured it died while {place}{_name_status(end)}")
+    def _explain_exit(self, ended: WorkerExit | None) -> WorkerError:
+        stage = self._describe_stage()
+        if ended is not None and ended.exceeded == "memory":
+            size = f"{ended.bytes / 2**30:.1f} GiB"
+            return WorkerError(f"{self.side}: the worker took {size} of memory while {stage}", "Raise the limit with --memory SIZE.")
+        if ended is not None and ended.exceeded == "output":
+            size = f"{ended.bytes // 2**20} MiB"
+            return WorkerError(f"{self.side}: the model printed more than {size} while {stage}", "Print less in the model.")
+        return WorkerError(f"{self.side}: the worker process died while {stage}{_describe_exit(ended)}")
 
 
-def _name_status(end: End | None) -> str:
-    if end is None:
+def _describe_exit(ended: WorkerExit | None) -> str:
+    if ended is None:
         return ""
-    if end.code >= 0:
-        return f" (exit status {end.code})"
+    if ended.code >= 0:
+        return f" (exit status {ended.code})"
     try:
-        return f" (killed by {signal.Signals(-end.code).name})"
+        return f" (killed by {signal.Signals(-ended.code).name})"
     except ValueError:
-        return f" (killed by signal {-end.code})"
+        return f" (killed by signal {-ended.code})"
 
 
-# What measuring imports, torch's own shape functions included, which it imports when the first operator asks for them.
-IMPORTED_ANYWAY = ("archaudit.load.python_source", "archaudit.measure.recipe", "torch._dynamo", "torch._refs", "torch.utils._device")
+# What measuring imports, with torch's shape functions, which torch imports when the first operator needs them.
+MEASURING_IMPORTS = ("archaudit.load.python_source", "archaudit.measure.recipe", "torch._dynamo", "torch._refs", "torch.utils._device")
 
 Fork = Callable[[str, int | None], ProcessWorker]
 
@@ -159,8 +162,8 @@ def start_workers(
     pythons: Sequence[str | None] = (),
     fork: Fork | None = None,
 ) -> Iterator[list[Worker]]:
-    """A worker for each of `sides` (their names are for messages), under the interpreters `pythons` where those are given, or from a pool
-    that is open (`fork`). When the block ends, every process that was started is gone."""
+    """A worker for each of `sides` (their names are for messages), with the interpreters `pythons` if given, or forked from an open pool by
+    `fork`. When the block ends, every process that was started is gone."""
     if not can_isolate(options):
         yield [LocalWorker(notify) for _ in sides]
         return
@@ -181,8 +184,8 @@ def start_workers(
 
 @contextmanager
 def start_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None, python: str | None = None) -> Iterator[Fork]:
-    """A function from a side and a number of threads to a worker, to be called as often as wanted: torch is imported only once."""
-    from archaudit.worker.pool import Pool  # where only saved profiles are compared, nothing of it is wanted
+    """A function that forks a worker for a side and a number of threads. All workers share one import of torch."""
+    from archaudit.worker.pool import Pool  # not needed where saved profiles are compared
 
     with Pool(options.preload, options.memory_bytes, python) as pool, ExitStack() as stack:
 
@@ -196,12 +199,12 @@ def start_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda st
 
 @contextmanager
 def share_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda stage: None) -> Iterator[Fork | None]:
-    """The same for many measurements one after the other: a pool that is started when the first worker is wanted, if one ever is. What
-    measuring imports is imported once, too. None where workers are no processes."""
+    """A pool for many measurements, started with the first worker. What measuring imports is imported once, as well. None where workers
+    are not processes."""
     if not can_isolate(options):
         yield None
         return
-    preload = tuple(dict.fromkeys((*options.preload, *IMPORTED_ANYWAY)))
+    preload = tuple(dict.fromkeys((*options.preload, *MEASURING_IMPORTS)))
     with ExitStack() as stack:
         started: list[Fork] = []
         lock = threading.Lock()
@@ -217,5 +220,5 @@ def share_pool(options: WorkerOptions, notify: Callable[[str], None] = lambda st
 
 
 def can_isolate(options: WorkerOptions) -> bool:
-    """Whether workers are processes: asked for, and possible. Without fork there is no way to share one import of torch."""
+    """Whether workers are processes: `isolated`, and a platform with fork, which is needed to share one import of torch."""
     return options.isolated and hasattr(os, "fork")

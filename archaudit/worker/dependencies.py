@@ -1,6 +1,7 @@
-"""What measuring a model of a revision reads: watched from the moment that the checkout is entered.
+"""Records everything that measuring a model of a git revision reads, from the moment that the checkout is entered.
 
-Python tells of every file that it opens and every folder that it lists (`sys.addaudithook`); what was imported before is in `sys.modules`.
+An audit hook (`sys.addaudithook`) sees every file that Python opens and every folder that it lists. What was imported before is in
+`sys.modules`. Calls such as `os.stat` have no audit event and are wrapped.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from archaudit.revisions.cache import A_FOLDER, digest_text, take_stamp
-from archaudit.schema import Checkout, Footprint, Stamp
+from archaudit.revisions.cache import ANY_FOLDER, digest_text, read_file_state
+from archaudit.schema import Checkout, Dependencies, FileState
 
-_READS_UNSEEN = {
+# What a process or a server reads is not recorded, so such a profile is not cached. By audit event: the reason.
+_NOT_RECORDED = {
     "subprocess.Popen": "it starts processes",
     "os.system": "it starts processes",
     "os.fork": "it starts processes",
@@ -24,78 +26,78 @@ _READS_UNSEEN = {
     "socket.connect": "it opens connections",
     "urllib.Request": "it opens connections",
 }
-# What the machine says of itself.
-_NO_FILES = ("/proc/", "/sys/", "/dev/")
+# State of the machine, not files.
+_IGNORED_PREFIXES = ("/proc/", "/sys/", "/dev/")
 
 
-class FootprintRecorder:
-    """Records from now on, for as long as the process lives: an audit hook cannot be taken off."""
+class DependencyRecorder:
+    """Records from its creation until the process ends: an audit hook cannot be removed."""
 
     def __init__(self, checkout: Checkout) -> None:
         self._root = os.path.realpath(checkout.root) + os.sep
         self._opened: set[str] = set()
-        self._looked_at: set[str] = set()
+        self._checked: set[str] = set()
         self._refusal: str | None = None
-        self._asked: dict[str, str | None] = {}
-        _watch_environment(self._asked)
-        _watch_looks(self._looked_at)
-        sys.addaudithook(self._hear)
+        self._variables: dict[str, str | None] = {}
+        _watch_environment(self._variables)
+        _watch_stat_calls(self._checked)
+        sys.addaudithook(self._handle_event)
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _handle_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = arguments
             writes = any(letter in mode for letter in "wx") if isinstance(mode, str) else bool((flags or 0) & os.O_WRONLY)
             if isinstance(path, str | bytes) and not writes:
-                self._opened.add(_name(path))
+                self._opened.add(_absolute_path(path))
         elif event in ("os.listdir", "os.scandir"):
             (path,) = arguments
             if path is None or isinstance(path, str | bytes):
-                self._opened.add(_name(path or "."))
-        elif event in _READS_UNSEEN:
-            self._refusal = self._refusal or _READS_UNSEEN[event]
+                self._opened.add(_absolute_path(path or "."))
+        elif event in _NOT_RECORDED:
+            self._refusal = self._refusal or _NOT_RECORDED[event]
 
-    def take(self) -> Footprint:
-        """What was read so far."""
+    def list_dependencies(self) -> Dependencies:
+        """Everything that was read so far."""
         imported = {source for module in list(sys.modules.values()) if isinstance(source := getattr(module, "__file__", None), str)}
-        searched = {_name(entry) for entry in sys.path}
+        searched = {_absolute_path(entry) for entry in sys.path}
         sources: set[str] = set()
-        outside: dict[str, Stamp] = {}
-        for path in sorted(self._opened | imported | searched | self._looked_at):
-            if path.startswith(_NO_FILES) or "__pycache__" in path:
+        outside: dict[str, FileState] = {}
+        for path in sorted(self._opened | imported | searched | self._checked):
+            if path.startswith(_IGNORED_PREFIXES) or "__pycache__" in path:
                 continue
             real = os.path.realpath(path)
             if real.startswith(self._root):
                 sources.add(os.path.relpath(real, self._root).replace(os.sep, "/"))
-            elif not self._root.startswith(real.rstrip(os.sep) + os.sep):  # the folders that the checkout lies in are other ones each time
-                only_looked = path not in self._opened and path not in imported and path not in searched
-                outside[path] = A_FOLDER if only_looked and Path(path).is_dir() else take_stamp(path)
-        environ = {name: digest_text(value) for name, value in self._asked.items()}
-        return Footprint(sources=tuple(sorted(sources)), outside=outside, environ=environ, refusal=self._refusal)
+            elif not self._root.startswith(real.rstrip(os.sep) + os.sep):  # the folders above a checkout differ each time
+                only_checked = path not in self._opened and path not in imported and path not in searched
+                outside[path] = ANY_FOLDER if only_checked and Path(path).is_dir() else read_file_state(path)
+        environ = {name: digest_text(value) for name, value in self._variables.items()}
+        return Dependencies(sources=tuple(sorted(sources)), outside=outside, environ=environ, refusal=self._refusal)
 
 
-def _watch_looks(looked_at: set[str]) -> None:
-    """Notes each path whose being there, kind or size is asked for from now on: of that, Python tells no hook."""
+def _watch_stat_calls(checked: set[str]) -> None:
+    """From now on, adds to `checked` each path of which the code reads the existence, type or size."""
     for name in ("stat", "lstat", "access", "readlink"):
-        plain = getattr(os, name)
+        original = getattr(os, name)
 
-        @functools.wraps(plain)
-        def watched(path: Any, *args: Any, _plain: Any = plain, **kwargs: Any) -> Any:
+        @functools.wraps(original)
+        def watched(path: Any, *args: Any, _original: Any = original, **kwargs: Any) -> Any:
             if isinstance(path, str | bytes | os.PathLike) and kwargs.get("dir_fd") is None:
-                looked_at.add(_name(os.fspath(path)))
-            return _plain(path, *args, **kwargs)
+                checked.add(_absolute_path(os.fspath(path)))
+            return _original(path, *args, **kwargs)
 
         setattr(os, name, watched)
 
 
-def _name(path: str | bytes) -> str:
-    return os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are followed later: opening a file must not cost that much
+def _absolute_path(path: str | bytes) -> str:
+    return os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - resolving links for each file that is opened takes too long
 
 
-def _watch_environment(asked: dict[str, str | None]) -> None:
-    """Notes in `asked` each variable that is asked for from now on, and what it was."""
-    plain: Any = type(os.environ)
+def _watch_environment(variables: dict[str, str | None]) -> None:
+    """From now on, adds to `variables` each environment variable that the code reads, with its value."""
+    original: Any = type(os.environ)
 
-    class Watched(plain):  # type: ignore[misc]
+    class Watched(original):  # type: ignore[misc]
         def __getitem__(self, name: str) -> str:
             value: str | None = None
             try:
@@ -103,12 +105,12 @@ def _watch_environment(asked: dict[str, str | None]) -> None:
                 return value
             finally:
                 if isinstance(name, str):
-                    asked.setdefault(name, value)
+                    variables.setdefault(name, value)
 
         def __iter__(self) -> Any:
             names = list(super().__iter__())
             for name in names:
-                asked.setdefault(name, super().__getitem__(name))
+                variables.setdefault(name, super().__getitem__(name))
             return iter(names)
 
     os.environ.__class__ = Watched

@@ -1,7 +1,7 @@
-"""The protocol between a parent and its workers: JSON messages, each preceded by its length in eight bytes.
+"""The protocol between the parent and its workers: JSON messages, each after its length in eight bytes.
 
-Load, then Measure, Explain, PrepareTiming (and after it TimeBlock, TimeModules and Survey), Exhibit and Imitate as often as wanted,
-then Quit. Each request has one reply of the matching type, or Failed.
+The first request is Load; then Measure, Explain, PrepareTiming (after it TimeBlock, TimeModules and InspectDevice), RecordOutputs and
+CompareOutputs follow in any number. Each request has one reply of the matching type, or Failed. A closed socket ends the worker.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from archaudit import errors
 from archaudit.errors import ArchauditError, WorkerError
 from archaudit.schema import (
     Checkout,
+    Dependencies,
     DeviceState,
     Equivalence,
     Explanation,
-    Footprint,
     InputSpec,
     Machine,
     MeasuredCeilings,
@@ -32,10 +32,11 @@ from archaudit.schema import (
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
-    """Find the model of `reference` (as typed, not a name nor a saved profile); reports will call it `name`.
+    """Find the model of `reference` (as typed; neither a name nor a saved profile). `name` is its name in reports.
 
-    `formulas` are files or modules of the user's that register formulas for operators of their own. With `checkout` the model is that of a
-    revision, and what is read of it is written down. `batch` replaces the size of the first dimension of every input."""
+    `formulas` are the user's files or modules that register formulas for custom operators. With `checkout` the model is that of a git
+    revision, and the files that it depends on are recorded. `batch` replaces the size of the first dimension of every input.
+    """
 
     reference: str
     name: str
@@ -46,21 +47,20 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
-    """Profile the loaded model; `witnesses` says whether torchinfo and fvcore are asked too, `symbolic` whether shapes are to be told in
-    terms of the input."""
+    """Profile the loaded model: with `witnesses` by torchinfo and fvcore as well, with `symbolic` with shapes in terms of the input."""
 
     witnesses: bool = True
     symbolic: bool = False
 
 
 class Explain(msgspec.Struct, frozen=True, tag="explain"):
-    """Tell how the MACs of the module at `path` come about."""
+    """Explain how the MACs of the module at `path` are counted."""
 
     path: str
 
 
 class PrepareTiming(msgspec.Struct, frozen=True, tag="prepare"):
-    """Build the loaded model for real as `settings` say, anew, and warm it up for at most `limit_s` seconds."""
+    """Build the loaded model with values by `settings`, and warm it up for at most `limit_s` seconds. A model built before is deleted."""
 
     settings: TimingSettings
     limit_s: float
@@ -74,32 +74,32 @@ class TimeBlock(msgspec.Struct, frozen=True, tag="time"):
 
 
 class TimeModules(msgspec.Struct, frozen=True, tag="time_modules"):
-    """Run the prepared model `repeats` times with instruments attached, for each module's time."""
+    """Run the prepared model `repeats` times with hooks that time each module."""
 
     repeats: int
 
 
-class Survey(msgspec.Struct, frozen=True, tag="survey"):
-    """Say in what state the device is, where `own_processes` of ours use it, and, if asked, measure its ceilings."""
+class InspectDevice(msgspec.Struct, frozen=True, tag="inspect_device"):
+    """Read the state of the device, which `own_processes` of archaudit use, and with `ceilings` measure its ceilings."""
 
     own_processes: int
     ceilings: bool = False
 
 
-class Exhibit(msgspec.Struct, frozen=True, tag="exhibit"):
-    """Run the loaded model for real in `dtype`, with seeded weights on random inputs, and write weights, inputs and outputs to the file
-    `path`; what `modules` give, too."""
+class RecordOutputs(msgspec.Struct, frozen=True, tag="record_outputs"):
+    """Run the loaded model in `dtype` with seeded weights on random inputs, and write weights, inputs, outputs and the outputs of `modules`
+    to the file `path`."""
 
     path: str
     dtype: str
     modules: tuple[str, ...] = ()
 
 
-class Imitate(msgspec.Struct, frozen=True, tag="imitate"):
-    """Run the loaded model for real with the weights and inputs that another worker wrote to `path`, and compare what it gives.
+class CompareOutputs(msgspec.Struct, frozen=True, tag="compare_outputs"):
+    """Run the loaded model with the weights and inputs that another worker wrote to `path`, and compare its outputs with those.
 
-    `sources` say where the model's tensors take their values from, `modules` are its modules to those of the other, `feeders` the modules
-    whose output each of its own reads.
+    `sources` maps each tensor of the model to the tensors that its values come from, `modules` maps its modules to those of the other
+    model, and `feeders` maps each of its modules to those whose outputs are its inputs.
     """
 
     path: str
@@ -110,26 +110,26 @@ class Imitate(msgspec.Struct, frozen=True, tag="imitate"):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """The model was found; it is built only when it is measured."""
+    """The model was found. It is built when it is measured."""
 
     name: str
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured"):
-    """The profile that was asked for; for a model of a revision also all that it depends on."""
+    """The profile; for a model of a git revision, with everything that it depends on."""
 
     profile: Profile
-    footprint: Footprint | None = None
+    dependencies: Dependencies | None = None
 
 
 class Explained(msgspec.Struct, frozen=True, tag="explained"):
-    """The explanation that was asked for."""
+    """The explanation."""
 
     explanation: Explanation
 
 
 class TimingReady(msgspec.Struct, frozen=True, tag="ready"):
-    """The model is on the device: its settings with the threads that are used, the forms that it can be timed in, and its warm-up."""
+    """The model is on the device: its settings with the threads in use, the forms that it can be timed in, and its warm-up."""
 
     settings: TimingSettings
     machine: Machine
@@ -146,7 +146,7 @@ class Timed(msgspec.Struct, frozen=True, tag="timed"):
 
 
 class ModulesTimed(msgspec.Struct, frozen=True, tag="modules_timed"):
-    """Raw times in seconds by path, one for each instrumented pass: a module's own, and with everything below it."""
+    """Raw times in seconds by path, one for each pass: of a module's own operators, and of the module with everything below it."""
 
     own_s: dict[str, tuple[float, ...]]
     total_s: dict[str, tuple[float, ...]]
@@ -155,31 +155,31 @@ class ModulesTimed(msgspec.Struct, frozen=True, tag="modules_timed"):
     notes: tuple[str, ...] = ()
 
 
-class Surveyed(msgspec.Struct, frozen=True, tag="surveyed"):
-    """The device's state, and its ceilings where they were asked for."""
+class DeviceInspected(msgspec.Struct, frozen=True, tag="device_inspected"):
+    """The device's state, and its ceilings if the request says so."""
 
     state: DeviceState
     ceilings: MeasuredCeilings | None = None
 
 
-class Exhibited(msgspec.Struct, frozen=True, tag="exhibited"):
-    """The file was written."""
+class OutputsRecorded(msgspec.Struct, frozen=True, tag="outputs_recorded"):
+    """The file is written."""
 
 
-class Imitated(msgspec.Struct, frozen=True, tag="imitated"):
-    """What the comparison came to."""
+class OutputsCompared(msgspec.Struct, frozen=True, tag="outputs_compared"):
+    """The result of the comparison."""
 
     equivalence: Equivalence
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
-    """What is being done now, for a person."""
+    """The current stage, for the progress display."""
 
     stage: str
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The request could not be fulfilled: the class of the error by name, its message and hint."""
+    """The request failed: the name of the error's class, its message and hint."""
 
     kind: str
     message: str
@@ -191,17 +191,29 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
         return (kind if isinstance(kind, type) and issubclass(kind, ArchauditError) else WorkerError)(self.message, self.hint)
 
 
-# What the model runs for, once it is loaded.
-ModelRequest = Measure | Explain | PrepareTiming | TimeBlock | TimeModules | Survey | Exhibit | Imitate
+# Requests that run the model, which must be loaded.
+ModelRequest = Measure | Explain | PrepareTiming | TimeBlock | TimeModules | InspectDevice | RecordOutputs | CompareOutputs
 Request = Load | ModelRequest
-Reply = Loaded | Measured | Explained | TimingReady | Timed | ModulesTimed | Surveyed | Exhibited | Imitated | Progress | Failed
+Reply = (
+    Loaded
+    | Measured
+    | Explained
+    | TimingReady
+    | Timed
+    | ModulesTimed
+    | DeviceInspected
+    | OutputsRecorded
+    | OutputsCompared
+    | Progress
+    | Failed
+)
 
 _LENGTH = struct.Struct("!Q")
 
 
 @cache
 def _make_decoder(kind: Any) -> Callable[[bytes], Any]:
-    """Made when first used: a comparison of saved profiles has no worker, and need not wait for what it would say."""
+    """Made on first use: a comparison of saved profiles has no worker and does not need the time."""
     return msgspec.json.Decoder(kind).decode
 
 
@@ -212,13 +224,13 @@ def send(channel: socket.socket, message: Request | Reply) -> None:
 
 
 def receive_request(channel: socket.socket) -> Request | None:
-    """The next request; None when the parent is gone."""
+    """The next request; None if the parent is gone."""
     data = _receive(channel)
     return None if data is None else _make_decoder(Request)(data)
 
 
 def receive_reply(channel: socket.socket) -> Reply | None:
-    """The next reply or progress note; None when the worker is gone. TimeoutError when none comes in time."""
+    """The next reply or progress message; None if the worker is gone. Raises TimeoutError if none comes in time."""
     data = _receive(channel)
     return None if data is None else _make_decoder(Reply)(data)
 

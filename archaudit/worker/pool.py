@@ -1,4 +1,4 @@
-"""One process that forks workers, seen from the parent: it is started here, asked for workers, and tells how each of them ended."""
+"""The parent's side of the supervisor, the process that forks workers: starts it, requests workers, and receives how each exited."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ import msgspec
 from archaudit.errors import WorkerError
 from archaudit.schema import FORMAT_VERSION, Record
 from archaudit.worker.process_guard import read_memory_limit
-from archaudit.worker.status_file import make_board
+from archaudit.worker.status_file import make_status_file
 
-# A request's length: so that two that follow each other closely stay two.
+# The length of every request, so that two requests in a row are not read as one.
 REQUEST_BYTES = 1024
-_LONGEST_SIDE = 120
-_GRACE_S = 2.0
-_LONGEST_PROBE_S = 120.0
+_LONGEST_SIDE = 120  # characters of a side's name, which must fit into a request
+_EXIT_TIMEOUT_S = 2.0  # for the supervisor to end, or to report how a worker exited
+_PROBE_TIMEOUT_S = 120.0
 _PROBE = """
 import importlib.util, sys
 import archaudit
@@ -36,45 +36,46 @@ print(FORMAT_VERSION, archaudit.__version__, importlib.util.find_spec("torch") i
 """
 
 
-class End(Record, frozen=True, kw_only=True):
-    """How a worker ended: its exit status (or minus its signal), and why it was killed (`memory`, `output`) at how many bytes."""
+class WorkerExit(Record, frozen=True, kw_only=True):
+    """How a worker exited: `code` is its exit status or minus its signal. One that `exceeded` a limit (`memory`, `output`) was killed at
+    `bytes`."""
 
     number: int
     code: int
-    why: str | None = None
+    exceeded: str | None = None
     bytes: int = 0
 
 
 class Pool:
-    """Starts the forking process when it is entered; when it is left, that process and all that descend from it are gone."""
+    """Starts the supervisor on entry. On exit, the supervisor and all its descendants are gone."""
 
     def __init__(self, preload: Sequence[str], memory_bytes: int | None, python: str | None = None) -> None:
         if python is not None:
             _check_python(python)
-        self.board = make_board()
+        self.status_file = make_status_file()
         self._preload = tuple(preload)
         self._memory_bytes = memory_bytes
         self._python = python
         self._control, self._theirs = socket.socketpair()
         self._process: subprocess.Popen[bytes] | None = None
         self._forked = 0
-        self._lock = threading.Lock()  # several threads may ask one pool
-        self._heard = b""
-        self._ends: dict[int, End] = {}
+        self._lock = threading.Lock()  # several threads can use one pool
+        self._received = b""
+        self._exits: dict[int, WorkerExit] = {}
 
     def __enter__(self) -> Pool:
-        order = {
+        options = {
             "control": self._theirs.fileno(),
-            "board": self.board.descriptor,
+            "status_file": self.status_file.descriptor,
             "preload": self._preload,
-            "memory": self._memory_bytes,
-            "memory_together": read_memory_limit() if self._memory_bytes is None else None,
+            "worker_memory": self._memory_bytes,
+            "total_memory": read_memory_limit() if self._memory_bytes is None else None,
         }
-        # -P: the current folder is not searched, so that a user's random.py does not stand in for Python's
+        # -P: without the current folder in sys.path, so that a user's random.py does not shadow Python's
         self._process = subprocess.Popen(
-            [self._python or sys.executable, "-P", "-m", "archaudit.worker", json.dumps(order)],
+            [self._python or sys.executable, "-P", "-m", "archaudit.worker", json.dumps(options)],
             stdin=subprocess.DEVNULL,
-            pass_fds=[self._theirs.fileno(), self.board.descriptor],
+            pass_fds=[self._theirs.fileno(), self.status_file.descriptor],
             env=_make_environment(self._python),
             start_new_session=True,
         )
@@ -83,44 +84,44 @@ class Pool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         assert self._process is not None
-        self._control.close()  # the sign to end everything
+        self._control.close()  # the supervisor ends when the socket is closed
         try:
-            self._process.wait(timeout=_GRACE_S)
+            self._process.wait(timeout=_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, 9)
             self._process.wait()
-        self.board.close()
+        self.status_file.close()
 
     def fork(self, side: str, channel: socket.socket, threads: int | None) -> int:
-        """Asks for a worker at the other end of `channel`; the number by which its end is asked for. It need not have started yet."""
+        """Requests a worker at the other end of `channel`, and returns its number for `wait_for_exit`. It may not have started yet."""
         with self._lock:
             number = self._forked
             self._forked += 1
             data = json.dumps({"number": number, "side": side[:_LONGEST_SIDE], "threads": threads}).encode()
-            with suppress(BrokenPipeError, ConnectionResetError):  # found out when the reply is awaited
+            with suppress(BrokenPipeError, ConnectionResetError):  # noticed when the parent waits for the reply
                 socket.send_fds(self._control, [data.ljust(REQUEST_BYTES)], [channel.fileno()])
         return number
 
-    def await_end(self, number: int) -> End | None:
-        """How the worker ended, waiting a moment for it; None when that is not known."""
-        deadline = time.monotonic() + _GRACE_S
+    def wait_for_exit(self, number: int) -> WorkerExit | None:
+        """How the worker exited, after a short wait; None if that is not known."""
+        deadline = time.monotonic() + _EXIT_TIMEOUT_S
         with self._lock:
-            while number not in self._ends:
+            while number not in self._exits:
                 ready, _, _ = select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))
                 data = b""
-                with suppress(ConnectionResetError):  # the forking process is gone, too
+                with suppress(ConnectionResetError):  # the supervisor is gone, too
                     data = self._control.recv(1 << 16) if ready else b""
                 if not data:
                     return None
-                *lines, self._heard = (self._heard + data).split(b"\n")
-                for end in (msgspec.json.decode(line, type=End) for line in lines):
-                    self._ends[end.number] = end
-            return self._ends[number]
+                *lines, self._received = (self._received + data).split(b"\n")
+                for ended in (msgspec.json.decode(line, type=WorkerExit) for line in lines):
+                    self._exits[ended.number] = ended
+            return self._exits[number]
 
 
 def _make_environment(python: str | None) -> dict[str, str]:
-    """This archaudit for this interpreter; another one has its own."""
+    """The environment of the supervisor: this interpreter imports this archaudit, another one its own."""
     if python is not None:
         return dict(os.environ)
     own_folder = str(Path(__file__).resolve().parents[2])
@@ -129,15 +130,15 @@ def _make_environment(python: str | None) -> dict[str, str]:
 
 
 def _check_python(python: str) -> None:
-    """Raises WorkerError when another interpreter cannot measure for this one."""
-    hint = f"Install there what is here: {python} -m pip install archaudit."
+    """Raises WorkerError if another interpreter cannot run workers for this one."""
+    hint = f"Install the same version there: {python} -m pip install archaudit."
     try:
-        done = subprocess.run([python, "-P", "-c", _PROBE], capture_output=True, text=True, timeout=_LONGEST_PROBE_S, check=False)
+        done = subprocess.run([python, "-P", "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise WorkerError(f"{python} cannot be run: {error}", "--python takes the path of a Python interpreter.") from error
     if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise WorkerError(f"{python} has no archaudit that fits this one: {said[:300]}", hint)
+        message = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise WorkerError(f"{python} has no archaudit that this one can use: {message[:300]}", hint)
     version, release, has_torch = done.stdout.split()
     if int(version) != FORMAT_VERSION:
         raise WorkerError(f"{python} has archaudit {release} of format version {version}; this one has {FORMAT_VERSION}", hint)

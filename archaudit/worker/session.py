@@ -1,4 +1,4 @@
-"""What a worker does with each request. The only place where the rooms that need torch are called."""
+"""The worker: handles each request. Only here are the packages called that need torch."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import msgspec
 
 from archaudit.errors import ArchauditError, WorkerError
 from archaudit.schema import Checkout, Recipe
-from archaudit.worker.dependencies import FootprintRecorder
+from archaudit.worker.dependencies import DependencyRecorder
 from archaudit.worker.messages import (
-    Exhibit,
-    Exhibited,
+    CompareOutputs,
+    DeviceInspected,
     Explain,
     Explained,
     Failed,
-    Imitate,
-    Imitated,
+    InspectDevice,
     Load,
     Loaded,
     Measure,
     Measured,
     ModelRequest,
     ModulesTimed,
+    OutputsCompared,
+    OutputsRecorded,
     PrepareTiming,
     Progress,
+    RecordOutputs,
     Reply,
     Request,
-    Survey,
-    Surveyed,
     TimeBlock,
     Timed,
     TimeModules,
@@ -42,14 +42,14 @@ from archaudit.worker.messages import (
     receive_request,
     send,
 )
-from archaudit.worker.process_guard import good_conduct, tell_forks
+from archaudit.worker.process_guard import guard_process, record_forks
 
 if TYPE_CHECKING:
     from archaudit.measure.latency import TimedModel
 
 
 class Session:
-    """The state of one side: the recipe once loaded, and its model once prepared to be timed."""
+    """The state of one side: the recipe once it is loaded, and the model once it is prepared for timing."""
 
     def __init__(self, notify: Callable[[Progress], None] = lambda progress: None, announce: Callable[[str], None] | None = None) -> None:
         self._announce = announce
@@ -57,10 +57,10 @@ class Session:
         self.notify = notify
         self._timed: TimedModel | None = None
         self._checkout: Checkout | None = None
-        self._footprint: FootprintRecorder | None = None
+        self._dependencies: DependencyRecorder | None = None
 
     def handle(self, request: Request) -> Reply:
-        """The reply to one request; what archaudit can explain becomes Failed, anything else is a defect and passes through."""
+        """The reply to one request. An ArchauditError becomes Failed; any other exception is a defect and is raised."""
         if self._announce is not None:
             self._announce("")
         try:
@@ -72,8 +72,8 @@ class Session:
         if isinstance(request, Load):
             return self._load(request)
         if self.recipe is None:
-            raise WorkerError("nothing was loaded yet")
-        with good_conduct(self.recipe.name):
+            raise WorkerError("no model is loaded")
+        with guard_process(self.recipe.name):
             return self._run_model(self.recipe, request)
 
     def _run_model(self, recipe: Recipe, request: ModelRequest) -> Reply:
@@ -81,12 +81,12 @@ class Session:
             return self._measure(recipe, request)
         if isinstance(request, Explain):
             return self._explain(recipe, request)
-        if isinstance(request, Exhibit | Imitate):
-            return self._prove(recipe, request)
+        if isinstance(request, RecordOutputs | CompareOutputs):
+            return self._run_with_values(recipe, request)
         return self._time(recipe, request)
 
-    def _tell_modules(self) -> None:
-        """From now on it is announced which module is running, for the case that this process dies in it."""
+    def _announce_modules(self) -> None:
+        """From now on, announces each module that runs, for the message if this process dies in it."""
         if self._announce is not None:
             from archaudit.measure.tape.module_calls import report_running_module
 
@@ -99,9 +99,9 @@ class Session:
         reference = parse_reference(request.reference)
         self._checkout = request.checkout
         if request.checkout is not None:
-            from archaudit.load.checkout import check_origins, enter_checkout
+            from archaudit.load.checkout_imports import check_origins, enter_checkout
 
-            self._footprint = FootprintRecorder(request.checkout)
+            self._dependencies = DependencyRecorder(request.checkout)
             import_formulas(request.formulas)
             enter_checkout(request.checkout)
             recipe = load_recipe(msgspec.structs.replace(reference, text=request.checkout.text), request.inputs, request.name)
@@ -121,40 +121,42 @@ class Session:
         from archaudit.measure.recipe import explain_recipe
 
         self.notify(Progress(f"explaining {recipe.name}"))
-        self._tell_modules()
+        self._announce_modules()
         return Explained(explain_recipe(recipe, request.path))
 
     def _measure(self, recipe: Recipe, request: Measure) -> Reply:
         from archaudit.measure.recipe import measure_recipe
 
         self.notify(Progress(f"measuring {recipe.name}"))
-        self._tell_modules()
+        self._announce_modules()
         profile = measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic)
-        if self._checkout is None or self._footprint is None:
+        if self._checkout is None or self._dependencies is None:
             return Measured(profile)
-        from archaudit.load.checkout import check_origins
+        from archaudit.load.checkout_imports import check_origins
 
-        check_origins(self._checkout)  # a forward pass may import, too
-        return Measured(profile, self._footprint.take())
+        check_origins(self._checkout)  # a forward pass can import, too
+        return Measured(profile, self._dependencies.list_dependencies())
 
-    def _prove(self, recipe: Recipe, request: Exhibit | Imitate) -> Reply:
+    def _run_with_values(self, recipe: Recipe, request: RecordOutputs | CompareOutputs) -> Reply:
         from archaudit.measure.equivalence import compare_outputs, record_outputs
 
-        self.notify(Progress(f"running {recipe.name} for real"))
-        self._tell_modules()
-        if isinstance(request, Exhibit):
+        self.notify(Progress(f"running {recipe.name} with values"))
+        self._announce_modules()
+        if isinstance(request, RecordOutputs):
             record_outputs(recipe, Path(request.path), request.dtype, request.modules)
-            return Exhibited()
-        return Imitated(compare_outputs(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.feeders))
+            return OutputsRecorded()
+        return OutputsCompared(
+            compare_outputs(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.feeders)
+        )
 
-    def _time(self, recipe: Recipe, request: PrepareTiming | TimeBlock | TimeModules | Survey) -> Reply:
+    def _time(self, recipe: Recipe, request: PrepareTiming | TimeBlock | TimeModules | InspectDevice) -> Reply:
         if isinstance(request, PrepareTiming):
             return self._prepare(recipe, request)
         model = self._timed
         if model is None:
-            raise WorkerError("nothing was prepared to be timed yet")
-        if isinstance(request, Survey):
-            return self._survey(model, request)
+            raise WorkerError("no model is prepared for timing")
+        if isinstance(request, InspectDevice):
+            return self._inspect_device(model, request)
         self.notify(Progress(f"timing {recipe.name} on {model.settings.device}"))
         if isinstance(request, TimeModules):
             times = model.time_modules(request.repeats)
@@ -165,32 +167,32 @@ class Session:
         from archaudit.measure.latency import TimedModel
         from archaudit.measure.latency.devices import release_memory
 
-        self.notify(Progress(f"warming {recipe.name} up on {request.settings.device}"))
-        if self._timed is not None:  # a model before it goes first: two may not fit
+        self.notify(Progress(f"warming up {recipe.name} on {request.settings.device}"))
+        if self._timed is not None:  # free the previous model first: two may not fit
             self._timed = None
-            gc.collect()  # it knows the functions that know it
+            gc.collect()  # it is part of a reference cycle
             release_memory(request.settings.device)
         model = self._timed = TimedModel(recipe, request.settings)
         warmed = model.prepare(request.limit_s)
         return TimingReady(model.settings, model.machine, model.forms, warmed.samples_s, warmed.stable, model.notes)
 
-    def _survey(self, model: TimedModel, request: Survey) -> Reply:
+    def _inspect_device(self, model: TimedModel, request: InspectDevice) -> Reply:
         from archaudit.measure.latency.ceilings import measure_ceilings
         from archaudit.measure.latency.devices import read_state
 
         ceilings = None
         if request.ceilings:
-            self.notify(Progress(f"measuring what {model.settings.device} can do"))
+            self.notify(Progress(f"measuring the ceilings of {model.settings.device}"))
             ceilings = measure_ceilings(model.settings, model.clock, model.synchronize)
-        # after the work: an idle device has low clocks, which say nothing of those that the models run at
-        return Surveyed(read_state(model.settings.device, request.own_processes), ceilings)
+        # read after the work: the clocks of an idle device are lower than those that the models run at
+        return DeviceInspected(read_state(model.settings.device, request.own_processes), ceilings)
 
 
-# --- the worker's end: reads requests from a socket and answers them, until told to quit or the parent is gone ---
+# --- the worker process: answers requests from a socket until it is closed ---
 
 
 def serve(channel: socket.socket, threads: int | None, announce: Callable[[str], None]) -> None:
-    """Answers requests on `channel`; `announce` is told which module is running."""
+    """Answers requests on `channel`. `announce` gets each module that runs."""
     if threads is not None:
         from archaudit.measure.process_state import limit_threads
 
@@ -203,22 +205,22 @@ def serve(channel: socket.socket, threads: int | None, announce: Callable[[str],
         try:
             reply = session.handle(request)
         except MemoryError:
-            reply = Failed("WorkerError", "the model needs more memory than there is")
+            reply = Failed("WorkerError", "the model needs more memory than the machine has")
         send(channel, reply)
 
 
 def serve_and_exit(channel: socket.socket, threads: int | None, announce: Callable[[str], None]) -> None:
-    """Serves, and ends the process. One that the model forks is no worker: what it would answer goes nowhere."""
+    """Serves and ends the process. In a process that the model forks, the socket is closed: it must not answer."""
     worker = os.getpid()
     os.register_at_fork(after_in_child=channel.close)
-    tell_forks()
+    record_forks()
     code = 1
     try:
         serve(channel, threads, announce)
         code = 0
     except (BrokenPipeError, ConnectionResetError):
-        code = 0  # the parent is gone: nobody is left to tell
-    except BaseException:  # noqa: BLE001 - a defect of ours: shown whole, and the parent sees the exit status
+        code = 0  # the parent is gone
+    except BaseException:  # noqa: BLE001 - a defect: shown with its traceback, and the parent sees the exit status
         if os.getpid() == worker:
             import traceback
 

@@ -1,7 +1,7 @@
-"""The process between the parent and its workers: it imports torch once, forks a worker for each request, and watches over them.
+"""The supervisor, the process between the parent and its workers: imports torch once and forks a worker for each request.
 
-It relays what they print, kills one that prints without end or takes too much memory, tells the parent how each ended, and leaves nobody
-behind: when the parent closes the control socket, or is gone, every process that descends from this one is killed. It runs no user's code.
+It relays the output of workers, kills a worker that prints or allocates too much, and reports to the parent how each worker exited. When
+the parent closes the control socket or is gone, it kills all its descendants. It does not run the user's code.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from archaudit.worker.pool import REQUEST_BYTES
 from archaudit.worker.process_guard import adopt_orphans, die_with_parent, list_descendants, read_resident_bytes, read_session
 from archaudit.worker.session import serve_and_exit
-from archaudit.worker.status_file import Board
+from archaudit.worker.status_file import StatusFile
 
-# No model's words are that many; a torrent is found out within a second.
+# No model prints that much on purpose, and one that prints in an endless loop reaches it within a second.
 OUTPUT_LIMIT_BYTES = 64 * 2**20
 _SHOWN_BYTES = 32 * 2**10
-# A process can take a few hundred megabytes between two looks.
-_LOOK_EVERY_S = 0.05
+# How often the memory of workers is read. A process can allocate a few hundred megabytes in that time.
+_POLL_INTERVAL_S = 0.05
 
 
 @dataclass(slots=True)
@@ -35,22 +35,22 @@ class _Child:
     side: str
     output: int
     printed: int = 0
-    why: str | None = None
+    exceeded: str | None = None
     bytes: int = 0
 
 
 class Supervisor:
-    """`order`: `preload`, `board` (a descriptor), `memory` (bytes for one worker, or None) and `memory_together`."""
+    """`options`: `preload`, `status_file` (a descriptor), `worker_memory` (bytes for one worker, or None) and `total_memory` (for all)."""
 
-    def __init__(self, control: socket.socket, order: dict[str, object]) -> None:
+    def __init__(self, control: socket.socket, options: dict[str, object]) -> None:
         self._control = control
-        self._order = order
+        self._options = options
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> None:
-        """Until the parent is gone or has closed the control socket."""
+        """Runs until the parent closes the control socket or is gone."""
         adopt_orphans()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
@@ -59,7 +59,7 @@ class Supervisor:
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         while True:
-            for key, _ in self._selector.select(_LOOK_EVERY_S if self._children else None):
+            for key, _ in self._selector.select(_POLL_INTERVAL_S if self._children else None):
                 if key.fileobj is self._control:
                     if not self._take_request():
                         return
@@ -72,19 +72,19 @@ class Supervisor:
             self._reap()
 
     def kill_all(self) -> None:
-        """Every process that descends from this one; orphans were adopted, so none is out of reach. Their ends are not waited for."""
-        for pid in self._children:  # each leads a session: reached also where the system does not tell descendants
+        """Kills all descendants, orphans included, which this process adopts. Does not wait for them to end."""
+        for pid in self._children:  # each leads a process group: this works where descendants cannot be listed, as well
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
         killed: set[int] = set()
-        while new := set(list_descendants(os.getpid())) - killed:  # one that forked meanwhile needs another round
+        while new := set(list_descendants(os.getpid())) - killed:  # a process that forked in between needs another round
             for pid in new:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             killed |= new
 
     def _take_request(self) -> bool:
-        """Forks a worker for the descriptor that came with a request; False when the parent wants no more."""
+        """Forks a worker for the socket that comes with a request. False if the parent has closed the control socket."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST_BYTES, 1)
             while 0 < len(data) < REQUEST_BYTES:
@@ -116,14 +116,14 @@ class Supervisor:
             self._control.close()
             for descriptor in (self._wake_read, self._wake_write, *(child.output for child in self._children.values())):
                 os.close(descriptor)
-            # what the user's code prints is relayed to standard error, so that standard output stays the report's
+            # the output of the user's code goes to standard error: standard output is for the report
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.close(output)
             number, threads = request["number"], request["threads"]
             assert isinstance(number, int)
-            board = Board(int(str(self._order["board"])))
-            serve_and_exit(channel, threads if isinstance(threads, int) else None, lambda text: board.write(number, text))
+            status_file = StatusFile(int(str(self._options["status_file"])))
+            serve_and_exit(channel, threads if isinstance(threads, int) else None, lambda text: status_file.write(number, text))
         finally:
             os._exit(1)
 
@@ -141,13 +141,13 @@ class Supervisor:
         if room > 0:
             _print(data[:room])
             if child.printed > _SHOWN_BYTES:
-                _print(f"\n(what {child.side} prints further is not shown)\n".encode())
-        if child.printed > OUTPUT_LIMIT_BYTES and child.why is None:
+                _print(f"\n(more output of {child.side} is not shown)\n".encode())
+        if child.printed > OUTPUT_LIMIT_BYTES and child.exceeded is None:
             self._kill(pid, child, "output", child.printed)
 
     def _watch_memory(self) -> None:
-        """Kills the worker that takes more than it may, with all that it started; the largest when all together take too much."""
-        each, together = self._order["memory"], self._order["memory_together"]
+        """Kills a worker above its memory limit with everything that it started; where the limit is for all workers, the largest."""
+        each, together = self._options["worker_memory"], self._options["total_memory"]
         sizes = {pid: sum(map(read_resident_bytes, (pid, *list_descendants(pid)))) for pid in self._children}
         if isinstance(each, int):
             too_large = [pid for pid, size in sizes.items() if size > each]
@@ -156,11 +156,11 @@ class Supervisor:
         else:
             return
         for pid in too_large:
-            if self._children[pid].why is None:
+            if self._children[pid].exceeded is None:
                 self._kill(pid, self._children[pid], "memory", sizes[pid])
 
-    def _kill(self, pid: int, child: _Child, why: str, size: int) -> None:
-        child.why, child.bytes = why, size
+    def _kill(self, pid: int, child: _Child, exceeded: str, size: int) -> None:
+        child.exceeded, child.bytes = exceeded, size
         self._kill_session(pid)
 
     @staticmethod
@@ -179,10 +179,10 @@ class Supervisor:
                 return
             child = self._children.get(pid)
             if child is None:
-                continue  # an orphan of a model's
+                continue  # an orphan that a model left
             self._kill_session(pid)
             with suppress(KeyError):
-                for _ in range(64):  # what it still had to say
+                for _ in range(64):  # output that is still in the pipe
                     before = child.printed
                     self._relay(child.output)
                     if child.printed == before:
@@ -191,9 +191,9 @@ class Supervisor:
             os.close(child.output)
             del self._children[pid]
             code = os.waitstatus_to_exitcode(status)
-            told = {"number": child.number, "code": code, "why": child.why, "bytes": child.bytes}
-            with suppress(OSError):  # the parent is gone: nobody is left to tell
-                self._control.sendall(json.dumps(told).encode() + b"\n")
+            report = {"number": child.number, "code": code, "exceeded": child.exceeded, "bytes": child.bytes}
+            with suppress(OSError):  # the parent is gone
+                self._control.sendall(json.dumps(report).encode() + b"\n")
 
 
 def _print(data: bytes) -> None:
@@ -202,23 +202,26 @@ def _print(data: bytes) -> None:
 
 
 def _preload(names: list[str]) -> None:
-    """Imports what every worker is to have. The garbage collector rests meanwhile, which takes a tenth off the time since all that is made
-    stays; then it is told never to look at these objects again, so that no worker has to copy the pages that they are on."""
+    """Imports what every worker needs.
+
+    The garbage collector is off, which saves a tenth of the time: all these objects stay. Then they are frozen, so that the collector does
+    not write to their memory pages, which workers share with this process.
+    """
     gc.disable()
     for name in names:
         try:
             importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112 - the model that needs it will meet the same error, and tell it with its reference
+        except Exception:  # noqa: BLE001, S112 - the model that needs it fails with the same error, and with its reference
             continue
     gc.freeze()
     gc.enable()
 
 
 def main(arguments: list[str]) -> None:
-    """`python -m archaudit.worker '{"control": fd, ...}'`. Nothing is torn down at the end: unloading torch takes most of a second."""
-    order = json.loads(arguments[0])
-    _preload(order["preload"])
-    supervisor = Supervisor(socket.socket(fileno=order["control"]), order)
+    """`python -m archaudit.worker '{"control": fd, ...}'`. Exits without cleaning up: unloading torch takes most of a second."""
+    options = json.loads(arguments[0])
+    _preload(options["preload"])
+    supervisor = Supervisor(socket.socket(fileno=options["control"]), options)
     try:
         supervisor.run()
     finally:

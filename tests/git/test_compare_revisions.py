@@ -7,7 +7,7 @@ from archaudit.errors import LoadError, RevisionError
 from archaudit.pipeline import Options, compare, measuring, profile
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.targets import resolve
-from archaudit.revisions.checkout import find_shelf
+from archaudit.revisions.checkout import find_checkouts_folder
 from archaudit.worker import WorkerOptions
 
 PLAIN = Options(witnesses=False, symbolic=False)
@@ -35,9 +35,9 @@ def test_the_dirty_tree_is_compared_with_a_revision_from_a_subfolder(repo, monke
     assert (report.before.totals.params, report.after.totals.params) == (8 * (27 + 1), 4 * (75 + 1))
     assert report.before.reference == report.before.name == "seg.py:Net@main"
     assert report.before.provenance.sources == ("models/__init__.py", "models/blocks.py", "models/seg.py")
-    assert str(find_shelf()) not in msgspec.json.encode(report).decode()
+    assert str(find_checkouts_folder()) not in msgspec.json.encode(report).decode()
     assert repo.state() == before
-    assert list(find_shelf().iterdir()) == []
+    assert list(find_checkouts_folder().iterdir()) == []
 
 
 def test_a_range_is_compared_and_the_second_time_from_what_was_kept(repo, monkeypatch, no_workers):
@@ -73,8 +73,8 @@ def test_a_revision_that_does_not_import_is_told_by_the_users_paths(repo, monkey
         profile("models/seg.py:Net@HEAD", PLAIN)
     assert "blocks.py:1: import nowhere_to_be_found" in caught.value.hint
     assert "weights.bin of Git LFS" in caught.value.hint
-    assert str(find_shelf()) not in str(caught.value)
-    assert list(find_shelf().iterdir()) == []
+    assert str(find_checkouts_folder()) not in str(caught.value)
+    assert list(find_checkouts_folder().iterdir()) == []
 
 
 def test_one_process_is_not_enough_for_two_versions(repo, monkeypatch):

@@ -13,7 +13,7 @@ from archaudit.pipeline import Options, resolve
 from archaudit.pipeline.revision_targets import open_revisions
 from archaudit.pipeline.targets import resolve_pair
 from archaudit.revisions import find_repository, list_missing, open_checkout, parse_range
-from archaudit.revisions.checkout import find_shelf
+from archaudit.revisions.checkout import find_checkouts_folder
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_has_no_revision_is_refused(text):
 )
 def test_ranges_are_told_from_paths(text, expected):
     found = parse_range(text)
-    assert (found and (found.start, found.end, found.parted)) == expected
+    assert (found and (found.start, found.end, found.from_merge_base)) == expected
 
 
 @pytest.mark.parametrize("revision", ["--output=/tmp/x", "-q", "", "nope", "main\nmain", "HEAD:models", "main..HEAD"])
@@ -75,7 +75,7 @@ def test_a_revision_that_is_none_is_refused_and_never_an_option(repo, revision):
 
 def test_outside_of_a_repository_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(RevisionError, match="no git repository"):
+    with pytest.raises(RevisionError, match="not in a git repository"):
         find_repository(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_a_checkout_holds_the_commit_and_is_gone_afterwards(repo):
         assert not (folder / "new.py").exists()
         assert repo.state() == before
     assert repo.state() == before
-    assert list(find_shelf().iterdir()) == []
+    assert list(find_checkouts_folder().iterdir()) == []
 
 
 def test_files_left_out_of_archives_and_hooks_do_not_matter(repo):
@@ -128,7 +128,7 @@ def test_a_checkout_of_a_process_that_was_killed_is_removed_by_the_next(repo):
     script = f"""
     import tempfile, time
     from pathlib import Path
-    tempfile.tempdir = {str(find_shelf().parent)!r}
+    tempfile.tempdir = {str(find_checkouts_folder().parent)!r}
     from archaudit.revisions import find_repository, open_checkout
     repository = find_repository(Path({str(repo.folder)!r}))
     with open_checkout(repository, repository.find_commit("main")):
@@ -139,11 +139,11 @@ def test_a_checkout_of_a_process_that_was_killed_is_removed_by_the_next(repo):
         assert process.stdout.readline() == "open\n"
         repository = find_repository(repo.folder)
         with open_checkout(repository, repository.find_commit("main")):
-            assert len(list(find_shelf().glob("*.lock"))) == 2  # the other one is in use
+            assert len(list(find_checkouts_folder().glob("*.lock"))) == 2  # the other one is in use
         process.send_signal(signal.SIGKILL)
-    assert len(list(find_shelf().iterdir())) == 2
+    assert len(list(find_checkouts_folder().iterdir())) == 2
     with open_checkout(repository, repository.find_commit("main")) as folder:
-        assert {entry.name for entry in find_shelf().iterdir()} == {folder.parent.name, f"{folder.parent.name}.lock"}
+        assert {entry.name for entry in find_checkouts_folder().iterdir()} == {folder.parent.name, f"{folder.parent.name}.lock"}
 
 
 def test_what_a_checkout_lacks_is_told(repo, make_repo):
@@ -162,14 +162,14 @@ def test_a_file_that_was_renamed_since_is_found_under_its_old_name(repo, monkeyp
     monkeypatch.chdir(repo.folder / "models")
     repo.git("mv", "models/seg.py", "models/segmentation.py")
     targets = [resolve("segmentation.py:Net@main", None)]
-    with open_revisions(targets, question=None) as (opened,):  # renamed in the index only
+    with open_revisions(targets, settings=None) as (opened,):  # renamed in the index only
         assert opened.reference.target.endswith("/models/seg.py")
         assert opened.revised.assumption == "models/segmentation.py was called models/seg.py at main"
     repo.commit("renamed")
     repo.git("mv", "models/segmentation.py", "models/third.py")
     repo.commit("again")
     before, after = resolve_pair("HEAD~2..HEAD", "third.py:Net", Options())
-    with open_revisions([before, after], question=None) as opened:
+    with open_revisions([before, after], settings=None) as opened:
         assert [side.reference.target.rpartition("/")[2] for side in opened] == ["seg.py", "third.py"]
     assert after.key == "third.py:Net"  # budgets about the model are about the range's end
 
@@ -179,7 +179,7 @@ def test_a_file_that_never_was_there_is_told(repo, monkeypatch):
     repo.write("models/new.py", "x = 1")
     with (
         pytest.raises(RevisionError, match=r"there is no models/new\.py at main"),
-        open_revisions([resolve("models/new.py:N@main", None)], question=None),
+        open_revisions([resolve("models/new.py:N@main", None)], settings=None),
     ):
         pass
 
@@ -204,5 +204,5 @@ def test_a_path_out_of_the_repository_is_refused(repo, tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(repo.folder)
     (tmp_path / "other.py").write_text("x = 1")
-    with pytest.raises(RevisionError), open_revisions([resolve("../other.py:N@main", None)], question=None):
+    with pytest.raises(RevisionError), open_revisions([resolve("../other.py:N@main", None)], settings=None):
         pass

@@ -1,4 +1,4 @@
-"""Inputs as people type them."""
+"""Inputs as users type them."""
 
 import pytest
 
@@ -19,13 +19,13 @@ def test_every_form_is_read():
 
 
 @pytest.mark.parametrize("text", ["", "abc", "1x", "1x-3", "1x3.5", "int65[1]", "a b=1x3", "1x3;rm", "9" * 40])
-def test_what_is_no_shape_is_told(text):
+def test_a_text_that_is_not_an_input_is_refused(text):
     with pytest.raises(InputError) as caught:
         parse_inputs([text])
     assert repr(text)[1:-1][:10] in caught.value.message
     assert "1x3x224x224" in (caught.value.hint or "")
 
 
-def test_a_name_given_twice_is_told():
+def test_a_name_that_is_given_twice_is_refused():
     with pytest.raises(InputError, match="twice"):
         parse_inputs(["a=1x2", "a=1x3"])

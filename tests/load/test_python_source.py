@@ -1,4 +1,4 @@
-"""Models from the user's own files, and everything that can be wrong with them."""
+"""Models from the user's files, and their faults."""
 
 import os
 import py_compile
@@ -62,7 +62,7 @@ def test_a_class_a_factory_and_an_instance(net):
     assert ready.build() is ready.build()
 
 
-def test_the_files_own_example_inputs_are_used_and_told(net):
+def test_the_example_inputs_of_the_file_are_used_and_an_assumption(net):
     recipe = load(f"{net}:small")
     assert recipe.example_inputs is not None
     assert recipe.example_inputs().shape == torch.Size([1, 4])
@@ -73,14 +73,14 @@ def test_the_files_own_example_inputs_are_used_and_told(net):
     ("attribute", "message", "hint"),
     [
         ("Nett", "has no 'Nett'", "Did you mean Net"),
-        ("number", "is a int, no model", "Net"),
-        ("NoModel", "no nn.Module", "Net"),
-        ("Net", "wants arguments: width", "width=..."),
+        ("number", "is not a model but of type int", "Net"),
+        ("NoModel", "not an nn.Module", "Net"),
+        ("Net", "requires arguments: width", "width=..."),
         ("Net(width=1, wdith=2)", "has no argument 'wdith'", "It takes: width, depth"),
         ("ready(a=1)", "takes no arguments", None),
     ],
 )
-def test_what_is_no_model_is_told_with_what_is(net, attribute, message, hint):
+def test_a_reference_to_another_object_lists_the_models(net, attribute, message, hint):
     with pytest.raises(LoadError) as caught:
         load(f"{net}:{attribute}")
     assert message in caught.value.message
@@ -88,13 +88,13 @@ def test_what_is_no_model_is_told_with_what_is(net, attribute, message, hint):
         assert hint in (caught.value.hint or "")
 
 
-def test_a_file_that_is_not_there_names_the_nearest(net):
+def test_a_missing_file_suggests_the_most_similar_name(net):
     with pytest.raises(LoadError, match="there is no file") as caught:
         load(f"{net.parent}/net_fil.py:Net")
     assert "net_file.py" in (caught.value.hint or "")
 
 
-def test_a_folder_is_not_offered_in_place_of_itself(tmp_path):
+def test_a_folder_is_reported(tmp_path):
     (tmp_path / "models.py").mkdir()
     with pytest.raises(LoadError, match=r"models\.py is a folder"):
         load(f"{tmp_path}/models.py:Net")
@@ -113,7 +113,7 @@ def test_a_file_that_does_not_import_shows_its_line(tmp_path):
         assert expected in str(caught.value)
 
 
-def test_two_files_of_one_name_are_two_models(tmp_path):
+def test_two_files_with_the_same_name_are_two_models(tmp_path):
     for folder, width in (("one", 2), ("two", 3)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same_name.py").write_text(f"from torch import nn\ndef make():\n    return nn.Linear({width}, 1)\n")
@@ -139,7 +139,7 @@ def test_a_file_named_like_a_module_does_not_replace_it(tmp_path):
     assert hasattr(random, "getstate")
 
 
-def test_a_module_that_is_not_there_is_told():
+def test_a_missing_module_is_reported():
     with pytest.raises(LoadError, match="no module 'no_such_package'"):
         load("no_such_package.models:Net")
 
@@ -149,14 +149,14 @@ def test_an_edit_of_the_same_size_in_the_same_second_is_seen(tmp_path):
     for width in (4, 5):
         path.write_text(f"from torch import nn\n\ndef build():\n    return nn.Linear({width}, 1)\n")
         os.utime(path, (1_700_000_000, 1_700_000_000))
-        if width == 4:  # bytecode of another program's, which the edit's second and size do not tell from the edit's own
+        if width == 4:  # bytecode of another program, with the time and size of the edited file
             py_compile.compile(str(path))
         assert load(f"{path}:build").build().in_features == width
         for name in ("edited_at_once", "archaudit_user_edited_at_once"):
             sys.modules.pop(name, None)
 
 
-def test_nothing_is_written_beside_the_users_files(tmp_path):
+def test_no_bytecode_is_written_next_to_the_users_files(tmp_path):
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text("")
     (tmp_path / "pkg" / "parts.py").write_text("from torch import nn\n\nclass Net(nn.Linear):\n    pass\n")

@@ -1,4 +1,4 @@
-"""References taken apart."""
+"""Parsed references."""
 
 from contextlib import suppress
 
@@ -29,7 +29,7 @@ def test_every_form_is_recognised(text, kind, target, attribute, arguments):
     reference = parse_reference(text)
     assert (reference.kind, reference.target, reference.attribute, reference.arguments) == (kind, target, attribute, arguments)
     if kind != "saved":
-        again = parse_reference(reference.spell())
+        again = parse_reference(reference.format())
         assert (again.kind, again.target, again.attribute, again.arguments) == (kind, target, attribute, arguments)
 
 
@@ -37,19 +37,19 @@ def test_every_form_is_recognised(text, kind, target, attribute, arguments):
     ("text", "part"),
     [
         ("", "empty"),
-        ("net.py", "no model in it"),
+        ("net.py", "not the model in it"),
         ("net.py:", "not the name"),
         ("net.py:1Net", "not the name"),
         ("net.py:Net(", "not the name"),
-        ("net.py:Net(3)", "need their names"),
+        ("net.py:Net(3)", "must have names"),
         ("net.py:Net(a=__import__('os').system('true'))", "not a literal"),
-        ("net.py:Net(**{})", "** is not possible"),
+        ("net.py:Net(**{})", "** is not allowed"),
         ("net.py:Net(a=)", "cannot be read"),
         ("two words", "not a reference"),
         ("saved.json(a=1)", "takes no arguments"),
     ],
 )
-def test_what_is_no_reference_is_told(text, part):
+def test_a_text_that_is_not_a_reference_is_refused(text, part):
     with pytest.raises(LoadError, match=part.replace("*", r"\*")) as caught:
         parse_reference(text)
     assert caught.value.hint

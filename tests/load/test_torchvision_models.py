@@ -24,7 +24,7 @@ def test_arguments_reach_the_builder():
     assert load("torchvision:resnet18(num_classes=7)").build().fc.out_features == 7
 
 
-def test_an_unknown_name_has_near_ones():
+def test_an_unknown_name_suggests_similar_ones():
     with pytest.raises(LoadError, match="no model 'resnet5'") as caught:
         load("torchvision:resnet5")
     assert "resnet50" in (caught.value.hint or "")

@@ -1,4 +1,4 @@
-"""Sides without code: what a file tells is in the profile, what it cannot tell is unknown."""
+"""Weights without code: what a file holds is in the profile, everything else is unknown."""
 
 import json
 import struct
@@ -9,7 +9,7 @@ from torch import nn
 
 from archaudit.errors import LoadError
 from archaudit.load import load_recipe, parse_reference
-from archaudit.load import reference as reference_room
+from archaudit.load import reference as reference_module
 from archaudit.load.weights_file import read_weights
 from archaudit.metrics.catalog import METRICS, measure_scope
 from archaudit.pipeline import Options, compare, profile, resolve
@@ -36,7 +36,7 @@ def write_header(path, entries, room=0, length=None):
 
 @pytest.fixture
 def saved(tmp_path):
-    """The model's weights as safetensors; the tensors' bytes are not there to be read."""
+    """The model's weights as safetensors; the bytes of the tensors are zeros."""
     entries, place = {"__metadata__": {"format": "pt"}}, 0
     names = {"torch.float32": "F32", "torch.int64": "I64"}
     for key, tensor in Net().state_dict().items():
@@ -46,7 +46,7 @@ def saved(tmp_path):
     return write_header(tmp_path / "net.safetensors", entries, place)
 
 
-def test_a_header_tells_params_and_names_what_it_cannot_tell(saved):
+def test_a_header_has_params_and_the_rest_is_unknown(saved):
     found = read_weights(saved, "net")
     assert (found.totals.params, found.totals.buffers, found.totals.param_bytes) == (330, 17, 1320)
     assert [(module.path, module.total.params) for module in found.modules] == [
@@ -58,22 +58,22 @@ def test_a_header_tells_params_and_names_what_it_cannot_tell(saved):
     assert decode_profile(encode(found), "net").unknown == found.unknown
 
 
-def test_the_real_library_writes_what_is_read(tmp_path):
+def test_a_file_of_the_safetensors_library_is_read(tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
     safetensors.save_file(Net().state_dict(), tmp_path / "net.safetensors")
     assert read_weights(tmp_path / "net.safetensors", "net").totals.params == 330
 
 
-def test_weights_stand_beside_code(saved, tmp_path, monkeypatch):
+def test_weights_are_compared_with_weights(saved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = compare("net.safetensors", str(saved), Options(witnesses=False))
-    # what the header does not say is no change: neither of the forward pass, nor of classes, nor of how weights start
+    # what the header does not hold is not a change: the forward pass, the classes, the initialisation
     assert report.flow is None
     assert (report.classes_added, report.classes_removed, report.initialisation) == ((), (), ())
     assert (report.delta.params, report.flops_complete) == (0, False)
     with pytest.raises(LoadError, match="weights only"):
         profile("net.safetensors", Options(inputs=("1x3x8x8",)))
-    with pytest.raises(LoadError, match="have no revisions"):
+    with pytest.raises(LoadError, match="cannot have a revision"):
         parse_reference("net.safetensors@main")
 
 
@@ -81,7 +81,7 @@ def test_weights_stand_beside_code(saved, tmp_path, monkeypatch):
     ("entries", "room", "length"),
     [
         ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, 4, None),  # ends beyond the file
-        ({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, 8, None),  # another size than its shape
+        ({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, 8, None),  # its size does not match its shape
         ({"a": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}, 8, None),
         ({"a": {"dtype": "NEW", "shape": [2], "data_offsets": [0, 8]}}, 8, None),
         ({"a": 3}, 0, None),
@@ -90,7 +90,7 @@ def test_weights_stand_beside_code(saved, tmp_path, monkeypatch):
         ({}, 0, 0),
     ],
 )
-def test_a_header_that_lies_is_refused(tmp_path, entries, room, length):
+def test_an_inconsistent_header_is_refused(tmp_path, entries, room, length):
     with pytest.raises(LoadError, match="is not a safetensors file"):
         read_weights(write_header(tmp_path / "bad.safetensors", entries, room, length), "bad")
 
@@ -106,7 +106,7 @@ def test_a_pickle_is_refused_unless_it_is_allowed_and_never_runs_code(tmp_path):
         resolve(str(tmp_path / "net.pth"), None)
     assert "--allow-pickle" in caught.value.hint
     assert resolve(str(tmp_path / "net.pth"), None, allow_pickle=True).saved.totals.params == 330
-    with pytest.raises(LoadError, match=r"refused by torch\.load\(weights_only=True\)"):
+    with pytest.raises(LoadError, match=r"cannot be loaded by torch\.load\(weights_only=True\)"):
         resolve(str(tmp_path / "evil.pt"), None, allow_pickle=True)
     assert not (tmp_path / "ran").exists()
 
@@ -124,7 +124,7 @@ def test_onnx_initializers_are_params(tmp_path):
         read_weights(tmp_path / "bad.onnx", "bad")
 
 
-def test_an_exported_program_counts_as_the_model_that_it_was(tmp_path):
+def test_an_exported_program_counts_as_its_model(tmp_path):
     from archaudit.measure.recipe import measure_recipe
 
     path = tmp_path / "net.pt2"
@@ -137,7 +137,7 @@ def test_an_exported_program_counts_as_the_model_that_it_was(tmp_path):
         load_recipe(parse_reference(str(path)))
 
 
-def test_another_package_can_bring_a_source(monkeypatch):
+def test_another_package_can_register_a_source(monkeypatch):
     class Found:
         value = "theirs:load"
 
@@ -151,10 +151,10 @@ def test_another_package_can_bring_a_source(monkeypatch):
         return Recipe(name=name, reference=reference.text, build=Net)
 
     sources = {"theirs": Found(make), "broken": Found(lambda reference, name: 3)}
-    monkeypatch.setattr(reference_room, "find_plugin", sources.get)
+    monkeypatch.setattr(reference_module, "find_plugin", sources.get)
     monkeypatch.setattr("archaudit.load.sources.find_plugin", sources.get)
     reference = parse_reference("theirs:some/model(width=2)")
     assert (reference.kind, reference.attribute, reference.arguments) == ("library", "some/model", {"width": 2})
     assert load_recipe(reference).build is Net
-    with pytest.raises(LoadError, match="returned a int, no Recipe"):
+    with pytest.raises(LoadError, match="returned a int instead of a Recipe"):
         load_recipe(parse_reference("broken:x"))

@@ -8,7 +8,7 @@ from archaudit.pipeline.options import TimingOptions
 from archaudit.pipeline.timing import time_models
 from archaudit.schema import DeviceState, LatencyBudget, Machine, MeasuredCeilings, TimingSettings
 from archaudit.timing import are_interleaved, compare_latencies, find_problems
-from archaudit.worker import ModulesTimed, PrepareTiming, Survey, Surveyed, TimeBlock, Timed, TimeModules, TimingReady
+from archaudit.worker import DeviceInspected, InspectDevice, ModulesTimed, PrepareTiming, TimeBlock, Timed, TimeModules, TimingReady
 
 CEILINGS = MeasuredCeilings(copied_bytes=1000, copies_s=(1e-6,), product_flops=10**6, products_s=(1e-6,), launches_s=(1e-6,))
 
@@ -34,8 +34,8 @@ class FakeWorker:
             return TimingReady(request.settings, Machine(device="Fake", torch="2"), self.forms, (self.pass_s,) * 6, True)
         if isinstance(request, TimeModules):
             return ModulesTimed({"": (self.pass_s,) * request.repeats}, {"": (self.pass_s,) * request.repeats}, {"": 1}, "by hand")
-        if isinstance(request, Survey):
-            return Surveyed(self.state, CEILINGS if request.ceilings else None)
+        if isinstance(request, InspectDevice):
+            return DeviceInspected(self.state, CEILINGS if request.ceilings else None)
         assert isinstance(request, TimeBlock)
         scale = {"eager": 1.0, "replay": 0.5}[request.form]
         return Timed(tuple(scale * self.pass_s * (1 + self.noise * self.draw.standard_normal(request.repeats))))

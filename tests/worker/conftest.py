@@ -1,17 +1,17 @@
-"""One forking process for all tests of a file: torch is imported once."""
+"""One supervisor for all tests of a file: torch is imported once."""
 
 import signal
 
 import pytest
 
 from archaudit.worker import Load, Measure, WorkerOptions
-from archaudit.worker.client import IMPORTED_ANYWAY, ProcessWorker
+from archaudit.worker.client import MEASURING_IMPORTS, ProcessWorker
 from archaudit.worker.pool import Pool
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _interruptible():
-    """What runs in the background of a shell ignores interrupts, and so would every worker of it."""
+    """In the background of a shell this process ignores interrupts, and so would its workers."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -20,7 +20,7 @@ def _interruptible():
 @pytest.fixture(scope="module")
 def fork(_interruptible):
     """`fork("side", timeout_s=3)`: a worker."""
-    with Pool(("torch", *IMPORTED_ANYWAY), None) as pool:
+    with Pool(("torch", *MEASURING_IMPORTS), None) as pool:
         made = []
 
         def make(side="side", **options):
@@ -34,7 +34,7 @@ def fork(_interruptible):
 
 @pytest.fixture
 def ask(fork):
-    """`ask(path, "Model(a=1)")`: what a fresh worker answers when it measures that, or is asked `request`."""
+    """`ask(path, "Model(a=1)")`: the reply of a new worker to Measure, or to `request`."""
 
     def ask_worker(path, attribute, request=None, **options):
         worker = fork(**options)

@@ -1,4 +1,4 @@
-"""Worker processes: what they answer, also of a model that raises or prints."""
+"""Worker processes: their replies, also for a model that raises or prints."""
 
 import os
 
@@ -7,11 +7,11 @@ import pytest
 from archaudit.errors import LoadError, MeasureError, WorkerError
 from archaudit.schema import TimingSettings
 from archaudit.worker import (
+    InspectDevice,
     Load,
     Measure,
     Measured,
     PrepareTiming,
-    Survey,
     TimeBlock,
     Timed,
     TimeModules,
@@ -82,15 +82,15 @@ def test_a_block_of_passes_is_timed_whole_and_by_module(fork, models):
     assert len(whole.samples_s) == 4
     assert all(sample > 0 for sample in whole.samples_s)
     assert list(ask(TimeModules(repeats=2)).own_s) == [""]
-    assert ask(Survey(own_processes=1)).ceilings is None
+    assert ask(InspectDevice(own_processes=1)).ceilings is None
 
 
-def test_nothing_is_timed_that_was_not_prepared(ask, models):
-    with pytest.raises(WorkerError, match="nothing was prepared"):
+def test_a_model_must_be_prepared_before_it_is_timed(ask, models):
+    with pytest.raises(WorkerError, match="no model is prepared"):
         ask(models, "Good", TimeBlock(repeats=4))
 
 
-def test_one_of_two_that_dies_leaves_the_other_alone(models):
+def test_a_worker_that_dies_does_not_affect_the_other(models):
     with start_workers(["one", "two"], WorkerOptions()) as (one, two):
         one.send(Load(f"{models}:Acts(how='dies')", "one"))
         two.send(Load(f"{models}:Good", "two"))
@@ -102,13 +102,13 @@ def test_one_of_two_that_dies_leaves_the_other_alone(models):
         assert two.receive().profile.totals.params == 10
 
 
-def test_what_a_model_raises_is_told_with_its_line(ask, models):
+def test_an_exception_of_a_model_is_reported_with_its_line(ask, models):
     with pytest.raises(MeasureError, match="ZeroDivisionError") as caught:
         ask(models, "Acts(how='raises')")
     assert "models_for_workers.py" in str(caught.value)
 
 
-def test_what_a_model_prints_does_not_reach_standard_output(models, capfd):
+def test_the_output_of_a_model_goes_to_standard_error(models, capfd):
     with start_workers(["side"], WorkerOptions()) as (worker,):
         worker.send(Load(f"{models}:Acts(how='prints')", "side"))
         worker.receive()
@@ -119,12 +119,12 @@ def test_what_a_model_prints_does_not_reach_standard_output(models, capfd):
     assert "noise" in captured.err
 
 
-def test_errors_cross_with_their_class(ask, models):
+def test_an_error_keeps_its_class(ask, models):
     with pytest.raises(LoadError, match="has no 'Nope'"):
         ask(models, "Nope")
 
 
-def test_no_process_is_left_behind(models):
+def test_no_process_is_left(models):
     before = set(list_descendants(os.getpid()))
     with start_workers(["one", "two"], WorkerOptions()) as (one, _):
         one.send(Load(f"{models}:Good", "one"))

@@ -1,4 +1,4 @@
-"""Whatever a model does to its process, the parent gets a message, and no process stays."""
+"""For everything that a model does to its process, the parent gets a message, and no process is left."""
 
 import os
 import re
@@ -38,13 +38,13 @@ def print_forever():
         print("noise " * 20000)
 
 
-def fork_and_go_on():
-    """Both processes come out of forward; the child has nothing to say."""
+def fork_and_continue():
+    """Both processes return from forward; the child must not answer."""
     os.fork()
 
 
 def leave_orphans():
-    """A child that is nobody's child, in a session of its own."""
+    """A process whose parent ended, in another session."""
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -58,13 +58,13 @@ def ignore_signals():
 
 
 def share_work():
-    """What a library does that looks after its processes."""
+    """What a library does that ends its processes."""
     import multiprocessing
     with multiprocessing.get_context("fork").Pool(1) as pool:
         pool.apply(abs, (1,))
 
 
-def change_and_put_back():
+def change_and_restore():
     folder, handler = os.getcwd(), signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.chdir("/")
     os.chdir(folder)
@@ -74,9 +74,9 @@ def change_and_put_back():
 HOW = {
     "exits": lambda: os._exit(7), "dies": lambda: os.kill(os.getpid(), signal.SIGKILL), "hangs": lambda: time.sleep(600),
     "spins": lambda: [None for _ in iter(int, 1)], "segfaults": lambda: ctypes.string_at(0), "quits": lambda: sys.exit(3),
-    "takes": take_memory, "prints": print_forever, "forks": fork_and_go_on, "orphans": leave_orphans,
+    "takes": take_memory, "prints": print_forever, "forks": fork_and_continue, "orphans": leave_orphans,
     "starts": lambda: subprocess.Popen(FOREVER), "leaves": lambda: os.chdir("/"), "ignores": ignore_signals,
-    "threads": lambda: threading.Thread(target=time.sleep, args=(600,)).start(), "shares": share_work, "returns": change_and_put_back,
+    "threads": lambda: threading.Thread(target=time.sleep, args=(600,)).start(), "shares": share_work, "returns": change_and_restore,
     "asks": lambda: b"x" * (100 * 2**30),
     "closes": lambda: os.closerange(3, 256),
 }
@@ -125,7 +125,7 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "message"),
     [
         ("exits", r"died while measuring side, in block\.0 \(Acts\) \(exit status 7\)"),
         ("dies", r"in block\.0 \(Acts\) \(killed by SIGKILL\)"),
@@ -134,27 +134,29 @@ def models(tmp_path_factory):
         ("closes", r"died while measuring side"),
     ],
 )
-def test_an_end_is_told_with_the_module_that_was_running(ask, models, how, told):
-    with pytest.raises(WorkerError, match=told) as caught:
+def test_an_exit_is_reported_with_the_running_module(ask, models, how, message):
+    with pytest.raises(WorkerError, match=message) as caught:
         ask(models, f"Net(how='{how}')")
     assert caught.value.message.startswith("side: ")
 
 
-def test_memory_is_watched(ask, models, monkeypatch):
+def test_a_worker_above_its_memory_limit_is_killed(ask, models, monkeypatch):
     with Pool(("torch",), 2**30) as pool:
         worker = ProcessWorker("side", pool, WorkerOptions(), lambda stage: None, 1)
         worker.send(Load(f"{models}:Net(how='takes')", "side"))
         worker.receive()
         worker.send(Measure(witnesses=False))
-        with pytest.raises(WorkerError, match=r"side: it took \d\.\d GiB of memory while measuring side, in block\.0 \(Acts\)") as caught:
+        with pytest.raises(
+            WorkerError, match=r"side: the worker took \d\.\d GiB of memory while measuring side, in block\.0 \(Acts\)"
+        ) as caught:
             worker.receive()
         worker.close()
     assert "--memory" in caught.value.hint
 
 
 @pytest.mark.parametrize("module", ["os", "dies_on_import"])
-def test_the_end_of_the_process_that_forks_is_told(models, module, monkeypatch):
-    """Killed from outside with its workers, or by what it was asked to import."""
+def test_the_end_of_the_supervisor_is_reported(models, module, monkeypatch):
+    """Killed from outside with its workers, or by a module that it imports."""
     (models.parent / "dies_on_import.py").write_text("import os; os.kill(os.getpid(), 9)")
     monkeypatch.setenv("PYTHONPATH", str(models.parent))
     with Pool((module,), None) as pool:
@@ -164,25 +166,25 @@ def test_the_end_of_the_process_that_forks_is_told(models, module, monkeypatch):
             worker.receive()
             worker.send(Measure(witnesses=False))
             os.kill(pool._process.pid, signal.SIGKILL)
-        with pytest.raises(WorkerError, match="side: the process that measured it died"):
+        with pytest.raises(WorkerError, match="side: the worker process died"):
             worker.receive()
         worker.close()
 
 
 @pytest.mark.parametrize("how", ["hangs", pytest.param("spins", marks=pytest.mark.slow)])
-def test_one_that_hangs_is_told_with_its_module(ask, models, how):
+def test_a_timeout_is_reported_with_the_running_module(ask, models, how):
     with pytest.raises(WorkerError, match=r"no answer within 6 s while measuring side, in block\.0 \(Acts\)"):
         ask(models, f"Net(how='{how}')", timeout_s=6)
 
 
-@pytest.mark.parametrize(("how", "told"), [("quits", "SystemExit"), ("asks", "[Mm]emory")])
-def test_what_python_can_tell_is_told_with_the_line(ask, models, how, told):
-    with pytest.raises((MeasureError, WorkerError), match=told) as caught:
+@pytest.mark.parametrize(("how", "message"), [("quits", "SystemExit"), ("asks", "[Mm]emory")])
+def test_an_exception_is_reported_with_its_line(ask, models, how, message):
+    with pytest.raises((MeasureError, WorkerError), match=message) as caught:
         ask(models, f"Net(how='{how}')")
     assert "block.0" in str(caught.value)
 
 
-def test_a_death_while_building_and_an_exit_on_import(ask, models):
+def test_a_crash_while_building_and_an_exit_on_import_are_reported(ask, models):
     with pytest.raises(WorkerError, match=r"died while measuring side \(killed by SIGSEGV\)"):
         ask(models, "Builds(how='segfaults')")
     with pytest.raises(LoadError, match="SystemExit"):
@@ -191,33 +193,33 @@ def test_a_death_while_building_and_an_exit_on_import(ask, models):
 
 @pytest.mark.parametrize("model", ["Net", "Builds"])
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "message"),
     [
         ("forks", r"the model forks the process that measures it \(models_that_act\.py:\d+: os\.fork\(\)\)"),
         ("orphans", r"the model forks the process that measures it \(models_that_act\.py:\d+: if os\.fork\(\) == 0:\)"),
-        ("leaves", r"the model changes the working folder, to /$"),
-        ("ignores", r"the model changes what happens at signals: SIGINT, SIGTERM$"),
+        ("leaves", r"the model changes the working folder to /$"),
+        ("ignores", r"the model changes the handlers of signals: SIGINT, SIGTERM$"),
     ],
 )
-def test_what_a_model_may_not_do_to_its_process_is_told_and_undone(fork, models, model, how, told):
+def test_a_change_of_the_process_is_reported_and_undone(fork, models, model, how, message):
     worker = fork()
     worker.send(Load(f"{models}:{model}(how='{how}')", "side"))
     worker.receive()
-    for request, named in ((Measure(witnesses=False), "side: "), (Explain(""), ".*")):  # the second finds the process as the first did
+    for request, named in ((Measure(witnesses=False), "side: "), (Explain(""), ".*")):  # the second request finds the process unchanged
         worker.send(request)
         with pytest.raises(MeasureError) as caught:
             worker.receive()
-        assert re.fullmatch(named + told, caught.value.message)
+        assert re.fullmatch(named + message, caught.value.message)
 
 
 @pytest.mark.parametrize("how", ["threads", "shares", "returns"])
-def test_what_does_no_harm_is_let_be(ask, models, how):
+def test_threads_pools_and_restored_changes_are_allowed(ask, models, how):
     assert ask(models, f"Net(how='{how}')").profile.totals.params == 40
 
 
 @pytest.mark.parametrize("how", ["orphans", pytest.param("starts", marks=pytest.mark.slow)])
-def test_no_process_stays(models, how):
-    """The folder, the signals and the children of a model are its worker's; the worker and all that it started are gone afterwards."""
+def test_no_process_of_a_model_is_left(models, how):
+    """The folder and the signals of this process do not change; the worker and everything that it started are gone afterwards."""
     folder, handler = Path.cwd(), signal.getsignal(signal.SIGTERM)
     mine = set(list_descendants(os.getpid()))
     with start_workers(["side"], WorkerOptions()) as (worker,):
@@ -229,11 +231,11 @@ def test_no_process_stays(models, how):
         started = set(list_descendants(os.getpid())) - mine
         assert len(started) > 2
     assert (Path.cwd(), signal.getsignal(signal.SIGTERM)) == (folder, handler)
-    assert await_ends(started)
+    assert wait_for_ends(started)
 
 
-def await_ends(pids):
-    """Whether none of the processes is left. They were killed; the system takes its time."""
+def wait_for_ends(pids):
+    """Whether all of the killed processes end within a time."""
     deadline = time.monotonic() + 30
     while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -241,14 +243,14 @@ def await_ends(pids):
 
 
 def is_alive(pid):
-    """Whether a process still runs: one that was killed and not yet waited for does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def test_a_parent_that_is_killed_takes_everything_with_it(models):
+def test_no_process_is_left_when_the_parent_is_killed(models):
     script = f"""
     from contextlib import suppress
     from archaudit.errors import MeasureError
@@ -266,13 +268,13 @@ def test_a_parent_that_is_killed_takes_everything_with_it(models):
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "measured\n"
         started = list_descendants(process.pid)
-        assert len(started) >= 4  # the forking process, two workers, and an orphan
+        assert len(started) >= 4  # the supervisor, two workers, and an orphan
         process.kill()
-    assert await_ends(started)
+    assert wait_for_ends(started)
 
 
 @pytest.mark.parametrize(
-    ("command", "how", "told"),
+    ("command", "how", "message"),
     [
         (("compare", "{}", "{}"), "segfaults", "in block.0 (Acts) (killed by SIGSEGV)"),
         (("check",), "forks", "forks the process"),
@@ -282,7 +284,7 @@ def test_a_parent_that_is_killed_takes_everything_with_it(models):
         pytest.param(("check",), "segfaults", "(killed by SIGSEGV)", marks=pytest.mark.slow),
     ],
 )
-def test_every_command_exits_with_two(command, how, told, models, tmp_path, monkeypatch, capsys):
+def test_every_command_exits_with_two(command, how, message, models, tmp_path, monkeypatch, capsys):
     reference = f"{models}:Net(how='{how}')"
     (tmp_path / "archaudit.toml").write_text(
         f'[models.net]\nreference = "{reference}"\n[[budgets]]\nmodel = "net"\nmetric = "params"\nmax = 1\n'
@@ -292,4 +294,4 @@ def test_every_command_exits_with_two(command, how, told, models, tmp_path, monk
     with pytest.raises(SystemExit) as ended:
         run_command()
     assert ended.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

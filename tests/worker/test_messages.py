@@ -1,4 +1,4 @@
-"""The protocol: every message survives the wire, and a closed wire is an answer too."""
+"""The protocol: every message arrives unchanged, and a closed socket is read as None."""
 
 import socket
 
@@ -20,24 +20,24 @@ def channels():
 @pytest.mark.parametrize(
     "request_", [Load("a.py:Net", "a", (InputSpec(shape=(1, 3), name="x"),)), Measure(witnesses=False), TimeBlock(repeats=3)]
 )
-def test_requests_arrive_as_they_were_sent(channels, request_):
+def test_requests_arrive_unchanged(channels, request_):
     send(channels[0], request_)
     assert receive_request(channels[1]) == request_
 
 
 @pytest.mark.parametrize("reply", [Loaded("a"), Timed((0.1, 0.2)), Progress("ü" * 3000), Failed("LoadError", "no", "try")])
-def test_replies_arrive_as_they_were_sent(channels, reply):
+def test_replies_arrive_unchanged(channels, reply):
     send(channels[0], reply)
     assert receive_reply(channels[1]) == reply
 
 
-def test_a_closed_wire_reads_as_none(channels):
+def test_a_closed_socket_is_read_as_none(channels):
     channels[0].close()
     assert receive_reply(channels[1]) is None
 
 
 @pytest.mark.parametrize("kind", [name for name in vars(errors) if name.endswith("Error")])
-def test_an_error_crosses_the_wire_with_its_class(kind):
+def test_an_error_keeps_its_class_message_and_hint(kind):
     error = Failed(kind, "what", "hint").to_error()
     assert isinstance(error, ArchauditError)
     assert type(error).__name__ == kind

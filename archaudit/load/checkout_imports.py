@@ -1,4 +1,4 @@
-"""Loading from a checkout: imports that would find the user's tree find the checkout instead, and nothing may come from the user's tree."""
+"""Imports from a checkout of a git revision: what would come from the user's work tree comes from the checkout instead."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _OWN_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
 def enter_checkout(checkout: Checkout) -> None:
-    """Makes this process one that stands in the checkout: folder, search path, and no module of the user's tree imported."""
-    _forget_modules(checkout)
+    """Moves this process into the checkout: its working folder and sys.path. Removes modules of the user's work tree from sys.modules."""
+    _remove_modules(checkout)
     sys.dont_write_bytecode = True
     folder = Path(checkout.root) / checkout.folder
     os.chdir(folder if folder.is_dir() else checkout.root)
@@ -27,29 +27,29 @@ def enter_checkout(checkout: Checkout) -> None:
 
 
 def check_origins(checkout: Checkout) -> None:
-    """Raises LoadError when something was imported from the user's tree: then it is not the revision that was measured."""
-    for name, source in _list_foreign(checkout):
+    """Raises LoadError if a module was imported from the user's work tree: then the revision is not what is measured."""
+    for name, source in _list_work_tree_modules(checkout):
         raise LoadError(
             f"{checkout.text} imports {name} from {os.path.relpath(source, checkout.toplevel)} of the work tree, not of the revision",
-            "Import it by a path that follows the checkout: relative to its package, or below the folder that you stand in.",
+            "Import it by a path that also exists in the checkout: relative to its package, or below the current folder.",
         )
 
 
-def _forget_modules(checkout: Checkout) -> None:
-    for name, _ in list(_list_foreign(checkout)):
+def _remove_modules(checkout: Checkout) -> None:
+    for name, _ in list(_list_work_tree_modules(checkout)):
         sys.modules.pop(name, None)
 
 
-def _list_foreign(checkout: Checkout) -> Iterator[tuple[str, str]]:
-    """Modules that were imported from the user's tree; an environment or archaudit itself inside it is not what is measured."""
+def _list_work_tree_modules(checkout: Checkout) -> Iterator[tuple[str, str]]:
+    """The modules imported from the user's work tree, except those of a virtual environment in it and of archaudit itself."""
     toplevel = checkout.toplevel.rstrip(os.sep) + os.sep
     for name, module in list(sys.modules.items()):
         source = getattr(module, "__file__", None)
-        if isinstance(source, str) and name.partition(".")[0] != _OWN_PACKAGE and _is_foreign(source, toplevel, checkout.root):
+        if isinstance(source, str) and name.partition(".")[0] != _OWN_PACKAGE and _is_in_work_tree(source, toplevel, checkout.root):
             yield name, source
 
 
-def _is_foreign(source: str, toplevel: str, root: str) -> bool:
+def _is_in_work_tree(source: str, toplevel: str, root: str) -> bool:
     real = os.path.realpath(source)
     return (
         real.startswith(toplevel)
@@ -59,8 +59,8 @@ def _is_foreign(source: str, toplevel: str, root: str) -> bool:
 
 
 def _move(entry: str, checkout: Checkout) -> str:
-    """The entry of the search path as it is in the checkout, where it is in the user's tree (and no environment in it)."""
-    if not entry or not _is_foreign(entry + os.sep + "x", checkout.toplevel.rstrip(os.sep) + os.sep, checkout.root):
+    """The entry of sys.path, moved to the checkout if it is in the user's work tree and not in a virtual environment."""
+    if not entry or not _is_in_work_tree(entry + os.sep + "x", checkout.toplevel.rstrip(os.sep) + os.sep, checkout.root):
         return entry
     inside = os.path.relpath(os.path.realpath(entry), checkout.toplevel)
     moved = os.path.normpath(Path(checkout.root) / inside)
@@ -68,7 +68,7 @@ def _move(entry: str, checkout: Checkout) -> str:
 
 
 def _list_editable(checkout: Checkout) -> Iterator[str]:
-    """Folders of the checkout that stand for packages which were installed to be edited in the user's tree."""
+    """The folders of the checkout that correspond to packages of the work tree which are installed as editable."""
     for finder in sys.meta_path:
         mapping: Any = getattr(sys.modules.get(getattr(finder, "__module__", "")), "MAPPING", None)
         for source in mapping.values() if isinstance(mapping, dict) else ():
