@@ -205,8 +205,8 @@ class Operator:
 @pytest.mark.parametrize(
     ("name", "args", "why"),
     [
-        ("aten::_sparse_sparse_matmul", (sparse(2, 3, 4), sparse(3, 5, 4)), "where the entries are"),
-        ("aten::mm", (sparse(2, 3, 4), sparse(3, 5, 4)), "where the entries are"),
+        ("aten::_sparse_sparse_matmul", (sparse(2, 3, 4), sparse(3, 5, 4)), "positions of the entries"),
+        ("aten::mm", (sparse(2, 3, 4), sparse(3, 5, 4)), "positions of the entries"),
         ("aten::bmm", (T(2, 3, 5), sparse(3, 5, 4)), "sparse operand"),
         ("aten::_cudnn_rnn", (STEPS, [T(1000)]), "flattened"),
         ("quantized::conv2d", (GROUPED_IN.to("meta"), Packed(21, 5, 11, 13)), "cannot be unpacked"),
