@@ -14,8 +14,8 @@ and fake tensors share kernels of torch that reject some calls which the CPU acc
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ from archaudit.measure.building.copying import run_with_large_stack
 from archaudit.measure.failures import Attempt, explain_failures
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.tape import Tape, record_tape
+from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
 from archaudit.measure.tensors import read_module_tensors
 from archaudit.schema import Recipe
@@ -138,15 +139,17 @@ def _try_build_mode(
     started: list[Tape] = []
     try:
         # a constructor initialises hundreds of tensors, and initialisation is slower on the meta device than the creation of empty tensors
-        with CachedShapesMode(search.shape_cache) if build_mode == "meta" else nullcontext():
+        with _with_known_values(search.shape_cache) if build_mode == "meta" else nullcontext():
             model, context = _choose_builder(search, build_mode, builder)(search.recipe)
         tree = walk_tree(model)
         search.param_bytes = max(search.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
-        with context():
-            args, kwargs = make_inputs(search.recipe, model)
-        if build_mode in ("meta", "deferred", "answered"):
-            args, kwargs = copy_inputs_to_meta((args, kwargs))
+        has_no_values = build_mode in ("meta", "deferred", "answered")
+        with context(), _with_known_values(search.shape_cache) if has_no_values else nullcontext():
+            args, kwargs = given = make_inputs(search.recipe, model)
+        if has_no_values:
+            args, kwargs = copy_inputs_to_meta(given)
+            search.shape_cache.known_values.record_inputs(given, (args, kwargs))
         elif search.recipe.instance:
             args, kwargs = copy.deepcopy((args, kwargs))
         attempt.inputs = (args, kwargs)
@@ -154,7 +157,16 @@ def _try_build_mode(
         def run(tree: ModuleTree) -> Tape:
             model.eval()
             with context():
-                return record_tape(tree, args, kwargs, assumed_boolean=assumed_boolean, run_operator=search.shape_cache.run, into=started)
+                cache = search.shape_cache
+                return record_tape(
+                    tree,
+                    args,
+                    kwargs,
+                    assumed_boolean=assumed_boolean,
+                    run_operator=cache.run,
+                    known_values=cache.known_values,
+                    into=started,
+                )
 
         tape = run_with_large_stack(lambda: run(tree), max(tree.depths))
         attempt.tree = walk_tree(model)
@@ -171,6 +183,13 @@ def _try_build_mode(
         return Run(model, tape.tree, args, kwargs, tape, build_mode, context, search.shape_cache, tuple(tape.assumptions))
     search.attempts.append(attempt)
     return None
+
+
+@contextmanager
+def _with_known_values(cache: ShapeCache) -> Iterator[None]:
+    """While open, tensors that the meta device makes of constants have known values."""
+    with track_constants(cache.known_values), CachedShapesMode(cache):
+        yield
 
 
 def _choose_builder(search: _Search, build_mode: str, builder: Builder) -> Builder:

@@ -18,6 +18,7 @@ from archaudit.measure.fallbacks import Run, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
 from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals, without_fusion
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
+from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode
 from archaudit.measure.tensors import iterate_module_tensors, read_module_tensors, storage_key
 from archaudit.measure.witnesses import run_witnesses
@@ -107,7 +108,9 @@ def _unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
 def _run_witnesses(run: Run) -> dict[str, Witness]:
     names = {id(module): path for module, path in zip(run.tree.modules, run.tree.paths, strict=True)}
     with run.context(), torch.no_grad():
-        return run_witnesses(run.model, run.args, run.kwargs, names, assumed_boolean=True if run.build_mode == "answered" else None)
+        assumed = True if run.build_mode == "answered" else None
+        known_values = run.shape_cache.known_values
+        return run_witnesses(run.model, run.args, run.kwargs, names, assumed_boolean=assumed, known_values=known_values)
 
 
 def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
@@ -175,6 +178,7 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
             without_fusion(),
             torch.enable_grad(),
             torch.autograd.graph.saved_tensors_hooks(pack, _unpack),
+            track_constants(run.shape_cache.known_values),
             CachedShapesMode(run.shape_cache),
         ):
             run.model(*run.args, **run.kwargs)

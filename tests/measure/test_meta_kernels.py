@@ -8,7 +8,7 @@ from modeling import measure
 from torch import nn
 
 from archaudit.measure.tape import meta_kernels
-from archaudit.measure.tape.meta_kernels import run_meta_kernel
+from archaudit.measure.tape.meta_kernels import find_meta_kernel, run_meta_kernel
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.ops.aten, "_grouped_mm"), reason="this torch has no grouped product")
 GROUPED = torch.ops.aten._grouped_mm.default if hasattr(torch.ops.aten, "_grouped_mm") else None
@@ -16,6 +16,11 @@ GROUPED = torch.ops.aten._grouped_mm.default if hasattr(torch.ops.aten, "_groupe
 
 def ends(*values: int) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.int32)
+
+
+def run_on_meta(left: torch.Tensor, right: torch.Tensor, offs: torch.Tensor | None) -> torch.Tensor:
+    named = {"offs": None if offs is None else offs.to("meta")}
+    return run_meta_kernel(find_meta_kernel(GROUPED), GROUPED, (left.to("meta"), right.to("meta")), named)
 
 
 # rows 12, inner 16, columns 24, three groups of four
@@ -34,7 +39,7 @@ def test_each_form_of_the_grouped_product_has_the_shape_of_the_cpu(
 ) -> None:
     operands = torch.ones(left, dtype=dtype), torch.ones(right, dtype=dtype)
     real = GROUPED(*operands, offs=offs)
-    made = run_meta_kernel(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
+    made = run_on_meta(*operands, offs)
     assert (made.shape, made.dtype, made.device.type) == (real.shape, real.dtype, "meta")
 
 
@@ -52,7 +57,7 @@ def test_what_the_cpu_refuses_is_refused(left: tuple[int, ...], right: tuple[int
     with pytest.raises((RuntimeError, ValueError)):
         GROUPED(*operands, offs=offs)
     with pytest.raises(RuntimeError, match=text):
-        run_meta_kernel(GROUPED, tuple(each.to("meta") for each in operands), {"offs": None if offs is None else offs.to("meta")})
+        run_on_meta(*operands, offs)
 
 
 def test_every_kernel_here_is_one_that_torch_refuses_on_meta() -> None:

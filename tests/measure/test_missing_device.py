@@ -18,7 +18,7 @@ class Placed(nn.Module):
     def __init__(self, how, arithmetic=False):
         super().__init__()
         self.how = how
-        width = int(torch.tensor(4.0, device="cuda" if arithmetic else None).item()) if arithmetic else 4
+        width = 4 + (int(torch.rand((), device="cuda").item()) if arithmetic else 0)
         self.linear = nn.Linear(4, width).cuda()
         self.other = nn.Linear(4, width, device="cuda:0").to(torch.device("cuda", 0))
         self.other.weight = self.linear.weight

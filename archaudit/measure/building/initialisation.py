@@ -127,7 +127,7 @@ _LAYER_FOLDERS = tuple(
 )
 # `model.apply(fn)` runs a function of the user, so its frame does not mean that a layer initialises itself.
 _APPLY_FILE = nn.Module.apply.__code__.co_filename
-_OWN_FOLDER = str(Path(__file__).parent)
+_OWN_FOLDER = str(Path(__file__).parents[1])
 # Frames of torch.device contexts, overrides and dispatch lie between the operator and its caller.
 _MOST_FRAMES = 40
 

@@ -36,18 +36,16 @@ def _grouped_mm(left: Tensor, right: Tensor, offs: Tensor | None = None, bias: T
 # By name, because older versions of torch do not have every operator.
 _KERNELS: dict[str, MetaKernel] = {"aten::_grouped_mm": _grouped_mm}
 
-_found: dict[Any, MetaKernel | None] = {}
+
+def find_meta_kernel(operator: Any) -> MetaKernel | None:
+    """The kernel above for an operator; None if there is none."""
+    schema = getattr(operator, "_schema", None)
+    return _KERNELS.get(schema.name) if schema is not None else None
 
 
-def run_meta_kernel(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Runs the kernel above if there is one and the first argument has no values, else torch's own."""
-    if operator not in _found:
-        schema = getattr(operator, "_schema", None)
-        _found[operator] = _KERNELS.get(schema.name) if schema is not None else None
-    kernel = _found[operator]
-    if kernel is None or not _has_no_values(args[0]):
-        return operator(*args, **kwargs)
-    return kernel(*args, **kwargs)
+def run_meta_kernel(kernel: MetaKernel | None, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Runs `kernel` if there is one and the first argument has no values, else torch's own."""
+    return operator(*args, **kwargs) if kernel is None or not _has_no_values(args[0]) else kernel(*args, **kwargs)
 
 
 def _has_no_values(value: object) -> bool:

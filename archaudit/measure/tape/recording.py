@@ -21,6 +21,7 @@ from archaudit.measure.formulas import Work, count_operator
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import DispatchMode, without_fusion
 from archaudit.measure.tape.flow import FlowRecorder
+from archaudit.measure.tape.known_values import KnownValues, track_constants
 from archaudit.measure.tape.memory import LivenessRecorder, Traits, read_traits
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tensors import count_touched_bytes, list_tensors_in, shape_of, storage_key
@@ -206,14 +207,21 @@ class TapeMode(DispatchMode):
     """Runs every operator and passes it to the recorder.
 
     In inference mode composite operators arrive undecomposed; they are decomposed first, so that their parts are counted.
-    `assumed_boolean`, when given, is the value of booleans that the model reads from meta tensors, which have no values. `run_operator`
-    runs all other operators.
+    `assumed_boolean`, when given, is the value of booleans that the model reads from meta tensors, unless `known_values` has it.
+    `run_operator` runs all other operators.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, recorder: TapeRecorder, assumed_boolean: bool | None = None, run_operator: RunOperator | None = None) -> None:
+    def __init__(
+        self,
+        recorder: TapeRecorder,
+        assumed_boolean: bool | None = None,
+        run_operator: RunOperator | None = None,
+        known_values: KnownValues | None = None,
+    ) -> None:
         super().__init__()
+        self._find_value = known_values.find if known_values is not None else lambda tensor: None
         self.recorder = recorder
         self.assumed_boolean = assumed_boolean
         self.run_operator = run_operator or _call_operator
@@ -222,7 +230,8 @@ class TapeMode(DispatchMode):
         kwargs = kwargs or {}
         if self.recorder.paused:
             return func(*args, **kwargs)
-        if self.assumed_boolean is not None and func is torch.ops.aten._local_scalar_dense.default:
+        reads_value = func is torch.ops.aten._local_scalar_dense.default
+        if self.assumed_boolean is not None and reads_value and self._find_value(args[0]) is None:
             assumed = assume_boolean(args[0], self.assumed_boolean, self.recorder.tape.assumptions)
             if assumed is not None:
                 return assumed
@@ -287,12 +296,14 @@ def record_tape(
     *,
     assumed_boolean: bool | None = None,
     run_operator: RunOperator | None = None,
+    known_values: KnownValues | None = None,
     into: list[Tape] | None = None,
 ) -> Tape:
     """Runs the root of `tree` once on `(args, kwargs)`, without grad and without fused paths, and returns the tape.
 
-    The caller sets eval mode. `into`, when given, receives the tape before the run, so that a failure can be located. `assumed_boolean` and
-    `run_operator` are those of TapeMode. Raises what the model raises, and MeasureError if forward returns a generator or coroutine.
+    The caller sets eval mode. `into`, when given, receives the tape before the run, so that a failure can be located. `assumed_boolean`,
+    `run_operator` and `known_values` are those of TapeMode. Raises what the model raises, and MeasureError if forward returns a generator
+    or coroutine.
     """
     recorder = TapeRecorder(tree)
     if into is not None:
@@ -302,7 +313,9 @@ def record_tape(
         stack.enter_context(torch.no_grad())
         on_other_threads = stack.enter_context(observe_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
-        stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator))
+        if known_values is not None:
+            stack.enter_context(track_constants(known_values))
+        stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator, known_values))
         result = tree.modules[0](*args, **kwargs)
     if isinstance(result, Generator | Coroutine):
         raise MeasureError(

@@ -18,7 +18,9 @@ import torch
 from torch import nn
 
 from archaudit.measure.process_state import DispatchMode
-from archaudit.measure.tape.meta_kernels import run_meta_kernel
+from archaudit.measure.tape.known_values import UNKNOWN, KnownValues, makes_unknown, reads_values
+from archaudit.measure.tape.memory import read_traits
+from archaudit.measure.tape.meta_kernels import find_meta_kernel, run_meta_kernel
 from archaudit.measure.tensors import list_tensors_in, storage_key
 from archaudit.schema import Shape
 
@@ -122,53 +124,82 @@ class _NotPlainError(Exception):
     """A value whose description does not identify it."""
 
 
+class _Plan:
+    """How an operator is run; found once for each operator.
+
+    `kind` is `new` (all results are new tensors), `in place` (the operator writes into its first argument and returns it) or `other`; only
+    the first two are cached. The plan keeps the operator alive, so that its id stays unique.
+    """
+
+    __slots__ = ("has_rule", "kernel", "kind", "learns", "operator", "reads_values")
+
+    def __init__(self, operator: Any) -> None:
+        self.operator = operator
+        self.kind = _read_kind(operator)
+        self.kernel = find_meta_kernel(operator)
+        self.has_rule = operator in RULES
+        self.reads_values = reads_values(operator)
+        self.learns = not makes_unknown(operator) or bool(read_traits(operator).written_positions)
+
+
 class ShapeCache:
     """Runs operators on meta tensors, or repeats the result for tensors of the same shape, strides and dtype.
 
-    `assumed_boolean`, when given, is the value of booleans that the model reads from meta tensors, which have no values.
+    `assumed_boolean`, when given, is the value of booleans that the model reads from meta tensors and whose values are not known.
+    `known_values` are the values of meta tensors that are known.
     """
 
-    def __init__(self, assumed_boolean: bool | None = None) -> None:
+    def __init__(self, assumed_boolean: bool | None = None, known_values: KnownValues | None = None) -> None:
+        self.known_values = known_values or KnownValues()
         self._assumed_boolean = assumed_boolean
         self._results: dict[_Key, Any] = {}
-        self._kinds: dict[Any, str] = {}
+        self._plans: dict[int, _Plan] = {}
         self._rules = ShapeRules()
 
     def run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operator's result. Only ATen operators that return new tensors, or write into their first argument, are cached."""
-        if self._assumed_boolean is not None and operator is torch.ops.aten._local_scalar_dense.default and _is_boolean_on_meta(args[0]):
-            return self._assumed_boolean
-        kind = self._kinds.get(operator) or self._find_kind(operator)
-        if kind == "other":
-            return run_meta_kernel(operator, args, kwargs)
+        plan = self._plans.get(id(operator))
+        if plan is None:
+            plan = self._plans[id(operator)] = _Plan(operator)
+        if plan.reads_values:
+            answer = self.known_values.answer(operator, args, kwargs)
+            if answer is not UNKNOWN:
+                return answer
+            if self._assumed_boolean is not None and operator is aten._local_scalar_dense.default and _is_boolean_on_meta(args[0]):
+                return self._assumed_boolean
+        result = self._run_on_meta(plan, args, kwargs)
+        if plan.learns:
+            self.known_values.learn(operator, args, kwargs, result)
+        return result
+
+    def _run_on_meta(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        operator = plan.operator
+        if plan.kind == "other":
+            return run_meta_kernel(plan.kernel, operator, args, kwargs)
         try:
-            key = (operator, torch.get_default_dtype(), _describe(args), tuple((name, _describe(value)) for name, value in kwargs.items()))
+            named = tuple((name, _describe(value)) for name, value in kwargs.items())
+            key = (id(operator), torch.get_default_dtype(), _describe(args), named)
         except _NotPlainError:
-            return run_meta_kernel(operator, args, kwargs)
+            return run_meta_kernel(plan.kernel, operator, args, kwargs)
         cached = self._results.get(key)
         if cached is not None:
-            return args[0] if kind == "in place" else _make(cached)
-        if operator in RULES:
+            return args[0] if plan.kind == "in place" else _make(cached)
+        if plan.has_rule:
             shapes = self._rules.look_up(operator, args, kwargs)
             if shapes is not None:
-                return args[0] if kind == "in place" else _make_all(shapes)
-        result = run_meta_kernel(operator, args, kwargs)
+                return args[0] if plan.kind == "in place" else _make_all(shapes)
+        result = run_meta_kernel(plan.kernel, operator, args, kwargs)
         try:
             described = _describe(result)
         except _NotPlainError:
             return result
-        if operator in RULES:
+        if plan.has_rule:
             self._rules.learn(operator, args, kwargs, list_tensors_in(result))
-        if kind == "new" and not _is_fresh(result, (args, kwargs), described):
-            self._kinds[operator] = "other"
-        elif kind == "new" or (result is args[0] and described == key[2][1]):  # some in-place operators change a tensor's shape
+        if plan.kind == "new" and not _is_fresh(result, (args, kwargs), described):
+            plan.kind = "other"
+        elif plan.kind == "new" or (result is args[0] and described == key[2][1]):  # some in-place operators change a tensor's shape
             self._results[key] = described
         return result
-
-    def _find_kind(self, operator: Any) -> str:
-        """`new`: all results are new tensors; `in place`: the operator writes into its first argument and returns it; else `other`."""
-        self._kinds[operator] = kind = _read_kind(operator)
-        return kind
 
 
 class CachedShapesMode(DispatchMode):

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from archaudit.measure.module_tree import iterate_children
+from archaudit.measure.tape.known_values import KnownValues
 from archaudit.measure.tape.shape_cache import ShapeCache
 from archaudit.measure.witnesses.fvcore_witness import count_with_fvcore
 from archaudit.measure.witnesses.isolation import FlatModel, WitnessSkippedError, restore_model
@@ -35,17 +36,18 @@ def run_witnesses(
     names: Mapping[int, str],
     *,
     assumed_boolean: bool | None = None,
+    known_values: KnownValues | None = None,
 ) -> dict[str, Witness]:
     """The counts of both witnesses for one forward pass of `model(*args, **kwargs)`, in eval mode, on meta or on real tensors.
 
     `names` maps `id(module)` to the path that the module has in the result. A witness that fails, for any cause, is a Witness with a
     `reason`. The caller sets eval mode; each witness runs the model once, and the model is restored afterwards. `assumed_boolean`, when
-    given, is the value of booleans that the model reads from meta tensors, as in archaudit's own run.
+    given, is the value of booleans that the model reads from meta tensors, as in archaudit's own run; `known_values` are those of that run.
     """
     flat_model = FlatModel(model, args, kwargs)
     if _has_too_many(model):
         return {name: Witness(reason=f"skipped: more than {MOST_MODULES:,} modules") for name in _WITNESSES}
-    cache = ShapeCache(assumed_boolean)
+    cache = ShapeCache(assumed_boolean, known_values)
     return {name: _run_witness(partial(witness, flat_model, names, cache), flat_model) for name, witness in _WITNESSES.items()}
 
 

@@ -1,0 +1,225 @@
+"""Values of meta tensors that follow from constants and from integer inputs: positions, masks, grids, token ids.
+
+A model that runs on the meta device computes nothing. Much of what it reads from tensors does not depend on weights, though: the sizes of
+an image grid, which tokens stand for image patches, whether a mask is empty. KnownValues computes such tensors a second time on the CPU,
+beside the meta tensor that the model gets, and answers what the model reads of them: `.item()`, `.tolist()`, `nonzero`, a boolean mask as
+an index. What depends on a parameter, on a floating-point input or on a random number is unknown, as is everything made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from archaudit.measure.tape.memory import read_traits
+from archaudit.measure.tensors import list_tensors_in
+
+aten = torch.ops.aten
+
+# The values are computed for real, so they are bounded: one tensor (a mask of 1,024 x 1,024), and all of a model together.
+_MOST_ELEMENTS = 1 << 20
+_MOST_BYTES = 1 << 28
+
+UNKNOWN: Any = object()
+
+# Memory without values, and views of memory that is given anew.
+_UNINITIALISED = frozenset(
+    ("aten::empty", "aten::empty_like", "aten::new_empty", "aten::empty_strided", "aten::new_empty_strided", "aten::resize_", "aten::set_")
+)
+# The shape of the result depends on values, so torch has no meta kernel.
+_SHAPED_BY_VALUES = frozenset(
+    f"aten::{name}"
+    for name in ("nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "repeat_interleave")
+)
+# What returns values themselves, and what takes boolean masks as indices.
+_RETURN_VALUES = frozenset(("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero"))
+_INDEX = frozenset(("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"))
+# Functions that make a tensor of Python numbers. They are no operators: a dispatch mode does not see what is in them.
+_MAKE_CONSTANTS = frozenset((torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor))
+
+
+def reads_values(operator: Any) -> bool:
+    """Whether torch's meta kernel may need the values of an operator's arguments."""
+    schema = getattr(operator, "_schema", None)
+    return schema is not None and (schema.name == "aten::_to_copy" or schema.name in _RETURN_VALUES | _INDEX | _SHAPED_BY_VALUES)
+
+
+def makes_unknown(operator: Any) -> bool:
+    """Whether the values of an operator's result never follow from its arguments: random numbers, memory without values."""
+    schema = getattr(operator, "_schema", None)
+    return schema is None or schema.name in _UNINITIALISED or torch.Tag.nondeterministic_seeded in operator.tags
+
+
+class _NotKnownError(Exception):
+    """An argument has no known value."""
+
+
+class KnownValues:
+    """The values of those meta tensors whose values are known, for as long as the tensors live."""
+
+    def __init__(self) -> None:
+        self._values = WeakTensorKeyDictionary()
+        self._ids: set[int] = set()  # of all tensors that ever had a value here: most lookups end at this set
+        self._unknown_storages: dict[int, torch.UntypedStorage] = {}
+        self._bytes = 0
+        self._meets_meta = False
+
+    def find(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The value of a tensor; None where it is not known. A small tensor on the CPU that is no parameter is its own value."""
+        if tensor.is_meta:
+            if id(tensor) not in self._ids:
+                return None
+            value: torch.Tensor | None = self._values.get(tensor)
+            return None if value is None or value.untyped_storage()._cdata in self._unknown_storages else value
+        plain = type(tensor) is torch.Tensor and tensor.device.type == "cpu" and tensor.layout is torch.strided
+        return tensor if plain and tensor.numel() <= _MOST_ELEMENTS else None
+
+    def record(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
+        """Notes the value of a meta tensor. A parameter has none: a checkpoint gives it another."""
+        if not isinstance(tensor, nn.Parameter) and self._bytes + value.nbytes <= _MOST_BYTES:
+            self._bytes += value.nbytes
+            self._ids.add(id(tensor))
+            self._values[tensor] = value
+
+    def record_inputs(self, given: Any, copied: Any) -> None:
+        """Notes the integer and boolean inputs, by what they were copied from."""
+        for tensor, copy in zip(list_tensors_in(given), list_tensors_in(copied), strict=True):
+            if not tensor.is_floating_point() and not tensor.is_complex() and (value := self.find(tensor)) is not None:
+                self.record(copy, value.clone())
+
+    def answer(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of an operator that `reads_values`, where torch cannot give it without values; UNKNOWN otherwise."""
+        name = operator._schema.name
+        if name == "aten::_to_copy":
+            to_cpu = torch.device(kwargs.get("device") or "meta").type == "cpu" and args[0].is_meta
+            return self._compute(operator, args, kwargs) if to_cpu else UNKNOWN
+        if name in _RETURN_VALUES:
+            return self._compute(operator, args, kwargs)
+        if name in _INDEX:
+            return self._index(operator, args, kwargs)
+        value = self._compute(operator, args, kwargs)
+        if value is not UNKNOWN:
+            return self._make_meta(value)
+        return self._select(args) if name == "aten::masked_select" else UNKNOWN
+
+    def learn(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Notes the values of a result that follow from known ones; forgets those that an operator overwrote with unknown ones."""
+        first = next((arg for arg in args if isinstance(arg, torch.Tensor | list)), None)
+        first = first[0] if isinstance(first, list) and first else first
+        written = read_traits(operator).written_positions
+        if isinstance(first, torch.Tensor) and first.is_meta and id(first) not in self._ids and not written:
+            return  # as most operators go: on something that was computed with weights
+        results = list_tensors_in(result)
+        bounded = bool(results) and all(each.is_meta for each in results) and sum(each.numel() for each in results) <= _MOST_ELEMENTS
+        value = self._compute(operator, args, kwargs) if bounded and not makes_unknown(operator) else UNKNOWN
+        if value is UNKNOWN:
+            self._forget(args, written)
+            return
+        for tensor, each in zip(results, list_tensors_in(value), strict=True):
+            if id(tensor) not in self._ids or self.find(tensor) is None:
+                self.record(tensor, each)
+
+    def _compute(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operator's result on the CPU; UNKNOWN where an argument has no known value, or where nothing of it is on the meta device."""
+        device = kwargs.get("device")
+        self._meets_meta = device is not None and torch.device(device).type == "meta"
+        try:
+            given = [self._to_cpu(each) for each in args]
+            named = {name: self._to_cpu(each) for name, each in kwargs.items()}
+        except _NotKnownError:
+            return UNKNOWN
+        if not self._meets_meta:
+            return UNKNOWN
+        try:
+            with torch.no_grad():
+                return operator(*given, **named)
+        except Exception:  # noqa: BLE001 - torch's kernel may refuse what the meta kernel takes; then the value is not known
+            return UNKNOWN
+
+    def _to_cpu(self, value: Any) -> Any:
+        """An argument with every tensor in it replaced by its value."""
+        if isinstance(value, torch.Tensor):
+            known = self.find(value)
+            if known is None:
+                raise _NotKnownError
+            self._meets_meta |= value.is_meta
+            return known
+        if isinstance(value, list | tuple):
+            return [self._to_cpu(each) for each in value]
+        return torch.device("cpu") if isinstance(value, torch.device) else value
+
+    def _make_meta(self, value: Any) -> Any:
+        def to_meta(each: Any) -> Any:
+            if not isinstance(each, torch.Tensor):
+                return each
+            made = torch.empty_strided(each.shape, each.stride(), dtype=each.dtype, device="meta")
+            self.record(made, each)
+            return made
+
+        return tree_map(to_meta, value)
+
+    def _select(self, args: tuple[Any, ...]) -> Any:
+        """`masked_select` of unknown values by a known mask: how many they are."""
+        mask = self.find(args[1])
+        if mask is None:
+            return UNKNOWN
+        shape = torch.broadcast_shapes(args[0].shape, mask.shape)
+        return args[0].new_empty(int(mask.expand(shape).sum()))
+
+    def _index(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Indexing by known boolean masks: each becomes the positions that it selects."""
+        indices: list[Any] = []
+        for index in args[1]:
+            if not isinstance(index, torch.Tensor) or index.dtype not in (torch.bool, torch.uint8):
+                indices.append(index)
+                continue
+            mask = self.find(index)
+            if mask is None:
+                return UNKNOWN
+            indices += (self._make_meta(each) if args[0].is_meta else each for each in mask.nonzero(as_tuple=True))
+        if len(indices) == len(args[1]) and all(new is old for new, old in zip(indices, args[1], strict=True)):
+            return UNKNOWN
+        result = operator(args[0], indices, *args[2:], **kwargs)
+        self.learn(operator, (args[0], indices, *args[2:]), kwargs, result)
+        return result
+
+    def _forget(self, args: tuple[Any, ...], written: tuple[int, ...]) -> None:
+        """What an operator overwrote is not known any more, nor is any view of it."""
+        for position in written:
+            tensor = args[position] if position < len(args) else None
+            if isinstance(tensor, torch.Tensor) and tensor.is_meta and (value := self.find(tensor)) is not None:
+                storage = value.untyped_storage()
+                self._unknown_storages[storage._cdata] = storage
+
+
+class _ConstantMode(TorchFunctionMode):
+    """Notes the values of tensors that are made of Python numbers."""
+
+    def __init__(self, values: KnownValues) -> None:
+        super().__init__()
+        self._values = values
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func in _MAKE_CONSTANTS and isinstance(result, torch.Tensor) and result.is_meta and result.numel() <= _MOST_ELEMENTS:
+            data = args[1] if func is torch.Tensor.new_tensor and len(args) > 1 else args[0] if args else kwargs.get("data")
+            if not list_tensors_in(data):
+                self._values.record(result, torch.tensor(data, dtype=result.dtype, device="cpu"))
+        return result
+
+
+@contextmanager
+def track_constants(values: KnownValues) -> Iterator[None]:
+    """While open, tensors that are made of Python numbers on the meta device have known values."""
+    with _ConstantMode(values):
+        yield
