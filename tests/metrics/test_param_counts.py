@@ -1,6 +1,8 @@
 """Kinds of parameters: embeddings, adapters, never executed, packed, and the active share of experts."""
 
+import pytest
 import torch
+from factories import make_module, make_profile, make_tensor
 from modeling import measure, module
 from torch import nn
 
@@ -116,3 +118,108 @@ def test_bytes_follow_each_tensors_own_type():
 
     profile = measure(Mixed, torch.zeros(1, 2, dtype=torch.float16))
     assert profile.totals.param_bytes == 4 * 2 + 4 * 8
+
+
+def make_experts(children=4, top_k=2, *, stacked=(), where="", name="experts", **settings):
+    """Experts of 3x5 weights below `moe`, and a router of 2x3; `top_k` is a setting of the module called `where`."""
+    routed = {"": {}, "moe": {}, "moe.router": {}, f"moe.{name}": {}, where or "moe": {"top_k": top_k} | settings}
+    modules = {
+        "": make_module(type="Net", settings=routed[""]),
+        "moe": make_module(type="Moe", settings=routed["moe"]),
+        "moe.router": make_module(6, settings=routed["moe.router"], tensors=(make_tensor("weight", (2, 3)),)),
+        f"moe.{name}": make_module(type="ModuleList", settings=routed[f"moe.{name}"], tensors=stacked),
+    }
+    expert = make_module(15, tensors=(make_tensor("weight", (3, 5)),))
+    return make_profile(modules | {f"moe.{name}.{number}": expert for number in range(children)})
+
+
+@pytest.mark.parametrize("where", ["moe", "moe.experts", "moe.router"])
+def test_the_number_of_chosen_experts_is_read_from_the_experts_their_parent_or_its_children(where):
+    # 4 experts of 15, of which 2 are chosen: 30 of 60; the router has 6
+    assert value(make_experts(where=where), "active_params") == 6 + 30
+    assert value(make_experts(where=where, top_k=4), "active_params") == 6 + 60
+    assert value(make_experts(children=5, where=where, top_k=3), "active_params") == 6 + 45
+
+
+@pytest.mark.parametrize("top_k", [0, 5, True, "2", None])
+def test_a_number_of_chosen_experts_that_cannot_be_is_unknown(top_k):
+    assert value(make_experts(top_k=top_k), "active_params") is None
+
+
+def test_a_number_of_chosen_experts_farther_away_says_nothing():
+    profile = make_experts(top_k=None)
+    root = profile.modules[0]
+    root.settings["top_k"] = 2
+    assert value(profile, "active_params") is None
+
+
+def test_stacked_experts_are_counted_by_the_first_dimension_that_all_weights_share():
+    up, down = make_tensor("up", (4, 3, 5)), make_tensor("down", (4, 5, 3))
+    assert value(make_experts(0, stacked=(up, down)), "active_params") == 6 + 60
+    other = make_tensor("down", (5, 5, 3))
+    assert value(make_experts(0, stacked=(up, other)), "active_params") is None
+    # a bias for each expert has two dimensions, a buffer is no weight
+    bias, buffer = make_tensor("bias", (4, 5)), make_tensor("mask", (7, 1, 1), kind="buffer")
+    assert value(make_experts(0, stacked=(up, bias, buffer)), "active_params") == 6 + 40
+
+
+def test_a_list_that_is_not_of_numbered_experts_is_no_set_of_experts():
+    assert value(make_experts(name="expert_norms"), "active_params") == 6 + 60
+    expert = make_module(15, tensors=(make_tensor("weight", (3, 5)),))
+    experts = {"moe": make_module(settings={"top_k": 1}), "moe.experts": 0, "moe.experts.a": expert, "moe.experts.b": expert}
+    named = make_profile(experts)
+    assert value(named, "active_params") is None
+
+
+def test_experts_without_parameters_are_not_missed():
+    assert value(make_experts(children=0, top_k=None), "active_params") == 6
+
+
+def test_the_active_share_of_a_part_of_the_model():
+    profile = make_experts()
+    assert value(profile, "active_params", "moe.router") == 6
+    assert value(profile, "active_params", "moe.experts") == 30
+    assert value(profile, "active_params", "moe.experts.0") == 15  # one expert is no set of experts
+
+
+def test_tied_tensors_and_buffers_are_not_counted_and_tables_are_known_by_their_type():
+    table, tied = make_tensor("weight", (7, 3)), make_tensor("weight", (7, 3), tied_to="a.weight")
+    buffer = make_tensor("ids", (100,), kind="buffer")
+    modules = {
+        "a": make_module(21, "Embedding", tensors=(table, buffer)),
+        "b": make_module(21, "ScaledEmbeddingBag", tensors=(make_tensor("weight", (7, 3)),)),
+        "c": make_module(0, "Linear", tensors=(tied,)),
+        "d": make_module(6, "EmbeddingHead", tensors=(make_tensor("weight", (2, 3)),)),
+    }
+    profile = make_profile(modules)
+    assert value(profile, "embedding_params") == 42
+    assert value(profile, "non_embedding_params") == 6
+
+
+@pytest.mark.parametrize(
+    ("path", "is_adapter"),
+    [
+        ("q.lora_A.default", True), ("lora_down", True), ("block.adapter", True), ("my_adapters.0", True), ("ia3_l", True),
+        ("prompt_encoder.x", True), ("modules_to_save.default", True), ("adapterless", False), ("exploration", False), ("lora", False),
+    ],
+)  # fmt: skip
+def test_adapters_are_known_by_the_names_that_libraries_give_them(path, is_adapter):
+    paths = [".".join(path.split(".")[: depth + 1]) for depth in range(path.count(".") + 1)]
+    layer = make_module(6, tensors=(make_tensor("weight", (2, 3)),))
+    profile = make_profile(dict.fromkeys(paths[:-1], 0) | {paths[-1]: layer})
+    assert (value(profile, "adapter_params"), value(profile, "base_params")) == ((6, 0) if is_adapter else (0, 6))
+
+
+def test_packed_tensors_count_the_weights_that_they_hold():
+    packed = make_tensor("weight", (2, 3), logical_elements=12)
+    buffer = make_tensor("packed", (5,), kind="buffer", logical_elements=10)
+    plain, other = make_tensor("bias", (4,)), make_tensor("table", (9,), kind="buffer")
+    tied = make_tensor("again", (5,), kind="buffer", logical_elements=10, tied_to="a.packed")
+    profile = make_profile({"a": make_module(10, tensors=(packed, buffer, plain, other, tied))})
+    assert value(profile, "logical_params") == 12 + 10 + 4
+
+
+def test_unused_parameters_are_unknown_where_one_was_not_observed():
+    used, idle, unseen = (make_tensor(name, (3,), used=seen) for name, seen in (("a", True), ("b", False), ("c", None)))
+    assert value(make_profile({"m": make_module(6, tensors=(used, idle))}), "unused_params") == 3
+    assert value(make_profile({"m": make_module(9, tensors=(used, idle, unseen))}), "unused_params") is None

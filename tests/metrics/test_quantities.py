@@ -162,3 +162,97 @@ def test_a_ratio_has_three_digits_and_is_never_rounded_to_one(before: int, after
 def test_two_numbers_in_one_sentence_look_equal_only_if_they_are(first: int, second: int, unit: str) -> None:
     texts = format_pair(first, second, unit)
     assert (texts[0] == texts[1]) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "text"),
+    [
+        # each step begins where rounding reaches it: 0.9995 of it
+        (999_499_999, "", "999M"),
+        (999_500_000, "", "1.00G"),
+        (999_499_999_999, "", "999G"),
+        (999_500_000_000, "", "1.00T"),
+        (1_234_000_000_000_000, "", "1234T"),
+        (999_999, "", "1.00M"),
+        (9_994, "", "9.99K"),
+        (9_995, "", "10.0K"),
+        (99_949, "", "99.9K"),
+        (99_950, "", "100K"),
+        (1_005, "", "1.01K"),
+        (999.4, "", "999.4"),
+        (999.6, "", "1.00K"),
+        # bytes below 1,024 stay bytes, and one byte is one byte
+        (0, "bytes", "0 bytes"),
+        (1, "bytes", "1 byte"),
+        (-1, "bytes", "-1 byte"),
+        (1_024, "bytes", "1.00 KiB"),
+        (1_048_051, "bytes", "1023 KiB"),
+        (1_048_576, "bytes", "1.00 MiB"),
+        (2**30, "bytes", "1.00 GiB"),
+        (2**40, "bytes", "1.00 TiB"),
+        (3 * 2**50, "bytes", "3072 TiB"),
+    ],
+)
+def test_the_step_of_a_short_figure(number: float, unit: str, text: str) -> None:
+    assert format_short(number, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.632, "63.2 %"),
+        (0, "0 %"),
+        (1, "100 %"),
+        (-1, "-100 %"),
+        (0.0004, "<0.1 %"),
+        (0.00049, "<0.1 %"),
+        (0.0005, "0.1 %"),
+        (-0.0004, "-<0.1 %"),
+        (0.9994, "99.9 %"),
+        (0.9996, ">99.9 %"),
+        (-0.9996, "->99.9 %"),
+        (1.0004, ">100.0 %"),
+        (-1.0004, "->100.0 %"),
+        (1.0006, "100.1 %"),
+        (12.345, "1,234.5 %"),
+        (-0.25, "-25.0 %"),
+    ],
+)
+def test_shares(share: float, text: str) -> None:
+    assert format_percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (4, 1, "-75.0 %"),
+        (4, 5, "+25.0 %"),
+        (-4, -5, "-25.0 %"),
+        (-4, -3, "+25.0 %"),
+        (100_000, 100_001, "+<0.1 %"),
+        (0, -3, "new"),
+        (-3, 0, "gone"),
+    ],
+)
+def test_changes(before: float, after: float, text: str) -> None:
+    assert format_change(before, after) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"), [(-1, 2, ""), (2, -1, ""), (0, -1, "new"), (-1, 0, "gone"), (-1, -1, "same"), (3, 3, "same")]
+)
+def test_there_is_no_ratio_to_a_number_below_nothing(before: float, after: float, text: str) -> None:
+    assert format_ratio(before, after) == text
+
+
+def test_exact_figures() -> None:
+    assert [format_exact(value) for value in (1_234, 1_234.0, 1_234.5, -7)] == ["1,234", "1,234", "1,234.5", "-7"]
+    assert [format_signed(value) for value in (0, 1_234, -1_234, 0.5)] == ["0", "+1,234", "-1,234", "+0.5"]
+
+
+def test_two_figures_of_one_sentence() -> None:
+    assert format_pair(2_516_853, 3_000_000) == ("2.52M", "3.00M")
+    assert format_pair(2_516_853, 2_516_854) == ("2,516,853", "2,516,854")
+    assert format_pair(2_516_853, 2_516_853) == ("2.52M", "2.52M")
+    assert format_pair(2**20, 2**21, "bytes") == ("1.00 MiB", "2.00 MiB")
+    assert format_pair(2**20, 2**20 + 1, "bytes") == ("1,048,576", "1,048,577")

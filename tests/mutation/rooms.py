@@ -17,7 +17,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "align": (("align", "index"), ("align", "index", "diff")),
     "diff": (("diff",), ("diff", "align")),
     "judge": (("judge",), ("judge", "claims")),
-    "metrics": (("metrics",), ("metrics", "diff", "judge")),
+    "metrics": (("metrics", "schema/quantity.py"), ("metrics", "schema/test_quantity.py", "diff", "judge")),
     "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_uncounted.py")),
     "tape": (("measure/tape",), tuple(f"measure/test_{name}.py" for name in _TAPE_TESTS)),
 }
