@@ -27,7 +27,7 @@ def command(names: tuple[str, ...], tightened: bool, **arguments: Any) -> int:
     The same code gives the same bytes: commit the baselines and review their diffs. --tighten also sets max and min in the config to the
     measured values where those are tighter, and keeps comments. It keeps the baseline of a model that got worse, and then exits with 1.
     """
-    from archaudit.pipeline import find_folder, list_baselined, profile_runs
+    from archaudit.pipeline import find_baseline_folder, list_baselined, profile_runs
 
     with build_options(**arguments) as options:
         if tightened:
@@ -36,7 +36,7 @@ def command(names: tuple[str, ...], tightened: bool, **arguments: Any) -> int:
         if not wanted:
             raise ConfigError("there is no model to write a baseline of", "Name the models: archaudit baseline NAME ...")
         profiles = profile_runs(wanted, options)
-    paths = write_files(find_folder(options), _encode(profiles))
+    paths = write_files(find_baseline_folder(options), _encode(profiles))
     print_text("\n".join(f"wrote {path}" for path in paths))
     return 0
 
@@ -46,7 +46,7 @@ def _encode(profiles: Mapping[str, Profile]) -> dict[str, bytes]:
 
 
 def _tighten(names: tuple[str, ...], options: Options) -> int:
-    from archaudit.pipeline import find_folder, list_baselined, list_needed, list_worse, profile_runs, tighten
+    from archaudit.pipeline import find_baseline_folder, list_baselined, list_needed, list_worse, profile_runs, tighten
 
     config = options.config
     if config is None:
@@ -59,7 +59,7 @@ def _tighten(names: tuple[str, ...], options: Options) -> int:
     worse = list_worse(config, profiles, options)
     kept = {run.name: profiles[run.name] for run in baselined if run.name not in worse}
     tightening = tighten(config, profiles, names)
-    lines = [f"wrote {path}" for path in (write_files(find_folder(options), _encode(kept)) if kept else [])]
+    lines = [f"wrote {path}" for path in (write_files(find_baseline_folder(options), _encode(kept)) if kept else [])]
     if tightening is not None:
         write_files(tightening.path.resolve().parent, {tightening.path.resolve().name: tightening.text})
         lines += tightening.changes

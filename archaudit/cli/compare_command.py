@@ -48,7 +48,7 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     from archaudit.render.view.story import explain_proof
 
     wanted = {format_name, *(_FILES if folder is not None else ())}
-    with build_options(**arguments, meanwhile=lambda: prepare(wanted)) as options:
+    with build_options(**arguments, while_workers_start=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
     if folder is not None:
         write_files(folder, _render_files(report, name_file(before, after)))

@@ -100,14 +100,14 @@ def _judge(profiles: tuple[Profile, ...], timing: TimingOptions) -> Verdict | No
 
 def _record(profiles: tuple[Profile, ...], options: Options) -> str:
     """Saves the times in the device's file, in place of earlier ones with the same models and settings; returns a message."""
-    from archaudit.pipeline import find_folder
+    from archaudit.pipeline import find_baseline_folder
     from archaudit.pipeline.recordings import make_recording, merge_recording
 
     if any(profile.latency is None for profile in profiles):
         raise ConfigError("a saved profile holds no times to record", "Give references to code instead of saved profiles.")
     entry = make_recording(profiles)
     name = f"{name_file(entry.before.device)}.json"
-    path = find_folder(options) / "latency" / name
+    path = find_baseline_folder(options) / "latency" / name
     try:
         known = decode_latencies(path.read_bytes(), str(path)) if path.exists() else LatencyFile()
     except OSError as error:

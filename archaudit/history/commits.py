@@ -38,13 +38,13 @@ class Prober:
         """The profile at a commit, or why there is none."""
         if commit not in self._probes:
             described = self.describe(commit)
-            self._options.notify(f"{described.short} {described.subject}")
+            self._options.on_stage(f"{described.short} {described.subject}")
             self._probes[commit] = self._measure(commit)
         return self._probes[commit]
 
     def advance(self, done: int, total: int) -> None:
         """Tells how much of the work is done."""
-        self._options.advance(done, total)
+        self._options.on_progress(done, total)
 
     @property
     def count(self) -> int:
@@ -90,8 +90,8 @@ def open_prober(reference: str, options: Options) -> Iterator[Prober]:
     if parse_reference(reference).revision:
         raise RevisionError(f"{reference} names a revision", "Leave it out: the range says which commits to look at.")
     plain = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False)
-    with share_pool(options.workers) as fork:
-        yield Prober(reference, msgspec.structs.replace(plain, fork=fork))
+    with share_pool(options.workers) as pool:
+        yield Prober(reference, msgspec.structs.replace(plain, worker_pool=pool))
 
 
 def list_range(repository: Repository, text: str | None) -> tuple[str | None, list[str]]:

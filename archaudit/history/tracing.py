@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from archaudit.align import align
-from archaudit.diff import diff
 from archaudit.history.commits import Probe, Prober, list_range, open_prober
 from archaudit.metrics.catalog import METRICS
-from archaudit.pipeline import Options
+from archaudit.pipeline import Options, diff_profiles
 from archaudit.schema import Contribution, History, HistoryStep, Jump, Profile
 
 DEFAULT_METRICS = ("params", "flops")
@@ -88,7 +86,7 @@ def _find_jumps(before: Profile, after: Profile, metrics: Sequence[str]) -> tupl
     wanted = [(name, was, now) for name, was, now in values if was is not None and now is not None and abs(now - was) > JUMP_SHARE * was]
     if not wanted:
         return ()
-    rows = diff(before, after, align(before, after)).modules
+    rows = diff_profiles(before, after).modules
     jumps = []
     for name, was, now in wanted:
         parts = [(getattr(row.own_delta, name, 0), row) for row in rows if METRICS[name].additive]

@@ -1,4 +1,4 @@
-"""Claims of documents: which checks are about a document, judged against the models that they name; drafts of them, and corrections."""
+"""Claims of documents: collected from configs and the document, judged by the models that they name; drafts and corrections."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from archaudit.pipeline.targets import Target, resolve
 from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict
 from archaudit.schema.documents import Binding, Coverage, Document, Number
 
-# What claims are about when a pair of models is given, or when they name none.
+# The models that claims are about if a pair of models is given, or if they name none.
 SIDES = ("before", "after")
-_LARGEST_DOCUMENT = 16 * 2**20  # bytes; a document that people read is a thousandth of it
+_LARGEST_DOCUMENT = 16 * 2**20  # bytes; documents that people read are a thousandth of it
 
 
 class Correction(Record, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class Correction(Record, frozen=True, kw_only=True):
 
 
 class DocumentJudgement(Record, frozen=True, kw_only=True):
-    """The verdicts on a document's claims, where each stands, what is covered, what it comes to, and what would put it right."""
+    """The verdicts on a document's claims, the numbers that each is about, what claims cover, the outcome, and corrections."""
 
     document: str
     verdicts: tuple[Verdict, ...]
@@ -58,7 +58,7 @@ class _Origin(NamedTuple):
 
 
 class _Claims(NamedTuple):
-    """The claims about a document, each once; where those of files were written; and those written into the document."""
+    """The claims about a document; where those of files are written; and those in comments of the document."""
 
     checks: tuple[Check, ...]
     origins: dict[str, _Origin]
@@ -68,16 +68,16 @@ class _Claims(NamedTuple):
 def check_document(
     path: Path, options: Options, pair: tuple[str, str] | None = None, *, strict: bool = False, fix: bool = False
 ) -> DocumentJudgement:
-    """Judges every claim about a document: of the config, of the file `DOCUMENT.claims.toml` beside it, and written into it.
+    """Judges every claim about a document: of the config, of the file `DOCUMENT.claims.toml` next to it, and in its own comments.
 
-    `pair` are the references that the names `before` and `after` stand for. `strict` makes a number that no claim covers a failure.
-    Without a claim that was judged, the outcome is never `passed`. Raises an ArchauditError for what cannot be read or measured.
+    `pair` are the references of the models `before` and `after`. With `strict`, a number that no claim covers is a failure. The outcome
+    is `passed` only if a claim was judged. Raises an ArchauditError for a file or model that cannot be read or measured.
     """
     document = read_document(_read_text(path), path.name)
     claims = _collect(path, document, options, pair)
-    options = msgspec.structs.replace(options, witnesses=False)  # a claim is judged by what was measured; nobody else is asked
+    options = msgspec.structs.replace(options, witnesses=False)  # claims are judged by our own numbers only
     profiles = _measure(path, claims.checks, options, pair)
-    verdicts = judge(claims.checks, profiles, read_baselines(claims.checks, options), _list_reference(profiles))
+    verdicts = judge(claims.checks, profiles, read_baselines(claims.checks, options), earlier=_find_earlier(profiles))
     located = locate(document, claims.checks, claims.inline)
     verdicts = tuple(_mark_stale(verdict, located) for verdict in verdicts)
     corrections = _correct(path, document, claims, zip(claims.checks, verdicts, strict=True), (located, profiles)) if fix else ()
@@ -92,12 +92,12 @@ def check_document(
 
 
 def draft_document(path: Path, before: str, after: str, options: Options) -> str:
-    """TOML that proposes what each number of a document is about, for a person to confirm."""
+    """TOML that suggests what each number of a document is about, for a person to confirm."""
     document = read_document(_read_text(path), path.name)
     targets = [resolve(reference, options.config, options.inputs) for reference in (before, after)]
     measured = measure_targets(targets, msgspec.structs.replace(options, witnesses=False))
     profiles = dict(zip(SIDES, measured, strict=True))
-    _refuse_self_evidence(path, targets, profiles.values())
+    _check_independence(path, targets, profiles.values())
     drafts = draft_claims(document, profiles["before"], profiles["after"], _find_groups(targets, measured, options))
     checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
     verdicts = iter(judge(checks, profiles, {}))
@@ -125,7 +125,7 @@ def _read_text(path: Path) -> str:
         raise InputError(f"{path}: is not text in UTF-8 (byte {error.start})") from error
 
 
-# --- which claims -------------------------------------------------------------------------------------------------------
+# --- collecting claims --------------------------------------------------------------------------------------------------
 
 
 def _collect(path: Path, document: Document, options: Options, pair: tuple[str, str] | None) -> _Claims:
@@ -138,18 +138,18 @@ def _collect(path: Path, document: Document, options: Options, pair: tuple[str, 
         found = [check for check in config.checks if check.origin == "claim"]
         about = [(position, check) for position, check in enumerate(found) if _is_about(check, config, path, is_example=config is example)]
         for position, check in about:
-            checks.append(_rename(check, origins))
+            checks.append(_make_unique(check, origins))
             origins[checks[-1].id] = _Origin(Path(config.source), position)
     beside = path.with_name(path.name + ".claims.toml")
     if beside.exists():
         for position, check in enumerate(load_claims(beside, models)):
-            checks.append(_rename(check, origins))
+            checks.append(_make_unique(check, origins))
             origins[checks[-1].id] = _Origin(beside, position)
     taken = dict.fromkeys(origins, True)
     inline = []
     for binding in document.bindings:
         check = read_claims([binding.table], models, f"{path.name}:{binding.line}")[0]
-        inline.append((binding, _rename(check, taken)))
+        inline.append((binding, _make_unique(check, taken)))
         taken[inline[-1][1].id] = True
     written = [_complete(check, path) for check in (*checks, *(check for _, check in inline))]
     by_id = {check.id: check for check in written}
@@ -157,14 +157,14 @@ def _collect(path: Path, document: Document, options: Options, pair: tuple[str, 
 
 
 def _is_about(check: Check, config: Config, path: Path, *, is_example: bool) -> bool:
-    """Whether a claim of a config names this document: by its path from the config's folder; the example's, by its name."""
+    """Whether a claim of a config is about this document: by its path from the config's folder; for the built-in example, by its name."""
     if check.document is None:
         return False
     return check.document == path.name if is_example else (config.folder / check.document).resolve() == path.resolve()
 
 
-def _rename(check: Check, taken: Mapping[str, object]) -> Check:
-    """The check under an id that none before it has: ids are unique in one file only."""
+def _make_unique(check: Check, taken: Mapping[str, object]) -> Check:
+    """The check with an id that no check before it has: ids are unique within one file only."""
     number, name = 1, check.id
     while name in taken:
         number += 1
@@ -176,23 +176,23 @@ def _complete(check: Check, path: Path) -> Check:
     return msgspec.structs.replace(check, model=check.model or SIDES[1], document=path.name)
 
 
-# --- what they are judged by --------------------------------------------------------------------------------------------
+# --- measuring the models -----------------------------------------------------------------------------------------------
 
 
 def _measure(path: Path, checks: Iterable[Check], options: Options, pair: tuple[str, str] | None) -> dict[str, Profile]:
-    """The profiles of the models that the claims name. Those of `pair` are called `before` and `after`."""
+    """The profiles of the models that the claims name; `before` and `after` are those of `pair`."""
     judged = [check for check in checks if check.exempt is None]
     named = [name for check in judged for name in (check.model, check.against) if name is not None and name != BASELINE]
     names = list(dict.fromkeys(named))
     references = dict(zip(SIDES, pair, strict=True)) if pair is not None else {}
     targets = [resolve(references.get(name, name), options.config, options.inputs) for name in names]
     profiles = dict(zip(names, measure_targets(targets, options), strict=True)) if targets else {}
-    _refuse_self_evidence(path, targets, profiles.values())
+    _check_independence(path, targets, profiles.values())
     return profiles
 
 
-def _refuse_self_evidence(path: Path, targets: Sequence[Target], profiles: Iterable[Profile]) -> None:
-    """A claim must be judged by something else than the document that makes it."""
+def _check_independence(path: Path, targets: Sequence[Target], profiles: Iterable[Profile]) -> None:
+    """Raises ConfigError if a model is read from the document itself: a document is no evidence for its own claims."""
     document = path.resolve()
     for target, profile in zip(targets, profiles, strict=True):
         sources = [*(profile.provenance.sources if profile.provenance is not None else ())]
@@ -207,19 +207,19 @@ def _refuse_self_evidence(path: Path, targets: Sequence[Target], profiles: Itera
             )
 
 
-def _list_reference(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+def _find_earlier(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
     return {"after": profiles["before"]} if set(SIDES) <= set(profiles) else {}
 
 
-# --- what it comes to ---------------------------------------------------------------------------------------------------
+# --- the outcome --------------------------------------------------------------------------------------------------------
 
 
 def _mark_stale(verdict: Verdict, located: Located) -> Verdict:
-    """A claim that the document does not make is unbound, however true."""
+    """The verdict; `unbound` if the document does not contain the claim's figure, even if the claim is true."""
     if located.numbers[verdict.id] or not any(character.isdigit() for character in verdict.expected):
-        return verdict  # that something is there is said in words, which are not looked for
+        return verdict  # the presence of a module is stated in words, which are not searched
     where = f" in {verdict.source!r}" if verdict.source else ""
-    reason = f"the document does not say {verdict.expected}{where}, or other claims take it"
+    reason = f"the document does not contain {verdict.expected}{where}, or other claims are about it"
     return msgspec.structs.replace(verdict, finding="unbound", outcome="inconclusive", reason=reason)
 
 
@@ -231,7 +231,7 @@ def _conclude(verdicts: Sequence[Verdict], coverage: Coverage, *, strict: bool) 
     return outcome if judged or outcome == "failed" else "inconclusive"
 
 
-# --- putting it right ---------------------------------------------------------------------------------------------------
+# --- corrections --------------------------------------------------------------------------------------------------------
 
 
 def _correct(
@@ -241,7 +241,7 @@ def _correct(
     judged: Iterable[tuple[Check, Verdict]],
     found: tuple[Located, Mapping[str, Profile]],
 ) -> Iterable[Correction]:
-    """The document and the files of claims with every false figure replaced, whose binding is certain and which is not expected."""
+    """The document and the files of claims, with each false figure replaced that exactly one number states and that is not expected."""
     located, profiles = found
     replacements: list[tuple[Number, str]] = []
     files: dict[Path, tuple[str, str]] = {}
@@ -278,7 +278,7 @@ def _restyle(figure: str, check: Check, verdict: Verdict, profiles: Mapping[str,
 
 
 def _correct_file(files: dict[Path, tuple[str, str]], origin: _Origin, check: Check, figure: str) -> bool:
-    """Notes the change of the claim's own figure; False where it was not found, and the document had better stay too."""
+    """Changes the claim's own figure; False if it is not found: then the document must not change either."""
     if origin.path not in files:
         try:
             text = origin.path.read_bytes().decode("utf-8")

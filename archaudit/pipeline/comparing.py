@@ -11,12 +11,17 @@ from archaudit.diff.checkpoint.weight_sources import inherit_weights
 from archaudit.diff.definitions import diff_classes, diff_initialisation
 from archaudit.diff.flow import diff_flow
 from archaudit.metrics.catalog import is_unknown
-from archaudit.schema import CheckpointMap, Match, Profile, Report
+from archaudit.schema import CheckpointMap, Diff, Match, Profile, Report
 
 
 def compare_plain(before: Profile, after: Profile) -> Report:
     """What changed, as it comes out by itself: without pins and sections of a config."""
     return compare_matched(before, after, align(before, after, []), [])
+
+
+def diff_profiles(before: Profile, after: Profile) -> Diff:
+    """Only the changes of the modules and their costs, without pins and sections of a config."""
+    return diff(before, after, align(before, after, []))
 
 
 def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], sections: Sequence[Section]) -> Report:

@@ -1,41 +1,34 @@
-"""Profiles of targets: saved ones are at hand, the others are measured side by side, each in a worker of its own."""
+"""Profiles of targets: saved ones are returned as they are, the others are measured in parallel, each in its own worker process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 
 from archaudit.errors import MeasureError, RevisionError
 from archaudit.pipeline.options import Options
-from archaudit.pipeline.targets import Target
-from archaudit.pipeline.timing import expect
+from archaudit.pipeline.targets import Target, find_baseline_folder
+from archaudit.pipeline.timing import receive_reply
 from archaudit.schema import Explanation, Profile
 from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, Worker, start_workers
 
-# The answers to "on what to time" that mean to measure now.
+# The values of `Options.latency` that time models now.
 MEASURED = ("auto", "cpu", "cuda")
 
 
 def measure_targets(targets: Sequence[Target], options: Options) -> list[Profile]:
-    """One profile a target, in order. Raises the first error in that order."""
+    """One profile for each target, in order. Raises the first error in that order."""
     if any(target.is_revised for target in targets):
-        with opened_targets(targets, options) as opened:
+        with open_targets(targets, options) as opened:
             return measure_targets(opened, options)
     profiles = _measure_live(targets, options)
-    if options.latency not in ("recorded", None) or not (folder := find_baselines(targets, options)).joinpath("latency").is_dir():
+    if options.latency not in ("recorded", None) or not (folder := find_baseline_folder(options, targets)).joinpath("latency").is_dir():
         return profiles
     from archaudit.pipeline.recordings import attach_recorded
 
     return attach_recorded(profiles, folder)
-
-
-def find_baselines(targets: Sequence[Target], options: Options) -> Path:
-    """The folder of baselines: as asked, else of the user's config, else of a target's, else the one that recording would make here."""
-    configs = (options.config, *(target.config for target in targets))
-    return options.baselines or next((config.baselines for config in configs if config is not None), Path("baselines"))
 
 
 def _measure_live(targets: Sequence[Target], options: Options) -> list[Profile]:
@@ -45,19 +38,19 @@ def _measure_live(targets: Sequence[Target], options: Options) -> list[Profile]:
     preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in live for name in target.preload))))
     workers_options = msgspec.structs.replace(options.workers, preload=preload)
     pythons = [options.workers.choose_python(side) for side, target in enumerate(targets) if target.saved is None]
-    with start_workers([target.name for target in live], workers_options, options.notify, pythons, options.fork) as workers:
+    with start_workers([target.name for target in live], workers_options, options.on_stage, pythons, options.worker_pool) as workers:
         measured = dict(zip(map(id, live), _measure_all(live, workers, options), strict=True))
     return [target.saved if target.saved is not None else measured[id(target)] for target in targets]
 
 
 def list_formulas(target: Target, options: Options) -> tuple[str, ...]:
-    """The files and modules of the user's own formulas that count for `target`, each once."""
+    """The files and modules of the user's own FLOP formulas for `target`, each once."""
     configs = [config for config in (options.config, target.config) if config is not None]
     return tuple(dict.fromkeys([*options.formulas, *(source for config in configs for source in config.formulas)]))
 
 
-def load_request(target: Target, options: Options) -> Load:
-    """What to tell a worker so that it finds the model of `target`."""
+def make_load_request(target: Target, options: Options) -> Load:
+    """The message that makes a worker load the model of `target`."""
     assert target.reference is not None
     checkout = target.revised.checkout if target.revised is not None else None
     return Load(
@@ -66,8 +59,11 @@ def load_request(target: Target, options: Options) -> Load:
 
 
 @contextmanager
-def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list[Target]]:
-    """The targets while those at git revisions are checked out. One that has to run for real is not taken from those kept."""
+def open_targets(targets: Sequence[Target], options: Options) -> Iterator[list[Target]]:
+    """The targets, with those at git revisions checked out as long as the block lasts, or replaced by cached profiles.
+
+    Nothing is taken from the cache if a model has to run (to be timed, or for `--equivalent`).
+    """
     if not any(target.is_revised for target in targets):
         yield list(targets)
         return
@@ -75,41 +71,41 @@ def opened_targets(targets: Sequence[Target], options: Options) -> Iterator[list
 
     if not options.workers.isolated:
         raise RevisionError(
-            "a git revision is measured in a process of its own: two versions of a module do not fit into one", "Leave --no-isolation out."
+            "a git revision is measured in its own process: one process cannot import two versions of a module", "Leave out --no-isolation."
         )
     formulas = [list_formulas(target, options) for target in targets]
     settings = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas]
-    keeps = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
-    with open_revisions(targets, settings=settings if keeps else None) as opened:
+    use_cache = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
+    with open_revisions(targets, settings=settings if use_cache else None) as opened:
         yield opened
 
 
 def explain_target(target: Target, path: str, options: Options) -> Explanation:
-    """How the MACs of one module of a target come about. Raises MeasureError for a saved profile, which does not say."""
+    """How the MACs of one module of a target are computed. Raises MeasureError for a saved profile, which does not have that."""
     if target.is_revised:
-        with opened_targets([target], msgspec.structs.replace(options, cached=False)) as (opened,):
+        with open_targets([target], msgspec.structs.replace(options, cached=False)) as (opened,):
             return explain_target(opened, path, options)
     if target.reference is None:
-        raise MeasureError(f"{target.name} is a saved profile: how its numbers came about is not in it", "Name the model's code.")
+        raise MeasureError(f"{target.name} is a saved profile: it does not contain how its numbers were computed", "Name the model's code.")
     preload = tuple(dict.fromkeys((*options.workers.preload, *target.preload)))
     pythons = [options.workers.choose_python(0)]
-    with start_workers([target.name], msgspec.structs.replace(options.workers, preload=preload), options.notify, pythons) as (worker,):
-        worker.send(load_request(target, options))
-        expect(worker, Loaded)
+    with start_workers([target.name], msgspec.structs.replace(options.workers, preload=preload), options.on_stage, pythons) as (worker,):
+        worker.send(make_load_request(target, options))
+        receive_reply(worker, Loaded)
         worker.send(Explain(path))
-        return expect(worker, Explained).explanation
+        return receive_reply(worker, Explained).explanation
 
 
 def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: Options) -> list[Profile]:
     for target, worker in zip(targets, workers, strict=True):
-        worker.send(load_request(target, options))
-    options.meanwhile()
+        worker.send(make_load_request(target, options))
+    options.while_workers_start()
     for worker in workers:
-        expect(worker, Loaded)
+        receive_reply(worker, Loaded)
     for worker in workers:
         worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic))
-    replies = [expect(worker, Measured) for worker in workers]
-    profiles = [_keep(target, reply) for target, reply in zip(targets, replies, strict=True)]
+    replies = [receive_reply(worker, Measured) for worker in workers]
+    profiles = [_cache_revision(target, reply) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:
         return profiles
     from archaudit.pipeline.recordings import fingerprint
@@ -121,9 +117,9 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
     return [msgspec.structs.replace(profile, latency=latency) for profile, latency in zip(profiles, latencies, strict=True)]
 
 
-def _keep(target: Target, reply: Measured) -> Profile:
+def _cache_revision(target: Target, reply: Measured) -> Profile:
     if target.revised is None:
         return reply.profile
-    from archaudit.pipeline.revision_targets import keep_profile
+    from archaudit.pipeline.revision_targets import cache_profile
 
-    return keep_profile(target, reply.profile, reply.dependencies)
+    return cache_profile(target, reply.profile, reply.dependencies)

@@ -1,4 +1,4 @@
-"""What a command was asked besides its references."""
+"""The options of a command, besides its references."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from archaudit.worker import Fork, WorkerOptions
 
 
 class TimingOptions(Record, frozen=True, kw_only=True):
-    """How models are to be timed: `seed` draws the order (None: a new one), `limit_s` is what one measurement of a pair may take.
+    """How models are timed: `seed` draws the order of the runs (None: a random one), `limit_s` limits one measurement of a pair.
 
-    `budget` is what a second measurement may be needed for (None: the default one).
+    `budget` decides whether a second measurement is needed (None: the default budget).
     """
 
     settings: TimingSettings = TimingSettings()
@@ -25,16 +25,21 @@ class TimingOptions(Record, frozen=True, kw_only=True):
 
 
 class Options(Record, frozen=True, kw_only=True):
-    """What a command was asked besides its references.
+    """The options of a command, besides its references.
 
-    `inputs` are texts as typed; `latency` says on what to time (`off`: not at all, `recorded`: what was recorded of the same models,
-    None: what the config's [latency] says, else recorded), `timing` how; `symbolic` whether shapes are to be told in terms of the
-    input; `equivalent` whether two models are to be tried with the same weights; `notify` is told what is being done, `advance` how many
-    of how many models are done, where it is known how many there will be about; `meanwhile` is called once while workers start, which
-    takes seconds in which the caller could get ready for what comes out; `baseline_revision` is the git revision that baselines are read
-    from (None: from their files); `formulas` are files and modules of formulas beside those of configs; `cached` whether a git revision
-    that was measured before needs not be measured again; `fork` takes workers from a pool that is open; `allow_pickle` whether a pickled
-    state dict may be read by torch's restricted reader.
+    Input: `config`, `inputs` (texts as typed), `formulas` (files and modules of FLOP formulas, besides those of configs), `allow_pickle`
+    (whether torch's restricted unpickler may read a state dict).
+
+    What to measure: `witnesses`, `symbolic` (shapes in terms of the input's sizes), `equivalent` (whether both models compute the same with
+    the same weights), `latency` and `timing`. `latency` is the device to time on; `off`: none; `recorded`: look up recorded times of the
+    same models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before is not measured
+    again.
+
+    Baselines: `baselines` is their folder, `baseline_revision` the git revision to read them from (None: from their files).
+
+    How to run: `workers`, `worker_pool` (an open pool of worker processes). `on_stage` is called with a text for each stage of the work,
+    `on_progress` with how many models of how many are done, where the total is known. `while_workers_start` is called once while worker
+    processes start, which takes seconds: the caller can use them to prepare its output.
     """
 
     config: Config | None = None
@@ -47,10 +52,10 @@ class Options(Record, frozen=True, kw_only=True):
     latency: Literal["off", "recorded", "auto", "cpu", "cuda"] | None = "off"
     timing: TimingOptions = TimingOptions()
     workers: WorkerOptions = WorkerOptions()
-    notify: Callable[[str], None] = lambda stage: None
-    advance: Callable[[int, int], None] = lambda done, total: None
-    meanwhile: Callable[[], None] = lambda: None
+    on_stage: Callable[[str], None] = lambda stage: None
+    on_progress: Callable[[int, int], None] = lambda done, total: None
+    while_workers_start: Callable[[], None] = lambda: None
     formulas: tuple[str, ...] = ()
     cached: bool = True
-    fork: Fork | None = None
+    worker_pool: Fork | None = None
     allow_pickle: bool = False

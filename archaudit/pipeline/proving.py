@@ -11,10 +11,10 @@ import msgspec
 
 from archaudit.diff.checkpoint.weight_sources import Inheritance, inherit_weights
 from archaudit.errors import ArchauditError
-from archaudit.pipeline.measuring import load_request, opened_targets
+from archaudit.pipeline.measuring import make_load_request, open_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target
-from archaudit.pipeline.timing import expect
+from archaudit.pipeline.timing import receive_reply
 from archaudit.schema import Equivalence, Match, ModuleRecord, Profile
 from archaudit.worker import CompareOutputs, Loaded, OutputsCompared, OutputsRecorded, RecordOutputs, Worker, start_workers
 
@@ -40,20 +40,20 @@ def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], ma
             return _refuse(f"{target.name} is too large to be run for real twice: {profile.totals.param_bytes:,} bytes of parameters")
     preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in targets for name in target.preload))))
     with (
-        opened_targets(targets, options) as opened,
+        open_targets(targets, options) as opened,
         tempfile.TemporaryDirectory(prefix="archaudit-") as folder,
         start_workers(
             [target.name for target in targets],
             msgspec.structs.replace(options.workers, preload=preload),
-            options.notify,
+            options.on_stage,
             [options.workers.choose_python(side) for side in range(len(targets))],
         ) as workers,
     ):
         try:
             for target, worker in zip(opened, workers, strict=True):
-                worker.send(load_request(target, options))
+                worker.send(make_load_request(target, options))
             for worker in workers:
-                expect(worker, Loaded)
+                receive_reply(worker, Loaded)
             return _try(_Stage(workers, Path(folder, "exhibit")), inheritances, profiles)
         except ArchauditError as error:
             return _refuse(error.message)
@@ -67,14 +67,14 @@ class _Stage(NamedTuple):
 
     def exhibit(self, dtype: str, modules: Iterable[str] = ()) -> None:
         self.workers[0].send(RecordOutputs(str(self.path), dtype, tuple(dict.fromkeys(modules))))
-        expect(self.workers[0], OutputsRecorded)
+        receive_reply(self.workers[0], OutputsRecorded)
 
     def imitate(self, dtype: str, inheritance: Inheritance, after: Profile | None = None) -> Equivalence:
         """Compares the outputs; with the profile of after, also those of its modules."""
         modules = inheritance.modules if after is not None else {}
         feeders = {module.path: tuple(_list_feeders(module)) for module in after.modules} if after is not None else {}
         self.workers[1].send(CompareOutputs(str(self.path), dtype, inheritance.sources, modules, feeders))
-        return expect(self.workers[1], OutputsCompared).equivalence
+        return receive_reply(self.workers[1], OutputsCompared).equivalence
 
 
 def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[Profile]) -> Equivalence:

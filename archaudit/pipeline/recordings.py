@@ -1,4 +1,4 @@
-"""Recorded times: which models they are of, and how they are found again. A model is known by its architecture and inputs, not its name."""
+"""Recorded times, looked up by a model's architecture and inputs, not by its name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from archaudit.errors import SavedFileError
 from archaudit.schema import Latency, LatencyFile, Precision, Profile, RecordedLatency, decode_latencies
 
 FOLDER = "latency"
-# Of several recordings of the same models the one in the arithmetic that the model was written in is shown.
-_FIRST: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float16")
+# Of several recordings of the same models, the first in this order is shown: the dtype that models are written in comes first.
+_DTYPE_ORDER: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float16")
 
 
 def fingerprint(profile: Profile) -> str:
-    """The same for two profiles of one architecture on the same inputs, whatever they are called and whatever measured them."""
+    """A hash of the architecture and its inputs: it does not depend on names, machine or versions."""
     modules = [
         (module.path, module.type, module.settings, [(each.name, each.shape, each.dtype, each.tied_to) for each in module.tensors])
         for module in profile.modules
@@ -28,7 +28,7 @@ def fingerprint(profile: Profile) -> str:
 
 
 def read_recordings(folder: Path) -> list[tuple[str, RecordedLatency]]:
-    """Everything recorded in the files of a folder of baselines, with the names of the files, in their order. Raises SavedFileError."""
+    """All recordings of a folder of baselines, each with its file's name, in the order of the files. Raises SavedFileError."""
     found = []
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
@@ -40,7 +40,7 @@ def read_recordings(folder: Path) -> list[tuple[str, RecordedLatency]]:
 
 
 def attach_recorded(profiles: Sequence[Profile], folder: Path) -> list[Profile]:
-    """The profiles with what was recorded of them: two models with times of one run, one model with its own."""
+    """The profiles with their recorded times: two models get times of the same run."""
     recordings = read_recordings(folder)
     if not recordings or any(profile.latency is not None for profile in profiles):
         return list(profiles)
@@ -56,7 +56,7 @@ def attach_recorded(profiles: Sequence[Profile], folder: Path) -> list[Profile]:
 
 
 def find_recordings(recordings: Iterable[tuple[str, RecordedLatency]], key: str) -> list[tuple[str, tuple[Latency | None, ...]]]:
-    """What was recorded of one model, alone or as either side."""
+    """The recordings of one model, alone or as one of a pair."""
     return [(name, (latency,)) for name, entry in recordings for other, latency in _list_sides(entry) if other == key]
 
 
@@ -66,12 +66,12 @@ def _list_sides(entry: RecordedLatency) -> list[tuple[str | None, Latency]]:
 
 
 def _attach(profiles: Sequence[Profile], found: Sequence[tuple[str, tuple[Latency | None, ...]]]) -> list[Profile]:
-    """The first recording in the order of arithmetics; the others are named."""
+    """The profiles with the first recording in the order of dtypes; a note names the others."""
     ranked = sorted(found, key=lambda each: _rank(each[1]))
     if not ranked:
         return list(profiles)
     name, chosen = ranked[0]
-    others = tuple(dict.fromkeys(_tell(other, latencies) for other, latencies in ranked[1:]))
+    others = tuple(dict.fromkeys(_describe_recording(other, latencies) for other, latencies in ranked[1:]))
     return [
         profile
         if latency is None
@@ -82,21 +82,21 @@ def _attach(profiles: Sequence[Profile], found: Sequence[tuple[str, tuple[Latenc
 
 def _rank(latencies: Iterable[Latency | None]) -> int:
     dtypes = [latency.settings.dtype for latency in latencies if latency is not None and latency.settings is not None]
-    return _FIRST.index(dtypes[0]) if dtypes else len(_FIRST)
+    return _DTYPE_ORDER.index(dtypes[0]) if dtypes else len(_DTYPE_ORDER)
 
 
-def _tell(name: str, latencies: Iterable[Latency | None]) -> str:
-    """What else was recorded of the same models, in one line."""
+def _describe_recording(name: str, latencies: Iterable[Latency | None]) -> str:
+    """Another recording of the same models, in one line."""
     from statistics import median
 
-    told = [latency for latency in latencies if latency is not None]
-    times = " → ".join(f"{median(latency.samples_s) * 1e3:,.3f} ms" for latency in told if latency.samples_s)
-    dtype = told[0].settings.dtype if told[0].settings is not None else "?"
-    return f"also recorded: {dtype} on {told[0].device} ({name}): {times}"
+    known = [latency for latency in latencies if latency is not None]
+    times = " → ".join(f"{median(latency.samples_s) * 1e3:,.3f} ms" for latency in known if latency.samples_s)
+    dtype = known[0].settings.dtype if known[0].settings is not None else "?"
+    return f"another recording: {dtype} on {known[0].device} ({name}): {times}"
 
 
 def merge_recording(content: LatencyFile, entry: RecordedLatency) -> LatencyFile:
-    """The file with an entry added, in place of an earlier one of the same models and settings."""
+    """The file with the entry added; it replaces an earlier one of the same models and settings."""
     kept = [other for other in content.entries if _key(other) != _key(entry)]
     return LatencyFile(entries=tuple(sorted([*kept, entry], key=_key)))
 
@@ -107,7 +107,7 @@ def _key(entry: RecordedLatency) -> tuple[str, ...]:
 
 
 def make_recording(profiles: Sequence[Profile]) -> RecordedLatency:
-    """What is to be kept of one or two profiles that were timed."""
+    """The recording of one or two profiles that were timed."""
     first, second = profiles[0], profiles[1] if len(profiles) > 1 else None
     assert first.latency is not None
     return RecordedLatency(

@@ -1,4 +1,4 @@
-"""Targets at a git revision: found among the profiles that were kept, or checked out aside for as long as they are measured."""
+"""Targets at a git revision: read from the cache of profiles, or checked out into a temporary folder while they are measured."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from archaudit.schema import Checkout, Dependencies, Profile, decode_profile
 
 @contextmanager
 def open_revisions(targets: Sequence[Target], *, settings: Sequence[object] | None) -> Iterator[list[Target]]:
-    """The targets, those at a revision either saved (kept from before) or with a reference into a checkout that lasts as long as the block.
+    """The targets; those at a revision are either cached profiles, or references into a checkout that lasts as long as the block.
 
-    `settings` is what besides the target a profile depends on; None measures anew. Raises RevisionError. Errors from within the block name
-    the user's paths, not the checkout's, and say what the checkout lacks.
+    `settings` are the options that a cached profile depends on; None skips the cache. Raises RevisionError. Errors from within the block
+    have the user's paths in place of the checkout's, and name files that the checkout lacks.
     """
     located = [_locate(target) if target.is_revised else None for target in targets]
     with ExitStack() as stack:
@@ -41,11 +41,11 @@ def open_revisions(targets: Sequence[Target], *, settings: Sequence[object] | No
         try:
             yield opened
         except ArchauditError as error:
-            raise _retell(error, [place for place in located if place is not None]) from error
+            raise _restore_paths(error, [place for place in located if place is not None]) from error
 
 
-def keep_profile(target: Target, profile: Profile, dependencies: Dependencies | None) -> Profile:
-    """The profile as the user knows it, with the paths of the user's tree; kept for the next time where all that it depends on is known."""
+def cache_profile(target: Target, profile: Profile, dependencies: Dependencies | None) -> Profile:
+    """The profile with the paths of the user's tree; cached if everything that it depends on is known."""
     revised = target.revised
     if revised is None:
         return profile
@@ -60,13 +60,14 @@ def keep_profile(target: Target, profile: Profile, dependencies: Dependencies | 
 def find_source(reference: str, config: Config | None, commit: str = "HEAD") -> tuple[Repository, str]:
     """The repository of a reference without a revision, and the path of its file at a commit; empty for an importable module.
 
-    Raises RevisionError where it is not there."""
+    Raises RevisionError if the commit has no such file.
+    """
     place = _locate(resolve(f"{reference}@{commit}", config))
     return place.repository, place.path or ""
 
 
 class _Place(msgspec.Struct):
-    """A target in its repository: the commit, the path of its file from the top (None for an importable module), where the user stands."""
+    """A target in its repository: the commit, the path of its file from the top (None for an importable module), the current folder."""
 
     repository: Repository
     commit: str
@@ -77,7 +78,7 @@ class _Place(msgspec.Struct):
 
     def make_key(self, target: Target, settings: Sequence[object]) -> CacheKey:
         assert target.reference is not None
-        asked = [
+        parts = [
             *settings,
             *describe_environment(),
             self.path,
@@ -88,7 +89,7 @@ class _Place(msgspec.Struct):
             self.repository.read_conversions().decode(errors="replace"),
             str(self.repository.toplevel),
         ]
-        return CacheKey(settings=digest_settings(asked), entries=self.repository.list_tree(self.commit))
+        return CacheKey(settings=digest_settings(parts), entries=self.repository.list_tree(self.commit))
 
 
 def _locate(target: Target) -> _Place:
@@ -109,18 +110,18 @@ def _locate(target: Target) -> _Place:
 
 
 def _path_inside(repository: Repository, path: Path, outside: str | None = None) -> str:
-    """The path from the top, with slashes, by the folders' real names. RevisionError (or `outside`) for one that leads out."""
+    """The path from the repository's top, with slashes, symbolic links resolved. RevisionError (or `outside`) for a path outside."""
     real = Path(os.path.realpath(path.parent), path.name) if path.name not in ("", "..") else Path(os.path.realpath(path))
     inside = os.path.relpath(real, os.path.realpath(repository.toplevel)).replace(os.sep, "/")
     if inside == ".." or inside.startswith("../") or Path(inside).is_absolute():
         if outside is not None:
             return outside
-        raise RevisionError(f"{path} is not in the repository {repository.toplevel}", "Only what is in the repository has revisions.")
+        raise RevisionError(f"{path} is not in the repository {repository.toplevel}", "Only files of the repository have revisions.")
     return "" if inside == "." else inside
 
 
 def _find_path(repository: Repository, commit: str, inside: str, reference: Reference) -> tuple[str, str | None]:
-    """Where the file is at the commit, and what that assumes where it was called otherwise."""
+    """The file's path at the commit, and the assumption behind it if it had another name then."""
     entries = repository.list_tree(commit)
     if inside in entries or (reference.kind == "library" and any(path.startswith(f"{inside}/") for path in entries)):
         return inside, None
@@ -130,7 +131,8 @@ def _find_path(repository: Repository, commit: str, inside: str, reference: Refe
     if earlier is not None:
         return earlier, f"{inside} was called {earlier} at {reference.revision}"
     raise RevisionError(
-        f"{reference.text}: there is no {inside} at {reference.revision}", "Name the file as it was called there, or another revision."
+        f"{reference.text}: there is no {inside} at {reference.revision}",
+        "Name the file by its path at that revision, or name another revision.",
     )
 
 
@@ -143,12 +145,12 @@ def _open(target: Target, place: _Place, settings: Sequence[object] | None, stac
     if target.reference.kind == "saved":
         data = place.repository.read_file(place.commit, place.path or "")
         if data is None:
-            raise SavedFileError(f"{target.name} cannot be read", "It is no file of that revision.")
+            raise SavedFileError(f"{target.name} cannot be read", "That revision has no such file.")
         return msgspec.structs.replace(target, reference=None, saved=decode_profile(data, target.name))
     key = place.make_key(target, settings) if settings is not None else None
-    kept = Cache().find(key) if key is not None else None
-    if kept is not None:
-        profile = msgspec.structs.replace(kept[0], name=target.name, reference=target.name)
+    cached = Cache().find(key) if key is not None else None
+    if cached is not None:
+        profile = msgspec.structs.replace(cached[0], name=target.name, reference=target.name)
         return msgspec.structs.replace(target, reference=None, saved=profile)
     root = stack.enter_context(open_checkout(place.repository, place.commit))
     place.root = str(root)
@@ -168,7 +170,7 @@ def _open(target: Target, place: _Place, settings: Sequence[object] | None, stac
 
 
 def _rename(profile: Profile, target: Target, revised: Revised, sources: tuple[str, ...]) -> Profile:
-    """Without the checkout's place, which is another one each time, and with all files of the revision that were read."""
+    """The profile without the checkout's folder, which differs each time, and with all files of the revision that were read."""
     ledger, provenance = profile.ledger, profile.provenance
     if revised.assumption is not None:
         ledger = msgspec.structs.replace(ledger, assumptions=(revised.assumption, *ledger.assumptions))
@@ -177,13 +179,13 @@ def _rename(profile: Profile, target: Target, revised: Revised, sources: tuple[s
     return msgspec.structs.replace(profile, reference=target.name, ledger=ledger, provenance=provenance)
 
 
-def _retell(error: ArchauditError, places: Sequence[_Place]) -> ArchauditError:
+def _restore_paths(error: ArchauditError, places: Sequence[_Place]) -> ArchauditError:
     message, hint = error.message, error.hint
     for place in places:
         if place.root is not None:
             message, hint = message.replace(f"{place.root}/", ""), hint.replace(f"{place.root}/", "") if hint else hint
             missing = list_missing(place.repository, place.commit, Path(place.root))
             if missing:
-                told = f"The checkout of {place.commit[:10]} lacks {', '.join(missing)}: they are not fetched."
-                hint = f"{hint}\n{told}" if hint else told
+                lack = f"The checkout of {place.commit[:10]} lacks {', '.join(missing)}: they are not fetched."
+                hint = f"{hint}\n{lack}" if hint else lack
     return type(error)(message, hint)

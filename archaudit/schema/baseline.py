@@ -1,7 +1,7 @@
-"""Baselines as files that people review: a line for each module and each step of the forward pass.
+"""Baselines as files that people review: one line for each module and each node of the forward graph.
 
-A change of one layer is to change few lines. So what counts along the whole model is left out and found again on reading: the place of each
-call stands in `call_order`, and a step of the forward pass says how many steps back its inputs are. Every other key is the profile's own.
+A change of one layer changes few lines. So positions are stored relatively: calls are listed in `call_order` in place of numbers, and a
+node of the forward graph says how many nodes back its inputs are. All other keys are the profile's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from archaudit.schema.profile import Profile
 
 LOCK_VERSION = 1
 
-# Left out where they say nothing.
-_SILENT: dict[str, list[str] | None] = {
+# Keys with these values are left out.
+_DEFAULTS: dict[str, list[str] | None] = {
     "aliases": [],
     "defined_in": None,
     "tied_to": None,
@@ -29,7 +29,7 @@ _BY_LINE = ("modules", "flow", "call_order", "ties")
 
 
 def encode_lock(profile: Profile) -> bytes:
-    """A profile as the text of a baseline: sorted keys, the same bytes for the same profile."""
+    """A profile as the text of a baseline: sorted keys; equal profiles give equal bytes."""
     content: dict[str, Any] = msgspec.to_builtins(profile)
     content["lock_version"] = LOCK_VERSION
     calls = sorted((call["order"], module["path"]) for module in content["modules"] for call in module["calls"])
@@ -41,18 +41,18 @@ def encode_lock(profile: Profile) -> bytes:
         content["flow"] = [
             _without(node, "id", "inputs") | {"inputs_back": [node["id"] - each for each in node["inputs"]]} for node in content["flow"]
         ]
-    lines = [f" {json.dumps(key)}: {_lay_out(key, content[key])}" for key in sorted(content)]
+    lines = [f" {json.dumps(key)}: {_format_value(key, content[key])}" for key in sorted(content)]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def read_lock(content: dict[str, Any]) -> dict[str, Any]:
-    """The keys of the profile that a baseline's are. Raises ValueError for a version that is not known, or what does not fit together."""
+    """A baseline as the keys of a profile. Raises ValueError for an unknown version, or lines that contradict each other."""
     if content.get("lock_version") != LOCK_VERSION:
         raise ValueError(f"it has the layout {content.get('lock_version')!r}; this archaudit reads {LOCK_VERSION}")
     try:
         return _restore(content)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"its lines do not fit together ({type(error).__name__}: {error})") from error
+        raise ValueError(f"its lines contradict each other ({type(error).__name__}: {error})") from error
 
 
 def _restore(content: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _restore(content: dict[str, Any]) -> dict[str, Any]:
         for order, path in enumerate(content["call_order"]):
             ordered[path].append({**waiting[path].pop(0), "order": order})
         if any(waiting.values()):
-            raise ValueError("a module is called more often than call_order says")
+            raise ValueError("a module has more calls than call_order lists")
         content["modules"] = [{**module, "calls": ordered[module["path"]]} for module in content["modules"]]
     if any("inputs_back" in node for node in content["flow"]):
         content["flow"] = [
@@ -76,22 +76,22 @@ def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
 
 
-def _lay_out(key: str, value: Any) -> str:
+def _format_value(key: str, value: Any) -> str:
     if key not in _BY_LINE or not value:
-        return _write(value)
-    return "[\n" + ",\n".join(f"  {_write(each)}" for each in value) + "\n ]"
+        return _format_line(value)
+    return "[\n" + ",\n".join(f"  {_format_line(each)}" for each in value) + "\n ]"
 
 
-def _write(value: Any) -> str:
-    return json.dumps(_drop_silent(msgspec.json.decode(msgspec.json.encode(value))), sort_keys=True, ensure_ascii=True)
+def _format_line(value: Any) -> str:
+    return json.dumps(_drop_defaults(msgspec.json.decode(msgspec.json.encode(value))), sort_keys=True, ensure_ascii=True)
 
 
-def _drop_silent(value: Any) -> Any:
-    """The value without keys that say nothing; settings are the user's own, and stay as they are."""
+def _drop_defaults(value: Any) -> Any:
+    """The value without keys that have their default; settings are the user's, and stay as they are."""
     if isinstance(value, dict):
         return {
-            name: each if name == "settings" else _drop_silent(each)
+            name: each if name == "settings" else _drop_defaults(each)
             for name, each in value.items()
-            if name not in _SILENT or each != _SILENT[name]
+            if name not in _DEFAULTS or each != _DEFAULTS[name]
         }
-    return [_drop_silent(each) for each in value] if isinstance(value, (list, tuple)) else value
+    return [_drop_defaults(each) for each in value] if isinstance(value, (list, tuple)) else value

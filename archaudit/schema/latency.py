@@ -1,4 +1,4 @@
-"""Measured time. Raw samples in seconds; medians, intervals, floors and labels are derived from them wherever they are shown or judged."""
+"""Measured time: raw samples in seconds. Medians, intervals and labels are computed from them where they are shown or judged."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ Precision = Literal["float32", "tf32", "float16", "bfloat16"]
 
 
 class TimingSettings(Record, frozen=True, kw_only=True):
-    """How a model is run to be timed: two times are comparable only when these are the same.
+    """How a model is run to be timed: two times can be compared only if these settings are equal.
 
-    `dtype` is `float32` (tensor cores' TF32 off), `tf32`, or an autocast to `float16` or `bfloat16`. `batch` replaces the first dimension
-    of every input (None: as the model's inputs are). `compiled` times a `torch.compile`d copy too, as a whole only. `threads` are the
-    CPU's (None until known, and on CUDA unless asked for), and the device `auto` stands for CUDA where there is one, else the CPU, until
-    that is known.
+    `dtype` is `float32` (with TF32 off), `tf32`, or an autocast to `float16` or `bfloat16`. `batch` replaces the first dimension of every
+    input (None: the model's own inputs). `compiled` times the whole model under `torch.compile` too. `threads` is the number of CPU threads
+    (None if not known yet, and on CUDA unless set). The device `auto` is CUDA if there is one, else the CPU.
     """
 
     device: Device = "cpu"
@@ -28,7 +27,7 @@ class TimingSettings(Record, frozen=True, kw_only=True):
 
 
 class Machine(Record, frozen=True, kw_only=True):
-    """What was timed on: the device by name, its driver (None on a CPU), and the versions that choose its kernels."""
+    """Where it was timed: the device's name, its driver (None on a CPU), and the versions that determine its kernels."""
 
     device: str
     driver: str | None = None
@@ -37,7 +36,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
 
 class DeviceState(Record, frozen=True, kw_only=True):
-    """What the device said of itself at one moment; None and empty where it cannot be asked (nvidia-ml-py is not installed, a CPU)."""
+    """The device's state at one moment; None and empty if it is not available (a CPU, or nvidia-ml-py is not installed)."""
 
     clock_mhz: int | None = None
     memory_clock_mhz: int | None = None
@@ -47,8 +46,9 @@ class DeviceState(Record, frozen=True, kw_only=True):
 
 
 class MeasuredCeilings(Record, frozen=True, kw_only=True):
-    """The best that the device did in the same run, as raw samples: copies of `copied_bytes` bytes (read and written), matrix products of
-    `product_flops` FLOPs, and launches of one small operator."""
+    """The device's best speed in the same run, as raw samples: copies of `copied_bytes` bytes (read and written), matrix products of
+    `product_flops` FLOPs, and launches of one small operator.
+    """
 
     copied_bytes: int
     copies_s: tuple[float, ...]
@@ -58,11 +58,11 @@ class MeasuredCeilings(Record, frozen=True, kw_only=True):
 
 
 class Pairing(Record, frozen=True, kw_only=True):
-    """How the model after was timed against the one before, in one run on one device; kept with the times of the model after.
+    """How two models were timed alternately, in one run on one device; stored with the times of the model after.
 
-    `order` has the blocks of each round (`before`, `after`, `again`: before once more, the A/A pair), `passes` how many passes a block has,
-    `rounds` how many rounds each measurement had (the second one only where the first called for it). Samples of a side
-    follow each other round by round, 2 x `passes` a round. `seed` drew the order and draws the resamples.
+    `order` has the blocks of each round (`before`, `after`, and `again`: the model before once more, as an A/A comparison). `passes` is the
+    number of passes in a block, `rounds` the number of rounds of each measurement (there is a second one only if the first did not decide).
+    A side has 2 x `passes` samples for each round, in order. `seed` draws the order and the bootstrap's resamples.
     """
 
     before: str
@@ -74,12 +74,13 @@ class Pairing(Record, frozen=True, kw_only=True):
 
 
 class Latency(Record, frozen=True, kw_only=True):
-    """Measured forward time on a named device, raw samples kept; everything else is derived from them.
+    """Measured forward time on a named device, as raw samples.
 
-    `samples_s` are uninstrumented end-to-end times of one eager forward pass, `replays_s` of a replay of its CUDA graph, `compiled_s` of
-    the compiled model. From separate, instrumented passes, one value for each: `own_s` maps a path to the time of the operators that the
-    module runs itself, `modules_s` to that of the module with everything below it. `launches` counts a module's own kernels in one pass
-    (on the CPU: its calls). `attribution` says how time came to modules. `recorded` names the file that this was read from.
+    `samples_s` are end-to-end times of one eager forward pass without instrumentation, `replays_s` of a replay of its CUDA graph,
+    `compiled_s` of the compiled model. Separate, instrumented passes give one value each: `own_s` maps a path to the time of the operators
+    that the module runs itself, `modules_s` to the time of the module with everything below it. `launches` counts the kernels that a module
+    launches itself in one pass (on the CPU: its calls). `attribution` says how time was assigned to modules. `recorded` names the file that
+    this was read from.
     """
 
     device: str
@@ -103,7 +104,7 @@ class Latency(Record, frozen=True, kw_only=True):
 
 
 class LatencyBudget(Record, frozen=True, kw_only=True):
-    """What a config allows: after by before at most `max_ratio`, where the change is more than `min_change_s` seconds."""
+    """[latency] of a config: after divided by before is at most `max_ratio`; changes of up to `min_change_s` seconds are allowed."""
 
     id: str = "latency"
     max_ratio: float = 1.05
@@ -116,7 +117,7 @@ class LatencyBudget(Record, frozen=True, kw_only=True):
 
 
 class RecordedLatency(Record, frozen=True, kw_only=True):
-    """The recorded times of one model, or of one before and one after; `fingerprint`s say of which architectures and inputs."""
+    """The recorded times of one model, or of a pair; the fingerprints identify their architectures and inputs."""
 
     name_before: str
     fingerprint_before: str
@@ -127,7 +128,7 @@ class RecordedLatency(Record, frozen=True, kw_only=True):
 
 
 class LatencyFile(Record, frozen=True, kw_only=True):
-    """`baselines/latency/DEVICE.json`: everything that was recorded on one kind of device."""
+    """`baselines/latency/DEVICE.json`: all recordings of one kind of device."""
 
     format_version: int = FORMAT_VERSION
     entries: tuple[RecordedLatency, ...] = ()

@@ -1,4 +1,4 @@
-"""Costs that add up, and peaks that do not."""
+"""Profiles: what was measured of one model. Costs are additive, peaks are not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from archaudit.schema.record import FORMAT_VERSION, OperatorStatus, Record, Sett
 class Cost(Record, frozen=True, kw_only=True):
     """Additive costs of a module or a model; sums and differences are costs too.
 
-    `params`, `trainable_params` and `buffers` count elements; unique tensors only, each at its first owner. `flops` is twice `macs`,
-    the multiply-accumulates of dense contractions in one eval-mode forward pass. `activation_bytes` are the bytes of the tensors
-    that operators allocate (views and in-place results allocate nothing); `moved_bytes` the bytes that operators read and write.
+    `params`, `trainable_params` and `buffers` count elements of unique tensors, each at its first owner. `flops` is twice `macs`, the
+    multiply-accumulates of dense contractions in one forward pass in eval mode. `activation_bytes` are the bytes of the tensors that
+    operators allocate (views and in-place results allocate nothing); `moved_bytes` the bytes that operators read and write.
     """
 
     params: int = 0
@@ -61,7 +61,7 @@ class Cost(Record, frozen=True, kw_only=True):
 
 
 def sum_costs(costs: Iterable[Cost]) -> Cost:
-    """The sum of any number of costs; zero for none. (One pass over ints: a plain `sum` makes a record for each term.)"""
+    """The sum of any number of costs; zero for none. It adds integers, since `sum` creates a record for each term."""
     fields = Cost.__struct_fields__
     sums = [0] * len(fields)
     for cost in costs:
@@ -71,7 +71,7 @@ def sum_costs(costs: Iterable[Cost]) -> Cost:
 
 
 class Peaks(Record, frozen=True, kw_only=True):
-    """What is not additive and never attributed to a module; None where it was not measured.
+    """Peaks of the whole model: they are not additive and have no share of a module. None if not measured.
 
     `activation_bytes`: the most bytes of activations alive at once in one forward pass without grad, inputs included.
     `saved_bytes`: bytes kept for the backward pass when the same forward runs with grad.
@@ -85,7 +85,7 @@ class Peaks(Record, frozen=True, kw_only=True):
 
 
 class InputRecord(Record, frozen=True, kw_only=True):
-    """One tensor that the model was run on; `name` is the keyword or position it was passed as."""
+    """One input tensor of the model; `name` is the keyword or the position of the argument."""
 
     name: str
     dtype: str
@@ -95,9 +95,9 @@ class InputRecord(Record, frozen=True, kw_only=True):
 class TensorRecord(Record, frozen=True, kw_only=True):
     """A parameter or buffer held directly by a module.
 
-    `logical_elements` is how many weights a packed tensor stands for (None for an ordinary one: its own elements). `tied_to` names the
-    first owner when this is another name of a tensor that was counted there. `used` says whether an operator of the forward pass read it
-    (None where that was not observed). `init` is what initialised it last, where that is not the default of a layer of torch:
+    `logical_elements` is the number of weights in a packed tensor (None for an ordinary one: its own elements). `tied_to` names the first
+    owner if this is another name of a tensor that is counted there. `used` says whether an operator of the forward pass used it (None if
+    that was not observed). `init` is its last initialisation, if that is not the default of its torch layer:
     `kaiming_normal_(mode='fan_out') = normal_(mean=0, std=0.0417)`.
     """
 
@@ -114,7 +114,7 @@ class TensorRecord(Record, frozen=True, kw_only=True):
 
 
 class Call(Record, frozen=True, kw_only=True):
-    """One call of a module: its place in the order of all calls, tensor shapes in and out, and the modules that made its inputs."""
+    """One call of a module: its position among all calls, input and output shapes, and the modules whose outputs are its inputs."""
 
     order: int
     inputs: tuple[Shape, ...]
@@ -125,8 +125,8 @@ class Call(Record, frozen=True, kw_only=True):
 class ModuleRecord(Record, frozen=True, kw_only=True):
     """One module: its own direct cost, and the total of itself and all its descendants. Children follow from the paths.
 
-    `defined_in` is the library that brings its class (`torch`, `torchvision`), empty for a class of the user's own, None where that was not
-    noted. `aliases` are other paths under which the same module stands.
+    `defined_in` is the library of its class (`torch`, `torchvision`), empty for a class of the user, None if that was not recorded.
+    `aliases` are other paths of the same module.
     """
 
     path: str
@@ -142,11 +142,11 @@ class ModuleRecord(Record, frozen=True, kw_only=True):
 
 
 class FlowNode(Record, frozen=True, kw_only=True):
-    """A node of the forward graph: `op` is `input`, `call` (a module without children, `module` its path) or an operator's name
-    (run by `module` itself, between the calls of its children). `inputs` are ids of earlier nodes.
+    """A node of the forward graph. `op` is `input`, `call` (`module` is then the path of a module without children), or the name of an
+    operator that `module` runs itself, between the calls of its children. `inputs` are ids of earlier nodes.
 
-    `symbolic` is the shape in terms of the input: B, H, W and T are its batch, height, width and length, any other size is fixed;
-    None where that was not found out.
+    `symbolic` is the shape in terms of the input: B, H, W and T are its batch, height, width and length; any other size is fixed. None if
+    that is not known.
     """
 
     id: int
@@ -159,7 +159,7 @@ class FlowNode(Record, frozen=True, kw_only=True):
 
 
 class OpRecord(Record, frozen=True, kw_only=True):
-    """All runs of one operator: how often, what was made of it, its FLOPs, and the modules that ran it."""
+    """All runs of one operator: their number, how it is counted, its FLOPs, and the modules that run it."""
 
     name: str
     count: int
@@ -169,7 +169,7 @@ class OpRecord(Record, frozen=True, kw_only=True):
 
 
 class Ledger(Record, frozen=True, kw_only=True):
-    """Every operator of the forward pass accounted for: counted, declared zero, or unknown; and what was assumed on the way."""
+    """Every operator of the forward pass: how many are counted, counted as zero, or unknown; and the assumptions of the measurement."""
 
     counted: int = 0
     zero: int = 0
@@ -179,7 +179,7 @@ class Ledger(Record, frozen=True, kw_only=True):
 
 
 class WitnessRow(Record, frozen=True, kw_only=True):
-    """What a witness says of one module (inclusive of its children); None where it says nothing. `flops` = 2 x `macs`."""
+    """Another counter's numbers for one module with its children; None where it has none."""
 
     params: int | None = None
     macs: int | None = None
@@ -187,10 +187,10 @@ class WitnessRow(Record, frozen=True, kw_only=True):
 
 
 class Witness(Record, frozen=True, kw_only=True):
-    """A second counter's account of the same model: never the answer, always shown beside it.
+    """The same model counted by another library (torchinfo, fvcore): shown next to our own numbers, never used as the result.
 
-    `reason` says why it was left out (then everything else is empty). `macs_by_operator` and `unsupported` are counts by
-    operator name, `uncalled` the paths of modules that it believes never ran.
+    `reason` says why it was left out (everything else is then empty). `macs_by_operator` and `unsupported` are counts by operator name,
+    `uncalled` the paths of modules that it did not see run.
     """
 
     reason: str | None = None
@@ -202,7 +202,7 @@ class Witness(Record, frozen=True, kw_only=True):
 
 
 class Environment(Record, frozen=True, kw_only=True):
-    """The machine and versions that a profile was made with."""
+    """The machine and the versions that a profile was measured with."""
 
     archaudit: str
     python: str
@@ -212,9 +212,9 @@ class Environment(Record, frozen=True, kw_only=True):
 
 
 class Provenance(Record, frozen=True, kw_only=True):
-    """What varies by machine and version, kept apart so that committed files do not: the environment, and how the model was run.
+    """What differs between machines and versions: the environment, and how the model was run. Committed files leave it out.
 
-    `rung` is the step of the ladder that worked: `meta`, `deferred`, `fake` or `real`; `rungs_failed` says why earlier ones did not.
+    `rung` is the build mode that worked: `meta`, `deferred`, `fake` or `real`; `rungs_failed` are the errors of the modes before it.
     """
 
     environment: Environment
@@ -224,9 +224,9 @@ class Provenance(Record, frozen=True, kw_only=True):
 
 
 class Profile(Record, frozen=True, kw_only=True, weakref=True):
-    """Everything measured about one model with one input. Saved, it is a baseline.
+    """Everything measured about one model with one input. A saved profile is a baseline.
 
-    `unknown` names the metrics that its source cannot tell: their numbers mean nothing.
+    `unknown` names the metrics that its source has no information on: their numbers mean nothing.
     """
 
     format_version: int = FORMAT_VERSION
@@ -243,14 +243,14 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     flow: tuple[FlowNode, ...] = ()
     latency: Latency | None = None
     provenance: Provenance | None = None
-    unknown: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # left out where everything is known
+    unknown: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # left out of the JSON if every metric is known
 
 
-# --- how one number came about ---
+# --- how one number is computed ---
 
 
 class OperatorRun(Record, frozen=True, kw_only=True):
-    """One run of an operator: tensor shapes in and out (kept where it is not declared zero), its formula with the sizes substituted."""
+    """One run of an operator: input and output shapes (unless it counts as zero), and its formula with the sizes filled in."""
 
     operator: str
     module: str
@@ -263,7 +263,7 @@ class OperatorRun(Record, frozen=True, kw_only=True):
 
 
 class Explanation(Record, frozen=True, kw_only=True):
-    """How the MACs of one module, with everything below it, come about: the operators that ran, in order."""
+    """How the MACs of one module with everything below it are computed: the operators that ran, in order."""
 
     name: str
     path: str

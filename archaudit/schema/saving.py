@@ -1,4 +1,4 @@
-"""Records to JSON and back."""
+"""Records as JSON, written and read."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from archaudit.schema.study import History, Sweep
 
 
 def strip_provenance(profile: Profile, *, witnesses: bool = False) -> Profile:
-    """The profile as it is committed: without what varies by machine and version.
+    """The profile as it is committed: without what differs between machines and versions.
 
-    Operator lists go since another torch names operators otherwise (the ledger keeps its three counts). Witnesses follow their own
-    versions: a baseline goes without, a report keeps them (`witnesses`).
+    Operator lists are removed, since versions of torch name operators differently (the ledger keeps its three counts). Witnesses depend on
+    their libraries' versions: baselines leave them out, reports keep them (`witnesses`).
     """
     ledger = msgspec.structs.replace(profile.ledger, operators=())
     return msgspec.structs.replace(profile, ledger=ledger, witnesses=profile.witnesses if witnesses else {}, provenance=None)
 
 
 def encode(record: Record) -> bytes:
-    """A record as JSON: indented, a newline at the end, the same bytes for the same record."""
+    """A record as JSON: sorted keys, indented, a newline at the end; equal records give equal bytes."""
     return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1) + b"\n"
 
 
 def decode_profile(data: bytes, source: str) -> Profile:
-    """A saved profile or a baseline; SavedFileError, naming `source`, when it is none."""
+    """A saved profile or a baseline. Raises SavedFileError, which names `source`, for anything else."""
     return _decode(data, source, Profile, "a saved profile", "Write it again: archaudit baseline, or archaudit profile -o.")
 
 
 def decode_report(data: bytes, source: str) -> Report:
-    """A saved report; SavedFileError, naming `source`, when it is none."""
+    """A saved report. Raises SavedFileError, which names `source`, for anything else."""
     return _decode(data, source, Report, "a saved report", "Write it again: archaudit compare BEFORE AFTER --format json.")
 
 
 def decode_rendered(data: bytes, source: str) -> Report | History | Sweep:
-    """Whatever of a report, a history and a sweep was saved; SavedFileError, naming `source`, when it is none of them."""
+    """A saved report, history or sweep. Raises SavedFileError, which names `source`, for anything else."""
     try:
         found = msgspec.json.decode(data, type=_Kind)
     except msgspec.MsgspecError:
-        return decode_report(data, source)  # which says what is wrong
+        return decode_report(data, source)  # raises the error
     if found.steps is not msgspec.UNSET:
         return _decode(data, source, History, "a saved history", "Write it again: archaudit history REF --format json.")
     if found.variants is not msgspec.UNSET:
@@ -52,7 +52,7 @@ def decode_rendered(data: bytes, source: str) -> Report | History | Sweep:
 
 
 def decode_latencies(data: bytes, source: str) -> LatencyFile:
-    """Recorded times; SavedFileError, naming `source`, when it is none."""
+    """Recorded times. Raises SavedFileError, which names `source`, for anything else."""
     return _decode(data, source, LatencyFile, "a file of recorded times", "Record them again: archaudit latency BEFORE AFTER --record.")
 
 

@@ -40,12 +40,12 @@ def sweep(plan: Plan, options: Options, workers: int | None = None, executor: Ex
     """
     tasks = list_tasks(plan, options)
     told = [0]
-    options.advance(0, len(tasks))
+    options.on_progress(0, len(tasks))
 
     def tell(variant: Variant) -> Variant:
         told[0] += 1
-        options.notify(f"{variant.reference} {variant.input}")
-        options.advance(told[0], len(tasks))
+        options.on_stage(f"{variant.reference} {variant.input}")
+        options.on_progress(told[0], len(tasks))
         return variant
 
     if executor is not None:
@@ -95,9 +95,9 @@ def _make_task(reference: str, choices: dict[str, Any], inputs: tuple[str, ...],
 
 def _run_here(tasks: Sequence[Task], options: Options, workers: int, tell: Callable[[Variant], Variant]) -> list[Variant]:
     """Each thread waits for one forked worker at a time."""
-    quiet = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False, notify=lambda stage: None)
+    quiet = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None)
     with share_pool(options.workers) as fork, ThreadPoolExecutor(workers if fork is not None else 1) as threads:
-        forked = msgspec.structs.replace(quiet, fork=fork)
+        forked = msgspec.structs.replace(quiet, worker_pool=fork)
         try:
             return list(threads.map(lambda task: tell(measure_task(task, forked)), tasks))
         except BaseException:

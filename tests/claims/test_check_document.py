@@ -73,7 +73,7 @@ def test_a_claim_that_the_document_does_not_make_is_unbound(notes: Notes, saved_
     path = notes("Now 2.5M.\n", CLAIM.format("2.52M"))
     judgement = check_document(path, Options(), saved_pair)
     assert (judgement.outcome, findings(judgement)) == ("inconclusive", [("2.52M", "unbound")])
-    assert judgement.verdicts[0].reason == "the document does not say 2.52M, or other claims take it"
+    assert judgement.verdicts[0].reason == "the document does not contain 2.52M, or other claims are about it"
 
 
 def test_what_is_said_in_words_needs_no_number(notes: Notes, saved_pair: Pair) -> None:

@@ -189,7 +189,7 @@ def test_a_planted_growth_is_found_in_nine_profiles_and_its_history_told(grown, 
 
 def test_what_was_measured_before_an_interruption_is_kept(grown, monkeypatch):
     measured = []
-    keep = revised.keep_profile
+    keep = revised.cache_profile
 
     def keep_and_count(target, *others):
         if len(measured) == 2 and interrupting:
@@ -197,13 +197,13 @@ def test_what_was_measured_before_an_interruption_is_kept(grown, monkeypatch):
         measured.append(target.name)
         return keep(target, *others)
 
-    monkeypatch.setattr(revised, "keep_profile", keep_and_count)
+    monkeypatch.setattr(revised, "cache_profile", keep_and_count)
     interrupting = True
     with pytest.raises(KeyboardInterrupt):
         trace_history("net.py:Net", "main~60..main", PLAIN)
     interrupting = False
     bar = []
-    counting = msgspec.structs.replace(PLAIN, advance=lambda done, total: bar.append((done, total)))
+    counting = msgspec.structs.replace(PLAIN, on_progress=lambda done, total: bar.append((done, total)))
     history = trace_history("net.py:Net", "main~60..main", counting)
     built = [step for step in history.steps if not step.error]
     assert len(measured) == len(set(measured)) == len(built)  # each once, in the one run or the other

@@ -70,7 +70,7 @@ def test_of_several_arithmetics_the_models_own_is_shown_and_the_others_named(fol
     where = folder(make_recording(others), make_recording([BEFORE, AFTER]))
     before, after = attach_recorded([forget(BEFORE), forget(AFTER)], where)
     assert before.latency.settings.dtype == "float32"
-    assert after.latency.notes == ("also recorded: bfloat16 on GPU (gpu.json): 1.000 ms → 1.000 ms",)
+    assert after.latency.notes == ("another recording: bfloat16 on GPU (gpu.json): 1.000 ms → 1.000 ms",)
 
 
 def test_recording_again_replaces_what_was_recorded_with_the_same_settings():

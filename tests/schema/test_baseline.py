@@ -83,11 +83,11 @@ def test_a_layer_resized_changes_its_own_line_and_the_sums():
     ("change", "message"),
     [
         ({"lock_version": 9}, "it has the layout 9; this archaudit reads 1"),
-        ({"call_order": ["a"]}, "called more often than call_order says"),
-        ({"call_order": ["a", "b", "c", "c"]}, "do not fit together"),
-        ({"call_order": ["a", "b", "nobody"]}, "do not fit together"),
-        ({"modules": 3}, "do not fit together"),
-        ({"flow": [{"op": "call"}, {"inputs_back": [1]}]}, "do not fit together"),
+        ({"call_order": ["a"]}, "has more calls than call_order lists"),
+        ({"call_order": ["a", "b", "c", "c"]}, "contradict each other"),
+        ({"call_order": ["a", "b", "nobody"]}, "contradict each other"),
+        ({"modules": 3}, "contradict each other"),
+        ({"flow": [{"op": "call"}, {"inputs_back": [1]}]}, "contradict each other"),
         ({"totals": 3}, "is not a saved profile"),
     ],
 )

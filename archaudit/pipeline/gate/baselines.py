@@ -1,4 +1,4 @@
-"""Baselines: the saved profiles that checks compare with, from a folder or from a git revision."""
+"""Baselines: the saved profiles that checks compare with, from a folder or a git revision; and `--tighten`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,14 @@ from archaudit.errors import ArchauditError, SavedFileError
 from archaudit.judge import judge
 from archaudit.pipeline.gate.checks import list_budgets
 from archaudit.pipeline.options import Options
-from archaudit.pipeline.targets import read_profile
+from archaudit.pipeline.targets import find_baseline_folder, read_profile
 from archaudit.schema import Check, Profile, Record, Verdict, decode_profile
 
 
-def find_folder(options: Options) -> Path:
-    """Where baselines are: what was asked for, else what the config says."""
-    return options.baselines or (options.config.baselines if options.config is not None else Path("baselines"))
-
-
 def read_baselines(checks: Iterable[Check], options: Options) -> dict[str, Profile | ArchauditError]:
-    """The saved profiles that checks compare with, by run; one that cannot be read stands as its error, a missing one is left out.
+    """The saved profiles that checks compare with, by run; the error in place of one that cannot be read; a missing one is left out.
 
-    Raises RevisionError where a revision was asked for that is not there.
+    Raises RevisionError if the baselines' revision does not exist.
     """
     runs = dict.fromkeys(check.run for check in checks if check.against == BASELINE)
     if not runs or (options.baselines is None and options.config is None):
@@ -34,7 +29,7 @@ def read_baselines(checks: Iterable[Check], options: Options) -> dict[str, Profi
     baselines: dict[str, Profile | ArchauditError] = {}
     for run in runs:
         try:
-            found = read(find_folder(options) / f"{run}.json")
+            found = read(find_baseline_folder(options) / f"{run}.json")
         except ArchauditError as error:
             baselines[run] = error
         else:
@@ -48,10 +43,10 @@ def _read_saved(path: Path) -> Profile | None:
 
 
 def _open_revision(revision: str, options: Options) -> Callable[[Path], Profile]:
-    """Reads baselines as they were at a revision: nothing is checked out."""
-    from archaudit.revisions import find_repository  # which starts git, and is rarely needed
+    """A function that reads baselines at a revision, without a checkout."""
+    from archaudit.revisions import find_repository  # starts git, and is rarely needed
 
-    folder = find_folder(options)
+    folder = find_baseline_folder(options)
     repository = find_repository(folder)
     commit = repository.find_commit(revision)
 
@@ -65,7 +60,7 @@ def _open_revision(revision: str, options: Options) -> Callable[[Path], Profile]
     return read
 
 
-# --- the ratchet: budgets are lowered to what was measured, and never raised ---
+# --- `archaudit baseline --tighten`: limits are lowered to what was measured, and never raised ---------------------------
 
 
 _LIMITS = ("max", "min")
@@ -73,7 +68,7 @@ _KEY = re.compile(r"(\w+)\[(\d+)\]\Z")
 
 
 class Tightening(Record, frozen=True, kw_only=True):
-    """A config with tighter limits: its file, the text that it is to hold, and what changes, each as a sentence."""
+    """A config with tighter limits: its file, the new text, and each change as a sentence."""
 
     path: Path
     text: str
@@ -81,10 +76,10 @@ class Tightening(Record, frozen=True, kw_only=True):
 
 
 def tighten(config: Config, profiles: dict[str, Profile], names: Sequence[str]) -> Tightening | None:
-    """The config's limits at what the models measure; None where none could be tighter.
+    """The config with its limits set to what the models measure; None if no limit becomes tighter.
 
-    Only `max` and `min` of level error are: a limit for several models by the one nearest to it. A limit that does not hold, or could not
-    be judged for one of its models, stays, as does a raise that ends by itself.
+    Only `max` and `min` of level error change: a limit for several models follows the one nearest to it. A limit that fails or cannot be
+    judged for one of its models stays, and so does a limit with a last day.
     """
     checks = [check for check in list_budgets(config, ())[0] if check.comparison in _LIMITS and check.level == "error" and not check.until]
     groups: dict[tuple[str, int, str], list[Check]] = defaultdict(list)
@@ -107,7 +102,7 @@ def tighten(config: Config, profiles: dict[str, Profile], names: Sequence[str]) 
 
 
 def _find_tightest(checks: Sequence[Check], verdicts: Iterable[Verdict], profiles: dict[str, Profile]) -> int | None:
-    """The measured number nearest to the limit; None unless all hold and it is tighter."""
+    """The measured number nearest to the limit; None unless all checks pass and it is tighter."""
     measured = [verdict.actual for verdict in verdicts if verdict.outcome == "passed" and verdict.actual is not None]
     limit = checks[0].figure
     if len(measured) < len(checks) or limit is None:
@@ -118,15 +113,14 @@ def _find_tightest(checks: Sequence[Check], verdicts: Iterable[Verdict], profile
 
 
 def list_needed(config: Config, names: Sequence[str]) -> list[str]:
-    """The models to measure: a limit for several of them needs each."""
+    """The models to measure: a limit for several models needs all of them."""
     checks = [check for check in list_budgets(config, ())[0] if check.comparison in _LIMITS]
     keys = {check.key for check in checks if not names or check.model in names}
     return list(dict.fromkeys(check.model for check in checks if check.key in keys))
 
 
 def list_worse(config: Config, profiles: dict[str, Profile], options: Options) -> list[str]:
-    """The runs that do not hold against their baselines: theirs stay as they are, since a ratchet raises nothing."""
-
+    """The runs that fail a check against their baselines: these baselines are not replaced, since --tighten raises no limit."""
     checks = [check for check in list_budgets(config, ())[0] if check.origin == "baseline" and check.run in profiles]
     verdicts = judge(checks, profiles, read_baselines(checks, options))
     return list(dict.fromkeys(check.run for check, verdict in zip(checks, verdicts, strict=True) if verdict.outcome == "failed"))

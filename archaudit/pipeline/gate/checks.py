@@ -1,4 +1,4 @@
-"""Which checks and sections apply to the models at hand, and the runs that they need."""
+"""Which checks, sections and pins of the configs apply to given models, and the runs that checks need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archaudit.config import BASELINE, Config
 from archaudit.errors import ConfigError
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, resolve
-from archaudit.schema import Check, name_run
+from archaudit.schema import Check, Pair, name_run
 
 
 class Run(NamedTuple):
@@ -24,17 +24,17 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What checks and baselines call it."""
+        """Its name in checks and baselines."""
         return name_run(self.model, self.scenario)
 
 
 def find_today() -> str:
-    """Today's date (ISO), by which limits that end are judged. It is asked for here only, and never told."""
+    """Today's date (ISO), for limits with a last day. No output contains it."""
     return date.today().isoformat()
 
 
 def list_configs(targets: Iterable[Target], config: Config | None) -> list[Config]:
-    """The user's config, and those that the targets' names were defined in; each once."""
+    """The user's config, and the configs that define the targets' names; each once."""
     found: list[Config] = []
     for candidate in (config, *(target.config for target in targets)):
         if candidate is not None and all(candidate.source != other.source for other in found):
@@ -42,31 +42,32 @@ def list_configs(targets: Iterable[Target], config: Config | None) -> list[Confi
     return found
 
 
-def list_applying(configs: Iterable[Config], keys: tuple[str, str]) -> list[Check]:
-    """The checks about the two models compared (the after side where none is named), by themselves, against each other or a baseline.
+def list_applying(configs: Iterable[Config], keys: Pair[str]) -> list[Check]:
+    """The checks that apply to a comparison of two models: each model by itself, against the other or against a baseline.
 
-    Both are compared with the inputs of their first scenario, so checks on others are left out. A section is its own side's modules.
+    A check without a model is about the after side. The models are compared with the inputs of their first scenario, so checks on other
+    scenarios are left out. A check on a section gets the paths of that section on its own side.
     """
     applying = []
     for config in configs:
         before_scopes = {section.name: section.before for section in config.sections if section.before}
         for check in config.checks:
-            model = check.model or keys[1]
+            model = check.model or keys.after
             first = next(iter(config.models[model].scenarios), None) if model in config.models else None
             if model not in keys or check.against not in (None, BASELINE, *keys) or check.scenario not in (None, first):
                 continue
             check = msgspec.structs.replace(check, model=model, scenario=first)
             before_scope = before_scopes.get(check.section or "")
-            if before_scope and model == keys[0] != keys[1]:
+            if before_scope and model == keys.before != keys.after:
                 check = msgspec.structs.replace(check, scope=before_scope)
-            elif before_scope and check.against == keys[0]:
+            elif before_scope and check.against == keys.before:
                 check = msgspec.structs.replace(check, against_scope=before_scope)
             applying.append(check)
     return applying
 
 
 def list_sections(configs: Iterable[Config], targets: Sequence[Target]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """The sections of the config that defined both models: sections name the paths of one pair of architectures."""
+    """The sections of the config that defines both models: their paths are those of one pair of architectures."""
     defining = {target.config.source if target.config is not None else None for target in targets}
     return [
         (section.name, section.before, section.after)
@@ -77,7 +78,7 @@ def list_sections(configs: Iterable[Config], targets: Sequence[Target]) -> list[
 
 
 def list_pins(configs: Iterable[Config], targets: Sequence[Target]) -> list[Pin]:
-    """The pins of the config that defined both models: they name the paths of one pair of architectures, as sections do."""
+    """The pins of the config that defines both models, for the same reason."""
     defining = {target.config.source if target.config is not None else None for target in targets}
     return [
         Pin(before=pin.before, after=pin.after, forbid=pin.forbid, source=f"{config.source}: {pin.key}")
@@ -88,11 +89,11 @@ def list_pins(configs: Iterable[Config], targets: Sequence[Target]) -> list[Pin]
 
 
 def list_budgets(config: Config, names: tuple[str, ...]) -> tuple[list[Check], list[Run]]:
-    """The budgets of a config, spelled out for each model and input scenario, and the runs to measure for them.
+    """The budgets of a config, one for each model and input scenario, and the runs to measure for them.
 
-    A budget without a model applies to every model of the config. Raises ConfigError for a name that has no budget.
+    A budget without a model applies to every model of the config. Raises ConfigError for a name without a budget.
     """
-    budgets = [each for check in config.checks if check.origin != "claim" for each in _spell_out(check, config)]
+    budgets = [each for check in config.checks if check.origin != "claim" for each in _expand(check, config)]
     timed = [config.latency.after] if config.latency is not None else []
     budgeted = list(dict.fromkeys([*(check.model for check in budgets), *timed]))
     for name in names:
@@ -111,9 +112,9 @@ def list_budgets(config: Config, names: tuple[str, ...]) -> tuple[list[Check], l
     return chosen, existing
 
 
-def _spell_out(check: Check, config: Config) -> list[Check]:
-    """A budget for each model and scenario that it is about; one about a scenario, for the models that have it."""
-    spelled = []
+def _expand(check: Check, config: Config) -> list[Check]:
+    """A budget for each model and scenario that it applies to; one with a scenario applies to the models that have it."""
+    expanded = []
     for model in [check.model] if check.model else list(config.models):
         known: tuple[str | None, ...] = tuple(config.models[model].scenarios) or (None,)
         if check.scenario is not None and (check.model or check.scenario in known):
@@ -122,12 +123,12 @@ def _spell_out(check: Check, config: Config) -> list[Check]:
             continue
         for scenario in known:
             suffix = ([] if check.model else [model]) + ([scenario] if scenario and check.scenario is None and len(known) > 1 else [])
-            spelled.append(msgspec.structs.replace(check, model=model, scenario=scenario, id="-".join([check.id, *suffix])))
-    return spelled
+            expanded.append(msgspec.structs.replace(check, model=model, scenario=scenario, id="-".join([check.id, *suffix])))
+    return expanded
 
 
 def list_baselined(config: Config | None, names: Sequence[str] = ()) -> list[Run]:
-    """The runs of the models `names`, or of those that some budget of the config compares with a baseline."""
+    """The runs of the models `names`; without names, of the models that a budget compares with a baseline."""
     models = config.models if config is not None else {}
     if not names and config is not None:
         named = [check.model for check in config.checks if check.against == BASELINE]
@@ -137,9 +138,9 @@ def list_baselined(config: Config | None, names: Sequence[str] = ()) -> list[Run
 
 
 def resolve_run(run: Run, options: Options) -> Target:
-    """The target of a run: its model with the inputs of its scenario. Raises ConfigError where `--input` would take their place."""
+    """The target of a run: its model with the inputs of its scenario. Raises ConfigError if `--input` is given too."""
     if run.scenario is None or options.config is None:
         return resolve(run.model, options.config, options.inputs)
     if options.inputs:
-        raise ConfigError(f"{options.config.source}: {run.model} has input scenarios", "Leave --input out: each scenario is judged.")
+        raise ConfigError(f"{options.config.source}: {run.model} has input scenarios", "Leave out --input: each scenario is judged.")
     return resolve(run.model, options.config, options.config.models[run.model].scenarios[run.scenario])

@@ -1,7 +1,7 @@
-"""Does the gate close? A regression of each kind is planted in a small model, and a metric is dropped; every one has to be noticed.
+"""`check --self-test`: small models with one regression of each kind, and with metrics that cannot be measured; `check` must find each.
 
-The models, their config and the way are those of a user: files in a folder, measured by workers, judged by `check`. What is noticed here
-is noticed in a project too, on this machine, with these versions of everything.
+Everything runs as it does for a user: model files and a config in a folder, measured by workers, judged by `check`. So a regression that
+is found here is found in a project, on this machine with these versions.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ after = "{after}"
 device = "cpu"
 """
 
-# What each check has to come to. The slept time is many times the model's own, so that no machine is too noisy to see it.
+# The outcome that each check must have. The sleep is many times longer than the model's own time, so that noise cannot hide it.
 _COSTS: Mapping[str, Outcome] = {
     "unchanged": "passed",
     "more params": "failed",
@@ -126,7 +126,7 @@ _LIMIT_S = 2.0
 
 
 class Planted(Record, frozen=True, kw_only=True):
-    """One planted case: what the gate had to say, what it said and why (`missing` where it said nothing)."""
+    """One planted case: the outcome that `check` must have, the one that it had (None if it has no verdict), and its reason."""
 
     id: str
     expected: Outcome
@@ -135,12 +135,12 @@ class Planted(Record, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether the gate said what it had to."""
+        """Whether the outcome is as expected."""
         return self.outcome == self.expected
 
 
 def run_self_test(check: Check, options: Options) -> tuple[Planted, ...]:
-    """Every planted case, judged by `check` as a user's models are; `options` say how workers are run."""
+    """Every planted case, judged by `check` like a user's models; `options` say how workers run."""
     with tempfile.TemporaryDirectory(prefix="archaudit-self-test-") as folder:
         Path(folder, "planted.py").write_text(_MODELS)
         plain = msgspec.structs.replace(options, inputs=(), baselines=None, latency="off", witnesses=False, symbolic=False)
@@ -154,7 +154,7 @@ def run_self_test(check: Check, options: Options) -> tuple[Planted, ...]:
 
 
 def _judge(check: Check, options: Options, folder: Path, config: str, expected: Mapping[str, Outcome]) -> tuple[Planted, ...]:
-    """The cases of one config. A check that is not in the judgement is a case that does not hold."""
+    """The cases of one config. A check without a verdict is a case that does not hold."""
     path = folder / "archaudit.toml"
     path.write_text(config)
     judgement = check((), msgspec.structs.replace(options, config=load_config(path)))
@@ -164,7 +164,7 @@ def _judge(check: Check, options: Options, folder: Path, config: str, expected: 
             id=name,
             expected=outcome,
             outcome=verdicts[name].outcome if name in verdicts else None,
-            reason=verdicts[name].reason if name in verdicts else "the gate did not judge it at all",
+            reason=verdicts[name].reason if name in verdicts else "there is no verdict on this check",
         )
         for name, outcome in expected.items()
     )

@@ -6,7 +6,7 @@ from factories import make_input, make_module, make_profile, make_tensor
 from archaudit.config import load_config
 from archaudit.judge import judge
 from archaudit.pipeline.gate.checks import Run, list_applying, list_baselined, list_budgets
-from archaudit.schema import Call, Check, FlowNode
+from archaudit.schema import Call, Check, FlowNode, Pair
 
 CONFIG = """
 [models.old]
@@ -46,16 +46,16 @@ def config(tmp_path):
 
 
 def test_a_section_is_its_own_sides_modules(config):
-    applying = {check.id: check for check in list_applying([config], ("old", "new"))}
+    applying = {check.id: check for check in list_applying([config], Pair("old", "new"))}
     assert (applying["head"].model, applying["head"].scope) == ("new", ("stage1", "stage2"))
     assert (applying["growth"].scope, applying["growth"].against_scope) == (("stage1", "stage2"), ("decoder",))
-    turned = {check.id: check for check in list_applying([config], ("new", "old"))}
-    assert turned["head"].model == "old"
-    assert turned["head"].scenario == "small"  # a comparison takes the first
+    swapped = {check.id: check for check in list_applying([config], Pair("new", "old"))}
+    assert swapped["head"].model == "old"
+    assert swapped["head"].scenario == "small"  # a comparison takes the first
 
 
 def test_a_check_on_another_scenario_is_not_for_a_comparison(config):
-    assert "large" not in [check.id for check in list_applying([config], ("old", "new"))]
+    assert "large" not in [check.id for check in list_applying([config], Pair("old", "new"))]
 
 
 def test_each_model_is_judged_in_each_of_its_scenarios(config):
