@@ -1,7 +1,7 @@
 """archaudit: the diff and audit tool for PyTorch architectures.
 
-What changed between two models, what each change cost, whether what was written about it is true, and whether it may be merged.
-Importing this package imports neither torch nor anything else that is slow: the names below are found when they are used.
+What changed between two models, what each change cost, whether the documents about it are right, and whether it may be merged.
+Importing this package is fast and does not import torch: the names below are imported on first use.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from archaudit.measure.formulas import register_formula
 
-_HOMES = {
+_MODULES = {
     "archaudit.api": ("Profile", "Report", "compare", "load_profile", "profile"),
     "archaudit.measure.formulas": ("register_formula",),
     "archaudit.errors": (
@@ -41,7 +41,7 @@ _HOMES = {
         "WorkerError",
     ),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ArchauditError",
@@ -64,9 +64,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -12,8 +12,8 @@
     >>> profile.check(params="<2M", scope="aspp").checks[0].reason
     '1,541,376 is 458,624 under the limit of 2M'
 
-Importing this module imports neither torch nor a renderer. A live model is measured in this process, on a copy without values; it is
-left exactly as it was. A reference is measured in a process of its own.
+Importing this module imports neither torch nor a renderer. A live model is measured in this process, on a copy without values, and stays
+unchanged. A reference is measured in a separate process.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
         return self._render("html")
 
     def check(self, *, scope: str | tuple[str, ...] = "", **limits: Limit) -> schema.Judgement:
-        """What becomes of limits: `profile.check(params="<3M", macs="<=2.6G", scope="decoder*").outcome` is `passed`, `failed` or
-        `inconclusive`, and `.checks` says why. Raises ConfigError for what is no metric or no limit.
+        """Judges limits: `profile.check(params="<3M", macs="<=2.6G", scope="decoder*").outcome` is `passed`, `failed` or `inconclusive`.
+
+        The `checks` of the result say why. Raises ConfigError for an unknown metric or a malformed limit.
         """
         return judge_limits(self, limits, scope)
 
     def save(self, path: str | Path) -> None:
-        """Writes what a baseline holds: the profile without what varies by machine and version."""
+        """Saves the profile as a baseline: without the facts of the machine and the versions."""
         Path(path).write_bytes(schema.encode_lock(schema.strip_provenance(self)))
 
     def __repr__(self) -> str:
@@ -82,9 +83,9 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
 
 
 class Report(schema.Report, frozen=True, kw_only=True):
-    """What changed between two models, and what became of the checks. The attributes are the keys of its JSON.
+    """What changed between two models, and the verdicts of the checks. The attributes are the keys of its JSON.
 
-    `outcome` is `passed`, `failed` or `inconclusive` (also when there was nothing to check); `delta` is after minus before.
+    `outcome` is `passed`, `failed` or `inconclusive`, which it is without checks; `delta` is after minus before.
     """
 
     def to_json(self) -> str:
@@ -100,8 +101,8 @@ class Report(schema.Report, frozen=True, kw_only=True):
         return self._render("html")
 
     def check(self, *, scope: str | tuple[str, ...] = "", **limits: Limit) -> Report:
-        """The report with these limits on the after side judged too: `params="<3M"`, or, for its growth since the before side,
-        `macs={"max_increase": "1%", "floor": "1M"}`. Raises ConfigError for what is no metric or no limit.
+        """The report with more checks, limits on the model after: `params="<3M"`, or, for its growth since the model before,
+        `macs={"max_increase": "1%", "floor": "1M"}`. Raises ConfigError for an unknown metric or a malformed limit.
         """
         checks = self.checks + judge_limits(self.after, limits, scope, self.before).checks
         return msgspec.structs.replace(self, checks=checks, outcome=conclude(checks))
@@ -122,18 +123,18 @@ class Report(schema.Report, frozen=True, kw_only=True):
 
 
 def profile(model: nn.Module | str, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, witnesses: bool = False) -> Profile:
-    """The profile of a live model run on `args` and `kwargs` (any structure of tensors), or of a reference.
+    """The profile of a live model that runs on `args` and `kwargs` (any structure of tensors), or of a reference.
 
-    A single tensor stands for one argument, and a text such as `1x3x224x224` or `ids=int64[1,128]` for a tensor. `witnesses` asks torchinfo
-    and fvcore too. Raises an ArchauditError when the model cannot be found, copied, built or run.
+    A single tensor is one argument; a string such as `1x3x224x224` or `ids=int64[1,128]` describes a tensor. With `witnesses`, torchinfo
+    and fvcore count too. Raises an ArchauditError when the model cannot be found, copied, built or run.
     """
     if isinstance(model, str):
         if args or kwargs:
-            raise ArchauditError("a reference brings its own inputs", "Pass args and kwargs with a live model only.")
+            raise ArchauditError("args and kwargs are for a live model", "A reference has its own inputs.")
         measured = profile_reference(model, Options(witnesses=witnesses))
     else:
         measured = _profile_live(model, args, kwargs, witnesses=witnesses)
-    return Profile(**_fields(measured))
+    return Profile(**_get_fields(measured))
 
 
 def compare(
@@ -146,22 +147,22 @@ def compare(
 ) -> Report:
     """The report on two models: references, saved or measured profiles, or live models (both run on `args` and `kwargs`).
 
-    `config` is a file with sections, budgets and claims; checks about named models apply where the names are those of references.
+    `config` is a file with sections, budgets and claims; its checks on named models apply to references of these names.
     """
     from archaudit.config import load_config
 
     options = Options(config=load_config(Path(config)) if config is not None else None)
-    targets = [_find_target(side, args, kwargs, options, label) for side, label in ((before, "before"), (after, "after"))]
+    targets = [_make_target(side, args, kwargs, options, label) for side, label in ((before, "before"), (after, "after"))]
     report = compare_profiles(targets, measure_targets(targets, options), options)
-    return Report(**_fields(report))
+    return Report(**_get_fields(report))
 
 
 def load_profile(path: str | Path) -> Profile:
-    """A saved profile. Raises SavedFileError."""
-    return Profile(**_fields(read_profile(Path(path))))
+    """Reads a saved profile. Raises SavedFileError."""
+    return Profile(**_get_fields(read_profile(Path(path))))
 
 
-def _find_target(
+def _make_target(
     side: nn.Module | str | schema.Profile, args: Any, kwargs: Mapping[str, Any] | None, options: Options, label: str
 ) -> Target:
     if isinstance(side, str):
@@ -180,5 +181,5 @@ def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None,
     return measure_live(model, args, kwargs, witnesses=witnesses)
 
 
-def _fields(record: msgspec.Struct) -> dict[str, Any]:
+def _get_fields(record: msgspec.Struct) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__struct_fields__}

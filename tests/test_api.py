@@ -1,4 +1,4 @@
-"""archaudit from Python: what it answers about saved profiles; its documentation is run as it stands."""
+"""The Python API on saved profiles; the examples in its docstrings are run."""
 
 import doctest
 from html.parser import HTMLParser
@@ -18,7 +18,7 @@ def report():
     return archaudit.compare(BEFORE, AFTER)
 
 
-def test_the_documentation_runs_as_it_stands():
+def test_the_examples_in_docstrings_run():
     result = doctest.testmod(archaudit.api)
     assert result.attempted >= 7
     assert result.failed == 0

@@ -189,7 +189,7 @@ def test_an_exceeded_budget_fails_with_limit_overage_and_layers(outcome):
         ("test_no_limit", "it names no limit"),
         ("test_no_metric", "it names no limit"),
         ("test_unknown_metric", "there is no metric 'parms'"),
-        ("test_no_relation", "params='3M' does not say which way"),
+        ("test_no_relation", "params='3M' has no relation"),
         ("test_other_unit", "is in macs: "),
         ("test_empty_scope", "no module of Sequential matches 'nowhere'"),
         ("test_does_not_run", "raised RuntimeError"),

@@ -1,4 +1,4 @@
-"""A model at one commit after the other."""
+"""Measures a model at single commits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from archaudit.schema import HistoryStep, Profile, Record
 from archaudit.worker import share_pool
 
 
-class Probe(Record, frozen=True, kw_only=True):
-    """What came of one commit; `sources` are the files of the repository that its model was read from."""
+class CommitResult(Record, frozen=True, kw_only=True):
+    """The profile at one commit, or the error; `sources` are the files of the repository that the model was read from."""
 
     commit: str
     profile: Profile | None = None
@@ -25,57 +25,57 @@ class Probe(Record, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
-class Prober:
-    """Measures the model of a reference at commits, each once."""
+class CommitMeasurer:
+    """Measures the model of one reference at commits, each commit once."""
 
     def __init__(self, reference: str, options: Options) -> None:
         self.reference = reference
         self._options = options
-        self._probes: dict[str, Probe] = {}
+        self._results: dict[str, CommitResult] = {}
         self.repository, self.path = find_source(reference, options.config)
 
-    def probe(self, commit: str) -> Probe:
-        """The profile at a commit, or why there is none."""
-        if commit not in self._probes:
+    def measure(self, commit: str) -> CommitResult:
+        """The result at a commit."""
+        if commit not in self._results:
             described = self.describe(commit)
             self._options.on_stage(f"{described.short} {described.subject}")
-            self._probes[commit] = self._measure(commit)
-        return self._probes[commit]
+            self._results[commit] = self._measure(commit)
+        return self._results[commit]
 
     def advance(self, done: int, total: int) -> None:
-        """Tells how much of the work is done."""
+        """Updates the progress bar."""
         self._options.on_progress(done, total)
 
     @property
     def count(self) -> int:
-        """How many commits were looked at."""
-        return len(self._probes)
+        """How many commits were measured."""
+        return len(self._results)
 
-    def _measure(self, commit: str) -> Probe:
+    def _measure(self, commit: str) -> CommitResult:
         try:
             measured = profile(f"{self.reference}@{commit}", self._options)
         except ArchauditError as error:
-            return Probe(commit=commit, error=error.message)
+            return CommitResult(commit=commit, error=error.message)
         sources = measured.provenance.sources if measured.provenance is not None else ()
-        return Probe(commit=commit, profile=measured, sources=sources)
+        return CommitResult(commit=commit, profile=measured, sources=sources)
 
     def exists(self, commit: str) -> bool:
-        """Whether the file of the reference was there, under whichever name."""
+        """Whether the file of the reference exists at a commit, possibly under another name."""
         try:
-            self.path_at(commit)
+            self.find_path(commit)
         except RevisionError:
             return False
         return True
 
-    def path_at(self, commit: str) -> str:
-        """What the file of the reference was called; empty for an importable module. Raises RevisionError where there was none."""
+    def find_path(self, commit: str) -> str:
+        """The path of the reference's file at a commit; empty for an importable module. Raises RevisionError where it does not exist."""
         return find_source(self.reference, self._options.config, commit)[1]
 
-    def describe(self, commit: str, probe: Probe | None = None) -> HistoryStep:
-        """What git says of a commit, and the totals of `probe` or of what was measured there."""
+    def describe(self, commit: str, result: CommitResult | None = None) -> HistoryStep:
+        """A commit's hash, date and subject, with the totals of `result`, or of what was measured there."""
         short, date, subject = self.repository.read_subjects([commit])[commit]
         step = HistoryStep(commit=commit, short=short, date=date, subject=subject)
-        found = probe or self._probes.get(commit)
+        found = result or self._results.get(commit)
         if found is None:
             return step
         if found.profile is None:
@@ -85,26 +85,25 @@ class Prober:
 
 
 @contextmanager
-def open_prober(reference: str, options: Options) -> Iterator[Prober]:
-    """A prober whose workers come from one pool."""
+def open_measurer(reference: str, options: Options) -> Iterator[CommitMeasurer]:
+    """A measurer that takes all its workers from one pool. Raises RevisionError for a reference with a revision."""
     if parse_reference(reference).revision:
-        raise RevisionError(f"{reference} names a revision", "Leave it out: the range says which commits to look at.")
-    plain = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False)
+        raise RevisionError(f"{reference} names a revision", "Remove it: the range says which commits to measure.")
+    static = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False)
     with share_pool(options.workers) as pool:
-        yield Prober(reference, msgspec.structs.replace(plain, worker_pool=pool))
+        yield CommitMeasurer(reference, msgspec.structs.replace(static, worker_pool=pool))
 
 
 def list_range(repository: Repository, text: str | None) -> tuple[str | None, list[str]]:
-    """The commit before a range (None where it begins with the first commit) and the commits of it along first parents, oldest first.
+    """The commit before a range (None where the range begins with the first commit), and its commits along first parents, oldest first.
 
-    A single revision stands for all commits up to it, none for HEAD.
+    A single revision means all commits up to it, None all up to HEAD. Raises RevisionError for an empty range.
     """
-    asked = parse_range(text) if text else None
-    if asked is None:
-        end = repository.find_commit(text or "HEAD")
-        return None, repository.list_commits(None, end)
-    start, end = asked.find_ends(repository)
+    ends = parse_range(text) if text else None
+    if ends is None:
+        return None, repository.list_commits(None, repository.find_commit(text or "HEAD"))
+    start, end = ends.find_ends(repository)
     commits = repository.list_commits(start, end)
     if not commits:
-        raise RevisionError(f"there are no commits in {text}", "A range is written from the older to the newer: main..HEAD.")
+        raise RevisionError(f"there are no commits in {text}", "Write the older commit first: main..HEAD.")
     return start, commits

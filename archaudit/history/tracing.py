@@ -1,4 +1,4 @@
-"""The metrics of a model at every commit that touched what it is read from, and the modules that made them jump."""
+"""The metrics of a model at every commit that touched its sources, and the modules that made a metric jump."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from archaudit.history.commits import Probe, Prober, list_range, open_prober
+from archaudit.history.commits import CommitMeasurer, CommitResult, list_range, open_measurer
+from archaudit.index import index_modules
 from archaudit.metrics.catalog import METRICS
 from archaudit.pipeline import Options, diff_profiles
-from archaudit.schema import Contribution, History, HistoryStep, Jump, Profile
+from archaudit.schema import Contribution, History, HistoryStep, Jump, ModuleDiff, Profile
 
 DEFAULT_METRICS = ("params", "flops")
-# Of a metric, from one commit to the next: what a reader of a history wants to be pointed at.
+# The share of a metric by which it must change from one commit to the next to be shown as a jump: smaller changes hide the important ones.
 JUMP_SHARE = 0.01
 _MOST_LAYERS = 3
 
@@ -20,86 +21,97 @@ _MOST_LAYERS = 3
 def trace_history(reference: str, commits: str | None, options: Options, metrics: Sequence[str] = DEFAULT_METRICS) -> History:
     """The history of a model over a range of commits (None: all up to HEAD) along first parents.
 
-    Goes back from the newest: what was read at a commit says which commit touched it last. It ends where the file of the reference begins.
+    It is traced from the newest commit back, since the sources at a commit say which earlier commit touched them last. It ends at the
+    commit that added the reference's file.
     """
-    with open_prober(reference, options) as prober:
-        start, listed = list_range(prober.repository, commits)
-        touched = _walk_back(prober, start, listed)
-        steps = _tell_steps(prober, touched, metrics)
-    untouched = len(listed) - sum(1 for probe in touched if probe.commit != start)
+    with open_measurer(reference, options) as measurer:
+        start, listed = list_range(measurer.repository, commits)
+        results = _trace_back(measurer, start, listed)
+        steps = _make_steps(measurer, results, metrics)
+    untouched = len(listed) - sum(1 for result in results if result.commit != start)
     return History(reference=reference, steps=tuple(steps), untouched=max(0, untouched))
 
 
-def _walk_back(prober: Prober, start: str | None, commits: Sequence[str]) -> list[Probe]:
-    """The commits that changed anything about the model, oldest first; the first is where the range begins."""
-    changes = prober.repository.list_changes(start, commits[-1])
-    found: list[Probe] = []
-    newest = prober.probe(commits[-1])
-    sources = set(newest.sources) | {prober.path}
-    current = newest
+def _trace_back(measurer: CommitMeasurer, start: str | None, commits: Sequence[str]) -> list[CommitResult]:
+    """The results at the commits that touched the model, oldest first; the first is the state before the range."""
+    changes = measurer.repository.list_changes(start, commits[-1])
+    found: list[CommitResult] = []
+    current = measurer.measure(commits[-1])
+    sources = set(current.sources) | {measurer.path}
     for place in reversed(range(len(commits))):
-        prober.advance(len(commits) - 1 - place, len(commits))
+        measurer.advance(len(commits) - 1 - place, len(commits))
         older = commits[place - 1] if place else start
         if not _touches(changes.get(commits[place], ()), sources):
             if older is None:
-                found.append(_at(current, commits[place]))
+                found.append(_replace_commit(current, commits[place]))
             continue
-        found.append(_at(current, commits[place]))
-        if older is None or not prober.exists(older):
+        found.append(_replace_commit(current, commits[place]))
+        if older is None or not measurer.exists(older):
             return found[::-1]
-        current = prober.probe(older)
-        sources = (set(current.sources) or sources) | {prober.path_at(older)}
+        current = measurer.measure(older)
+        sources = (set(current.sources) or sources) | {measurer.find_path(older)}
     if start is not None:
-        found.append(_at(current, start))
+        found.append(_replace_commit(current, start))
     return found[::-1]
 
 
-def _at(probe: Probe, commit: str) -> Probe:
+def _replace_commit(result: CommitResult, commit: str) -> CommitResult:
     """The same model, at the commit that made it so."""
-    return msgspec.structs.replace(probe, commit=commit)
+    return msgspec.structs.replace(result, commit=commit)
 
 
 def _touches(changed: Sequence[tuple[str, str]], sources: set[str]) -> bool:
-    """Whether a commit changed a source, or added or removed a Python file beside one, which may stand for another."""
+    """Whether a commit changed a source, or added or removed a Python file in the same folder, which may shadow another module."""
     folders = {source.rpartition("/")[0] for source in sources}
     return any(
         path in sources or (status in "AD" and path.endswith(".py") and path.rpartition("/")[0] in folders) for status, path in changed
     )
 
 
-def _tell_steps(prober: Prober, probes: Sequence[Probe], metrics: Sequence[str]) -> list[HistoryStep]:
+def _make_steps(measurer: CommitMeasurer, results: Sequence[CommitResult], metrics: Sequence[str]) -> list[HistoryStep]:
     steps: list[HistoryStep] = []
     last: Profile | None = None
-    for probe in probes:
-        step = prober.describe(probe.commit, probe)
-        if probe.profile is not None:
-            jumps = _find_jumps(last, probe.profile, metrics) if last is not None else ()
-            steps.append(msgspec.structs.replace(step, jumps=jumps))
-            last = probe.profile
-        else:
-            steps.append(step)
+    for result in results:
+        step = measurer.describe(result.commit, result)
+        if result.profile is not None:
+            jumps = _find_jumps(last, result.profile, metrics) if last is not None else ()
+            step = msgspec.structs.replace(step, jumps=jumps)
+            last = result.profile
+        steps.append(step)
     return steps
 
 
 def _find_jumps(before: Profile, after: Profile, metrics: Sequence[str]) -> tuple[Jump, ...]:
-    values = [(name, read_total(before, name), read_total(after, name)) for name in metrics]
-    wanted = [(name, was, now) for name, was, now in values if was is not None and now is not None and abs(now - was) > JUMP_SHARE * was]
-    if not wanted:
+    jumped = []
+    for metric in metrics:
+        old, new = read_total(before, metric), read_total(after, metric)
+        if old is not None and new is not None and abs(new - old) > JUMP_SHARE * old:
+            jumped.append((metric, old, new))
+    if not jumped:
         return ()
     rows = diff_profiles(before, after).modules
-    jumps = []
-    for name, was, now in wanted:
-        parts = [(getattr(row.own_delta, name, 0), row) for row in rows if METRICS[name].additive]
-        largest = sorted((part for part in parts if part[0]), key=lambda part: -abs(part[0]))[:_MOST_LAYERS]
-        types = {module.path: module.type for profile in (before, after) for module in profile.modules}
-        layers = [(row.after_path if row.after_path is not None else row.before_path or "", delta) for delta, row in largest]
-        told = tuple(Contribution(path=path, type=types.get(path, ""), delta=delta) for path, delta in layers)
-        jumps.append(Jump(metric=name, before=was, after=now, layers=told))
-    return tuple(jumps)
+    return tuple(
+        Jump(metric=metric, before=old, after=new, layers=_list_contributions(before, after, rows, metric)) for metric, old, new in jumped
+    )
+
+
+def _list_contributions(before: Profile, after: Profile, rows: Sequence[ModuleDiff], metric: str) -> tuple[Contribution, ...]:
+    """The modules with the largest changes of an additive metric; none for another metric."""
+    if not METRICS[metric].additive:
+        return ()
+    changed = [(delta, row) for row in rows if (delta := getattr(row.own_delta, metric, 0))]
+    largest = sorted(changed, key=lambda each: -abs(each[0]))[:_MOST_LAYERS]
+    found = []
+    for delta, row in largest:
+        side, path = (before, row.before_path) if row.after_path is None else (after, row.after_path)
+        module = index_modules(side).get(path)
+        assert module is not None
+        found.append(Contribution(path=module.path, type=module.type, delta=delta))
+    return tuple(found)
 
 
 def read_total(profile: Profile, metric: str) -> int | None:
-    """A metric of the whole model; what was counted where FLOPs are incomplete."""
+    """A metric of the whole model; the counted part where FLOPs are incomplete."""
     known = METRICS[metric]
     if known.of_cost is not None:
         return known.of_cost(profile.totals)

@@ -1,6 +1,6 @@
-"""Several models on several inputs, with several values of their arguments, measured side by side: here, or wherever an executor runs.
+"""Several models, inputs and argument values in one run, measured by local processes or by an executor.
 
-The result depends on what was asked alone: not on how many workers there were, where they ran, or whether one of them was lost.
+The result depends only on the plan: not on the number of workers, on where they run, or on whether one of them was lost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people write for many at once: `1x3x{224,384}x{224,384}`, `width_mult=0.5,0.75,1.0`."""
+"""The tasks of a sweep: expanding `1x3x{224,384}x{224,384}` and `width_mult=0.5,0.75,1.0`, and measuring one variant."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from archaudit.pipeline.measuring import measure_targets
 from archaudit.schema import InputSpec, Profile, Record, Variant
 from archaudit.worker import Fork, WorkerOptions, share_pool
 
-# More is a typing error rather than a wish.
-MOST_VARIANTS = 10_000
+# A plan with more variants than this is more likely a typing error.
+MAX_VARIANTS = 10_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _SETTING = re.compile(r"^\s*(?P<name>[^\W\d]\w*)\s*=\s*(?P<values>.+?)\s*$")
 
 
 def expand_inputs(texts: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of the alternatives in braces; several texts are several inputs of one model, not alternatives."""
-    return list(itertools.product(*(_expand(text) for text in texts)))
+    """Every combination of the alternatives in braces. Several texts are several inputs of one model. Raises InputError."""
+    return list(itertools.product(*(_expand_braces(text) for text in texts)))
 
 
-def _expand(text: str) -> list[str]:
+def _expand_braces(text: str) -> list[str]:
     pieces = _BRACES.split(text)
     if any(mark in piece for piece in pieces[::2] for mark in "{}"):
         raise InputError(f"--input {text!r}: the braces do not match", "Write alternatives as in 1x3x{224,384}x{224,384}.")
@@ -40,12 +40,12 @@ def _expand(text: str) -> list[str]:
 
 
 def expand_settings(texts: Iterable[str]) -> list[dict[str, Any]]:
-    """Every combination of the values: literals, and what is none is a text. Raises InputError."""
+    """Every combination of the values; a value that is not a Python literal is a string. Raises InputError."""
     names: dict[str, list[Any]] = {}
     for text in texts:
         found = _SETTING.match(text)
         if found is None:
-            raise InputError(f"--set {text!r} is no setting", "Write an argument and its values: --set width=0.5,0.75,1.0.")
+            raise InputError(f"--set {text!r} is not a setting", "Write an argument and its values: --set width=0.5,0.75,1.0.")
         if found["name"] in names:
             raise InputError(f"--set gives {found['name']} twice", "Write all its values in one: --set width=0.5,1.0.")
         names[found["name"]] = _read_values(found["values"])
@@ -59,7 +59,7 @@ def _read_values(text: str) -> list[Any]:
         if isinstance(tree, ast.List) and tree.elts:
             return [ast.literal_eval(element) for element in tree.elts]
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        pass  # names without quotes are texts
+        pass  # unquoted names are strings
     return [_read_value(part.strip()) for part in text.split(",") if part.strip()]
 
 
@@ -70,17 +70,17 @@ def _read_value(text: str) -> Any:
         return text
 
 
-# --- one variant as a task that can be sent anywhere, and doing it ---
+# --- one variant as a task that can be sent to another machine --------------------------------------------------------
 
 
 class Task(Record, frozen=True, kw_only=True):
-    """A variant to be measured: `reference` as it is loaded, `name` as it was typed, `shown` the same with its choices.
+    """A variant to measure: `reference` as it is loaded, `name` as the user typed it, `display` the same with this variant's arguments.
 
-    It knows no folder of its own: paths in `reference` are absolute.
+    A task does not depend on the working directory: paths in `reference` are absolute.
     """
 
     name: str
-    shown: str
+    display: str
     reference: str
     inputs: tuple[InputSpec, ...] = ()
     choices: dict[str, str] = msgspec.field(default_factory=dict)
@@ -90,32 +90,30 @@ class Task(Record, frozen=True, kw_only=True):
 
 
 def run_task(data: bytes) -> bytes:
-    """Measures the task in `data` in a process of its own and returns the Variant, both as JSON: for an executor, wherever it runs.
+    """Measures the task in `data` in a worker process and returns the Variant, both as JSON: the function that executors call.
 
-    What a process of an executor starts is kept for its next task, and ends with it.
+    The pool of worker processes is kept for the next task, and ends with the executor's process.
     """
     task = msgspec.json.decode(data, type=Task)
     workers = WorkerOptions(timeout_s=task.timeout_s, memory_bytes=task.memory_bytes)
-    return msgspec.json.encode(
-        measure_task(task, Options(witnesses=False, symbolic=False, workers=workers, worker_pool=_keep_pool(workers)))
-    )
+    return msgspec.json.encode(measure_task(task, Options(witnesses=False, symbolic=False, workers=workers, worker_pool=_get_pool(workers))))
 
 
 def measure_task(task: Task, options: Options) -> Variant:
-    """The variant with its numbers, or with the reason why there are none."""
+    """The variant with its figures, or with the error."""
     try:
         target = Target(name=task.name, key=task.name, reference=parse_reference(task.reference), inputs=task.inputs)
         (profile,) = measure_targets([target], msgspec.structs.replace(options, formulas=task.formulas))
     except ArchauditError as error:
         return Variant(
             reference=task.name,
-            input=_write_specs(task.inputs),
+            input=_format_specs(task.inputs),
             choices=task.choices,
-            error=error.message.replace(task.reference, task.shown),
+            error=error.message.replace(task.reference, task.display),
         )
     return Variant(
         reference=task.name,
-        input=_write_inputs(profile),
+        input=_format_inputs(profile),
         choices=task.choices,
         totals=profile.totals,
         peaks=profile.peaks,
@@ -123,25 +121,25 @@ def measure_task(task: Task, options: Options) -> Variant:
     )
 
 
-def _write_inputs(profile: Profile) -> str:
+def _format_inputs(profile: Profile) -> str:
     return ", ".join("x".join(map(str, each.shape)) + ("" if each.dtype == "float32" else f" {each.dtype}") for each in profile.inputs)
 
 
-def _write_specs(specs: tuple[InputSpec, ...]) -> str:
+def _format_specs(specs: tuple[InputSpec, ...]) -> str:
     return ", ".join("x".join(map(str, spec.shape)) for spec in specs)
 
 
-_kept: dict[str, Any] = {}
-_keeping = threading.Lock()
+_pools: dict[str, Any] = {}
+_pools_lock = threading.Lock()
 
 
-def _keep_pool(options: WorkerOptions) -> Fork | None:
-    """One pool a process and way of working, started by its first task."""
+def _get_pool(options: WorkerOptions) -> Fork | None:
+    """The pool of this process for these options, started by the first task."""
     key = repr(options)
-    with _keeping:
-        if key not in _kept:
+    with _pools_lock:
+        if key not in _pools:
             stack = ExitStack()
-            _kept[key] = stack.enter_context(share_pool(options))
+            _pools[key] = stack.enter_context(share_pool(options))
             atexit.register(stack.close)
-        fork: Fork | None = _kept[key]
-        return fork
+        pool: Fork | None = _pools[key]
+        return pool

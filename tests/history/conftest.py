@@ -1,4 +1,4 @@
-"""Checkouts and kept profiles in a folder of the test's own."""
+"""Checkouts and cached profiles are in a temporary folder of each test."""
 
 import pytest
 from repositories import keep_aside

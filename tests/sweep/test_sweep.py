@@ -1,4 +1,4 @@
-"""Sweeps: what is combined, that the result is the same wherever it is measured, and what is shown of it."""
+"""Sweeps: the combinations, the same result from every kind of worker, and the rendered tables."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def net(tmp_path, monkeypatch):
-    """A file with a model, in the folder that one stands in."""
+    """A file with a model, in the current directory."""
     (tmp_path / "net.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -74,17 +74,17 @@ def test_settings_are_literals_or_texts(texts, expanded):
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (lambda: expand_inputs(["1x{2"]), "braces do not match"),
-        (lambda: expand_settings(["width"]), "is no setting"),
+        (lambda: expand_settings(["width"]), "is not a setting"),
         (lambda: expand_settings(["a=1", "a=2"]), "gives a twice"),
-        (lambda: list_tasks(Plan(references=("a:B",), inputs=("1x{1,2,3}",) * 9), Options()), "are the most"),
+        (lambda: list_tasks(Plan(references=("a:B",), inputs=("1x{1,2,3}",) * 9), Options()), "more than the limit of"),
         (lambda: list_tasks(Plan(references=("a:B",), metrics=("params", "speed")), Options()), "no metric 'speed'"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_told(call, told):
-    with pytest.raises((InputError, ConfigError), match=told):
+def test_an_invalid_plan_is_an_error(call, message):
+    with pytest.raises((InputError, ConfigError), match=message):
         call()
 
 
@@ -94,11 +94,11 @@ def test_a_saved_profile_cannot_be_varied(tmp_path):
     from archaudit.schema import encode
 
     (tmp_path / "saved.json").write_bytes(encode(make_profile({"a": 1})))
-    with pytest.raises(LoadError, match="nothing of it can be varied"):
+    with pytest.raises(LoadError, match="no arguments or inputs to vary"):
         list_tasks(Plan(references=(str(tmp_path / "saved.json"),)), Options())
 
 
-def test_the_front_is_what_no_other_beats():
+def test_the_pareto_front_is_what_no_other_variant_dominates():
     costs = [(1, 9), (2, 5), (3, 5), (9, 1), (2, 5)]
     variants = [Variant(reference="r", input="i", totals=make_cost(params, macs)) for params, macs in costs]
     variants.append(Variant(reference="r", input="i", totals=make_cost(0, 0), flops_complete=False))
@@ -109,7 +109,7 @@ def test_the_front_is_what_no_other_beats():
 
 
 def test_the_same_table_with_one_worker_and_with_two(net, monkeypatch, capsys):
-    """One variant ends its process; the others do not notice, and the exit status says that it is missing."""
+    """One variant kills its process; the others are not affected, and the exit status says that it is missing."""
     plan = Plan(references=("net.py:Net",), inputs=("1x3x{8,9}x8",), settings=("width=4,13",))
     one = sweep(plan, Options(), workers=1)
     assert [(each.choices["width"], each.input, each.error is None) for each in one.variants] == [
@@ -126,7 +126,7 @@ def test_the_same_table_with_one_worker_and_with_two(net, monkeypatch, capsys):
     assert {path.suffix for path in (net / "out").iterdir()} == {".md", ".html", ".json"}
 
 
-def test_an_error_names_the_model_as_it_was_typed(net):
+def test_an_error_names_the_model_as_the_user_typed_it(net):
     found = sweep(Plan(references=("net.py:Net",), settings=("nothing=1",)), Options(), workers=1)
     assert str(net) not in found.variants[0].error
     assert "net.py:Net(nothing=1)" in found.variants[0].error
@@ -151,15 +151,15 @@ class Flaky:
         return future
 
 
-def test_a_lost_workers_work_is_done_again_but_not_forever(net):
+def test_the_task_of_a_lost_worker_is_tried_three_times(net):
     plan = Plan(references=("net.py:Net",), settings=("width=1,2",))
     found = sweep(plan, Options(), executor=Flaky())
     assert [variant.choices for variant in found.variants] == [{"width": "1"}, {"width": "2"}]
-    with pytest.raises(WorkerError, match="was lost 3 times with its worker: ConnectionError: the worker is gone"):
+    with pytest.raises(WorkerError, match="lost its worker 3 times: ConnectionError: the worker is gone"):
         sweep(plan, Options(), executor=Flaky(losses=3))
 
 
-def test_every_format_shows_what_cannot_be_seen_and_no_markup():
+def test_every_format_escapes_control_characters_and_markup():
     hostile = "<b>\x1b[31m|x"
     variants = [
         Variant(reference=hostile, input="1x3", choices={"a": hostile}, totals=make_cost(size, size), pareto=True) for size in (1, 2)
@@ -195,7 +195,7 @@ def main():
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50) as cluster:
         with connect_dask(cluster.scheduler_address) as executor:
             assert sweep(plan, Options(), executor=executor) == here
-        # one that sleeps the first time that it is built: its worker is killed meanwhile
+        # the model sleeps the first time that it is built, and its worker is killed in that time
         Path("net.py").write_text(Path("net.py").read_text().replace("if width == 13:", MARK + "        if width == 13:"))
 
         def kill():
@@ -229,14 +229,14 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_the_same_from_a_dask_cluster_also_when_a_worker_is_killed(net):
+def test_the_same_from_a_dask_cluster_even_when_a_worker_is_killed(net):
     pytest.importorskip("distributed")
     (net / "cluster.py").write_text(CLUSTER)
     done = subprocess.run([sys.executable, "cluster.py"], cwd=net, capture_output=True, text=True, check=False, timeout=500)
     assert done.stdout.endswith("the same\n"), textwrap.shorten(done.stderr[-3000:], 3000)
 
 
-def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
+def test_a_missing_dask_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     from archaudit.sweep import connect_dask
 
@@ -244,7 +244,7 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
         pass
 
 
-def test_limits_travel_with_a_task(net):
+def test_a_task_carries_its_limits(net):
     (task,) = list_tasks(Plan(references=("net.py:Net",)), Options(workers=WorkerOptions(timeout_s=7, memory_bytes=8)))
     assert (task.timeout_s, task.memory_bytes, task.reference) == (7, 8, f"{net}/net.py:Net")
 
@@ -273,7 +273,7 @@ register_formula("archaudit_sweep::twice", lambda x, *, out: ((2, *x.shape),))
 """
 
 
-def test_formulas_of_the_config_travel_with_a_task(net, tmp_path_factory, monkeypatch):
+def test_a_task_carries_the_formulas_of_the_config(net, tmp_path_factory, monkeypatch):
     (net / "twice.py").write_text(TWICE)
     (net / "formulas.py").write_text(TWICE_FORMULA)
     (net / "archaudit.toml").write_text('formulas = ["formulas.py"]\n')

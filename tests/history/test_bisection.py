@@ -1,4 +1,4 @@
-"""The search, over commits that are only numbers, and once over real ones."""
+"""The search, over fake commits, and once over real ones."""
 
 import math
 import sys
@@ -13,8 +13,8 @@ from repositories import Repo
 from archaudit.cli import run as run_command
 from archaudit.errors import ConfigError, RevisionError
 from archaudit.history import bisect, parse_condition, trace_history
-from archaudit.history.bisecting import _Search
-from archaudit.history.commits import Probe
+from archaudit.history.bisection import _Search
+from archaudit.history.commits import CommitResult
 from archaudit.pipeline import Options
 from archaudit.pipeline import revision_targets as revised
 from archaudit.render.view.studies import tell_bisection
@@ -23,34 +23,34 @@ from archaudit.schema import HistoryStep
 PLAIN = Options(witnesses=False, symbolic=False)
 
 
-class Numbers:
-    """A prober of commits that are numbers: each has so many params, or None where it cannot be measured."""
+class FakeMeasurer:
+    """A measurer of fake commits, numbered from zero: the params of each, or None where it cannot be measured."""
 
     reference = "net.py:Net"
 
     def __init__(self, params):
         self.params = params
-        self.probed = {}
+        self.measured = {}
 
     @property
     def count(self):
-        return len(self.probed)
+        return len(self.measured)
 
     def advance(self, done, total):
-        assert done <= total or None in self.params  # the bar does not run over, but where commits are skipped
+        assert done <= total or None in self.params  # the progress bar exceeds its total only where commits are skipped
 
-    def probe(self, commit):
+    def measure(self, commit):
         params = self.params[int(commit)]
         profile = None if params is None else make_profile({"a": params})
-        return self.probed.setdefault(commit, Probe(commit=commit, profile=profile, error="broken" if profile is None else None))
+        return self.measured.setdefault(commit, CommitResult(commit=commit, profile=profile, error="broken" if profile is None else None))
 
-    def describe(self, commit, probe=None):
+    def describe(self, commit, result=None):
         return HistoryStep(commit=commit, short=commit, date="2026-01-01", subject=f"commit {commit}")
 
 
 def search(params, condition="params > 10"):
-    prober = Numbers(params)
-    return _Search(prober, parse_condition(condition), [str(place) for place in range(len(params))]).run()
+    measurer = FakeMeasurer(params)
+    return _Search(measurer, parse_condition(condition), [str(place) for place in range(len(params))]).run()
 
 
 @given(st.integers(1, 300).flatmap(lambda count: st.tuples(st.just(count), st.integers(0, count - 1))))
@@ -63,7 +63,7 @@ def test_the_first_commit_is_found_in_about_log2_profiles(drawn):
 
 
 @given(st.lists(st.sampled_from([1, 11, None]), min_size=1, max_size=40))
-def test_what_is_found_is_a_commit_where_it_holds_after_one_where_it_does_not(params):
+def test_the_found_commit_satisfies_the_condition_and_the_one_before_does_not(params):
     found = search(params)
     if found.first is None:
         last = next((each for each in reversed(params) if each is not None), 1)
@@ -78,15 +78,15 @@ def test_what_is_found_is_a_commit_where_it_holds_after_one_where_it_does_not(pa
         assert (found.outcome == "unsure") == (first - before > 1)
 
 
-def test_commits_that_do_not_build_are_gone_around():
+def test_commits_that_do_not_build_are_skipped():
     found = search([1, 1, None, None, 1, None, 11, 11, None])
     assert (found.outcome, found.first.commit, [step.commit for step in found.skipped]) == ("unsure", "6", ["5"])
     assert search([1, None, 1, 11, None, 11]).outcome == "found"
 
 
 @pytest.mark.parametrize(("params", "where"), [([None, None], "anywhere in the range"), ([1, None], "at the end of the range")])
-def test_where_the_end_cannot_be_measured_nothing_is_said_about_it(params, where):
-    """A reference or an input that is wrong for all commits is no answer, nor is a scope that matches nothing."""
+def test_where_the_end_cannot_be_measured_the_outcome_is_unsure(params, where):
+    """A reference or an input that is wrong for all commits gives no answer; neither does a scope that matches nothing."""
     found = search(params)
     assert (found.outcome, found.first) == ("unsure", None)
     assert tell_bisection(found)[0] == f"It is not known whether params > 10 holds {where}: these commits could not be measured or judged"
@@ -94,17 +94,17 @@ def test_where_the_end_cannot_be_measured_nothing_is_said_about_it(params, where
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("params", "is no condition"),
+        ("params", "is not a condition"),
         ("parms > 3", "no metric 'parms'"),
         ("params > many", "is not a number"),
         ("params > ~3M", "is not one number"),
         ("flops > 3 GMACs", "is counted in flops, not macs"),
     ],
 )
-def test_a_condition_that_is_none_is_told(text, told):
-    with pytest.raises(ConfigError, match=told):
+def test_a_malformed_condition_is_an_error(text, message):
+    with pytest.raises(ConfigError, match=message):
         parse_condition(text)
 
 
@@ -158,7 +158,7 @@ def grown(tmp_path, monkeypatch):
     return repo
 
 
-def test_a_planted_growth_is_found_in_nine_profiles_and_its_history_told(grown, monkeypatch, capsys, tmp_path):
+def test_a_planted_growth_is_found_in_nine_profiles_and_in_the_history(grown, monkeypatch, capsys, tmp_path):
     found = bisect("net.py:Net", None, "params > 3K", PLAIN)
     assert (found.outcome, found.first.subject, found.before.subject) == ("found", "commit 137", "commit 136")
     assert (found.commits, found.first.totals.params) == (200, 3 * 8 * 9 + 8 + 9 * 400)
@@ -187,7 +187,7 @@ def test_a_planted_growth_is_found_in_nine_profiles_and_its_history_told(grown, 
     assert history.untouched == 80 - 10
 
 
-def test_what_was_measured_before_an_interruption_is_kept(grown, monkeypatch):
+def test_profiles_measured_before_an_interruption_are_kept(grown, monkeypatch):
     measured = []
     keep = revised.cache_profile
 
@@ -206,13 +206,13 @@ def test_what_was_measured_before_an_interruption_is_kept(grown, monkeypatch):
     counting = msgspec.structs.replace(PLAIN, on_progress=lambda done, total: bar.append((done, total)))
     history = trace_history("net.py:Net", "main~60..main", counting)
     built = [step for step in history.steps if not step.error]
-    assert len(measured) == len(set(measured)) == len(built)  # each once, in the one run or the other
+    assert len(measured) == len(set(measured)) == len(built)  # each once, in either run
     assert bar == [(done, 60) for done in range(60)]
 
 
-def test_a_range_that_is_none_is_told(grown):
-    for commits, told in (("main..main~3", "no commits in"), ("nope..main", "no revision 'nope'")):
-        with pytest.raises(RevisionError, match=told):
+def test_an_empty_or_unknown_range_is_an_error(grown):
+    for commits, message in (("main..main~3", "no commits in"), ("nope..main", "no revision 'nope'")):
+        with pytest.raises(RevisionError, match=message):
             bisect("net.py:Net", commits, "params > 3K", PLAIN)
     with pytest.raises(RevisionError, match="names a revision"):
         bisect("net.py:Net@main", None, "params > 3K", PLAIN)
