@@ -96,7 +96,9 @@ def run_task(data: bytes) -> bytes:
     """
     task = msgspec.json.decode(data, type=Task)
     workers = WorkerOptions(timeout_s=task.timeout_s, memory_bytes=task.memory_bytes)
-    return msgspec.json.encode(measure_task(task, Options(witnesses=False, symbolic=False, workers=workers, worker_pool=_get_pool(workers))))
+    return msgspec.json.encode(
+        measure_task(task, Options(witnesses=False, symbolic=False, workers=workers, worker_pool=_get_pool(workers)))
+    )
 
 
 def measure_task(task: Task, options: Options) -> Variant:
