@@ -1,4 +1,4 @@
-"""Measuring a live model in tests: the whole way from a module to its profile, without workers."""
+"""Measures a model in tests, from module to profile, without worker processes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from archaudit.schema import ModuleRecord, Profile, Recipe
 
 
 def measure(build: Callable[[], nn.Module], *args: Any, witnesses: bool = False, **kwargs: Any) -> Profile:
-    """The profile of what `build` makes, run on `args` and `kwargs` (tensors, or functions that make them where it runs)."""
+    """The profile of the model that `build` returns, run on `args` and `kwargs`: tensors, or functions that create them."""
 
     def make() -> tuple[tuple[Any, ...], dict[str, Any]]:
         return tuple(arg() if callable(arg) else arg for arg in args), kwargs

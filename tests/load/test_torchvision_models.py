@@ -1,6 +1,7 @@
 """Models of torchvision by name."""
 
 import pytest
+import torch
 
 from archaudit.errors import LoadError
 from archaudit.load import load_recipe, parse_reference
@@ -33,3 +34,18 @@ def test_an_unknown_name_suggests_similar_ones():
 def test_weights_are_never_downloaded():
     with pytest.raises(LoadError, match="would be downloaded"):
         load("torchvision:resnet50(weights='DEFAULT')")
+
+
+def test_a_vit_runs_on_the_image_size_that_it_is_built_for():
+    # its default weights are for larger images; built without weights it takes 224
+    assert load("torchvision:vit_h_14").inputs == (InputSpec(shape=(1, 3, 224, 224)),)
+
+
+def test_input_size_of_the_builder_is_the_input_size():
+    assert load("torchvision:maxvit_t(input_size=(448, 448))").inputs[0].shape == (1, 3, 448, 448)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "quantized_inception_v3"])
+def test_builders_with_an_init_weights_argument_build_without_a_warning(name):
+    with torch.device("meta"):
+        load(f"torchvision:{name}").build()  # a warning is an error in this test run

@@ -1,4 +1,4 @@
-"""Ways to build and run a model: which rung is used, what is told, and what the user sees when none works."""
+"""Build modes: which one a model needs, its assumptions, and the error message if none works."""
 
 import logging
 import threading
@@ -15,16 +15,16 @@ from archaudit.measure.recipe import measure_recipe
 from archaudit.schema import Recipe
 
 
-def rung(profile):
+def read_build_mode(profile):
     return profile.provenance.rung
 
 
 def test_a_plain_model_is_measured_on_meta():
-    assert rung(measure(lambda: nn.Linear(2, 3), torch.zeros(1, 2))) == "meta"
+    assert read_build_mode(measure(lambda: nn.Linear(2, 3), torch.zeros(1, 2))) == "meta"
 
 
 class Arithmetic(nn.Module):
-    """Does arithmetic on tensors in its constructor, which meta tensors cannot."""
+    """Computes with tensors in its constructor, which meta tensors do not support."""
 
     def __init__(self):
         super().__init__()
@@ -39,14 +39,14 @@ class Arithmetic(nn.Module):
 
 def test_arithmetic_in_the_constructor_is_deferred_and_ties_survive():
     profile = measure(Arithmetic, torch.zeros(1, 2))
-    assert rung(profile) == "deferred"
+    assert read_build_mode(profile) == "deferred"
     assert profile.totals.params == 8
     assert profile.ties == (("a.weight", "b.weight"),)
     assert profile.provenance.rungs_failed[0].startswith("meta: ")
 
 
 class Branches(nn.Module):
-    """Takes a branch on a value: the same cost both ways, or not."""
+    """Has two branches; a value decides which one runs."""
 
     def __init__(self, width):
         super().__init__()
@@ -56,9 +56,9 @@ class Branches(nn.Module):
         return self.yes(x) if (x.sum() > 0).item() else self.no(x)
 
 
-def test_a_value_that_decides_is_taken_from_a_real_run_when_the_costs_differ():
+def test_branches_with_different_costs_need_a_real_run():
     profile = measure(lambda: Branches(400), torch.zeros(1, 4))
-    assert rung(profile) == "real"
+    assert read_build_mode(profile) == "real"
     assert profile.totals.macs == 1600  # zeros: the sum is not positive
     assert any("run for real" in text for text in profile.ledger.assumptions)
 
@@ -73,16 +73,16 @@ class SameCost(nn.Module):
         return x + 1 if (x.sum() > 0).item() else x - 1
 
 
-def test_a_value_that_does_not_matter_is_answered_both_ways():
+def test_branches_with_equal_costs_are_both_run_on_meta():
     profile = measure(SameCost, torch.zeros(1, 4))
-    assert rung(profile) == "answered"
+    assert read_build_mode(profile) == "answered"
     assert profile.totals.macs == 16
     assert profile.flops_complete
     assert any("test_fallbacks.py" in text and "they cost the same" in text for text in profile.ledger.assumptions)
 
 
 class TooLarge(nn.Module):
-    """Three GiB of weights, and a branch whose ways cost differently."""
+    """Three GiB of weights, and two branches with different costs."""
 
     def __init__(self):
         super().__init__()
@@ -95,7 +95,7 @@ class TooLarge(nn.Module):
 
 def test_a_model_too_large_to_run_has_incomplete_flops():
     profile = measure(TooLarge, lambda: torch.zeros(1, 2**15))
-    assert rung(profile) == "answered"
+    assert read_build_mode(profile) == "answered"
     assert not profile.flops_complete
     assert not module(profile, "big").flops_complete
     assert any("their costs differ" in text for text in profile.ledger.assumptions)
@@ -108,9 +108,9 @@ class Loops(nn.Module):
         return x
 
 
-def test_a_number_that_decides_is_taken_from_a_real_run():
+def test_a_loop_count_that_depends_on_data_needs_a_real_run():
     profile = measure(Loops, torch.full((2, 2), 0.75))
-    assert rung(profile) == "real"
+    assert read_build_mode(profile) == "real"
     assert profile.totals.macs == 3 * 8
 
 
@@ -134,7 +134,7 @@ def test_a_forward_that_raises_names_the_module_the_error_and_the_line():
     assert len(text.splitlines()) <= 5
 
 
-def test_a_forward_that_raises_is_told_once_and_torch_logs_no_traceback_of_it():
+def test_torch_logs_no_traceback_of_a_forward_that_raises():
     records = []
     handler = logging.Handler()
     handler.emit = records.append
@@ -158,13 +158,13 @@ class Streams(nn.Module):
         yield self.layer(x)
 
 
-def test_a_forward_that_only_makes_a_generator_has_not_run_and_is_no_zero():
+def test_a_forward_that_returns_a_generator_is_an_error():
     with pytest.raises(MeasureError, match="forward of Streams returned a generator and ran no operator"):
         measure(Streams, torch.zeros(1, 3))
 
 
 class Grows(nn.Module):
-    """Makes a layer once it knows the width of its input; or again and again."""
+    """Creates a layer in its first forward pass; or in every pass."""
 
     def __init__(self, again=False):
         super().__init__()
@@ -177,7 +177,7 @@ class Grows(nn.Module):
         return self.late(x)
 
 
-def test_modules_that_forward_makes_are_measured_in_a_second_run():
+def test_modules_created_by_forward_are_measured_in_a_second_run():
     profile = measure(Grows, torch.zeros(1, 3))
     assert [record.path for record in profile.modules] == ["", "first", "late", "late.0"]
     assert (profile.totals.params, profile.totals.macs) == (15 + 10, 15 + 10)
@@ -199,7 +199,7 @@ class OnAThread(nn.Module):
         return results[0]
 
 
-def test_what_runs_on_another_thread_is_unknown_and_not_zero():
+def test_operators_on_another_thread_are_unknown():
     profile = measure(OnAThread, torch.zeros(1, 3))
     assert not profile.flops_complete
     assert [(each.name, each.modules) for each in profile.ledger.operators if each.status == "unknown"] == [
@@ -229,7 +229,7 @@ def test_a_model_that_takes_no_input_needs_none():
         measure_recipe(Recipe(name="toy", reference="toy", build=MayTakeSomething))
 
 
-def test_a_constructor_that_raises_is_told():
+def test_a_constructor_that_raises_is_an_error_message():
     def build():
         raise ValueError("depth must be odd")
 
@@ -237,19 +237,19 @@ def test_a_constructor_that_raises_is_told():
         measure(build, torch.zeros(1))
 
 
-def test_a_factory_that_returns_no_model_is_told():
+def test_a_factory_that_returns_no_model_is_an_error_message():
     with pytest.raises(LoadError, match="returned a dict"):
         measure(lambda: {}, torch.zeros(1))
 
 
-def test_lazy_modules_are_given_their_shapes():
+def test_lazy_modules_get_their_shapes():
     profile = measure(lambda: nn.Sequential(nn.LazyLinear(8, bias=False), nn.LazyConv1d(2, 1, bias=False)), torch.zeros(2, 4, 6))
     assert profile.totals.params == 6 * 8 + 4 * 2
     assert profile.totals.macs == 2 * 4 * 6 * 8 + 2 * 8 * 4 * 2
     assert [record.type for record in profile.modules[1:]] == ["Linear", "Conv1d"]
 
 
-def test_nothing_of_the_process_changes_even_when_forward_raises():
+def test_global_state_is_restored_even_if_forward_raises():
     call, state, stack = nn.Module.__call__, torch.get_rng_state(), torch.backends.mha.get_fastpath_enabled()
     for build in (lambda: nn.Linear(2, 3), Raises, Arithmetic, lambda: Branches(400)):
         with suppress(ArchauditError):
@@ -261,7 +261,7 @@ def test_nothing_of_the_process_changes_even_when_forward_raises():
 
 
 class RefusedWithoutValues(nn.Module):
-    """Runs on the CPU. Both runs without values use torch's own kernel of one operator, which refuses what the CPU runs."""
+    """Runs on the CPU only, like an operator whose meta kernel rejects a call that the CPU accepts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -274,14 +274,14 @@ class RefusedWithoutValues(nn.Module):
         return x
 
 
-def test_the_same_error_of_both_runs_without_values_is_not_taken_as_the_models_own() -> None:
+def test_the_same_error_in_all_runs_without_values_is_followed_by_a_real_run() -> None:
     profile = measure(RefusedWithoutValues, torch.zeros(2, 4))
     assert profile.totals.macs == 2 * 4 * 4
     assert profile.provenance is not None
     assert profile.provenance.rung == "real"
 
 
-def test_a_model_too_large_for_a_real_run_shows_the_error_of_the_run_that_came_furthest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_too_large_for_a_real_run_shows_the_error_of_the_run_that_got_furthest(monkeypatch: pytest.MonkeyPatch) -> None:
     class ReadsAValueThenFails(nn.Module):
         def __init__(self) -> None:
             super().__init__()

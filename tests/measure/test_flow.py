@@ -1,4 +1,4 @@
-"""The forward graph: what runs between modules, and who feeds whom."""
+"""The forward graph: operators between modules, and the inputs of each node."""
 
 import torch
 from modeling import measure, module
@@ -31,7 +31,7 @@ def test_operators_between_modules_are_nodes():
     assert by_id[names.index("cat")].shape == (1, 8, 8, 8)
 
 
-def test_callers_are_named_through_the_operators_between():
+def test_inputs_from_skips_the_operators_between_modules():
     profile = measure(Fusion, torch.zeros(1, 3, 8, 8))
     assert module(profile, "head").calls[0].inputs_from == ("left", "right.2")
     assert module(profile, "left").calls[0].inputs_from == ()
@@ -54,7 +54,7 @@ def test_writes_into_a_part_of_a_tensor_are_followed():
     assert module(profile, "head").calls[0].inputs_from == ("a", "b")
 
 
-def test_a_module_that_hands_its_input_through_stands_in_the_flow_of_its_own_branch_only():
+def test_an_identity_module_is_a_source_in_its_own_branch_only():
     class Residual(nn.Module):
         def __init__(self):
             super().__init__()

@@ -1,4 +1,4 @@
-"""What initialised each parameter, read from the construction; answers worked out by hand."""
+"""The initialisation of each parameter, recorded while the model is built; the expected notes are worked out by hand."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def read_inits(build, builder=build_on_meta):
 
 
 def initialise(*functions):
-    """A builder of a linear layer, 8 to 4, whose weight each function changes in turn."""
+    """A function that builds a linear layer, 8 to 4, and calls each of `functions` on its weight."""
 
     def build():
         layer = nn.Linear(8, 4)
@@ -29,7 +29,7 @@ def initialise(*functions):
 
 
 @pytest.mark.parametrize("builder", [build_on_meta, build_deferred])
-def test_what_a_layer_does_for_itself_is_not_noted(builder):
+def test_default_initialisation_of_layers_is_not_noted(builder):
     layers = lambda: nn.Sequential(  # noqa: E731
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 4), nn.Embedding(5, 4, padding_idx=0), nn.LSTM(4, 4), nn.PReLU(),
         nn.MultiheadAttention(4, 2), nn.TransformerEncoderLayer(4, 2), nn.LayerNorm(4), nn.Bilinear(2, 2, 2),
@@ -75,7 +75,7 @@ def test_the_last_initialisation_counts_and_arithmetic_adds_to_it():
 
 
 class Positions(nn.Module):
-    """Parameters that the class makes itself."""
+    """Parameters that the class creates itself."""
 
     def __init__(self):
         super().__init__()
@@ -96,7 +96,7 @@ class Positions(nn.Module):
 
 
 @pytest.mark.parametrize("builder", [build_on_meta, build_deferred])
-def test_parameters_of_the_users_own_classes_are_told_by_what_made_them(builder):
+def test_parameters_of_user_classes_have_the_operators_that_created_them(builder):
     assert read_inits(Positions, builder) == {
         "token": "zeros_()",
         "scale": "ones_(), mul(1e-06)",
@@ -115,7 +115,7 @@ def test_the_profile_has_the_notes_and_the_library_of_each_class():
     assert [record.defined_in for record in profile.modules] == ["", "torch"]
 
 
-def test_a_model_that_was_there_before_is_not_labelled():
+def test_a_live_model_is_not_labelled():
     model = initialise(nn.init.zeros_)()
     recipe = Recipe(name="toy", reference="toy", build=lambda: model, example_inputs=lambda: torch.zeros(1, 8), instance=True)
     measure_recipe(recipe, witnesses=False)
@@ -124,7 +124,7 @@ def test_a_model_that_was_there_before_is_not_labelled():
     assert not hasattr(nn.init.orthogonal_, "__wrapped__")
 
 
-def test_numpy_and_lists_in_a_constructor_do_no_harm():
+def test_parameters_made_from_numpy_and_lists_are_read():
     numpy = pytest.importorskip("numpy")
 
     class FromNumpy(nn.Module):

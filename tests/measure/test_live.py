@@ -1,4 +1,4 @@
-"""Live models: measured on a copy without values, left exactly as they were."""
+"""Live models: measured on a copy without values, and left unchanged."""
 
 import copy
 
@@ -30,12 +30,12 @@ class Busy(nn.Module):
         return {"out": self.b(self.a(x))}
 
 
-def test_a_class_in_place_of_a_model_is_told():
+def test_a_class_in_place_of_a_model_is_an_error_message():
     with pytest.raises(archaudit.ArchauditError, match=r"Busy is a class, not a model\nPass an instance: Busy\(\.\.\.\)"):
         archaudit.profile(Busy)
 
 
-def test_a_live_model_is_left_as_it_was():
+def test_a_live_model_stays_unchanged():
     model = Busy().train()
     x = torch.rand(2, 3, 8, 8)
     state = copy.deepcopy(model.state_dict())
@@ -62,7 +62,7 @@ def test_a_live_model_without_parameters_keeps_its_mode():
     assert model.training
 
 
-def test_a_model_that_cannot_be_copied_is_told():
+def test_a_model_that_cannot_be_copied_is_an_error_message():
     class Stubborn(nn.Module):
         def __deepcopy__(self, memo):
             raise TypeError("not me")
@@ -71,7 +71,7 @@ def test_a_model_that_cannot_be_copied_is_told():
         archaudit.profile(Stubborn(), torch.zeros(1))
 
 
-def test_deep_models_are_copied_too():
+def test_deep_models_are_copied():
     model = nn.Linear(2, 2, bias=False)
     for _ in range(300):
         model = nn.Sequential(model)
@@ -81,10 +81,10 @@ def test_deep_models_are_copied_too():
 def test_two_live_models_are_compared():
     report = archaudit.compare(nn.Linear(2, 2), nn.Linear(2, 4), torch.zeros(1, 2))
     assert report.delta.params == 6
-    assert report.outcome == "inconclusive"  # nothing was asked
+    assert report.outcome == "inconclusive"  # there is no check
 
 
-def test_a_distributed_wrapper_is_taken_off_and_told(tmp_path):
+def test_a_distributed_wrapper_is_removed_with_an_assumption(tmp_path):
     import torch.distributed as dist
 
     if not dist.is_available():
@@ -100,7 +100,7 @@ def test_a_distributed_wrapper_is_taken_off_and_told(tmp_path):
     assert "the wrapper DistributedDataParallel was removed before the model was measured" in profile.ledger.assumptions
 
 
-def test_a_model_whose_forward_raises_is_left_as_it_was():
+def test_a_model_whose_forward_raises_stays_unchanged():
     class Raises(nn.Module):
         def __init__(self):
             super().__init__()

@@ -1,4 +1,4 @@
-"""Our meta kernels give the shapes and dtypes that torch's CPU kernels give, and refuse what those refuse."""
+"""archaudit's meta kernels return the shapes and dtypes of torch's CPU kernels, and reject the same calls."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def test_each_form_of_the_grouped_product_has_the_shape_of_the_cpu(
         ((12,), (3, 16, 24), None, "stacks"),
     ],
 )
-def test_what_the_cpu_refuses_is_refused(left: tuple[int, ...], right: tuple[int, ...], offs: torch.Tensor | None, text: str) -> None:
+def test_calls_that_the_cpu_rejects_are_rejected(
+    left: tuple[int, ...], right: tuple[int, ...], offs: torch.Tensor | None, text: str
+) -> None:
     operands = torch.ones(left), torch.ones(right)
     with pytest.raises((RuntimeError, ValueError)):
         GROUPED(*operands, offs=offs)
@@ -60,14 +62,14 @@ def test_what_the_cpu_refuses_is_refused(left: tuple[int, ...], right: tuple[int
         run_on_meta(*operands, offs)
 
 
-def test_every_kernel_here_is_one_that_torch_refuses_on_meta() -> None:
+def test_torch_still_rejects_what_each_kernel_replaces() -> None:
     assert set(meta_kernels._KERNELS) == {"aten::_grouped_mm"}
-    with pytest.raises(RuntimeError, match="BFloat16"):  # else our kernel is no longer needed
+    with pytest.raises(RuntimeError, match="BFloat16"):  # otherwise the kernel is no longer needed
         GROUPED(torch.ones(12, 16, device="meta"), torch.ones(3, 16, 24, device="meta"), offs=ends(4, 8, 12).to("meta"))
 
 
 class Experts(nn.Module):
-    """Three experts by one grouped product, in float32."""
+    """Three experts in one grouped product, in float32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +81,7 @@ class Experts(nn.Module):
 
 def test_a_mixture_of_experts_in_float32_is_measured_without_values() -> None:
     profile = measure(Experts, torch.zeros(12, 16), ends(4, 8, 12))
-    assert profile.totals.macs == 12 * 16 * 24  # each row meets the one matrix of its group
+    assert profile.totals.macs == 12 * 16 * 24  # each row is multiplied with the matrix of its group
     assert profile.flops_complete
     assert profile.provenance is not None
     assert profile.provenance.rung == "meta"

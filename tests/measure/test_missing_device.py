@@ -1,4 +1,4 @@
-"""Models that name a device which is not here: they cost what they cost anywhere."""
+"""Models that name a device which this machine does not have: the counts do not depend on it."""
 
 import pytest
 import torch
@@ -7,13 +7,13 @@ from torch import nn
 
 from archaudit.errors import MeasureError
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="here the device is at hand")
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
 
 IGNORED = "the model names a device that this machine does not have; the device was ignored, because it changes no count"
 
 
-class Placed(nn.Module):
-    """Weights, buffers and inputs that are put on a device in every way that there is."""
+class NamesDevice(nn.Module):
+    """Moves weights, buffers and inputs to a device in every way that torch has."""
 
     def __init__(self, how, arithmetic=False):
         super().__init__()
@@ -44,20 +44,20 @@ HOW = {
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_where_tensors_lie_changes_no_count(how):
-    profile = measure(lambda: Placed(how), torch.zeros(2, 4))
+def test_the_device_of_tensors_changes_no_count(how):
+    profile = measure(lambda: NamesDevice(how), torch.zeros(2, 4))
     assert (profile.totals.params, profile.totals.buffers, profile.totals.macs) == (16 + 4 + 4, 4, 2 * 2 * 16)
     assert profile.ties == (("linear.weight", "other.weight"),)
     assert IGNORED in profile.ledger.assumptions
 
 
 def test_a_constructor_that_needs_values_has_them():
-    profile = measure(lambda: Placed("cuda()", arithmetic=True), torch.zeros(2, 4), witnesses=True)
+    profile = measure(lambda: NamesDevice("cuda()", arithmetic=True), torch.zeros(2, 4), witnesses=True)
     assert (profile.provenance.rung, profile.totals.macs) == ("deferred", 64)
     assert profile.witnesses["fvcore"].totals.macs == 64
 
 
-def test_a_model_that_names_none_has_no_such_assumption():
+def test_a_model_without_a_named_device_has_no_assumption():
     assert IGNORED not in measure(lambda: nn.Linear(4, 4), torch.zeros(1, 4)).ledger.assumptions
 
 
@@ -67,14 +67,14 @@ class Waits(nn.Module):
         return x
 
 
-def test_what_cannot_be_left_out_is_told():
+def test_a_call_that_needs_the_device_is_an_error_message():
     with pytest.raises(MeasureError, match="forward raised") as caught:
         measure(Waits, torch.zeros(1))
     assert "torch.cuda.synchronize()" in caught.value.hint
     assert "This machine does not have the device" in caught.value.hint
 
 
-def test_a_models_own_error_is_told_after_all():
+def test_an_error_of_the_model_is_shown_in_place_of_the_missing_device():
     class Wrong(nn.Module):
         def forward(self, x):
             return x.cuda() @ torch.zeros(3, 3)

@@ -12,7 +12,7 @@ def count_moved(build, *inputs):
     return measure(build, *inputs).totals.moved_bytes
 
 
-def test_a_lookup_reads_the_rows_that_it_writes_and_not_the_table():
+def test_a_lookup_reads_only_the_rows_that_it_returns():
     written = 10 * 16 * FLOAT
     assert count_moved(lambda: nn.Embedding(1000, 16), IDS) == written + written + 10 * INDEX
 
@@ -23,22 +23,22 @@ def test_a_lookup_in_a_table_smaller_than_its_result_reads_the_table_once():
 
 
 class Select(nn.Module):
-    """Rows of an input, by each of the ways in which torch takes them."""
+    """Selects rows of an input with each of torch's lookup operators."""
 
-    def __init__(self, way):
+    def __init__(self, operator):
         super().__init__()
-        self.way = way
+        self.operator = operator
 
     def forward(self, x):
         ids = torch.zeros(3, dtype=torch.int64, device=x.device)
-        if self.way == "index":
+        if self.operator == "index":
             return x[ids]
-        if self.way == "index_select":
+        if self.operator == "index_select":
             return x.index_select(0, ids)
         return x.gather(0, ids.view(3, 1))
 
 
-def test_every_way_of_taking_rows_reads_only_those():
+def test_every_lookup_operator_reads_only_the_selected_rows():
     made = 3 * INDEX  # the ids, written by `zeros` and read by the lookup
     rows = 3 * 8 * FLOAT
     x = torch.zeros(500, 8)

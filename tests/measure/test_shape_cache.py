@@ -1,14 +1,19 @@
-"""An answer that is remembered is the answer that would have been computed."""
+"""A cached result equals the result that torch computes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
+from modeling import measure
+from torch import nn
 from torch.nn import functional
+from torchvision import models
 
+from archaudit.errors import MeasureError
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
 
 
@@ -41,7 +46,7 @@ OPERATORS: list[Callable[[torch.Tensor], Any]] = [
 
 @pytest.mark.parametrize("number", range(len(OPERATORS)))
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 3, 6, 4)])
-def test_the_second_answer_is_the_first(number: int, shape: tuple[int, ...]) -> None:
+def test_cached_results_equal_computed_ones(number: int, shape: tuple[int, ...]) -> None:
     operator = OPERATORS[number]
     with torch.no_grad():
         expected = describe(operator(torch.empty(shape, device="meta")))
@@ -50,7 +55,7 @@ def test_the_second_answer_is_the_first(number: int, shape: tuple[int, ...]) -> 
     assert answers == [expected] * 3
 
 
-def test_shapes_and_scalars_are_told_apart() -> None:
+def test_calls_with_other_shapes_or_scalar_types_are_not_confused() -> None:
     with torch.no_grad(), CachedShapesMode(ShapeCache()):
         assert [(torch.empty(size, device="meta", dtype=torch.int64) + 1).shape for size in (2, 3)] == [(2,), (3,)]
         numbers = (1, 1.0, True)
@@ -70,14 +75,58 @@ def test_real_tensors_are_computed() -> None:
 
 
 @pytest.mark.parametrize("operator", [lambda tensor: tensor / 2, torch.exp, lambda tensor: tensor.mean(dtype=torch.get_default_dtype())])
-def test_what_becomes_a_float_follows_torchs_default_dtype(operator: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    memory, seen = ShapeCache(), []
+def test_cached_dtypes_follow_the_default_dtype(operator: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    cache, seen = ShapeCache(), []
     before = torch.get_default_dtype()
     try:
         for dtype in (torch.float32, torch.float64, torch.float32):
             torch.set_default_dtype(dtype)
-            with torch.no_grad(), CachedShapesMode(memory):
+            with torch.no_grad(), CachedShapesMode(cache):
                 seen.append(operator(torch.empty(3, device="meta", dtype=torch.int64)).dtype)
     finally:
         torch.set_default_dtype(before)
     assert seen == [torch.float32, torch.float64, torch.float32]
+
+
+class Mixed(nn.Module):
+    """In-place and strided operators, shapes that repeat and shapes that do not, and buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Hardswish(inplace=True)) for _ in "abc")
+        )
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.shared = self.layers[0][0]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        image = self.layers(image)
+        image = self.shared(image.transpose(2, 3)).contiguous()
+        image += functional.interpolate(image[:, :, ::2], size=image.shape[-2:])
+        tokens = image.flatten(2).transpose(1, 2)
+        attended, _ = self.attention(tokens, tokens, tokens)
+        return torch.cat([attended, tokens.softmax(-1)], 1).mean((0, 1))
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (Mixed, (2, 4, 6, 10)),
+        (models.mobilenet_v3_small, (1, 3, 64, 64)),
+        (lambda: nn.Sequential(nn.Linear(3, 3), nn.GRU(3, 5)), (7, 1, 3)),
+    ],
+)
+def test_the_shape_cache_changes_nothing_in_a_profile(build: Any, shape: tuple[int, ...]) -> None:
+    def run_kernel(cache: ShapeCache, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return operator(*args, **kwargs)
+
+    cached = measure(build, lambda: torch.empty(shape))
+    with mock.patch.object(ShapeCache, "run", run_kernel):
+        computed = measure(build, lambda: torch.empty(shape))
+    assert cached == computed
+    assert cached.peaks.saved_bytes
+
+
+def test_a_shape_mismatch_still_raises_with_the_cache() -> None:
+    with pytest.raises(MeasureError, match=r"1 \(Linear\) raised"):
+        measure(lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(3, 4)), lambda: torch.empty(1, 4))

@@ -1,4 +1,4 @@
-"""What is known for every shape is what torch answers for that shape."""
+"""The named shapes equal the shapes that torch returns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archaudit.measure.tape.shape_cache import RULES, CachedShapesMode, ShapeCac
 
 SHAPES = [(2, 3, 8, 8), (1, 5, 6, 4), (4, 1, 1, 7), (1, 1, 1, 1)]
 aten = torch.ops.aten
-_REFUSALS = (RuntimeError, NotImplementedError, ValueError)
+_REJECTIONS = (RuntimeError, NotImplementedError, ValueError)
 
 
 def describe(value: Any) -> Any:
@@ -32,40 +32,40 @@ def make_arguments(operator: Any, shape: tuple[int, ...], dtype: torch.dtype) ->
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
 @pytest.mark.parametrize("operator", RULES, ids=str)
-def test_answers_are_what_torch_answers(operator: Any, dtype: torch.dtype) -> None:
-    memory = ShapeCache()
+def test_results_equal_those_of_torch(operator: Any, dtype: torch.dtype) -> None:
+    cache = ShapeCache()
     for shape in SHAPES:
         try:
             expected = describe(operator(*make_arguments(operator, shape, dtype)))
-        except _REFUSALS:  # integers have no such operator: with a memory neither
-            with pytest.raises(_REFUSALS), CachedShapesMode(memory):
+        except _REJECTIONS:  # the operator does not exist for integers, with a cache either
+            with pytest.raises(_REJECTIONS), CachedShapesMode(cache):
                 operator(*make_arguments(operator, shape, dtype))
             continue
-        with CachedShapesMode(memory):
+        with CachedShapesMode(cache):
             assert describe(operator(*make_arguments(operator, shape, dtype))) == expected
 
 
 @pytest.mark.parametrize("operator", RULES, ids=str)
-def test_the_second_shape_is_answered_without_torch(operator: Any) -> None:
+def test_the_second_shape_needs_no_run_of_torch(operator: Any) -> None:
     rules, args = ShapeRules(), make_arguments(operator, SHAPES[0], torch.float32)
     result = operator(*args)
     rules.learn(operator, args, {}, result if isinstance(result, tuple) else (result,))
     others = make_arguments(operator, SHAPES[1], torch.float32)
-    recalled = rules.look_up(operator, others, {})
+    looked_up = rules.look_up(operator, others, {})
     again = operator(*others)
     expected = again if isinstance(again, tuple) else (again,)
-    assert recalled == [(tuple(tensor.shape), tensor.dtype) for tensor in expected]
+    assert looked_up == [(tuple(tensor.shape), tensor.dtype) for tensor in expected]
 
 
-def test_a_strided_tensor_is_torchs_to_answer() -> None:
-    memory = ShapeCache()
-    with CachedShapesMode(memory):
+def test_torch_runs_strided_tensors() -> None:
+    cache = ShapeCache()
+    with CachedShapesMode(cache):
         torch.empty(2, 3, 4, 4, device="meta").sigmoid()
         answer = torch.empty(2, 3, 4, 4, device="meta").to(memory_format=torch.channels_last).sigmoid()
     assert answer.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_what_torch_would_refuse_is_torchs_to_refuse() -> None:
+def test_torch_runs_calls_that_it_would_reject() -> None:
     rules, fitting = ShapeRules(), make_arguments(aten.native_batch_norm.default, SHAPES[0], torch.float32)
     rules.learn(aten.native_batch_norm.default, fitting, {}, aten.native_batch_norm.default(*fitting))
     assert rules.look_up(aten.native_batch_norm.default, fitting, {}) is not None

@@ -1,4 +1,4 @@
-"""Shapes in terms of the input: small models whose answer is worked out by hand."""
+"""Shapes in terms of the input size, for small models whose shapes are worked out by hand."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from archaudit.schema import InputSpec, Recipe
 
 
 def resolve(build, *shapes, dtype="float32"):
-    """Op or module to symbolic shape (of its last run), and the assumptions."""
+    """The symbolic shape of each operator and module (of its last run), and the assumptions."""
     inputs = tuple(InputSpec(shape=shape, dtype=dtype) for shape in shapes)
     recipe = Recipe(name="toy", reference="toy", build=build, inputs=inputs)
     profile = measure_recipe(recipe, witnesses=False, symbolic=True)
@@ -33,7 +33,7 @@ class Pyramid(nn.Module):
         return self.narrow(y), tokens, nn.functional.interpolate(x, scale_factor=2)
 
 
-def test_a_number_of_channels_is_told_from_a_quarter_of_the_height():
+def test_channels_are_not_confused_with_a_quarter_of_the_height():
     shapes, assumptions = resolve(Pyramid, (1, 3, 512, 512))
     assert shapes == {
         "input": ("B", "3", "H", "W"),
@@ -55,7 +55,7 @@ def test_sizes_that_do_not_divide_are_rounded_as_the_model_does():
     assert resolve(valid, (1, 3, 31, 30))[0]["0"] == ("B", "4", "floor(H/2)", "W/2-1")
 
 
-def test_a_model_of_one_size_is_told_in_terms_of_the_batch():
+def test_a_model_with_a_fixed_size_has_shapes_in_terms_of_the_batch():
     fixed = lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4 * 8 * 8, 10))  # noqa: E731
     shapes, assumptions = resolve(fixed, (1, 3, 8, 8))
     assert shapes == {"input": ("B", "3", "8", "8"), "0": ("B", "4", "8", "8"), "1": ("B", "256"), "2": ("B", "10")}
@@ -68,7 +68,7 @@ def test_sequences_have_a_batch_and_a_length():
     assert resolve(layers, (2, 24), dtype="int64")[0]["2"] == ("B", "T", "50")
 
 
-def test_a_model_that_allows_nothing_else_is_left_as_it_is():
+def test_a_model_that_accepts_one_shape_only_has_no_symbolic_shapes():
     class Strict(nn.Module):
         def forward(self, x):
             assert x.shape == (1, 3, 8, 8)
@@ -79,7 +79,7 @@ def test_a_model_that_allows_nothing_else_is_left_as_it_is():
     assert len(assumptions) == 1
 
 
-def test_what_runs_another_number_of_times_is_unknown_and_the_rest_is_not():
+def test_operators_with_another_number_of_runs_stay_unknown():
     class Unrolled(nn.Module):
         def __init__(self):
             super().__init__()
@@ -94,7 +94,7 @@ def test_what_runs_another_number_of_times_is_unknown_and_the_rest_is_not():
     assert shapes == {"input": ("B", "3", "H", "W"), "add": None, "last": ("B", "3", "H", "W")}
 
 
-def test_shapes_are_not_resolved_unless_asked_for():
+def test_shapes_are_not_resolved_by_default():
     recipe = Recipe(name="toy", reference="toy", build=nn.ReLU, inputs=(InputSpec(shape=(1, 3)),))
     assert [node.symbolic for node in measure_recipe(recipe, witnesses=False).flow] == [None, None]
 

@@ -1,4 +1,4 @@
-"""What one pass records: own and total costs, calls, aliases, for models whose answers are worked out by hand."""
+"""The record of one pass: own and total costs, calls, aliases, for models whose costs are worked out by hand."""
 
 import torch
 import torch.nn.functional as F
@@ -132,7 +132,7 @@ def test_activation_bytes_count_what_operators_allocate():
     assert profile.peaks.activation_bytes == (2 * 4 + 2 * 8) * 4
 
 
-def test_the_peak_drops_what_is_no_longer_held():
+def test_peak_bytes_do_not_include_freed_tensors():
     class Chain(nn.Module):
         def forward(self, x):
             for _ in range(10):
@@ -140,13 +140,13 @@ def test_the_peak_drops_what_is_no_longer_held():
             return x
 
     profile = measure(Chain, torch.zeros(1000))
-    # the input stays with the caller; of the sums, the last and the one before are alive together
+    # the caller holds the input; of the sums, the last two are live at the same time
     assert profile.peaks.activation_bytes == 3 * 4000
     assert profile.totals.activation_bytes == 10 * 4000
 
 
-def test_saved_bytes_are_those_autograd_keeps():
-    # relu keeps its output (2x8 floats) and linear its input (2x4 floats)
+def test_saved_bytes_are_the_tensors_that_autograd_saves():
+    # relu saves its output (2x8 floats) and linear its input (2x4 floats)
     profile = measure(lambda: nn.Sequential(nn.Linear(4, 8, bias=False), nn.ReLU()), torch.zeros(2, 4))
     assert profile.peaks.saved_bytes == (2 * 8 + 2 * 4) * 4
 

@@ -1,4 +1,4 @@
-"""Weights that torch does not know as parameters are told of: no zero is silent."""
+"""Weights that torch does not know as parameters make an assumption in the profile."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Listed(nn.Module):
-    """The mistake that everybody makes once: layers in a list are no children."""
+    """A common mistake: layers in a plain list are no children."""
 
     def __init__(self, container=list):
         super().__init__()
@@ -30,7 +30,7 @@ class Holder(nn.Module):
         return self.body(x)
 
 
-def tell(profile):
+def list_assumptions(profile):
     return [text for text in profile.ledger.assumptions if "parameter count" in text]
 
 
@@ -38,16 +38,16 @@ def tell(profile):
 def test_layers_in_a_plain_list(build, name):
     profile = measure(build, torch.zeros(1, 4))
     assert (profile.totals.params, profile.totals.macs) == (20, 3 * 16)
-    (told,) = tell(profile)
-    assert told.startswith(f"{name} uses 3 parameters (36 elements) that no module registers")
+    (text,) = list_assumptions(profile)
+    assert text.startswith(f"{name} uses 3 parameters (36 elements) that no module registers")
 
 
-def test_registered_ones_are_not_told_of():
-    assert not tell(measure(lambda: Listed(nn.ModuleList), torch.zeros(1, 4)))
-    assert not tell(measure(lambda: torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), torch.zeros(1, 4)))
+def test_registered_weights_make_no_assumption():
+    assert not list_assumptions(measure(lambda: Listed(nn.ModuleList), torch.zeros(1, 4)))
+    assert not list_assumptions(measure(lambda: torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), torch.zeros(1, 4)))
     tied = nn.Linear(4, 4)
-    assert not tell(measure(lambda: nn.Sequential(tied, tied), torch.zeros(1, 4)))
-    assert not tell(measure(lambda: nn.LSTM(4, 4, 2), torch.zeros(3, 1, 4)))
+    assert not list_assumptions(measure(lambda: nn.Sequential(tied, tied), torch.zeros(1, 4)))
+    assert not list_assumptions(measure(lambda: nn.LSTM(4, 4, 2), torch.zeros(3, 1, 4)))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -56,10 +56,12 @@ def test_packed_weights_of_quantized_layers():
         lambda: torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), {nn.Linear}), torch.zeros(1, 4)
     )
     assert profile.totals.params == 0
-    assert tell(profile) == ["0._packed_params has weights packed in an object that is not a tensor: no parameter count includes them"]
+    assert list_assumptions(profile) == [
+        "0._packed_params has weights packed in an object that is not a tensor: no parameter count includes them"
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_a_scripted_module_keeps_nothing_to_itself(recwarn):
-    assert not tell(measure(lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), torch.zeros(1, 4)))
+def test_a_scripted_module_makes_no_assumption(recwarn):
+    assert not list_assumptions(measure(lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), torch.zeros(1, 4)))
     assert not [warned for warned in recwarn if "data pointer" in str(warned.message)]

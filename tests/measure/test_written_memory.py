@@ -1,4 +1,4 @@
-"""Where the contents of memory come from that several layers wrote into: the flow's answer for orders of writing known by hand."""
+"""The sources of memory that several layers write into, for write orders whose sources are worked out by hand."""
 
 import torch
 from modeling import measure, module
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Writing(nn.Module):
-    """Layers whose outputs a forward function, given from outside, puts into memory that `last` reads."""
+    """Layers whose outputs the function `write` puts into memory; that memory is the input of `last`."""
 
     def __init__(self, write):
         super().__init__()
@@ -18,7 +18,7 @@ class Writing(nn.Module):
 
 
 def find_sources(write):
-    """What `last` reads: layers, and operators with the layers that each reads itself (`copy_ a`)."""
+    """The inputs of `last`: layers, and operators followed by the layers that are their inputs (`copy_ a`)."""
     profile = measure(lambda: Writing(write), torch.zeros(4, 4))
     nodes = {node.id: node for node in profile.flow}
     (last,) = [node for node in profile.flow if node.op == "call" and node.module == "last"]
@@ -31,7 +31,7 @@ def find_sources(write):
     return [name(nodes[source]) for source in last.inputs]
 
 
-def test_a_copy_over_all_of_it_leaves_only_what_was_copied():
+def test_a_copy_over_the_whole_memory_replaces_earlier_writes():
     def write(model, x):
         memory = torch.zeros_like(x)
         memory.copy_(model.a(x))
@@ -41,7 +41,7 @@ def test_a_copy_over_all_of_it_leaves_only_what_was_copied():
     assert find_sources(write) == ["copy_ b"]
 
 
-def test_two_halves_come_from_both():
+def test_two_written_halves_have_both_sources():
     def write(model, x):
         memory = torch.zeros_like(x)
         memory[:2] = model.a(x)[:2]
@@ -51,7 +51,7 @@ def test_two_halves_come_from_both():
     assert find_sources(write) == ["zeros_like", "copy_ a", "copy_ b"]
 
 
-def test_a_part_written_over_a_whole_comes_from_both():
+def test_a_part_written_over_a_whole_adds_a_source():
     def write(model, x):
         memory = torch.zeros_like(x)
         memory.copy_(model.a(x))
@@ -61,7 +61,7 @@ def test_a_part_written_over_a_whole_comes_from_both():
     assert find_sources(write) == ["copy_ a", "copy_ b"]
 
 
-def test_a_whole_written_over_parts_leaves_none_of_them():
+def test_a_whole_written_over_parts_replaces_them():
     def write(model, x):
         memory = torch.zeros_like(x)
         memory[:2] = model.a(x)[:2]
@@ -72,7 +72,7 @@ def test_a_whole_written_over_parts_leaves_none_of_them():
     assert find_sources(write) == ["copy_ c"]
 
 
-def test_a_layers_output_that_is_overwritten_is_no_longer_its():
+def test_an_overwritten_layer_output_has_the_new_source_only():
     def write(model, x):
         memory = model.a(x)
         memory.copy_(model.b(x))
@@ -81,7 +81,7 @@ def test_a_layers_output_that_is_overwritten_is_no_longer_its():
     assert find_sources(write) == ["copy_ a b"]
 
 
-def test_a_layers_output_that_is_written_in_part_is_still_its():
+def test_a_partly_overwritten_layer_output_keeps_its_source():
     def write(model, x):
         memory = model.a(x)
         memory[:2] = model.b(x)[:2]
@@ -90,7 +90,7 @@ def test_a_layers_output_that_is_written_in_part_is_still_its():
     assert find_sources(write) == ["a", "copy_ a b"]
 
 
-def test_a_write_through_a_view_is_a_write_into_what_is_viewed():
+def test_a_write_through_a_view_writes_into_its_base():
     def write(model, x):
         memory = model.a(x)
         memory.view(-1).copy_(model.b(x).view(-1))
@@ -99,7 +99,7 @@ def test_a_write_through_a_view_is_a_write_into_what_is_viewed():
     assert find_sources(write) == ["copy_ a b"]
 
 
-def test_what_was_computed_before_a_write_does_not_come_from_it():
+def test_a_result_computed_before_a_write_does_not_depend_on_it():
     def write(model, x):
         memory = model.a(x)
         sums = memory + 1
@@ -109,7 +109,7 @@ def test_what_was_computed_before_a_write_does_not_come_from_it():
     assert find_sources(write) == ["add a"]
 
 
-def test_what_was_computed_between_two_writes_comes_from_the_first():
+def test_a_result_computed_between_two_writes_depends_on_the_first():
     def write(model, x):
         memory = torch.zeros_like(x)
         memory.copy_(model.a(x))
@@ -120,7 +120,7 @@ def test_what_was_computed_between_two_writes_comes_from_the_first():
     assert find_sources(write) == ["c"]
 
 
-def test_a_part_that_was_written_twice_comes_from_the_second_time():
+def test_a_part_that_is_written_twice_has_the_second_source():
     def write(model, x):
         memory = torch.zeros_like(x)
         half = memory[:2]
@@ -131,9 +131,9 @@ def test_a_part_that_was_written_twice_comes_from_the_second_time():
     assert find_sources(write) == ["mul_"]
 
 
-def test_memory_that_is_used_again_does_not_remember_who_wrote_into_it():
+def test_reallocated_memory_does_not_keep_earlier_sources():
     def write(model, x):
-        for _ in range(50):  # the allocator hands the same memory out again
+        for _ in range(50):  # the allocator reuses the same memory
             dropped = torch.zeros_like(x)
             dropped.copy_(model.a(x))
             del dropped
@@ -143,7 +143,7 @@ def test_memory_that_is_used_again_does_not_remember_who_wrote_into_it():
     assert find_sources(write) == ["zeros_like"]
 
 
-def test_an_argument_that_is_written_by_name_is_written():
+def test_an_out_argument_is_a_write():
     def write(model, x):
         memory = model.c(x)
         torch.add(model.a(x), model.b(x), out=memory)
@@ -152,7 +152,7 @@ def test_an_argument_that_is_written_by_name_is_written():
     assert find_sources(write) == ["add c a b"]
 
 
-def test_each_layer_that_works_in_place_is_where_the_next_one_reads_from():
+def test_an_in_place_layer_is_the_source_of_the_next_layer():
     class InPlace(nn.Module):
         def __init__(self):
             super().__init__()

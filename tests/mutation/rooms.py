@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TAPE_TESTS = [
-    *("tape", "flow", "graph_capture", "moved_bytes", "written_memory", "shape_memory", "shape_rules"),
-    *("meta_kernels", "tree", "uncounted", "zoo_lessons"),
+    *("tape", "flow", "moved_bytes", "written_memory", "shape_cache", "shape_rules"),
+    *("meta_kernels", "module_tree", "tensors", "unregistered_weights"),
 ]
 
 # Sources under `archaudit` and tests under `tests`, each a folder or a file. Only the tests that state what a room does count, not those of
@@ -18,7 +18,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "diff": (("diff",), ("diff", "align")),
     "judge": (("judge",), ("judge", "claims")),
     "metrics": (("metrics", "schema/quantity.py"), ("metrics", "schema/test_quantity.py", "diff", "judge")),
-    "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_uncounted.py")),
+    "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_unregistered_weights.py")),
     "tape": (("measure/tape",), tuple(f"measure/test_{name}.py" for name in _TAPE_TESTS)),
 }
 

@@ -80,7 +80,7 @@ def test_the_parameters_of_detection_models_are_as_published(published: Publishe
 
 @pytest.mark.zoo
 @pytest.mark.parametrize("published", [pytest.param(one, id=one.id) for one in PUBLISHED if one.model.startswith(ONE_STAGE)])
-def test_detectors_of_one_stage_are_run_for_real_and_equal_the_published_macs(published: Published) -> None:
+def test_one_stage_detectors_are_run_for_real_and_have_the_published_macs(published: Published) -> None:
     profile = measure_recipe(published.recipe(), witnesses=False)
     assert profile.provenance is not None
     assert profile.provenance.rung == "real"
@@ -90,7 +90,7 @@ def test_detectors_of_one_stage_are_run_for_real_and_equal_the_published_macs(pu
 
 
 @pytest.mark.zoo
-def test_a_detector_of_two_stages_states_its_macs_for_this_input_and_these_weights() -> None:
+def test_macs_of_a_two_stage_detector_hold_for_this_input_and_these_weights() -> None:
     published = next(one for one in PUBLISHED if one.model == "fasterrcnn_mobilenet_v3_large_320_fpn")
     profile = measure_recipe(published.recipe(), witnesses=False)
     assert profile.totals.params == published.params
@@ -99,7 +99,7 @@ def test_a_detector_of_two_stages_states_its_macs_for_this_input_and_these_weigh
     assert any("these random weights" in text for text in profile.ledger.assumptions)
 
 
-def test_every_known_discrepancy_is_a_real_one() -> None:
+def test_every_listed_discrepancy_is_one() -> None:
     by_id = {one.id: one for one in PUBLISHED}
     for name, known in DISCREPANCIES.items():
         assert known.reason
@@ -108,7 +108,7 @@ def test_every_known_discrepancy_is_a_real_one() -> None:
         assert known.gmacs != by_id[name].gmacs
 
 
-def test_the_quick_models_are_there_and_nothing_is_left_out() -> None:
+def test_the_list_has_every_model_once_and_the_quick_ones() -> None:
     names = {one.id for one in PUBLISHED}
     assert names >= QUICK
     assert len(names) == len(PUBLISHED) >= 166
@@ -141,7 +141,7 @@ def test_a_large_transformer_on_large_images_is_counted_exactly() -> None:
     assert round(profile.totals.macs / 1e9, DIGITS) == 1016.717
 
 
-def test_nothing_is_left_of_what_was_put_aside_to_build_without_weights() -> None:
+def test_patches_for_building_without_weights_are_removed() -> None:
     before = WeightsEnum.get_state_dict, torch.nn.Module.load_state_dict
     next(one for one in PUBLISHED if one.model == "squeezenet1_1").recipe().build()
     assert (WeightsEnum.get_state_dict, torch.nn.Module.load_state_dict) == before

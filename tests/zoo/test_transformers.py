@@ -137,7 +137,7 @@ def test_vit_counts_its_patches(tmp_path: Path) -> None:
 
 
 @pytest.mark.zoo
-def test_a_mixture_of_experts_runs_as_many_as_each_token_is_given(tmp_path: Path) -> None:
+def test_a_mixture_of_experts_counts_the_experts_of_each_token(tmp_path: Path) -> None:
     width, hidden, layers, experts, given, vocabulary, keys = 64, 128, 2, 8, 2, 1000, 32
     sizes = {"hidden_size": width, "intermediate_size": hidden, "num_hidden_layers": layers, "vocab_size": vocabulary}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": experts, "num_experts_per_tok": given}

@@ -1,4 +1,4 @@
-"""A dispatch mode that asks for the cost of every operator, so that formulas meet the arguments that torch really passes."""
+"""A dispatch mode that counts every operator, so that formulas receive the arguments that torch passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archaudit.measure.formulas import Work, count_operator
 
 @dataclass
 class Seen:
-    """The operators that a function ran, by name, with what each cost."""
+    """The operators that a function ran, by name, with the cost of each."""
 
     works: list[tuple[str, Work]] = field(default_factory=list)
 
@@ -57,9 +57,9 @@ class CountingMode(TorchDispatchMode):
 
 
 def count(function: Callable[[], object], device: str = "meta", inference: bool = False) -> Seen:
-    """Run `function` with new tensors on `device` and without gradients, and price what it ran."""
+    """Runs `function` on `device` without gradients and counts the operators that it ran."""
     seen = Seen()
-    # the device context stands aside on CPU: torch takes no fused path under it
+    # no device context on the CPU: torch takes no fused path under one
     place = contextlib.nullcontext() if device == "cpu" else torch.device(device)
     with place, torch.inference_mode() if inference else torch.no_grad(), CountingMode(seen):
         function()

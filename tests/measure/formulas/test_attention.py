@@ -37,7 +37,7 @@ def test_values_may_have_another_size(count, device):
 
 
 @BACKENDS
-def test_causal_masks_are_not_discounted(count, device):
+def test_causal_masks_reduce_nothing(count, device):
     assert count(attend(keys=6, is_causal=True), device).macs == count(attend(keys=6), device).macs == 2 * (2 * 4 * 6 * 8 * 6)
 
 
@@ -73,7 +73,7 @@ OTHER_VALUE_SIZE = 2 * 4 * 6 * 8 * 10 + 2 * 4 * 6 * 10 * 16
 
 
 def price_kernel(name, query, key, value, out):
-    """The formula's answer for a kernel whole: run through torch, most kernels refuse such values or are taken apart into products."""
+    """The work of one kernel by its formula. Torch rejects such values for most kernels, or decomposes them into products."""
     from archaudit.measure.formulas import count_operator
 
     packet = getattr(torch.ops.aten, name, None)

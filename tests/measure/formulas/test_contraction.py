@@ -57,12 +57,12 @@ def test_products_equal_hand_counts(count, device, run, expected):
 
 
 @pytest.mark.parametrize(("run", "expected"), [pytest.param(run, macs, id=name) for name, run, macs in DENSE])
-def test_composites_seen_whole_cost_the_same(count, run, expected):
+def test_composites_that_are_not_decomposed_cost_the_same(count, run, expected):
     assert count(run, inference=True).macs == expected
 
 
 @pytest.mark.parametrize("run", [pytest.param(run, id=name) for name, run, _ in PARTS])
-def test_composites_without_formula_are_unknown_when_seen_whole(count, run):
+def test_composites_without_formula_that_are_not_decomposed_are_unknown(count, run):
     (note,) = count(run, inference=True).unknown.values()
     assert "its parts have to be counted" in note
 
@@ -73,7 +73,7 @@ def test_bilinear_contracts_in_two_steps(count, device):
     assert work.terms == ((2, 6, 3, 4), (2, 6, 4))
 
 
-def test_list_of_products_is_their_sum(count):
+def test_foreach_mm_is_the_sum_of_its_products(count):
     if not hasattr(torch.ops.aten, "_foreach_mm"):
         pytest.skip("this torch has no _foreach_mm")
     pairs = lambda: torch.ops.aten._foreach_mm([rand(2, 3), rand(4, 5)], [rand(3, 6), rand(5, 7)])  # noqa: E731

@@ -23,7 +23,7 @@ CASES = [
     ("one_dimension", lambda: F.conv1d(rand(2, 3, 10), rand(5, 3, 4)), 2 * 7 * 5 * 3 * 4),
     ("one_dimension_unbatched", lambda: F.conv1d(rand(3, 10), rand(5, 3, 4)), 7 * 5 * 3 * 4),
     ("three_dimensions", lambda: F.conv3d(rand(1, 2, 4, 5, 6), rand(3, 2, 2, 2, 2)), 3 * 4 * 5 * 3 * 2 * 8),
-    # transposed: every one of the 4x4 input positions meets the whole kernel, whatever the stride
+    # transposed: each of the 4x4 input positions is multiplied with the whole kernel, for every stride
     ("transposed", lambda: F.conv_transpose2d(rand(2, 3, 4, 4), rand(3, 5, 2, 2), rand(5), stride=2), 2 * 16 * 3 * 5 * 4),
     (
         "transposed_padded",
@@ -44,11 +44,11 @@ def test_convolutions_equal_hand_counts(count, device, run, expected):
 
 
 @pytest.mark.parametrize(("run", "expected"), [pytest.param(run, macs, id=name) for name, run, macs in CASES])
-def test_composites_seen_whole_cost_the_same(count, run, expected):
+def test_composites_that_are_not_decomposed_cost_the_same(count, run, expected):
     assert count(run, inference=True).macs == expected
 
 
-def test_factors_are_grouped_for_the_doubter(count):
+def test_factors_are_grouped(count):
     work = count(lambda: F.conv2d(rand(1, 576, 32, 32), rand(256, 576, 3, 3), padding=1)).of("aten::convolution")
     assert format_work(work) == "1*32*32 * 256 * 576*3*3 = 1,358,954,496"
     assert work.terms == ((1, 32, 32, 256, 576, 3, 3),)
@@ -59,7 +59,7 @@ def test_empty_batch_costs_nothing(count):
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-def test_deformable_convolution_costs_as_its_plain_twin(count, device):
+def test_deformable_convolution_costs_the_same_as_a_plain_one(count, device):
     ops = pytest.importorskip("torchvision.ops")
     offsets = lambda: ops.deform_conv2d(rand(2, 4, 7, 7), rand(2, 18, 5, 5), rand(6, 2, 3, 3))  # noqa: E731
     assert count(offsets, device).macs == 2 * 25 * 6 * 2 * 9

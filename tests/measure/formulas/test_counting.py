@@ -29,7 +29,7 @@ def price(operator, **kwargs):
     return count_operator(operator, (rand(3, 4), rand(4, 5)), kwargs, rand(3, 5))
 
 
-def test_an_operator_without_formula_is_unknown_and_says_so(operator):
+def test_an_operator_without_formula_is_unknown_with_a_reason(operator):
     work = price(operator)
     assert (work.status, work.macs) == ("unknown", 0)
     assert format_work(work) == "unknown: no formula for this operator; a plugin can register one"
@@ -46,21 +46,21 @@ def test_a_registered_formula_counts_at_once(operator):
     assert format_work(price(operator, repeats=2)) == "3*4 * 5 * 2 = 120"
 
 
-def test_a_formula_of_one_overload_goes_first(operator):
+def test_a_formula_for_an_overload_has_priority(operator):
     register_formula("archaudit_test::fused", lambda *_, **__: 1)
     register_formula("archaudit_test::fused.default", lambda *_, **__: 2)
     assert price(operator).macs == 2
 
 
 @pytest.mark.parametrize(("answer", "macs"), [(7, 7), (((2, 3),), 6), ([[2, (3, 4)], [5]], 29)])
-def test_formulas_may_answer_in_plain_forms(operator, answer, macs):
+def test_formulas_may_return_numbers_and_lists(operator, answer, macs):
     register_formula("archaudit_test::fused", lambda *_, **__: answer)
     assert price(operator) == Work("counted", price(operator).products)
     assert price(operator).macs == macs
 
 
 @pytest.mark.parametrize("answer", [None, -1, 1.5, True, "12", (3, 4), ((2, -3),), ((2, (3, 0.5)),)])
-def test_answers_that_are_no_products_make_the_work_unknown(operator, answer):
+def test_results_that_are_no_products_make_the_work_unknown(operator, answer):
     register_formula("archaudit_test::fused", lambda *_, **__: answer)
     assert price(operator).status == "unknown"
     assert price(operator).note.startswith("its formula")
@@ -71,7 +71,7 @@ def test_a_formula_that_fails_makes_the_work_unknown(operator):
     assert price(operator).note.startswith("its formula failed: IndexError")
 
 
-def test_a_formula_that_adds_nothing_up_is_zero(operator):
+def test_a_formula_without_products_is_zero(operator):
     register_formula("archaudit_test::fused", lambda *_, **__: ())
     assert price(operator) == Work("zero", note="multiplies nothing")
 
@@ -82,7 +82,7 @@ def test_a_malformed_operator_name_is_a_config_error(name):
         register_formula(name, lambda **_: 1)
 
 
-def test_explanations():
+def test_work_is_formatted():
     assert format_work(Work("counted", (((1, 32, 32), 256, (64, 9)),))) == "1*32*32 * 256 * 64*9 = 150,994,944"
     assert format_work(Work("counted", ((2, 3), (4, 5)))) == "2 * 3 + 4 * 5 = 26"
     assert format_work(Work("counted", (((), 7),))) == "7 = 7"
@@ -132,7 +132,7 @@ def test_every_formula_states_its_source_and_what_it_leaves_out():
             assert "Leaves out:" in function.__doc__, name
 
 
-def test_importing_the_formulas_is_light():
+def test_importing_the_formulas_imports_no_heavy_package():
     script = (
         "import sys, torch; before = set(sys.modules); import archaudit.measure.formulas;"
         "heavy = {'torchvision', 'torch._dynamo', 'sympy', 'torchinfo', 'fvcore', 'numpy'};"

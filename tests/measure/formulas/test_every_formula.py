@@ -1,6 +1,6 @@
-"""Each formula on arguments whose sizes are all different, so that taking the wrong one gives another product; worked out by hand.
+"""Each formula on arguments whose sizes all differ, so that a wrong size gives another product; the products are worked out by hand.
 
-Operators are priced as torch would pass them, without being run: many exist on devices or in builds that a test machine has not.
+The formulas get arguments as torch passes them, and no operator is run: many need a device or a build that a test machine does not have.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def T(*shape: int) -> torch.Tensor:
 
 
 def price(name: str, *args: Any, out: Any, **kwargs: Any) -> list[tuple[int, ...]]:
-    """The products of an operator's formula, grouping taken out, each product's factors sorted and ones left out."""
+    """The products of an operator's formula without grouping, the factors of each sorted and without ones."""
     operator, _, overload = name.partition(".")
     function = find_formula(operator, overload or "default")
     assert function is not None
@@ -30,7 +30,7 @@ def price(name: str, *args: Any, out: Any, **kwargs: Any) -> list[tuple[int, ...
 
 
 class Packed:
-    """A packed weight: what it holds can be read by unpacking it."""
+    """A packed weight, which `unpack` returns."""
 
     def __init__(self, *shape: int) -> None:
         self.weight = T(*shape)
@@ -40,7 +40,7 @@ class Packed:
 
 
 def sparse(rows: int, columns: int, entries: int) -> torch.Tensor:
-    """A matrix of so many stored entries, in COO layout."""
+    """A matrix with that number of stored entries, in COO layout."""
     places = torch.tensor([[number // columns, number % columns] for number in range(entries)]).T
     return torch.sparse_coo_tensor(places, torch.ones(entries), (rows, columns), check_invariants=True).coalesce()
 
@@ -52,9 +52,9 @@ LENGTH_FIRST = (T(2, 5, 3, 7), T(2, 11, 3, 7), T(2, 11, 3, 13)), T(2, 5, 3, 13)
 # a convolution of 2 images: 3 groups of 5 channels to 3 groups of 7, kernel 11 x 13, output 17 x 19
 GROUPED, GROUPED_OUT, GROUPED_IN = T(21, 5, 11, 13), T(2, 21, 17, 19), T(2, 15, 23, 29)
 CONVOLUTION = [(2, 5, 11, 13, 17, 19, 21)]
-# its mirror: 15 channels in, 3 groups of 7 out, at 17 x 19 input positions
-TURNED, TURNED_IN, TURNED_OUT = T(15, 7, 11, 13), T(2, 15, 17, 19), T(2, 21, 23, 29)
-MIRRORED = [(2, 7, 11, 13, 15, 17, 19)]
+# transposed: 15 channels in, 3 groups of 7 out, at 17 x 19 input positions
+TRANSPOSED, TRANSPOSED_IN, TRANSPOSED_OUT = T(15, 7, 11, 13), T(2, 15, 17, 19), T(2, 21, 23, 29)
+TRANSPOSED_PRODUCTS = [(2, 7, 11, 13, 15, 17, 19)]
 # 5 steps of 3 sequences, 7 features, 11 hidden; a bidirectional LSTM of 2 layers would have more
 STEPS, STATE = T(5, 3, 7), T(1, 3, 11)
 
@@ -80,7 +80,7 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("aten::bilinear", (T(2, 3), T(2, 5), T(7, 3, 5)), T(2, 7), [(2, 3, 5, 7), (2, 5, 7)]),
     # as nn.Bilinear calls it: axes are (row, output, first, second)
     ("aten::_trilinear", (T(2, 3), T(7, 3, 5), T(2, 5), [1, 3], [0], [1, 2], [2, 3]), T(2, 7), [(2, 3, 5, 7), (2, 5, 7)]),
-    # a sum over an axis that the second operand has, too, is left to the second step
+    # an axis that the second operand has too is summed in the second step
     ("aten::_trilinear", (T(2, 3), T(7, 3, 5), T(2, 3, 5), [1, 3], [0], [1], [2, 3]), T(2, 7), [(2, 3, 5, 7), (2, 3, 5, 7)]),
     ("aten::_euclidean_dist", (T(2, 3), T(5, 3)), T(2, 5), [(2, 3, 5)]),
     ("aten::_cdist_forward", (T(2, 3), T(5, 3), 2.0), T(2, 5), [(2, 3, 5)]),
@@ -91,28 +91,28 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("aten::_pdist_forward", (T(4, 3), 3.0), T(6), []),
     # --- convolutions
     ("aten::convolution", (GROUPED_IN, GROUPED, None, [1], [0], [1], False), GROUPED_OUT, CONVOLUTION),
-    ("aten::convolution", (TURNED_IN, TURNED, None, [1], [0], [1], True), TURNED_OUT, MIRRORED),
+    ("aten::convolution", (TRANSPOSED_IN, TRANSPOSED, None, [1], [0], [1], True), TRANSPOSED_OUT, TRANSPOSED_PRODUCTS),
     ("aten::conv2d", (GROUPED_IN, GROUPED), GROUPED_OUT, CONVOLUTION),
     ("aten::conv2d", (T(15, 23, 29), GROUPED), T(21, 17, 19), [(5, 11, 13, 17, 19, 21)]),  # without a batch
     ("aten::conv1d", (T(2, 15, 23), T(21, 5, 11)), T(2, 21, 17), [(2, 5, 11, 17, 21)]),
     ("aten::conv2d", (GROUPED_IN, T(21, 0, 11, 13)), GROUPED_OUT, [(0, 2, 11, 13, 17, 19, 21)]),
-    ("aten::conv_transpose2d", (TURNED_IN, TURNED), TURNED_OUT, MIRRORED),
+    ("aten::conv_transpose2d", (TRANSPOSED_IN, TRANSPOSED), TRANSPOSED_OUT, TRANSPOSED_PRODUCTS),
     ("aten::mkldnn_convolution", (GROUPED_IN, T(3, 7, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),  # reordered by groups
     ("mkldnn::_convolution_pointwise.binary", (GROUPED_IN, GROUPED_OUT, T(3, 7, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
-    ("mkldnn::_convolution_transpose_pointwise", (TURNED_IN, T(3, 5, 7, 11, 13)), TURNED_OUT, MIRRORED),
+    ("mkldnn::_convolution_transpose_pointwise", (TRANSPOSED_IN, T(3, 5, 7, 11, 13)), TRANSPOSED_OUT, TRANSPOSED_PRODUCTS),
     ("onednn::qconv2d_pointwise", (GROUPED_IN, 1.0, 0, T(3, 7, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
     ("aten::conv_tbc", (T(23, 2, 3), T(5, 3, 7)), T(19, 2, 7), [(2, 3, 5, 7, 19)]),
     ("torchvision::deform_conv2d", (GROUPED_IN, GROUPED), GROUPED_OUT, CONVOLUTION),
     ("quantized::conv2d", (GROUPED_IN, Packed(21, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
     ("quantized::conv1d", (T(2, 15, 23), Packed(21, 5, 1, 11)), T(2, 21, 17), [(2, 5, 11, 17, 21)]),  # packed as a flat conv2d
     ("quantized::conv2d_add", (GROUPED_IN, GROUPED_OUT, Packed(21, 5, 11, 13)), GROUPED_OUT, CONVOLUTION),
-    ("quantized::conv_transpose2d", (TURNED_IN, Packed(15, 7, 11, 13)), TURNED_OUT, MIRRORED),
+    ("quantized::conv_transpose2d", (TRANSPOSED_IN, Packed(15, 7, 11, 13)), TRANSPOSED_OUT, TRANSPOSED_PRODUCTS),
     # --- attention
     *((f"aten::{name}", *HEADS_FIRST, ATTENTION) for name in ("scaled_dot_product_attention", "_cudnn_attention_forward")),
     *((f"aten::{name}", *LENGTH_FIRST, ATTENTION) for name in ("_flash_attention_forward", "_efficient_attention_forward")),
     # grouped queries: twelve query heads share three heads of keys, and the result says how many there are
     ("aten::scaled_dot_product_attention", (T(2, 12, 5, 7), *HEADS_FIRST[0][1:]), T(2, 12, 5, 13), [(2, 5, 7, 11, 12), (2, 5, 11, 12, 13)]),
-    # a first result that is no attention output (other rank) says nothing
+    # a first result of another rank is no attention output and is ignored
     ("aten::scaled_dot_product_attention", HEADS_FIRST[0], (T(30, 13), None), ATTENTION),
     # 2 sequences of 3 queries and 5 keys, 14 features in 7 heads: projections of queries, keys, values and the result; then 7 heads of 2
     (
@@ -134,14 +134,14 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("aten::_cudnn_rnn", (STEPS, [T(44, 7), T(44, 11), T(44)]), (T(5, 3, 11),), [(3, 5, 7, 44), (3, 5, 11, 44)]),
     ("aten::mkldnn_rnn_layer", (STEPS, T(44, 7), T(44, 11), T(44)), (T(5, 3, 11),), [(3, 5, 7, 44), (3, 5, 11, 44)]),
     ("aten::lstm_cell", (T(3, 7), (T(3, 11), T(3, 11)), T(44, 7), T(44, 11), T(44)), (T(3, 11),), [(3, 7, 44), (3, 11, 44)]),
-    # packed weights: 4 gates of 11, the second layer reads what the first gives
+    # packed weights: 4 gates of 11; the input of the second layer is the output of the first
     (
         "aten::quantized_lstm.input",
         (STEPS, (STATE, STATE), None, True, 2, 0.0, False, False),
         T(5, 3, 11),
         [(3, 5, 7, 44), (3, 5, 11, 44), (3, 5, 11, 44), (3, 5, 11, 44)],
     ),
-    # in both directions: the second layer reads 22
+    # in both directions: the second layer has 22 inputs
     (
         "aten::quantized_lstm.input",
         (STEPS, (STATE, STATE), None, True, 2, 0.0, False, True),
@@ -194,7 +194,7 @@ def test_every_formula_has_a_case() -> None:
 
 
 class Operator:
-    """Stands in for an operator that this torch may not have."""
+    """A replacement for an operator that this torch may not have."""
 
     tags = ()
 
@@ -219,7 +219,7 @@ class Operator:
         ("aten::_cudnn_attention_forward", (*HEADS_FIRST[0], None, T(3)), "packed sequences"),
     ],
 )
-def test_what_the_shapes_do_not_tell_is_unknown_and_says_why(name: str, args: tuple[Any, ...], why: str) -> None:
+def test_work_that_shapes_do_not_determine_is_unknown_with_a_reason(name: str, args: tuple[Any, ...], why: str) -> None:
     work = count_operator(Operator(name), args, {}, GROUPED_OUT)
     assert (work.status, work.macs) == ("unknown", 0)
     assert why in (work.note or "")
@@ -237,17 +237,17 @@ def test_packed_lengths_given_by_name_are_unknown_too(name: str) -> None:
     ("answer", "products"),
     [(6, ((6,),)), (0, ((0,),)), ((), ()), (((2, 3), (5,)), ((2, 3), (5,))), ([[2, [3, 5]]], ((2, (3, 5)),))],
 )
-def test_what_a_formula_may_return(answer: object, products: object) -> None:
+def test_valid_results_of_a_formula(answer: object, products: object) -> None:
     assert read_products(answer) == products
 
 
 @pytest.mark.parametrize("answer", [True, -1, 1.5, "6", (6,), ((2, -3),), ((2, (3, True)),), ((2.0,),)])
-def test_what_it_may_not_return(answer: object) -> None:
+def test_invalid_results_of_a_formula(answer: object) -> None:
     with pytest.raises(ValueError, match=r"size|product"):
         read_products(answer)
 
 
-def test_an_operator_in_place_has_the_formula_of_its_twin_and_a_dunder_has_not() -> None:
+def test_an_in_place_operator_has_the_formula_of_its_base_and_a_dunder_has_not() -> None:
     assert find_formula("aten::addmm_", "default") is find_formula("aten::addmm", "default") is not None
     assert find_formula("aten::mm__", "default") is None
     assert find_formula("aten::lstm", "input") is not find_formula("aten::lstm", "data")

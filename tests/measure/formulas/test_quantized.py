@@ -45,7 +45,7 @@ def test_scaled_product(count):
     assert count(run).macs == 16 * 32 * 16
 
 
-def test_two_four_bit_floats_a_byte():
+def test_two_four_bit_floats_in_a_byte():
     packed = getattr(torch, "float4_e2m1fn_x2", None)
     if packed is None:
         pytest.skip("this torch has no packed 4-bit floats")

@@ -24,7 +24,7 @@ def test_one_layer(count, kind, gates, inference, device):
 @pytest.mark.parametrize(("kind", "gates"), KINDS.items(), ids=lambda value: getattr(value, "__name__", None))
 @pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-def test_later_layers_read_both_directions(count, kind, gates, inference, device):
+def test_later_layers_have_both_directions_as_input(count, kind, gates, inference, device):
     run = run_layer(kind, num_layers=2, bidirectional=True, batch_first=True)
     first, second = gates * 5 * (6 + 5), gates * 5 * (2 * 5 + 5)
     assert count(run, device, inference).macs == 7 * 3 * 2 * (first + second)
@@ -33,7 +33,7 @@ def test_later_layers_read_both_directions(count, kind, gates, inference, device
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-def test_projection_shrinks_what_is_read_back(count, inference, device):
+def test_projection_shrinks_the_recurrent_input(count, inference, device):
     run = run_layer(nn.LSTM, proj_size=2)
     assert count(run, device, inference).macs == 7 * 3 * (4 * 5 * (6 + 2) + 5 * 2)
 
@@ -58,7 +58,7 @@ def test_unbatched_sequence(count):
 
 @pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize(("kind", "gates"), KINDS.items(), ids=lambda value: getattr(value, "__name__", None))
-def test_packed_sequences_pay_for_no_padding(count, kind, gates, inference):
+def test_packed_sequences_do_not_count_padding(count, kind, gates, inference):
     def run():
         packed = pack_sequence([rand(4, 6), rand(2, 6)])
         assert isinstance(packed, PackedSequence)
@@ -74,7 +74,7 @@ def test_cells(count, kind, gates, inference):
         assert count(lambda: kind(6, 5)(rand(3, 6)), device, inference).macs == 3 * gates * 5 * (6 + 5)
 
 
-def test_library_layer_by_its_weights(count):
+def test_library_layers_are_counted_from_their_weights(count):
     from archaudit.measure.formulas import count_operator
 
     weights = [rand(20, 6), rand(20, 5), rand(20), rand(20)]

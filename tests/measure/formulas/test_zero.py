@@ -1,4 +1,4 @@
-"""Every operator of torch, judged without running it: what multiplies is counted, what is zero is declared, the rest is unknown."""
+"""Every operator of torch, classified without running it: products are counted, zeros are in the tables, the rest is unknown."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_real_work_without_formula_is_unknown(name):
 
 
 @pytest.mark.parametrize("name", ZERO.split())
-def test_conventional_zeros_are_declared_with_their_kind(name):
+def test_operators_that_count_as_zero_have_their_kind(name):
     for operator in overloads(name):
         work = count_operator(operator, (), {}, None)
         assert (operator, work.status) == (operator, "zero")
@@ -89,8 +89,8 @@ def test_no_backward_operator_is_zero():
 
 
 PRODUCT_WORDS = ("mm", "matmul", "linear", "conv", "attention", "rnn", "lstm", "gru", "linalg", "fft", "solve")
-# Zero all the same: elementwise, reductions, resampling, packing, settings.
-ZERO_BUT_NAMED_ALIKE = """
+# Zero although the name contains such a word: elementwise, reductions, resampling, packing, settings.
+ZERO_DESPITE_THEIR_NAME = """
     hamming_window convert_element_type resolve_conj resolve_neg cummax cummin _cummax_helper _cummin_helper
     upsample_linear1d upsample_bilinear2d upsample_trilinear3d _upsample_bilinear2d_aa
     _convert_weight_to_int4pack _convert_weight_to_int4pack_for_cpu _convert_indices_from_coo_to_csr _convert_indices_from_csr_to_coo
@@ -104,21 +104,21 @@ ZERO_BUT_NAMED_ALIKE = """
 
 
 def test_nothing_that_looks_like_a_product_is_zero():
-    """By name: whatever torch adds that multiplies matrices, convolves, attends or recurs must not slip into the zeros."""
+    """Checked by name, so that a new operator of torch that multiplies, convolves or attends does not become a zero unnoticed."""
     zero = {op._schema.name.partition("::")[2] for op in all_operators() if status_of(op) == "zero"}
     suspects = {name for name in zero if any(word in name.replace("gamma", "") for word in PRODUCT_WORDS)}
-    assert suspects - set(ZERO_BUT_NAMED_ALIKE.split()) == set()
+    assert suspects - set(ZERO_DESPITE_THEIR_NAME.split()) == set()
 
 
-def test_unknown_operators_are_few_and_said():
-    """The tables follow torch: most forward operators are judged. Run with -s to read the ones that are not."""
+def test_few_operators_are_unknown():
+    """The tables cover most forward operators of torch. Run with -s to print the unknown ones."""
     unknown = sorted({op._schema.name for op in all_operators() if status_of(op) == "unknown" and "backward" not in op._schema.name})
-    judged = {op._schema.name for op in all_operators() if status_of(op) != "unknown"}
-    print(f"{len(judged)} operators judged, {len(unknown)} unknown:", *unknown)  # noqa: T201
-    assert len(unknown) < len(judged) / 10
+    known = {op._schema.name for op in all_operators() if status_of(op) != "unknown"}
+    print(f"{len(known)} operators known, {len(unknown)} unknown:", *unknown)  # noqa: T201
+    assert len(unknown) < len(known) / 10
 
 
-def test_one_kind_for_each_name_and_no_formula_beside_it():
+def test_each_zero_name_has_one_kind_and_no_formula():
     names = [name for names in ZERO_BY_KIND.values() for name in names.split()]
     assert len(names) == len(set(names)) == len(ZERO_BY_NAME)
     assert {name for name in ZERO_BY_NAME if find_formula(name, "default")} == set()
@@ -131,7 +131,7 @@ def test_torchvision_boxes_are_zero_and_their_gradients_unknown():
     assert {status_of(operator) for operator in overloads("_deform_conv2d_backward", "torchvision")} == {"unknown"}
 
 
-def test_a_usual_vision_head_leaves_nothing_unknown(count):
+def test_a_common_vision_head_has_no_unknown_operator(count):
     def run():
         features = torch.rand(2, 8, 8, 8)
         features = F.batch_norm(features, torch.rand(8), torch.rand(8))

@@ -1,4 +1,4 @@
-"""What fvcore says, unbent, and the same on meta as on real tensors."""
+"""The counts of fvcore: unchanged, and the same on meta as on real tensors."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torchvision import models
 
+from archaudit.measure.tape.shape_cache import ShapeCache
 from archaudit.measure.witnesses import run_witnesses
+from archaudit.measure.witnesses.fvcore_witness import SuspendTracing
+from archaudit.measure.witnesses.isolation import WitnessSkippedError
 from archaudit.schema import Witness
 
 
-def consult(model: nn.Module, *args: Any) -> Witness:
+def count(model: nn.Module, *args: Any) -> Witness:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
         return run_witnesses(model, args, {}, names)["fvcore"]
 
 
 class Mixed(nn.Module):
-    """One of each thing that a trace sees otherwise than a module tree."""
+    """Contains each thing that a trace represents differently from a module tree."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +51,7 @@ class Mixed(nn.Module):
 
 
 def analyse(model: nn.Module, *inputs: torch.Tensor) -> tuple[Any, ...]:
-    """fvcore itself, called as anyone would."""
+    """The result of fvcore, called directly."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
@@ -59,12 +62,12 @@ def analyse(model: nn.Module, *inputs: torch.Tensor) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
-def test_says_the_same_on_meta_as_fvcore_itself_on_the_cpu(name: str) -> None:
+def test_counts_on_meta_equal_fvcore_on_the_cpu(name: str) -> None:
     real, image = models.get_model(name, weights=None).eval(), torch.zeros(1, 3, 64, 64)
     with torch.device("meta"):
         light = models.get_model(name, weights=None).eval()
-    witness = consult(light, image.to("meta"))
-    assert witness == consult(real, image)
+    witness = count(light, image.to("meta"))
+    assert witness == count(real, image)
     total, by_operator, unsupported, by_module, uncalled = analyse(real, image)
     assert (witness.totals.macs, witness.macs_by_operator, witness.unsupported) == (total, by_operator, unsupported)
     assert {path: row.macs for path, row in witness.modules.items()} == dict(by_module)
@@ -74,7 +77,7 @@ def test_says_the_same_on_meta_as_fvcore_itself_on_the_cpu(name: str) -> None:
 def test_resnet18_by_operator() -> None:
     with torch.device("meta"):
         model, image = models.resnet18(weights=None).eval(), torch.empty(1, 3, 224, 224)
-    witness = consult(model, image)
+    witness = count(model, image)
     assert (witness.totals.params, witness.totals.macs) == (11_689_512, 1_819_065_856)
     assert witness.macs_by_operator == {"adaptive_avg_pool2d": 25_088, "batch_norm": 4_967_424, "conv": 1_813_561_344, "linear": 512_000}
     assert (witness.unsupported, witness.uncalled) == ({"aten::add_": 8, "aten::max_pool2d": 1}, ())
@@ -82,11 +85,11 @@ def test_resnet18_by_operator() -> None:
     assert witness.modules[""] == witness.totals
 
 
-def test_every_kind_of_operator_says_the_same_on_meta_and_on_the_cpu() -> None:
+def test_every_kind_of_operator_counts_the_same_on_meta_and_on_the_cpu() -> None:
     with torch.device("meta"):
         light = Mixed().eval()
     real = Mixed().eval()
-    on_meta, on_cpu = (consult(model, torch.zeros(2, 3, 8, 8, device=device)) for model, device in ((light, "meta"), (real, "cpu")))
+    on_meta, on_cpu = (count(model, torch.zeros(2, 3, 8, 8, device=device)) for model, device in ((light, "meta"), (real, "cpu")))
     assert on_meta.reason is None
     assert on_meta == on_cpu
     assert "unused" in on_meta.uncalled
@@ -96,21 +99,21 @@ def test_every_kind_of_operator_says_the_same_on_meta_and_on_the_cpu() -> None:
 def test_a_slash_in_a_name_is_a_reason() -> None:
     model = nn.Sequential()
     model.add_module("a/b", nn.Linear(2, 2))
-    assert consult(model.eval(), torch.ones(1, 2)).reason == "skipped: fvcore confuses modules if a name contains '/': a/b"
+    assert count(model.eval(), torch.ones(1, 2)).reason == "skipped: fvcore confuses modules if a name contains '/': a/b"
 
 
-def test_other_hostile_names_pass() -> None:
+def test_other_unusual_names_are_accepted() -> None:
     model = nn.Sequential()
     for name in ("model", "a b", "<b>|`", "ü", "a\nb"):
         model.add_module(name, nn.Linear(2, 2, bias=False))
-    witness = consult(model.eval(), torch.ones(1, 2))
+    witness = count(model.eval(), torch.ones(1, 2))
     assert {path: row.macs for path, row in witness.modules.items()} == {"": 20, "model": 4, "a b": 4, "<b>|`": 4, "ü": 4, "a\nb": 4}
 
 
-def test_a_dot_in_a_name_is_no_exception() -> None:
+def test_a_dot_in_a_name_is_a_reason() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
     model._modules["a.b"] = nn.Linear(2, 2)
-    assert (consult(model.eval(), torch.ones(1, 2)).reason or "").startswith("skipped: KeyError")
+    assert (count(model.eval(), torch.ones(1, 2)).reason or "").startswith("skipped: KeyError")
 
 
 def test_an_output_without_tensors_is_a_reason() -> None:
@@ -118,10 +121,33 @@ def test_an_output_without_tensors_is_a_reason() -> None:
         def forward(self, tensor: torch.Tensor) -> None:
             return None
 
-    assert consult(Silent().eval(), torch.ones(1)).reason == "skipped: the model returns no tensor, which a trace needs"
+    assert count(Silent().eval(), torch.ones(1)).reason == "skipped: the model returns no tensor, which a trace needs"
 
 
 def test_fake_tensors_are_a_reason() -> None:
     with FakeTensorMode():
         model, tensor = nn.Linear(2, 2).eval(), torch.ones(1, 2)
-        assert consult(model, tensor).reason == "skipped: fvcore cannot trace a model on fake tensors"
+        assert count(model, tensor).reason == "skipped: fvcore cannot trace a model on fake tensors"
+
+
+# --- the mode that makes a trace on meta possible ---
+
+
+def test_a_torch_without_the_private_functions_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch._C, "_set_tracing_state")
+    with pytest.raises(WitnessSkippedError, match=r"cannot trace on the meta device: no torch\._C\._set_tracing_state"):
+        SuspendTracing(ShapeCache())
+    with torch.device("meta"):
+        model, tensor = nn.Linear(2, 2).eval(), torch.empty(1, 2)
+    answers = run_witnesses(model, (tensor,), {}, {id(model): ""})
+    assert (answers["fvcore"].reason or "").endswith("no torch._C._set_tracing_state")
+    assert answers["torchinfo"].reason is None
+    assert run_witnesses(nn.Linear(2, 2).eval(), (torch.ones(1, 2),), {}, {})["fvcore"].totals.macs == 4
+
+
+def test_outside_a_trace_it_changes_nothing() -> None:
+    with torch.device("meta"):
+        model, image = nn.Conv2d(3, 4, 3, stride=2).eval(), torch.empty(1, 3, 9, 9)
+    with torch.no_grad(), SuspendTracing(ShapeCache()):
+        assert model(image).shape == (1, 4, 4, 4)
+    assert torch._C._get_tracing_state() is None

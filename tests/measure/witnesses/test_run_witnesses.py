@@ -31,7 +31,7 @@ class Toy(nn.Module):
         return self.finish(self.layer(tensor), **options)
 
 
-def consult(model: nn.Module, *args: Any, assumed_boolean: bool | None = None, **kwargs: Any) -> dict[str, Witness]:
+def run_both(model: nn.Module, *args: Any, assumed_boolean: bool | None = None, **kwargs: Any) -> dict[str, Witness]:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
         return run_witnesses(model, args, kwargs, names, assumed_boolean=assumed_boolean)
@@ -42,8 +42,8 @@ def build(device: str, finish: Callable[..., Any] = lambda tensor: tensor) -> tu
         return Toy(finish).eval(), torch.ones(2, 4)
 
 
-def photograph(model: nn.Module) -> list[Any]:
-    """Everything about a model that a witness might touch; tensors by identity and contents."""
+def take_snapshot(model: nn.Module) -> list[Any]:
+    """Everything of a model that a witness may change; tensors by identity and contents."""
     shots: list[Any] = []
     for path, module in model.named_modules():
         contents = {name: list(value.items()) if isinstance(value, dict) else value for name, value in vars(module).items()}
@@ -53,9 +53,9 @@ def photograph(model: nn.Module) -> list[Any]:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_both_answer(device: str) -> None:
+def test_both_witnesses_count(device: str) -> None:
     model, tensor = build(device)
-    answers = consult(model, tensor)
+    answers = run_both(model, tensor)
     assert list(answers) == ["torchinfo", "fvcore"]
     for witness in answers.values():
         assert witness.reason is None
@@ -66,13 +66,13 @@ def test_both_answer(device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_keyword_arguments_and_structures_go_in_and_come_out(device: str) -> None:
+def test_keyword_arguments_and_nested_outputs_are_supported(device: str) -> None:
     def finish(tensor: torch.Tensor, mode: str, device: dict[str, Any]) -> dict[str, Any]:
         return {"sum": tensor + device["bias"], "parts": [tensor, (tensor, None)], "count": 3, "name": mode}
 
     model, tensor = build(device, finish)
     # `mode` and `device` are names of torchinfo's own parameters
-    answers = consult(model, tensor, mode="eval", device={"bias": torch.ones(3, device=device), "scale": 2.0})
+    answers = run_both(model, tensor, mode="eval", device={"bias": torch.ones(3, device=device), "scale": 2.0})
     assert {name: (witness.reason, witness.totals.macs) for name, witness in answers.items()} == {
         "torchinfo": (None, 24),
         "fvcore": (None, 24),
@@ -82,7 +82,7 @@ def test_keyword_arguments_and_structures_go_in_and_come_out(device: str) -> Non
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_whole_number_as_output(device: str) -> None:
     model, tensor = build(device, lambda tensor: (tensor, 7))
-    assert consult(model, tensor)["fvcore"].totals.macs == 24
+    assert run_both(model, tensor)["fvcore"].totals.macs == 24
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -93,7 +93,7 @@ def test_a_model_without_tensors_as_inputs(device: str) -> None:
 
     with torch.device(device):
         model = Constant().eval()
-    for witness in consult(model, 5).values():
+    for witness in run_both(model, 5).values():
         assert (witness.reason, witness.totals.macs) == (None, 60)
 
 
@@ -107,29 +107,29 @@ def test_a_model_without_tensors_as_inputs(device: str) -> None:
         (lambda tensor: exit(3), "skipped: SystemExit: 3"),
     ],
 )
-def test_a_forward_that_raises_is_a_reason_and_leaves_nothing_behind(device: str, finish: Callable[..., Any], reason: str) -> None:
+def test_a_forward_that_raises_is_a_reason_and_the_model_is_restored(device: str, finish: Callable[..., Any], reason: str) -> None:
     model, tensor = build(device, finish)
     model.layer.register_forward_hook(lambda *_: None)
-    before = photograph(model)
-    for witness in consult(model, tensor).values():
+    before = take_snapshot(model)
+    for witness in run_both(model, tensor).values():
         assert witness == Witness(reason=witness.reason)
         assert (witness.reason or "").startswith(reason)
-    assert photograph(model) == before
+    assert take_snapshot(model) == before
     assert torch._C._get_tracing_state() is None
 
 
 def test_values_read_from_meta_are_a_reason() -> None:
     model, tensor = build("meta", lambda tensor: tensor * tensor.sum().item())
-    for witness in consult(model, tensor).values():
+    for witness in run_both(model, tensor).values():
         assert witness.reason == "skipped: RuntimeError: Tensor.item() cannot be called on meta tensors"
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_booleans_read_from_meta_can_be_answered(answer: bool) -> None:
+def test_booleans_read_from_meta_can_be_assumed(answer: bool) -> None:
     model, tensor = build("meta", lambda tensor: tensor @ tensor.T if tensor.sum() > 0 else tensor)
-    fvcore = consult(model, tensor, assumed_boolean=answer)["fvcore"]
+    fvcore = run_both(model, tensor, assumed_boolean=answer)["fvcore"]
     assert (fvcore.reason, fvcore.totals.macs) == (None, 24 + 2 * 3 * 2 * answer)
-    assert consult(model, tensor)["fvcore"].reason is not None
+    assert run_both(model, tensor)["fvcore"].reason is not None
 
 
 def test_memory_errors_and_interrupts_pass_through() -> None:
@@ -139,10 +139,10 @@ def test_memory_errors_and_interrupts_pass_through() -> None:
             raise error
 
         model, tensor = build("meta", finish)
-        before = photograph(model)
+        before = take_snapshot(model)
         with pytest.raises(error):
-            consult(model, tensor)
-        assert photograph(model) == before
+            run_both(model, tensor)
+        assert take_snapshot(model) == before
 
 
 def test_reasons_are_one_short_line_without_addresses() -> None:
@@ -150,15 +150,15 @@ def test_reasons_are_one_short_line_without_addresses() -> None:
         raise ValueError(f"{object()!r} {'long ' * 100}\nsecond line")
 
     model, tensor = build("meta", finish)
-    for witness in consult(model, tensor).values():
+    for witness in run_both(model, tensor).values():
         assert (witness.reason or "").startswith("skipped: ValueError: <object object at 0x…> long long")
         assert len(witness.reason or "") < 200
         assert "second" not in (witness.reason or "")
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_a_model_that_changes_itself_is_put_back(device: str) -> None:
-    class Forgetful(Toy):
+def test_a_model_that_changes_itself_is_restored(device: str) -> None:
+    class ChangesItself(Toy):
         def __init__(self) -> None:
             super().__init__()
             self.seen: list[int] = [1]
@@ -174,23 +174,23 @@ def test_a_model_that_changes_itself_is_put_back(device: str) -> None:
             return self.layer(tensor.add_(torch.rand(4, device=tensor.device)))
 
     with torch.device(device):
-        model, tensor = Forgetful().eval(), torch.ones(2, 4)
-    model.drop.training = True  # a flag of its own, which is not to be levelled
-    before, states = photograph(model), (torch.get_rng_state().tolist(), random.getstate())
-    for witness in consult(model, tensor).values():
+        model, tensor = ChangesItself().eval(), torch.ones(2, 4)
+    model.drop.training = True  # a flag that differs from that of its parent
+    before, states = take_snapshot(model), (torch.get_rng_state().tolist(), random.getstate())
+    for witness in run_both(model, tensor).values():
         assert witness.reason is None
-    assert photograph(model) == before
+    assert take_snapshot(model) == before
     assert (torch.get_rng_state().tolist(), random.getstate()) == states
     if device == "cpu":
         assert tensor.tolist() == torch.ones(2, 4).tolist()
 
 
-def test_switches_and_settings_are_put_back() -> None:
+def test_global_settings_are_restored() -> None:
     model, tensor = build("cpu")
     loggers = {name: logging.getLogger(name).level for name in ("fvcore", "fvcore.nn.jit_analysis", "torch", "")}
     filters = list(warnings.filters)
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    consult(model, tensor)
+    run_both(model, tensor)
     assert {name: logging.getLogger(name).level for name in loggers} == loggers
     assert list(warnings.filters) == filters
     assert torch.backends.mha.get_fastpath_enabled() == fast_path
@@ -211,7 +211,7 @@ def test_tied_weights_stay_tied(device: str) -> None:
 
     with torch.device(device):
         model, ids = Tied().eval(), torch.zeros(1, 10, dtype=torch.int64)
-    answers = consult(model, ids)
+    answers = run_both(model, ids)
     assert model.head.weight is model.tokens.weight
     assert (answers["fvcore"].totals.params, answers["fvcore"].totals.macs) == (1600, 16000)
     assert (answers["torchinfo"].totals.params, answers["torchinfo"].modules[""].params) == (3200, 1600)
@@ -230,7 +230,7 @@ def test_a_module_called_twice_and_named_twice(device: str) -> None:
 
     with torch.device(device):
         model, tensor = Reused().eval(), torch.ones(1, 16)
-    for witness in consult(model, tensor).values():
+    for witness in run_both(model, tensor).values():
         assert set(witness.modules) == {"", "first"}
         assert (witness.totals.params, witness.totals.macs) == (256, 512)
         assert (witness.modules["first"].params, witness.modules["first"].macs) == (256, 512)
@@ -240,8 +240,8 @@ def test_too_many_modules_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(witnesses, "MOST_MODULES", 3)
     three = nn.Sequential(nn.ReLU(), nn.ReLU()).eval()
     four = nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())).eval()
-    assert {witness.reason for witness in consult(three, torch.ones(1)).values()} == {None}
-    assert {witness.reason for witness in consult(four, torch.ones(1)).values()} == {"skipped: more than 3 modules"}
+    assert {witness.reason for witness in run_both(three, torch.ones(1)).values()} == {None}
+    assert {witness.reason for witness in run_both(four, torch.ones(1)).values()} == {"skipped: more than 3 modules"}
 
 
 def test_a_few_modules_with_endless_names_are_too_many() -> None:
@@ -250,14 +250,14 @@ def test_a_few_modules_with_endless_names_are_too_many() -> None:
         twice = nn.Module()
         twice.left = twice.right = model
         model = twice  # type: ignore[assignment]
-    assert {witness.reason for witness in consult(model).values()} == {"skipped: more than 5,000 modules"}
+    assert {witness.reason for witness in run_both(model).values()} == {"skipped: more than 5,000 modules"}
 
 
-def test_deep_nesting_is_a_reason_not_a_wait() -> None:
+def test_deep_nesting_is_a_reason() -> None:
     model: nn.Module = nn.Linear(4, 4)
     for _ in range(400):
         model = nn.Sequential(model)
-    answers = consult(model.eval(), torch.ones(1, 4))
+    answers = run_both(model.eval(), torch.ones(1, 4))
     assert "nested too deeply" in (answers["torchinfo"].reason or "")
     assert answers["fvcore"].reason == "skipped: modules are nested more than 200 levels deep"
 
@@ -265,5 +265,5 @@ def test_deep_nesting_is_a_reason_not_a_wait() -> None:
 def test_under_the_meta_device_as_default() -> None:
     model, tensor = build("meta", lambda tensor: tensor.view(tensor.shape[0] * tensor.shape[1]) + torch.arange(tensor.numel()))
     with torch.device("meta"):
-        answers = consult(model, tensor)
+        answers = run_both(model, tensor)
     assert {(witness.reason, witness.totals.macs) for witness in answers.values()} == {(None, 24)}

@@ -1,4 +1,4 @@
-"""What torchinfo says, unbent, and the same on meta as on real tensors."""
+"""The counts of torchinfo: unchanged, and the same on meta as on real tensors."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from archaudit.measure.witnesses import run_witnesses
 from archaudit.schema import Witness
 
 
-def consult(model: nn.Module, *args: Any) -> Witness:
+def count(model: nn.Module, *args: Any) -> Witness:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
         return run_witnesses(model, args, {}, names)["torchinfo"]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
-def test_says_the_same_on_meta_as_torchinfo_itself_on_the_cpu(name: str) -> None:
+def test_counts_on_meta_equal_torchinfo_on_the_cpu(name: str) -> None:
     real, image = models.get_model(name, weights=None).eval(), torch.zeros(1, 3, 64, 64)
     with torch.device("meta"):
         light = models.get_model(name, weights=None).eval()
-    itself = torchinfo.summary(real, input_data=[image], verbose=0)
-    witness = consult(light, image.to("meta"))
-    assert witness == consult(real, image)
-    assert (witness.totals.params, witness.totals.macs) == (itself.total_params, itself.total_mult_adds)
-    assert sum(witness.macs_by_operator.values()) == itself.total_mult_adds
+    direct = torchinfo.summary(real, input_data=[image], verbose=0)
+    witness = count(light, image.to("meta"))
+    assert witness == count(real, image)
+    assert (witness.totals.params, witness.totals.macs) == (direct.total_params, direct.total_mult_adds)
+    assert sum(witness.macs_by_operator.values()) == direct.total_mult_adds
     paths = {id(module): path for path, module in real.named_modules()}
-    for layer in itself.summary_list:
+    for layer in direct.summary_list:
         row = witness.modules[paths[id(layer.module)]]
         assert row.params == layer.num_params
         if layer.is_leaf_layer:
@@ -41,7 +41,7 @@ def test_says_the_same_on_meta_as_torchinfo_itself_on_the_cpu(name: str) -> None
 def test_resnet18_by_class() -> None:
     with torch.device("meta"):
         model, image = models.resnet18(weights=None).eval(), torch.empty(1, 3, 224, 224)
-    witness = consult(model, image)
+    witness = count(model, image)
     assert (witness.totals.params, witness.totals.macs) == (11_689_512, 1_814_083_944)
     assert witness.macs_by_operator == {"BatchNorm2d": 9_600, "Conv2d": 1_813_561_344, "Linear": 513_000}
     assert witness.modules[""].macs == witness.totals.macs
@@ -60,10 +60,10 @@ def test_parameters_of_containers_count_as_torchinfo_counts_them() -> None:
             return self.layer(tensor)
 
     for model in (Held().eval(), nn.Sequential(Held(), nn.Sequential(Held())).eval()):
-        itself = torchinfo.summary(model, input_data=[torch.ones(1, 4)], verbose=0)
-        witness = consult(model, torch.ones(1, 4))
-        assert (witness.totals.params, witness.totals.macs) == (itself.total_params, itself.total_mult_adds)
-        assert witness.modules[""].params == itself.total_params
+        direct = torchinfo.summary(model, input_data=[torch.ones(1, 4)], verbose=0)
+        witness = count(model, torch.ones(1, 4))
+        assert (witness.totals.params, witness.totals.macs) == (direct.total_params, direct.total_mult_adds)
+        assert witness.modules[""].params == direct.total_params
 
 
 def test_a_submodule_that_returns_a_number_is_a_reason() -> None:
@@ -79,11 +79,11 @@ def test_a_submodule_that_returns_a_number_is_a_reason() -> None:
         def forward(self, tensor: torch.Tensor) -> torch.Tensor:
             return tensor * self.count(tensor)
 
-    reason = consult(Counting().eval(), torch.ones(2))
+    reason = count(Counting().eval(), torch.ones(2))
     assert (reason.reason or "").startswith("skipped: TypeError: Model contains a layer with an unsupported input or output type: 1")
 
 
-def test_torchinfo_keeps_nothing_of_the_model() -> None:
+def test_torchinfo_does_not_keep_the_model() -> None:
     kept = dict(torchinfo.torchinfo._cached_forward_pass)
-    consult(nn.Linear(2, 2).eval(), torch.ones(1, 2))
+    count(nn.Linear(2, 2).eval(), torch.ones(1, 2))
     assert torchinfo.torchinfo._cached_forward_pass == kept

@@ -1,4 +1,4 @@
-"""Capturing a CUDA graph, on a fake of torch.cuda that fails as torch's own does: what is left behind, and what is told."""
+"""The capture of a CUDA graph, on a fake of torch.cuda that fails like torch: the restored state, and the reported reason."""
 
 import warnings
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from archaudit.measure.latency.graph_capture import capture_graph
 
 
 class FakeGenerator:
-    """Its state is an object, which a failed capture leaves unusable."""
+    """Its state is an object that a failed capture makes unusable."""
 
     def __init__(self, state="the process's"):
         self.state = state
@@ -31,7 +31,7 @@ class FakeStream:
 
 
 class FakeCuda:
-    """As much of torch.cuda as is used. `graph` is written after torch 2.11: it stays on its stream when the end of a capture fails."""
+    """The used part of torch.cuda. `graph` behaves as in torch 2.11: after a failed capture the current stream is the capture's."""
 
     def __init__(self):
         self.default = self.current = FakeStream()
@@ -105,22 +105,22 @@ def cuda(monkeypatch):
     return FakeCuda().install(monkeypatch)
 
 
-def is_as_before(cuda):
+def is_restored(cuda):
     return (cuda.current, cuda.generator.state, cuda.debug_mode, cuda.stale) == (cuda.default, "the process's", 0, False)
 
 
-def test_a_pass_is_captured_after_it_has_warmed_up(cuda):
+def test_a_pass_is_captured_after_the_warm_up(cuda):
     ran = []
     replay, why = capture_graph(lambda: ran.append(cuda.capturing))
     assert why == ""
     assert ran == [False] * 4 + [True]
     replay()
     assert cuda.replays == 1
-    assert is_as_before(cuda)
-    assert not cuda.calls, "a pool in use is not given back"
+    assert is_restored(cuda)
+    assert not cuda.calls, "a pool in use is not released"
 
 
-def test_a_pass_that_waits_for_the_device_is_not_even_tried(cuda):
+def test_a_pass_that_waits_for_the_device_is_not_captured(cuda):
     ran = []
 
     def run():
@@ -129,10 +129,10 @@ def test_a_pass_that_waits_for_the_device_is_not_even_tried(cuda):
 
     assert capture_graph(run) == (None, "no CUDA graph could be captured: called a synchronizing CUDA operation")
     assert not any(ran)
-    assert is_as_before(cuda)
+    assert is_restored(cuda)
 
 
-def test_a_capture_that_fails_leaves_nothing_behind_and_tells_its_cause(cuda):
+def test_a_failed_capture_restores_the_state_and_reports_its_cause(cuda):
     def run():
         if cuda.capturing:
             raise RuntimeError("CUDA error: operation would make the legacy stream depend on a capturing blocking stream\nand more")
@@ -140,12 +140,12 @@ def test_a_capture_that_fails_leaves_nothing_behind_and_tells_its_cause(cuda):
     replay, why = capture_graph(run)
     assert replay is None
     assert why.endswith(": CUDA error: operation would make the legacy stream depend on a capturing blocking stream")
-    assert is_as_before(cuda)
-    assert cuda.broken_states == ["a clone of the process's"], "random numbers can still be made"
+    assert is_restored(cuda)
+    assert cuda.broken_states == ["a clone of the process's"], "the process can still generate random numbers"
     assert cuda.calls == [("end", 0, (0, 7)), ("release", 0, (0, 7))]
 
 
-def test_where_torch_has_left_the_pool_already_nothing_is_released_twice(cuda, monkeypatch):
+def test_a_pool_that_torch_has_ended_is_not_released_twice(cuda, monkeypatch):
     def refuse(device, pool):
         raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
 
@@ -156,20 +156,20 @@ def test_where_torch_has_left_the_pool_already_nothing_is_released_twice(cuda, m
             raise RuntimeError("refused")
 
     assert capture_graph(run)[1].endswith(": refused")
-    assert is_as_before(cuda)
+    assert is_restored(cuda)
     assert cuda.calls == []
 
 
-def test_an_error_of_the_models_own_is_a_note_too(cuda):
+def test_any_error_of_the_model_is_reported(cuda):
     def run():
-        assert not cuda.debug_mode, "a model may ask itself"
+        assert not cuda.debug_mode, "the model checks the mode"
 
-    assert capture_graph(run)[1] == "no CUDA graph could be captured: a model may ask itself"
-    assert is_as_before(cuda)
+    assert capture_graph(run)[1] == "no CUDA graph could be captured: the model checks the mode"
+    assert is_restored(cuda)
 
 
-def test_torch_has_what_is_called_after_a_failed_capture():
-    """No device is needed to see whether the functions, whose names are torch's own affair, are still there."""
+def test_torch_has_the_functions_that_run_after_a_failed_capture():
+    """The functions are private to torch, so they may disappear. This needs no device."""
     from archaudit.measure.latency.graph_capture import _END_ALLOCATION_NAMES
 
     if not torch.backends.cuda.is_built():

@@ -1,4 +1,4 @@
-"""The walk over modules: order, names however hostile, settings."""
+"""The module tree: order, unusual names, settings."""
 
 import torch
 from torch import nn
@@ -13,13 +13,13 @@ def test_paths_and_order_are_those_of_named_modules():
     assert tree.parents == (-1, 0, 1, 1, 0, 4)
 
 
-def test_a_module_under_two_names_stands_once_under_the_first():
+def test_a_module_with_two_names_is_listed_once_under_the_first():
     shared = nn.Linear(2, 2)
     model = nn.ModuleDict({"first": shared, "second": shared})
     assert walk_tree(model).paths == ("", "first")
 
 
-def test_hostile_names_get_paths_of_their_own():
+def test_unusual_names_get_unique_paths():
     inner = nn.Module()
     inner.add_module("b", nn.Linear(1, 1))
     model = nn.Module()
@@ -32,7 +32,7 @@ def test_hostile_names_get_paths_of_their_own():
     assert {"|", "<script>", "line\nbreak", "ü"} <= set(paths)
 
 
-def test_a_tree_of_any_depth_is_walked_without_recursion():
+def test_a_deep_tree_is_walked_without_recursion():
     model: nn.Module = nn.Linear(1, 1)
     for _ in range(3000):
         model = nn.Sequential(model)
