@@ -244,6 +244,13 @@ def test_long_sequences_are_searched_within_48_places_of_the_diagonal(column: in
     assert align_sequences(left, right, lambda row, other: float((row, other) == (0, column))) == pairs
 
 
+@pytest.mark.parametrize("row", [99, 100])
+def test_a_pair_at_the_edge_of_the_band_is_reached_from_the_end(row: int) -> None:
+    left, right = [f"left {place}" for place in range(300)], [f"right {place}" for place in range(300)]
+    assert align_sequences(left, right, lambda one, other: float((one, other) == (row, row + 48))) == [(row, row + 48)]
+    assert align_sequences(left, right, lambda one, other: float((one, other) == (row + 48, row))) == [(row + 48, row)]
+
+
 def test_a_common_subsequence_is_searched_up_to_400_differences() -> None:
     assert find_common_subsequence(range(200), range(1000, 1200)) == []
     assert find_common_subsequence(range(201), range(1000, 1200)) is None

@@ -23,6 +23,8 @@ def test_siblings_match_from_a_score_of_a_half(size: int, partner: str | None) -
 def test_a_siblings_score_is_made_of_type_settings_and_shapes() -> None:
     # 8x8 against 10x8: r = (8/10 + 1) / 2 = 0.9; type 0.5 and shapes 0.3 x 0.9 of 0.8, times 0.95: 0.914375; with place 0.9272
     assert find_partner({"x": linear(8)}, {"y": linear(10, 8)}, "x") == ("y", 0.9272)
+    # a size of zero on both sides is equal
+    assert find_partner({"x": linear(0, 8)}, {"y": linear(0, 10)}, "x") == ("y", 0.9272)
     # an equal setting: (0.5 + 0.2 + 0.27) x 0.95 = 0.9215; 0.85 x 0.9215 + 0.15 = 0.9333
     assert find_partner({"x": linear(8, bias=True)}, {"y": linear(10, 8, bias=True)}, "x") == ("y", 0.9333)
     # another setting: (0.5 + 0.27) x 0.95 = 0.7315; 0.7718
@@ -87,6 +89,22 @@ def test_depthwise_pointwise_and_dense_convolutions_count_as_half_the_same_type(
     assert find_partner({"x": conv(8, 8)}, {"y": conv(8, 8, groups=8)}, "x") == ("y", 0.6084)
     # dense against grouped: weights 8x8x3x3 and 8x4x3x3, r = 0.875; half a type: (0.25 + 0.2625) / 0.8 x 0.9375 = 0.6006; 0.6605
     assert find_partner({"x": conv(8, 8)}, {"y": conv(8, 8, groups=2)}, "x") == ("y", 0.6605)
+
+
+def test_one_name_and_type_is_one_layer_however_different_its_sizes() -> None:
+    # the parts go on under another name; their layers `x` are of a thousand features and of one, and ran at the other end
+    before = {"a": box(), "a.x": linear(1000), "a.k": conv(4, 4), "a.m": conv(5, 5)}
+    after = {"b": box(), "b.k": conv(4, 4), "b.m": conv(5, 5), "b.x": linear(1)}
+    assert find_partner(before, after, "a")[0] == "b"
+    assert find_partner(before, after, "a.x") == ("b.x", 1.0)
+
+
+def test_equal_layers_that_occur_once_are_each_other_in_any_order() -> None:
+    sides = {"x": linear(8), "y": conv(4, 4)}, {"p": conv(4, 4), "q": linear(8)}
+    assert [find_partner(*sides, path) for path in ("x", "y")] == [("q", 0.95), ("p", 0.95)]
+    # of two equal ones either may be it: they are matched in order, without matched neighbours
+    twice = {"x": linear(8), "x2": linear(8), "y": conv(4, 4)}, {"p": conv(4, 4), "q": linear(8), "q2": linear(8)}
+    assert [find_partner(*twice, path) for path in ("x", "x2", "y")] == [("q", 0.85), ("q2", 0.85), ("p", 0.95)]
 
 
 # --- containers: 0.3 for the container itself and 0.7 for what is in it
