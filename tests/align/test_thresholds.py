@@ -103,8 +103,8 @@ def test_equal_layers_that_occur_once_are_each_other_in_any_order() -> None:
     sides = {"x": linear(8), "y": conv(4, 4)}, {"p": conv(4, 4), "q": linear(8)}
     assert [find_partner(*sides, path) for path in ("x", "y")] == [("q", 0.95), ("p", 0.95)]
     # of two equal ones either may be it: they are matched in order, without matched neighbours
-    twice = {"x": linear(8), "x2": linear(8), "y": conv(4, 4)}, {"p": conv(4, 4), "q": linear(8), "q2": linear(8)}
-    assert [find_partner(*twice, path) for path in ("x", "x2", "y")] == [("q", 0.85), ("q2", 0.85), ("p", 0.95)]
+    twice = {"x": linear(8), "w": linear(8), "y": conv(4, 4)}, {"p": conv(4, 4), "q": linear(8), "r": linear(8)}
+    assert [find_partner(*twice, path) for path in ("x", "w", "y")] == [("q", 0.85), ("r", 0.85), ("p", 0.95)]
 
 
 # --- containers: 0.3 for the container itself and 0.7 for what is in it
