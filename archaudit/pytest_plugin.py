@@ -89,7 +89,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """A section with every model that was judged; nothing where none was."""
-    lines = [line for report in _list_reports(terminalreporter) for line in _tell_report(report)]
+    lines = [line for report in _list_reports(terminalreporter) for line in _format_test_report(report)]
     if lines:
         terminalreporter.section("archaudit: model budgets")
         for line in lines:
@@ -163,7 +163,7 @@ def _list_reports(terminalreporter: Any) -> Iterator[Any]:
         yield from (report for report in reports if getattr(report, "when", None) == "call" and getattr(report, "user_properties", None))
 
 
-def _tell_report(report: Any) -> Iterator[str]:
+def _format_test_report(report: Any) -> Iterator[str]:
     for name, value in report.user_properties:
         if name == _PROPERTY:
             noted = json.loads(value)

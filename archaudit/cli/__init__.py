@@ -16,7 +16,8 @@ import click
 import archaudit
 from archaudit.errors import ArchauditError
 
-# The command's module in this package, and its line in the help (shown without importing the module).
+# The module of each command in this package, with the function's name if it is not `command`; and its line in the help, which is shown
+# without importing the module.
 COMMANDS = {
     "compare": ("compare_command", "Compare two models: what changed, what it costs, and whether budgets and claims hold."),
     "profile": ("profile_command", "Measure one model layer by layer: parameters, FLOPs, memory."),
@@ -25,9 +26,9 @@ COMMANDS = {
     "check": ("check_command", "Check all budgets of the config, for CI."),
     "claims": ("claims_command", "Check the numbers in a document against the models; draft claims; correct wrong numbers."),
     "baseline": ("baseline_command", "Write or update the saved profiles that budgets compare with."),
-    "history": ("history_command", "Metrics of one model over the commits of a repository."),
-    "bisect": ("bisect_command", "Find the first commit at which a condition on a model holds."),
-    "sweep": ("sweep_command", "Measure several models, inputs and arguments in one table."),
+    "history": ("study_commands:history", "Metrics of one model over the commits of a repository."),
+    "bisect": ("study_commands:bisect", "Find the first commit at which a condition on a model holds."),
+    "sweep": ("study_commands:sweep", "Measure several models, inputs and arguments in one table."),
     "init": ("init_command", "Write a first config and baseline for a model."),
     "schema": ("schema_command", "Print the JSON Schema of the config or of the JSON output."),
     "completion": ("completion_command", "Print the completion script for a shell."),
@@ -48,7 +49,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"archaudit.cli.{COMMANDS[cmd_name][0]}").command
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"archaudit.cli.{module}"), name or "command")
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

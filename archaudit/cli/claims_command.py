@@ -87,20 +87,20 @@ def check(document: Path, models: tuple[str, ...], format_name: str, **arguments
 
 
 def _print_judgement(judgement: DocumentJudgement, format_name: str) -> None:
-    from archaudit.render.claims_text import tell
+    from archaudit.render.command_texts import format_claims
     from archaudit.schema import encode
 
     if format_name == "json":
         print_text(encode(judgement).decode())
         return
-    print_text("\n".join(tell(judgement.verdicts, judgement.numbers, judgement.coverage)))
+    print_text("\n".join(format_claims(judgement.verdicts, judgement.numbers, judgement.coverage)))
     print_text(f"{judgement.document}: {judgement.outcome}")
 
 
 def _correct(corrections: Iterable[Correction], *, yes: bool) -> bool:
     """Shows the changes and writes them if confirmed; returns whether they were written. Without a terminal, only --yes confirms."""
     from archaudit.claims.fixing import show_changes
-    from archaudit.render.claims_text import printable
+    from archaudit.render.formatting import make_visible
 
     wanted = list(corrections)
     if not wanted:
@@ -108,7 +108,7 @@ def _correct(corrections: Iterable[Correction], *, yes: bool) -> bool:
         return False
     for correction in wanted:
         changes = show_changes(Path(correction.path).name, correction.before, correction.after)
-        print_text("\n" + "\n".join(printable(line) for line in changes.split("\n")))
+        print_text("\n" + "\n".join(make_visible(line) for line in changes.split("\n")))
     if not yes and not (sys.stdin.isatty() and click.confirm("Write these changes?", err=True)):
         print_text("nothing was written" + ("" if sys.stdin.isatty() else "; use --yes to write"))
         return False

@@ -45,7 +45,7 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     from archaudit.pipeline import compare
     from archaudit.render import FORMATS, prepare, render_text
     from archaudit.render.layout import wrap
-    from archaudit.render.view.story import explain_proof
+    from archaudit.render.view.sentences import explain_proof
 
     wanted = {format_name, *(_FILES if folder is not None else ())}
     with build_options(**arguments, while_workers_start=lambda: prepare(wanted)) as options:

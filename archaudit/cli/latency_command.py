@@ -52,7 +52,7 @@ def command(before: str, after: str | None, format_name: str, max_increase: floa
     AFTER is too slow, 2 if that could not be judged. Without --max-increase it is 0.
     """
     from archaudit.pipeline import Options, compare, profile
-    from archaudit.render.terminal import paint_profile_timing, paint_timing
+    from archaudit.render.terminal import format_comparison_timing, format_profile_timing
 
     if after is None and max_increase is not None:
         raise click.UsageError("--max-increase needs two models: BEFORE and AFTER.")
@@ -66,9 +66,9 @@ def command(before: str, after: str | None, format_name: str, max_increase: floa
     if format_name == "json":
         print_text(encode(report or profiles[0]).decode())
     elif report is not None:
-        print_text(paint_timing(report, terminal_width(), wants_color()))
+        print_text(format_comparison_timing(report, terminal_width(), wants_color()))
     else:
-        print_text(paint_profile_timing(profiles[0], terminal_width(), wants_color()))
+        print_text(format_profile_timing(profiles[0], terminal_width(), wants_color()))
     lines = [_record(profiles, options)] if record else []
     verdict = _judge(profiles, timing)
     if verdict is not None:

@@ -46,7 +46,7 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
 
 def _explain(reference: str, path: str, format_name: str, arguments: dict[str, Any]) -> int:
     from archaudit.pipeline import explain
-    from archaudit.render.explanation import render_explanation
+    from archaudit.render.command_texts import render_explanation
 
     if format_name not in ("text", "json"):
         raise click.UsageError(f"--explain prints text or json, not {format_name}.")

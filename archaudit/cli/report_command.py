@@ -40,14 +40,14 @@ def command(file: Path, format_name: str, folder: Path | None, opened: bool) -> 
 
 def _list_formats(report: Report | History | Sweep) -> Mapping[str, Callable[[Any], str]]:
     from archaudit.render import FORMATS
-    from archaudit.render.studies import STUDY_FORMATS
+    from archaudit.render.command_texts import STUDY_FORMATS
 
     return FORMATS if isinstance(report, Report) else STUDY_FORMATS
 
 
 def _render_text(report: Report | History | Sweep) -> str:
     from archaudit.render import render_text
-    from archaudit.render.studies import render_study_text
+    from archaudit.render.command_texts import render_study_text
 
     if isinstance(report, Report):
         return render_text(report, terminal_width(), wants_color())

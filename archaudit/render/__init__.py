@@ -25,23 +25,23 @@ DEFAULT_WIDTH = 120
 
 def render_text(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """A report as text, no line wider than `width` (but for widths under 40)."""
-    from archaudit.render.terminal import paint_report
+    from archaudit.render.terminal import format_report
 
-    return paint_report(report, width, color)
+    return format_report(report, width, color)
 
 
 def render_profile_text(profile: Profile, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """A profile as text, no line wider than `width` (but for widths under 40)."""
-    from archaudit.render.terminal import paint_profile
+    from archaudit.render.terminal import format_profile
 
-    return paint_profile(profile, width, color)
+    return format_profile(profile, width, color)
 
 
 def render_judgement_text(judgement: Judgement, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """Checks that were judged without a comparison, as text; the last line is the verdict."""
-    from archaudit.render.terminal import paint_judgement
+    from archaudit.render.terminal import format_judgement
 
-    return paint_judgement(judgement, width, color)
+    return format_judgement(judgement, width, color)
 
 
 def summary_html(report: Report) -> str:

@@ -25,9 +25,9 @@ SYMBOLS = {
     "exempt": "·",
 }
 
-# Controls, invisible and direction-changing characters, surrogates, private use, line and paragraph separators: nothing that a reader
-# could not see, and nothing that a terminal or a bidirectional layout would obey.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+# Control, format (invisible or bidirectional), surrogate, private and unassigned characters, and line and paragraph separators: what a
+# reader cannot see, or what a terminal or a bidirectional layout interprets.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 # A setting may be a whole table; a cell only has to say which one it is.
@@ -93,6 +93,11 @@ def format_milliseconds(seconds: float) -> str:
     size = abs(milliseconds)
     decimals = 4 if size < 0.1 else 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
     return f"{milliseconds:,.{decimals}f}"
+
+
+def round_quotient(value: float) -> float:
+    """Six significant digits of a fraction; a whole number keeps all of its digits."""
+    return value if float(value).is_integer() else float(f"{value:.6g}")
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -64,9 +64,9 @@ def choose_columns(columns: Sequence[TextColumn], width: int) -> list[TextColumn
     return kept
 
 
-def lay_out(columns: Sequence[TextColumn], width: int) -> tuple[list[str], list[str]]:
+def format_columns(columns: Sequence[TextColumn], width: int) -> tuple[list[str], list[str]]:
     """The lines of the headings and those of the rows. Columns are narrowed to fit where they may be."""
-    widths = _share_out(columns, width)
+    widths = _narrow_columns(columns, width)
     rows = list(zip(*(column.cells for column in columns), strict=True))
     headings = [_join(columns, widths, [column.heading for column in columns])]
     if any(column.group for column in columns):
@@ -91,7 +91,7 @@ def _name_groups(columns: Sequence[TextColumn], widths: Sequence[int]) -> str:
     return (" " * GAP).join(parts)
 
 
-def _share_out(columns: Sequence[TextColumn], width: int) -> list[int]:
+def _narrow_columns(columns: Sequence[TextColumn], width: int) -> list[int]:
     """What does not fit is taken from the columns that may be narrowed, the widest first."""
     widths = [column.width for column in columns]
     excess = sum(widths) + GAP * (len(columns) - 1) - width

@@ -7,44 +7,31 @@ from itertools import groupby
 from typing import NamedTuple
 
 from archaudit.render.formatting import SYMBOLS, count
-from archaudit.render.layout import TextColumn, choose_columns, lay_out, shorten, wrap
+from archaudit.render.layout import TextColumn, choose_columns, format_columns, shorten, wrap
 from archaudit.render.tables import (
-    lay_checks,
-    lay_claims,
-    lay_layer_times,
-    lay_layers,
-    lay_metrics,
-    lay_sections,
-    lay_spent,
-    lay_timing,
-    lay_totals,
+    make_check_columns,
+    make_claim_columns,
+    make_hotspot_columns,
+    make_layer_columns,
+    make_layer_time_columns,
+    make_metric_columns,
+    make_section_columns,
+    make_timing_columns,
+    make_total_columns,
 )
 from archaudit.render.view import JudgementView, ProfileView, ReportView
 from archaudit.render.view.drawing_records import Flow
-from archaudit.render.view.latency_records import Timing
-from archaudit.render.view.records import (
-    CheckRow,
-    ClaimRow,
-    Conclusion,
-    FactRow,
-    Footing,
-    GapRow,
-    Headline,
-    LayerRow,
-    LayerTable,
-    MetricRow,
-    SectionRow,
-    WitnessRow,
-)
+from archaudit.render.view.method_records import FactRow, Methods, Timing, WitnessRow
+from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, GapRow, Headline, LayerRow, LayerTable, MetricRow, SectionRow
 
 # Longer lines of prose are hard to follow, however wide the terminal.
 _WIDEST_TEXT = 120
 # Of more claims than this those that are true are counted only.
 _MOST_CLAIMS = 12
 # Kinds of change that a row of the layers tells in its columns or its note: figures, values of settings, the path before.
-_TOLD = frozenset({"settings", "resized", "renamed", "moved"})
+_IN_COLUMNS = frozenset({"settings", "resized", "renamed", "moved"})
 # Others need no word of their own where the note has this in it.
-_WORDS = {"dtype": "dtype ", "tied": " is tied to ", "untied": " was tied to ", "repeated": " → ×"}
+_IN_NOTE = {"dtype": "dtype ", "tied": " is tied to ", "untied": " was tied to ", "repeated": " → ×"}
 
 
 class Line(NamedTuple):
@@ -62,9 +49,9 @@ def write_report(view: ReportView, width: int) -> Iterator[Line]:
     yield from _write_claims(view.claims, width)
     yield from _write_layers(view.layers, width)
     yield from _write_flow(view.flow, width)
-    yield from _write_titled("Other changes", (f"{row.kind}: {row.text}" for row in view.also), width)
+    yield from _write_titled("Other changes", (f"{row.kind}: {row.text}" for row in view.other_changes), width)
     yield from _write_checks(view.checks, width)
-    yield from _write_footing(view.footing, width)
+    yield from _write_methods(view.methods, width)
     yield Line()
     yield from _write_conclusion(view.headline.conclusion, width)
 
@@ -76,9 +63,9 @@ def write_profile(view: ProfileView, width: int) -> Iterator[Line]:
         yield from _write_text(view.reference, width, "dim")
     if view.inputs:
         yield from _write_text(f"input {', '.join(view.inputs)}", width, "dim")
-    yield from _write_table("Totals", lay_totals(view.totals), [""] * len(view.totals), width)
+    yield from _write_table("Totals", make_total_columns(view.totals), [""] * len(view.totals), width)
     yield from _write_layers(view.layers, width)
-    yield from _write_footing(view.footing, width)
+    yield from _write_methods(view.methods, width)
 
 
 def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
@@ -95,18 +82,18 @@ def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
     yield from _write_conclusion(view.conclusion, width)
 
 
-def write_timing_alone(title: str, layers: LayerTable, footing: Footing, width: int) -> Iterator[Line]:
+def write_timing_lines(title: str, layers: LayerTable, methods: Methods, width: int) -> Iterator[Line]:
     """All lines of a timing: every layer's time, then what the latency section says."""
     yield Line(shorten(title, width), "heading")
     if any(row.row.figures for row in layers.tree) and layers.columns_of("latency"):
-        yield from _write_table("Layers, ms including submodules", lay_layer_times(layers), [""] * len(layers.tree), width)
-    yield from _write_latency(footing, width)
+        yield from _write_table("Layers, ms including submodules", make_layer_time_columns(layers), [""] * len(layers.tree), width)
+    yield from _write_latency(methods, width)
 
 
-def _write_latency(footing: Footing, width: int) -> Iterator[Line]:
-    yield from _write_titled("Latency", (_of(row.side) + row.line for row in footing.latency), width)
-    if footing.timing is not None:
-        yield from _write_timing(footing.timing, width)
+def _write_latency(methods: Methods, width: int) -> Iterator[Line]:
+    yield from _write_titled("Latency", (_of(row.side) + row.line for row in methods.latency), width)
+    if methods.timing is not None:
+        yield from _write_timing(methods.timing, width)
 
 
 def _write_conclusion(conclusion: Conclusion, width: int) -> Iterator[Line]:
@@ -126,7 +113,7 @@ def _write_headline(headline: Headline, width: int) -> Iterator[Line]:
 
 
 def _write_metrics(rows: Sequence[MetricRow], width: int) -> Iterator[Line]:
-    yield from _write_table("Summary (FLOPs = 2 × MACs)", lay_metrics(rows, width), [""] * len(rows), width)
+    yield from _write_table("Summary (FLOPs = 2 × MACs)", make_metric_columns(rows, width), [""] * len(rows), width)
     for note in dict.fromkeys(row.note for row in rows if row.note.startswith("incomplete")):
         yield from _write_text(f"≥ {note}", width, "inconclusive")
 
@@ -134,7 +121,7 @@ def _write_metrics(rows: Sequence[MetricRow], width: int) -> Iterator[Line]:
 def _write_sections(rows: Sequence[SectionRow], width: int) -> Iterator[Line]:
     if not rows:
         return
-    head, lines = _lay_table("Breakdown", lay_sections(rows), width)
+    head, lines = _format_table("Breakdown", make_section_columns(rows), width)
     yield from head
     for line, row in zip(lines, rows, strict=True):
         yield Line(line, "total" if row.is_total else "")
@@ -144,25 +131,25 @@ def _write_sections(rows: Sequence[SectionRow], width: int) -> Iterator[Line]:
 
 
 def _write_layers(table: LayerTable, width: int) -> Iterator[Line]:
-    head, lines = _lay_table(f"Layers: {table.summary}", lay_layers(table, width), width)
+    head, lines = _format_table(f"Layers: {table.summary}", make_layer_columns(table, width), width)
     yield from head
     for line, row in zip(lines, table.brief, strict=True):
         if isinstance(row, GapRow):
             yield Line(line, "dim")
             continue
         yield Line(line, row.kind)
-        note = "; ".join(part for part in (_tell_kinds(row, line), row.note) if part)
+        note = "; ".join(part for part in (_describe_kinds(row, line), row.note) if part)
         if note:
             yield from _write_text(f"    {note}", width, "dim")
     yield from _write_text(table.caption, width, "dim")
 
 
-def _tell_kinds(row: LayerRow, line: str) -> str:
+def _describe_kinds(row: LayerRow, line: str) -> str:
     """Which kinds of change the row's figures and its note do not show by themselves; the types in full where they were cut."""
     if row.kind != "changed":
         return ""
     kinds = row.changes.split(", ")
-    untold = [kind for kind in kinds if kind not in _TOLD and _WORDS.get(kind, "\n") not in row.note] or ([] if row.note else kinds)
+    untold = [kind for kind in kinds if kind not in _IN_COLUMNS and _IN_NOTE.get(kind, "\n") not in row.note] or ([] if row.note else kinds)
     return ", ".join(f"replaced: {row.type}" if kind == "replaced" and row.type not in line else kind for kind in untold)
 
 
@@ -189,7 +176,7 @@ def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
 def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
     if not rows:
         return
-    yield from _write_table("Budgets and baselines", lay_checks(rows, width), [row.style for row in rows], width)
+    yield from _write_table("Budgets and baselines", make_check_columns(rows, width), [row.style for row in rows], width)
     for row in rows:
         if row.outcome != "passed":
             yield from _write_text(f"{row.symbol} {row.id}: {row.reason}", width, row.style, "  ")
@@ -201,7 +188,7 @@ def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
     notable = [row for row in rows if not row.is_plain]
     shown = rows if len(rows) <= _MOST_CLAIMS else notable
     if shown:
-        yield from _write_table("Claims", lay_claims(shown), [row.finding for row in shown], width)
+        yield from _write_table("Claims", make_claim_columns(shown), [row.finding for row in shown], width)
     else:
         yield from (Line(), Line("Claims", "heading"))
     if len(shown) < len(rows):
@@ -212,34 +199,34 @@ def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
             yield from _write_text(f"{row.symbol} {row.figure} ({row.source}): {row.reason}", width, row.finding, "  ")
 
 
-def _write_footing(footing: Footing, width: int) -> Iterator[Line]:
-    yield from _write_latency(footing, width)
-    if footing.witnesses:
+def _write_methods(methods: Methods, width: int) -> Iterator[Line]:
+    yield from _write_latency(methods, width)
+    if methods.witnesses:
         yield from _write_titled(
-            "Cross-check with other counters", (line for row in footing.witnesses for line in _describe_witness(row)), width
+            "Cross-check with other counters", (line for row in methods.witnesses for line in _describe_witness(row)), width
         )
-    yield from _write_titled("Operator coverage", (_of(row.side) + row.line for row in footing.ledger), width)
-    for row in footing.ledger:
+    yield from _write_titled("Operator coverage", (_of(row.side) + row.line for row in methods.ledger), width)
+    for row in methods.ledger:
         for operator in row.unknown:
             yield from _write_text(f"? {_of(row.side)}no formula for {operator}", width, "inconclusive")
-    yield from _write_titled("Tied parameters", _list_facts(footing.ties), width)
-    yield from _write_titled("Assumptions", _list_facts(footing.assumptions), width)
-    yield from _write_titled("Measured with", (f"{_of(row.side)}{row.kind}: {row.text}" for row in footing.provenance), width)
-    yield from _write_titled("Method", footing.method, width, hanging="")
+    yield from _write_titled("Tied parameters", _list_facts(methods.ties), width)
+    yield from _write_titled("Assumptions", _list_facts(methods.assumptions), width)
+    yield from _write_titled("Measured with", (f"{_of(row.side)}{row.kind}: {row.text}" for row in methods.provenance), width)
+    yield from _write_titled("Method", methods.conventions, width, hanging="")
 
 
 def _write_timing(timing: Timing, width: int) -> Iterator[Line]:
     """Totals and reconciliation, the verdict, and what the time is spent on."""
-    yield from _write_table("Totals, ms", lay_timing(timing.heads, timing.rows), [""] * len(timing.rows), width)
+    yield from _write_table("Totals, ms", make_timing_columns(timing.heads, timing.rows), [""] * len(timing.rows), width)
     yield from _write_text(timing.source, width, "dim", "  ")
     for row in timing.rows:
         if row.note:
             yield from _write_text(f"{row.label}: {row.note}", width, "dim", "  ")
     yield from _write_titled("Comparison", timing.judgement, width)
     yield from _write_titled("Effect of the change on time", timing.sentences, width)
-    if timing.spent:
+    if timing.hotspots:
         yield from _write_table(
-            "Where the time goes (own time, without submodules)", lay_spent(timing.spent), [""] * len(timing.spent), width
+            "Where the time goes (own time, without submodules)", make_hotspot_columns(timing.hotspots), [""] * len(timing.hotspots), width
         )
     yield from _write_titled("Timing notes", timing.notes, width)
 
@@ -280,13 +267,13 @@ def _write_text(text: str, width: int, style: str = "", hanging: str = "") -> It
 
 def _write_table(title: str, columns: Sequence[TextColumn], styles: Sequence[str], width: int) -> Iterator[Line]:
     """A heading and the columns that fit; `styles` has one for each row."""
-    head, lines = _lay_table(title, columns, width)
+    head, lines = _format_table(title, columns, width)
     yield from head
     yield from (Line(line, style) for line, style in zip(lines, styles, strict=True))
 
 
-def _lay_table(title: str, columns: Sequence[TextColumn], width: int) -> tuple[list[Line], list[str]]:
+def _format_table(title: str, columns: Sequence[TextColumn], width: int) -> tuple[list[Line], list[str]]:
     """The lines above a table's rows, and its rows."""
-    headings, rows = lay_out(choose_columns(columns, width), width)
+    headings, rows = format_columns(choose_columns(columns, width), width)
     head = [Line(), Line(shorten(title, width), "heading"), *(Line(shorten(heading, width), "dim") for heading in headings)]
     return head, [shorten(row, width) for row in rows]

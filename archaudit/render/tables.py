@@ -5,35 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archaudit.render.layout import TextColumn, choose_columns, fits
-from archaudit.render.view.latency_records import SpentRow, TimingRow
-from archaudit.render.view.records import (
-    CheckRow,
-    ClaimRow,
-    Figure,
-    GapRow,
-    LayerRow,
-    LayerTable,
-    MetricRow,
-    SectionRow,
-    Sides,
-    TotalRow,
-    Trend,
-)
+from archaudit.render.view.figures import Figure, Sides, Trend
+from archaudit.render.view.method_records import HotspotRow, TimingRow
+from archaudit.render.view.records import CheckRow, ClaimRow, GapRow, LayerRow, LayerTable, MetricRow, SectionRow, TotalRow
 
 _LEAST_PATH = 23
 _LEAST_TYPE = 12
 
 
-def lay_metrics(rows: Sequence[MetricRow], width: int) -> list[TextColumn]:
+def make_metric_columns(rows: Sequence[MetricRow], width: int) -> list[TextColumn]:
     """The whole models' numbers: exact where there is room for it."""
     trends = [row.trend for row in rows]
     label = TextColumn("", tuple(row.label for row in rows), least=16)
     tail = (_percent(trends, 2), _ratio(trends))
-    exact = [label, *_three(trends, exact=True), *tail]
-    return exact if fits(exact, width) else [label, *_three(trends, exact=False, rank=1), *tail]
+    exact = [label, *_side_columns(trends, exact=True), *tail]
+    return exact if fits(exact, width) else [label, *_side_columns(trends, exact=False, rank=1), *tail]
 
 
-def lay_totals(rows: Sequence[TotalRow]) -> list[TextColumn]:
+def make_total_columns(rows: Sequence[TotalRow]) -> list[TextColumn]:
     """One model's numbers."""
     return [
         TextColumn("", tuple(row.label for row in rows), least=16),
@@ -43,7 +32,7 @@ def lay_totals(rows: Sequence[TotalRow]) -> list[TextColumn]:
     ]
 
 
-def lay_sections(rows: Sequence[SectionRow]) -> list[TextColumn]:
+def make_section_columns(rows: Sequence[SectionRow]) -> list[TextColumn]:
     """The breakdown: parameters exact, FLOPs short."""
     params = [row.params for row in rows]
     flops = [row.flops.sides for row in rows]
@@ -59,7 +48,7 @@ def lay_sections(rows: Sequence[SectionRow]) -> list[TextColumn]:
     ]
 
 
-def lay_checks(rows: Sequence[CheckRow], width: int) -> list[TextColumn]:
+def make_check_columns(rows: Sequence[CheckRow], width: int) -> list[TextColumn]:
     """Budgets and baselines; the reasons come below. Limits as they were written, or as bare bounds where there is no room for that."""
     verdict = TextColumn("", tuple(f"{row.symbol} {row.outcome}" + (f" ({row.level})" if row.level else "") for row in rows))
     check = TextColumn("check", tuple(row.id for row in rows), least=20)
@@ -72,7 +61,7 @@ def lay_checks(rows: Sequence[CheckRow], width: int) -> list[TextColumn]:
     return [verdict, check, bound, measured._replace(cells=tuple(row.plain for row in rows))]
 
 
-def lay_claims(rows: Sequence[ClaimRow]) -> list[TextColumn]:
+def make_claim_columns(rows: Sequence[ClaimRow]) -> list[TextColumn]:
     """What documents say."""
     return [
         TextColumn("", tuple(f"{row.symbol} {row.finding}" for row in rows)),
@@ -85,7 +74,7 @@ def lay_claims(rows: Sequence[ClaimRow]) -> list[TextColumn]:
     ]
 
 
-def lay_layer_times(table: LayerTable) -> list[TextColumn]:
+def make_layer_time_columns(table: LayerTable) -> list[TextColumn]:
     """Every module with its FLOPs and its time, indented as in the tree."""
     rows = table.tree
     return [
@@ -105,14 +94,14 @@ def _figure_columns(table: LayerTable, key: str, label: str) -> list[TextColumn]
     return [column for column in found if column.heading != "delta"]
 
 
-def lay_timing(heads: Sequence[str], rows: Sequence[TimingRow]) -> list[TextColumn]:
+def make_timing_columns(heads: Sequence[str], rows: Sequence[TimingRow]) -> list[TextColumn]:
     """Forms of the whole pass, the layers' sum, and what is between them; what each is comes below."""
     values = [TextColumn(head, tuple(row.values[place] for row in rows), right=True) for place, head in enumerate(heads)]
     ratio = [TextColumn("ratio", tuple(row.ratio for row in rows), right=True)] if len(heads) == 2 else []
     return [TextColumn("", tuple(row.label for row in rows), least=16), *values, *ratio]
 
 
-def lay_spent(rows: Sequence[SpentRow]) -> list[TextColumn]:
+def make_hotspot_columns(rows: Sequence[HotspotRow]) -> list[TextColumn]:
     """The layers that take most time."""
     paths = tuple(f"{row.side}: {row.path}" if row.side else row.path for row in rows)
     return [
@@ -126,7 +115,7 @@ def lay_spent(rows: Sequence[SpentRow]) -> list[TextColumn]:
     ]
 
 
-def lay_layers(table: LayerTable, width: int) -> list[TextColumn]:
+def make_layer_columns(table: LayerTable, width: int) -> list[TextColumn]:
     """Every module that changed: parameters exact if they fit beside everything that may not be left out, else short."""
     rows = table.brief
     paths = tuple(row.label if isinstance(row, GapRow) else _mark(row) for row in rows)
@@ -161,7 +150,7 @@ def _cost_columns(table: LayerTable, key: str, label: str, exact: bool, rank: in
     return columns
 
 
-def _three(trends: Sequence[Trend], *, exact: bool, rank: int = 0) -> list[TextColumn]:
+def _side_columns(trends: Sequence[Trend], *, exact: bool, rank: int = 0) -> list[TextColumn]:
     sides: list[Sides] = [trend.sides for trend in trends]
     return [
         _column("before", [each.before for each in sides], exact=exact),

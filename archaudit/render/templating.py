@@ -57,7 +57,7 @@ def render_profile(template: str, profile: Profile) -> str:
 def render_judgement(template: str, judgement: Judgement, limit: int) -> str:
     """Checks without a comparison as Markdown of at most `limit` characters, after the line by which it is found again."""
     page = _load_environment(template).get_template(template)
-    return cut_markdown(split_parts(page.render(view=view_judgement(judgement), mark_line=Markup(_write_mark(judgement)))), limit)
+    return cut_markdown(split_parts(page.render(view=view_judgement(judgement), mark_line=Markup(_make_marker(judgement)))), limit)
 
 
 def render_view(template: str, view: object) -> str:
@@ -90,7 +90,7 @@ def render_profile_summary(profile: Profile) -> str:
     return _load_environment(name).get_template(name).render(view=view_profile(profile))
 
 
-def _write_mark(judgement: Judgement) -> str:
+def _make_marker(judgement: Judgement) -> str:
     """The line that tells this comment from others: one for each config."""
     source = "".join(character for character in judgement.source if character.isalnum() or character in "./_").replace("..", "")
     return f"<!-- archaudit check {source} -->"

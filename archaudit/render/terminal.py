@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import StringIO
 
-from archaudit.render.lines import Line, write_judgement, write_profile, write_report, write_timing_alone
+from archaudit.render.lines import Line, write_judgement, write_profile, write_report, write_timing_lines
 from archaudit.render.view import view_judgement, view_profile, view_report
 from archaudit.schema import Judgement, Profile, Report
 
@@ -35,34 +35,34 @@ _STYLES = {
 }
 
 
-def paint_report(report: Report, width: int, color: bool) -> str:
+def format_report(report: Report, width: int, color: bool) -> str:
     """A report as text."""
-    return _paint(write_report(view_report(report), max(width, _NARROWEST)), color)
+    return _join_lines(write_report(view_report(report), max(width, _NARROWEST)), color)
 
 
-def paint_profile(profile: Profile, width: int, color: bool) -> str:
+def format_profile(profile: Profile, width: int, color: bool) -> str:
     """A profile as text."""
-    return _paint(write_profile(view_profile(profile), max(width, _NARROWEST)), color)
+    return _join_lines(write_profile(view_profile(profile), max(width, _NARROWEST)), color)
 
 
-def paint_timing(report: Report, width: int, color: bool) -> str:
+def format_comparison_timing(report: Report, width: int, color: bool) -> str:
     """What `archaudit latency` prints of two models."""
     view = view_report(report)
-    return _paint(write_timing_alone(view.headline.title, view.layers, view.footing, max(width, _NARROWEST)), color)
+    return _join_lines(write_timing_lines(view.headline.title, view.layers, view.methods, max(width, _NARROWEST)), color)
 
 
-def paint_profile_timing(profile: Profile, width: int, color: bool) -> str:
+def format_profile_timing(profile: Profile, width: int, color: bool) -> str:
     """What `archaudit latency` prints of one model."""
     view = view_profile(profile)
-    return _paint(write_timing_alone(view.title, view.layers, view.footing, max(width, _NARROWEST)), color)
+    return _join_lines(write_timing_lines(view.title, view.layers, view.methods, max(width, _NARROWEST)), color)
 
 
-def paint_judgement(judgement: Judgement, width: int, color: bool) -> str:
+def format_judgement(judgement: Judgement, width: int, color: bool) -> str:
     """Checks without a comparison, as text."""
-    return _paint(write_judgement(view_judgement(judgement), max(width, _NARROWEST)), color)
+    return _join_lines(write_judgement(view_judgement(judgement), max(width, _NARROWEST)), color)
 
 
-def _paint(lines: Iterable[Line], color: bool) -> str:
+def _join_lines(lines: Iterable[Line], color: bool) -> str:
     if not color:
         return "".join(f"{line.text.rstrip()}\n" for line in lines)
     from rich.console import Console

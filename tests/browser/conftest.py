@@ -14,7 +14,7 @@ from render.test_timing_section import make_pair
 from render.test_timing_section import make_report as make_timed_report
 
 from archaudit.render import FORMATS, PROFILE_FORMATS
-from archaudit.render.studies import render_study_html
+from archaudit.render.command_texts import render_study_html
 from archaudit.schema import Contribution, History, HistoryStep, Jump, Sweep, Variant
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from archaudit.claims.binding import locate
 from archaudit.claims.markdown import MOST_NUMBERS, read_document
 from archaudit.errors import ArchauditError, InputError
-from archaudit.render.claims_text import printable, tell
+from archaudit.render.command_texts import format_claims
+from archaudit.render.formatting import make_visible
 from archaudit.schema.documents import Document
 
 MEGABYTE = 1_000_000
@@ -159,8 +160,8 @@ def test_any_text_is_read_told_and_stays_in_place(text: str) -> None:
         assert line[number.column - 1 :].startswith(number.text)
     coverage = locate(document, [], []).coverage
     assert coverage.total == len(document.numbers)
-    assert all(line.isprintable() for line in tell([], {}, coverage))
+    assert all(make_visible(line) == line for line in format_claims([], {}, coverage))
 
 
-def test_nothing_in_an_answer_can_be_obeyed_by_a_terminal() -> None:
-    assert printable("5M\x1b[31m\u202e") == "5M\\x1b[31m\\u202e"
+def test_a_terminal_interprets_nothing_in_the_output() -> None:
+    assert make_visible("5M\x1b[31m\u202e") == "5M\\x1b[31m\\u202e"

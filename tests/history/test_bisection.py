@@ -17,7 +17,7 @@ from archaudit.history.bisection import _Search
 from archaudit.history.commits import CommitResult
 from archaudit.pipeline import Options
 from archaudit.pipeline import revision_targets as revised
-from archaudit.render.view.studies import tell_bisection
+from archaudit.render.view.studies import describe_bisection
 from archaudit.schema import HistoryStep
 
 PLAIN = Options(witnesses=False, symbolic=False)
@@ -89,7 +89,9 @@ def test_where_the_end_cannot_be_measured_the_outcome_is_unsure(params, where):
     """A reference or an input that is wrong for all commits gives no answer; neither does a scope that matches nothing."""
     found = search(params)
     assert (found.outcome, found.first) == ("unsure", None)
-    assert tell_bisection(found)[0] == f"It is not known whether params > 10 holds {where}: these commits could not be measured or judged"
+    assert describe_bisection(found)[0] == (
+        f"It is not known whether params > 10 holds {where}: these commits could not be measured or judged"
+    )
     assert search([1, 1], "params of nosuch > 3").outcome == "unsure"
 
 

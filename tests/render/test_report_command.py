@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from archaudit.cli import main
 from archaudit.render import FORMATS
-from archaudit.render.studies import render_study_html, render_study_text
+from archaudit.render.command_texts import render_study_html, render_study_text
 from archaudit.schema import History, HistoryStep, Report, Sweep, Variant, encode
 
 

@@ -8,7 +8,7 @@ from factories import make_cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archaudit.render.studies import render_study_html, render_study_text
+from archaudit.render.command_texts import render_study_html, render_study_text
 from archaudit.render.view.studies import view_history, view_sweep
 from archaudit.render.view.studies.plots import Point, name_points
 from archaudit.schema import Contribution, History, HistoryStep, Jump, Sweep, Variant

@@ -19,7 +19,7 @@ from render.synthetic import (
 
 from archaudit.render import render_judgement_text, render_profile_text, render_text
 from archaudit.render.formatting import make_visible, shorten_middle
-from archaudit.render.layout import TextColumn, choose_columns, lay_out, measure_text, shorten, wrap
+from archaudit.render.layout import TextColumn, choose_columns, format_columns, measure_text, shorten, wrap
 from archaudit.schema import Judgement
 
 TEXTS = st.text(max_size=60).map(make_visible)
@@ -100,7 +100,7 @@ def test_the_least_important_column_goes_first() -> None:
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5), st.integers(min_value=20, max_value=100))
 def test_a_table_with_columns_that_shrink_fits(rows: list[tuple[str, str]], width: int) -> None:
     columns = [TextColumn("a", tuple(row[0] for row in rows), least=4), TextColumn("b", tuple(row[1] for row in rows), least=4, right=True)]
-    headings, lines = lay_out(columns, width)
+    headings, lines = format_columns(columns, width)
     assert {measure_text(line) for line in (*headings, *lines)} == {measure_text(lines[0])}
     assert measure_text(lines[0]) <= width
 

@@ -6,7 +6,7 @@ import msgspec
 from factories import make_cost, make_module, make_profile, make_tensor
 
 from archaudit.render import FORMATS, PROFILE_FORMATS, render_text
-from archaudit.render.terminal import paint_profile_timing, paint_timing
+from archaudit.render.terminal import format_comparison_timing, format_profile_timing
 from archaudit.render.view.latency.section import view_timing
 from archaudit.render.view.latency.spending import list_parts
 from archaudit.schema import DeviceState, Group, Latency, Machine, MeasuredCeilings, ModuleDiff, Pairing, Report, TimingSettings
@@ -110,11 +110,11 @@ def test_the_verdict_names_the_interval_the_pair_and_the_floor():
 
 
 def test_where_the_time_goes_says_what_bounds_each_layer():
-    spent = {(row.side, row.path): row for row in view(*make_pair()).spent}
-    assert spent["before", "stage.conv"].bound == "compute-bound, 32.3 %"
-    assert spent["after", "stage.conv"].bound == "memory-bound, 71.0 %"
-    assert spent["after", "stage.conv"].share == "90.9 %"
-    assert spent["after", "(root)"].bound == "-"
+    hotspots = {(row.side, row.path): row for row in view(*make_pair()).hotspots}
+    assert hotspots["before", "stage.conv"].bound == "compute-bound, 32.3 %"
+    assert hotspots["after", "stage.conv"].bound == "memory-bound, 71.0 %"
+    assert hotspots["after", "stage.conv"].share == "90.9 %"
+    assert hotspots["after", "(root)"].bound == "-"
 
 
 def test_under_an_autocast_a_model_in_float32_moves_half_of_its_bytes():
@@ -123,12 +123,12 @@ def test_under_an_autocast_a_model_in_float32_moves_half_of_its_bytes():
         return msgspec.structs.replace(profile, modules=tuple(weighted))
 
     section = view(*map(give_weights, make_pair()))
-    (row,) = [row for row in section.spent if (row.side, row.path) == ("after", "stage.conv")]
+    (row,) = [row for row in section.hotspots if (row.side, row.path) == ("after", "stage.conv")]
     assert (row.bytes_per_s, row.intensity, row.bound) == ("35B/s", "1.71", "memory-bound, 35.0 %")
     assert any(note.startswith("bytes moved are taken as half of the float32 bytes") for note in section.notes)
     assert not any(note.startswith("bytes moved") for note in view(*make_pair()).notes)
     full = view(*(give_weights(each) for each in make_pair(settings=TimingSettings(device="cuda", dtype="tf32"))))
-    assert [row.intensity for row in full.spent if (row.side, row.path) == ("after", "stage.conv")] == ["0.845"]
+    assert [row.intensity for row in full.hotspots if (row.side, row.path) == ("after", "stage.conv")] == ["0.845"]
 
 
 def test_the_source_says_the_device_the_versions_and_the_settings():
@@ -161,7 +161,7 @@ def test_without_ceilings_nothing_is_said_of_bounds_and_nothing_drawn():
     timing = view(*sides)
     assert timing.roofline is None
     assert timing.sentences == ("stage: 94.0 % fewer FLOPs, 3.10x faster",)
-    assert {row.bound for row in timing.spent} == {"-"}
+    assert {row.bound for row in timing.hotspots} == {"-"}
 
 
 def test_without_times_there_is_no_section():
@@ -182,7 +182,11 @@ def test_the_page_draws_the_roofline_without_style_or_script_of_its_own():
 def test_every_text_has_the_section_and_fits():
     report = make_report(*make_pair())
     for width in (60, 80, 120):
-        for text in (render_text(report, width), paint_timing(report, width, False), paint_profile_timing(report.after, width, False)):
+        for text in (
+            render_text(report, width),
+            format_comparison_timing(report, width, False),
+            format_profile_timing(report.after, width, False),
+        ):
             assert all(len(line) <= width for line in text.splitlines())
             assert "end to end minus layers" in text
     assert "Latency, ms (GPU) before" in FORMATS["markdown"](report)

@@ -6,7 +6,7 @@ import msgspec
 from render.synthetic import make_cost, make_large_report, make_module, make_profile, make_report, make_segmentation_report
 
 from archaudit.render.view import view_profile, view_report
-from archaudit.render.view.layer_table.folding import tell_relative
+from archaudit.render.view.layer_table.folding import make_relative
 from archaudit.render.view.records import GapRow, TreeRow
 from archaudit.schema import Cost, ModuleDiff, ModuleRecord, Profile
 
@@ -160,7 +160,7 @@ def test_blocks_that_were_renamed_otherwise_are_named_one_by_one() -> None:
 
 
 def test_figures_are_no_paths() -> None:
-    assert tell_relative("was a.3.b_7.c; itself: 2.10M FLOPs; eps 1e-05 → 0.001", "x.1.y") == (
+    assert make_relative("was a.3.b_7.c; itself: 2.10M FLOPs; eps 1e-05 → 0.001", "x.1.y") == (
         "was a.+2.b_+7.c; itself: 2.10M FLOPs; eps 1e-05 → 0.001"
     )
 

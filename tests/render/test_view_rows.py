@@ -55,7 +55,7 @@ def test_incomplete_flops_have_no_delta_and_say_so(incomplete_report: Report) ->
 
 
 def test_an_unknown_operator_is_named_with_its_place(incomplete_report: Report) -> None:
-    ledger = view_report(incomplete_report).footing.ledger
+    ledger = view_report(incomplete_report).methods.ledger
     assert ledger[1].line == "228 operator calls: 60 counted, 166 counted as zero, 2 without a formula"
     assert ledger[1].unknown == ("mylib::fold (2 calls in decoder_stage1.pointwise)",)
 
@@ -150,7 +150,7 @@ def test_times_of_different_devices_are_not_compared(report: Report) -> None:
 def test_without_times_there_is_no_latency_column() -> None:
     view = view_report(make_segmentation_report())
     assert view.layers.columns_of("latency") == ()
-    assert "Latency: not measured." in view.footing.method
+    assert "Latency: not measured." in view.methods.conventions
 
 
 def test_what_a_container_costs_itself_is_said() -> None:
@@ -159,9 +159,9 @@ def test_what_a_container_costs_itself_is_said() -> None:
 
 
 def test_it_says_how_to_measure_the_same_again(report: Report) -> None:
-    assert "To reproduce: archaudit compare before after (with the input shown at the top)" in view_report(report).footing.method
+    assert "To reproduce: archaudit compare before after (with the input shown at the top)" in view_report(report).methods.conventions
     live = msgspec.structs.replace(report.before, reference="Net")
-    assert not any("To reproduce" in each for each in view_profile(live).footing.method)
+    assert not any("To reproduce" in each for each in view_profile(live).methods.conventions)
 
 
 def test_a_difference_is_told_once_with_what_was_allowed() -> None:
@@ -175,7 +175,7 @@ def test_a_difference_is_told_once_with_what_was_allowed() -> None:
     )
     view = view_report(msgspec.structs.replace(make_segmentation_report(), equivalence=found))
     assert view.headline.proof == f"Different: {reason}; the tolerance is 1e-09 of the largest"
-    assert not any(reason in row.text for row in view.also)
+    assert not any(reason in row.text for row in view.other_changes)
     assert view_report(make_segmentation_report()).headline.proof == ""
 
 

@@ -14,7 +14,7 @@ from archaudit.cli import run as run_command
 from archaudit.config import load_config
 from archaudit.errors import ConfigError, InputError, LoadError, WorkerError
 from archaudit.pipeline import Options
-from archaudit.render.studies import render_study_html, render_study_markdown, render_study_text
+from archaudit.render.command_texts import render_study_html, render_study_markdown, render_study_text
 from archaudit.schema import Peaks, Sweep, Variant
 from archaudit.sweep import Plan, Task, expand_inputs, expand_settings, run_task, sweep
 from archaudit.sweep.running import _mark_pareto, list_tasks

@@ -76,13 +76,13 @@ def write_sarif(judgement: Judgement) -> str:
     run: dict[str, Any] = {
         "tool": {"driver": {"name": "archaudit", "rules": [{"id": make_visible(rule)} for rule in rules]}},
         "invocations": [{"executionSuccessful": bool(judgement.checks) and judgement.outcome != "inconclusive"}],
-        "results": [_write_result(check, judgement.places.get(check.id), judgement.source) for check in told],
+        "results": [_make_result(check, judgement.places.get(check.id), judgement.source) for check in told],
         "columnKind": "unicodeCodePoints",
     }
     return json.dumps({"$schema": _SCHEMA, "version": _VERSION, "runs": [run]}, indent=1, sort_keys=True) + "\n"
 
 
-def _write_result(check: Verdict, place: SourceLine | None, source: str) -> dict[str, Any]:
+def _make_result(check: Verdict, place: SourceLine | None, source: str) -> dict[str, Any]:
     location: dict[str, Any] = {"artifactLocation": {"uri": quote(place.file if place is not None else source or "archaudit.toml")}}
     if place is not None and place.line is not None:
         location["region"] = {"startLine": place.line}
@@ -168,11 +168,11 @@ def write_csv(judgement: Judgement) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
     for check in judgement.checks:
-        writer.writerow([_write_cell(getattr(check, column)) for column in _COLUMNS])
+        writer.writerow([_format_cell(getattr(check, column)) for column in _COLUMNS])
     return out.getvalue()
 
 
-def _write_cell(value: str | float | None) -> str | float:
+def _format_cell(value: str | float | None) -> str | float:
     if value is None:
         return ""
     if not isinstance(value, str):

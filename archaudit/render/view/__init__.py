@@ -8,11 +8,11 @@ from archaudit.render.view.drawings.charts import view_icicles, view_profile_ici
 from archaudit.render.view.drawings.flow import view_flow, view_profile_flow
 from archaudit.render.view.latency.spending import list_parts
 from archaudit.render.view.layer_table.layers import view_layers, view_profile_layers
-from archaudit.render.view.methods import view_footing
-from archaudit.render.view.other_changes import view_also
+from archaudit.render.view.methods import view_methods
+from archaudit.render.view.other_changes import view_other_changes
+from archaudit.render.view.records import DifferenceView, JudgementView, ProfileView, ReportView
 from archaudit.render.view.sections import view_sections
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
-from archaudit.render.view.views import DifferenceView, JudgementView, ProfileView, ReportView
 from archaudit.schema import Judgement, Profile, Report
 
 __all__ = [
@@ -40,8 +40,8 @@ def view_report(report: Report) -> ReportView:
         waterfalls=view_waterfalls(report),
         flow=view_flow(report),
         icicles=view_icicles(report),
-        also=view_also(report),
-        footing=view_footing((("before", report.before), ("after", report.after)), list_parts(report)),
+        other_changes=view_other_changes(report),
+        methods=view_methods((("before", report.before), ("after", report.after)), list_parts(report)),
     )
 
 
@@ -55,7 +55,7 @@ def view_profile(profile: Profile) -> ProfileView:
         layers=view_profile_layers(profile),
         flow=view_profile_flow(profile),
         icicles=view_profile_icicles(profile),
-        footing=view_footing((("", profile),)),
+        methods=view_methods((("", profile),)),
     )
 
 

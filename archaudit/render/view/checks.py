@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from archaudit.metrics.catalog import find_metric
 from archaudit.metrics.quantities import format_exact, format_short, format_signed
-from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path
+from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path, round_quotient
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
 from archaudit.schema import Outcome, Verdict, name_run
 
@@ -51,7 +51,7 @@ def _view_check(check: Verdict) -> CheckRow:
         bound=_describe_bound(check, unit),
         plain=NOTHING if check.actual is None else _format_plain(check.actual, unit),
         actual=_format_value(check.actual, unit),
-        deviation=NOTHING if check.deviation is None else format_signed(_tidy(check.deviation)) + _SUFFIXES.get(unit, ""),
+        deviation=NOTHING if check.deviation is None else format_signed(round_quotient(check.deviation)) + _SUFFIXES.get(unit, ""),
         reason=make_visible(check.reason),
         growth=_describe_growth(check),
         level="" if check.level == "error" else check.level,
@@ -115,7 +115,7 @@ def _describe_reading(check: Verdict) -> str:
         return f"as {make_visible(check.reading)}"
     if check.interval is None:
         return NOTHING
-    low, high = (None if end is None else format_exact(_tidy(end)) for end in check.interval)
+    low, high = (None if end is None else format_exact(round_quotient(end)) for end in check.interval)
     if low is None or high is None:
         return f"under {high}" if low is None else f"over {low}"
     return "exactly" if low == high else f"{low} to {high}"
@@ -136,7 +136,7 @@ def _describe_expected(check: Verdict, unit: str) -> str:
         written += f" or {make_visible(check.floor)}"
     if not written:  # a pin, or a metric that was declared only
         return comparison
-    if check.limit is None or _format_value(check.limit, unit) == written or format_exact(_tidy(check.limit)) == written:
+    if check.limit is None or _format_value(check.limit, unit) == written or format_exact(round_quotient(check.limit)) == written:
         return f"{comparison} {written}"
     return f"{comparison} {written} = {_format_value(check.limit, unit)}"
 
@@ -163,12 +163,7 @@ def _format_value(value: float | None, unit: str) -> str:
 
 
 def _format_plain(value: float, unit: str) -> str:
-    return format_exact(_tidy(value)) + _SUFFIXES.get(unit, "")
-
-
-def _tidy(value: float) -> float:
-    """Six significant digits of a number that is not whole: the rest of a quotient is noise. A whole number keeps all of its own."""
-    return value if float(value).is_integer() else float(f"{value:.6g}")
+    return format_exact(round_quotient(value)) + _SUFFIXES.get(unit, "")
 
 
 def _describe_growth(check: Verdict) -> str:

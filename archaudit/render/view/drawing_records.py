@@ -10,7 +10,7 @@ matter: `render/diagram.py` leaves it to Graphviz.
 
 from __future__ import annotations
 
-from archaudit.render.view.records import Figure
+from archaudit.render.view.figures import Figure
 from archaudit.schema import Record
 
 

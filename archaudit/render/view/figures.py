@@ -6,7 +6,37 @@ from functools import lru_cache
 
 from archaudit.metrics.quantities import format_change, format_exact, format_ratio, format_short, format_signed
 from archaudit.render.formatting import NOTHING, format_milliseconds
-from archaudit.render.view.records import Figure, Sides, Trend
+from archaudit.schema import Record
+
+
+class Figure(Record, frozen=True, kw_only=True):
+    """A number as text, short and exact, with its unit named by its row or column. Both empty where there is none."""
+
+    short: str = ""
+    exact: str = ""
+
+
+class Sides(Record, frozen=True, kw_only=True):
+    """A number before and after, and after minus before."""
+
+    before: Figure
+    after: Figure
+    delta: Figure
+
+
+class Trend(Record, frozen=True, kw_only=True):
+    """A number before and after with all that is said of its change. `direction` is `fewer`, `more`, `same` or empty (cannot be said).
+
+    `share_before` and `share_after` are the lengths of the two bars, 0 to 100.
+    """
+
+    sides: Sides
+    percent: str
+    ratio: str
+    direction: str
+    share_before: float = 0.0
+    share_after: float = 0.0
+
 
 INCOMPLETE = "incomplete"
 AT_LEAST = "≥ "
@@ -14,7 +44,7 @@ AT_LEAST = "≥ "
 NO_FIGURE = Figure()
 _ABSENT = Figure(short=NOTHING, exact=NOTHING)
 _ZERO = Figure(short="0", exact="0")
-_CANNOT_SAY = Figure(short="?", exact="?")
+_UNKNOWN = Figure(short="?", exact="?")
 
 
 # Most numbers of a report stand in it several times: before and after, ours and the witnesses'.
@@ -24,7 +54,7 @@ def make_figure(value: float | None, unit: str = "", *, complete: bool = True) -
     if value is None:
         return _ABSENT
     if value == 0 and not complete:
-        return _CANNOT_SAY
+        return _UNKNOWN
     if complete:
         return _ZERO if value == 0 and unit != "bytes" else Figure(short=format_short(value, unit), exact=format_exact(value))
     return Figure(short=AT_LEAST + format_short(value, unit), exact=AT_LEAST + format_exact(value))
@@ -40,7 +70,7 @@ def make_delta(value: float, unit: str = "") -> Figure:
 
 def make_sides(before: float | None, after: float | None, unit: str = "", *, complete: tuple[bool, bool] = (True, True)) -> Sides:
     """Before, after and their difference. A side that is absent counts as nothing in the delta; of incomplete numbers there is no delta."""
-    delta = make_delta((after or 0) - (before or 0), unit) if all(complete) else _CANNOT_SAY
+    delta = make_delta((after or 0) - (before or 0), unit) if all(complete) else _UNKNOWN
     return Sides(before=make_figure(before, unit, complete=complete[0]), after=make_figure(after, unit, complete=complete[1]), delta=delta)
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from archaudit.render.formatting import count, join_names, make_visible, name_path
 from archaudit.render.view.latency.section import NOT_MEASURED, view_latency, view_timing
 from archaudit.render.view.latency.spending import Part
-from archaudit.render.view.records import FactRow, Footing, LedgerRow
+from archaudit.render.view.method_records import FactRow, LedgerRow, Methods
 from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import OpRecord, Profile
 
 _MOST_MODULES = 4
 
 # The convention, in the words of the project's own definition.
-_METHOD = (
+_CONVENTIONS = (
     "FLOPs = 2 × MACs. MACs are the multiply-accumulates of dense contractions in one forward pass with the given inputs in eval mode: "
     "convolutions (transposed: per input position), linear/matmul/bmm/einsum, QK^T and AV of attention (no discount for causal masks or "
     "padding), RNN gate products. Bias, norms, activations, softmax, pooling, resizing, embedding and other elementwise operators are "
@@ -28,14 +28,14 @@ _METHOD = (
 _NO_LATENCY = f"Latency: {NOT_MEASURED}."
 
 
-def view_footing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Footing:
+def view_methods(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Methods:
     """Everything below the tables; `sides` are the profiles with what to call them (a single profile has an empty name).
 
     `parts` are the parts of both models that are told of by name.
     """
     witnesses, witness_note = view_witnesses(sides)
     latency, latency_note = view_latency(sides)
-    return Footing(
+    return Methods(
         witnesses=witnesses,
         witness_note=witness_note,
         ledger=tuple(_view_ledger(side, profile) for side, profile in sides),
@@ -47,11 +47,11 @@ def view_footing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = (
             FactRow(side=side, kind="assumption", text=make_visible(text)) for side, profile in sides for text in profile.ledger.assumptions
         ),
         provenance=_merge_sides(row for side, profile in sides for row in _view_provenance(side, profile)),
-        method=(*_METHOD, *(() if latency else (_NO_LATENCY,)), *_tell_command([profile for _, profile in sides])),
+        conventions=(*_CONVENTIONS, *(() if latency else (_NO_LATENCY,)), *_describe_command([profile for _, profile in sides])),
     )
 
 
-def _tell_command(profiles: Sequence[Profile]) -> Iterator[str]:
+def _describe_command(profiles: Sequence[Profile]) -> Iterator[str]:
     """How to measure the same again; a live model has no reference, which always has a colon, so nothing can be said of it."""
     if all(":" in profile.reference for profile in profiles):
         names = " ".join(shlex.quote(make_visible(profile.name)) for profile in profiles)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archaudit.render.formatting import ARROW, count, join_names, make_visible, name_path
-from archaudit.render.view.records import FactRow
+from archaudit.render.view.method_records import FactRow
 from archaudit.schema import CheckpointMap, ClassUse, InitialisationChange, Report
 
 _MOST_NAMED = 4
@@ -13,7 +13,7 @@ _MOST_INITIALISED = 12
 _DEFAULT = "the layer's default"
 
 
-def view_also(report: Report) -> tuple[FactRow, ...]:
+def view_other_changes(report: Report) -> tuple[FactRow, ...]:
     """Facts about the change, `kind` saying what each is about."""
     rows = [FactRow(side="", kind="class", text=_describe_class(each, "added")) for each in report.classes_added]
     rows += (FactRow(side="", kind="class", text=_describe_class(each, "removed")) for each in report.classes_removed)

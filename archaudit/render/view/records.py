@@ -5,37 +5,10 @@ A `Figure` is a number as text: `exact` has every digit, `short` three of them; 
 
 from __future__ import annotations
 
-from archaudit.render.view.latency_records import Timing
+from archaudit.render.view.drawing_records import Flow, IciclePair, Waterfall
+from archaudit.render.view.figures import Figure, Trend
+from archaudit.render.view.method_records import FactRow, Methods
 from archaudit.schema import Record
-
-
-class Figure(Record, frozen=True, kw_only=True):
-    """A number as text, short and exact, with its unit named by its row or column. Both empty where there is none."""
-
-    short: str = ""
-    exact: str = ""
-
-
-class Sides(Record, frozen=True, kw_only=True):
-    """A number before and after, and after minus before."""
-
-    before: Figure
-    after: Figure
-    delta: Figure
-
-
-class Trend(Record, frozen=True, kw_only=True):
-    """A number before and after with all that is said of its change. `direction` is `fewer`, `more`, `same` or empty (cannot be said).
-
-    `share_before` and `share_after` are the lengths of the two bars, 0 to 100.
-    """
-
-    sides: Sides
-    percent: str
-    ratio: str
-    direction: str
-    share_before: float = 0.0
-    share_after: float = 0.0
 
 
 class Conclusion(Record, frozen=True, kw_only=True):
@@ -252,74 +225,6 @@ class ClaimRow(Record, frozen=True, kw_only=True):
         return self.finding == "true" and self.outcome == "passed"
 
 
-class Difference(Record, frozen=True, kw_only=True):
-    """One reason why a witness's MACs differ from ours, and how many of them it accounts for."""
-
-    label: str
-    macs: Figure
-    where: str
-    explained: bool = True
-
-
-class WitnessRow(Record, frozen=True, kw_only=True):
-    """What a second counter says of one side as a whole, and why it differs. `absent` says why it has nothing to say."""
-
-    side: str
-    name: str
-    params: str = ""
-    params_note: str = ""
-    macs: Figure = Figure()
-    difference: Figure = Figure()
-    summary: str = ""
-    differences: tuple[Difference, ...] = ()
-    notes: tuple[str, ...] = ()
-    absent: str = ""
-
-
-class LedgerRow(Record, frozen=True, kw_only=True):
-    """What became of every operator of one side's forward pass. `unknown` lists those in no table."""
-
-    side: str
-    line: str
-    complete: bool
-    unknown: tuple[str, ...] = ()
-
-
-class LatencyRow(Record, frozen=True, kw_only=True):
-    """How one side was timed, and the median with its quartiles in milliseconds; `line` is all of it in one."""
-
-    side: str
-    median: str
-    quartiles: str
-    samples: str
-    device: str
-    method: str
-    line: str
-
-
-class FactRow(Record, frozen=True, kw_only=True):
-    """Something to know about one side: an assumption, a tie, a version. `kind` names the list that it belongs to."""
-
-    side: str
-    kind: str
-    text: str
-
-
-class Footing(Record, frozen=True, kw_only=True):
-    """What the numbers rest on: witnesses, ledger, timing, facts about the sides, and the method in sentences."""
-
-    witnesses: tuple[WitnessRow, ...]
-    witness_note: str
-    ledger: tuple[LedgerRow, ...]
-    latency: tuple[LatencyRow, ...]
-    latency_note: str
-    timing: Timing | None
-    ties: tuple[FactRow, ...]
-    assumptions: tuple[FactRow, ...]
-    provenance: tuple[FactRow, ...]
-    method: tuple[str, ...]
-
-
 class TotalRow(Record, frozen=True, kw_only=True):
     """One metric of one model; `label` names its unit."""
 
@@ -328,3 +233,53 @@ class TotalRow(Record, frozen=True, kw_only=True):
     value: Figure
     note: str = ""
     leading: bool = False
+
+
+# --- whole reports, in reading order ----------------------------------------------------------------------------------
+
+
+class ReportView(Record, frozen=True, kw_only=True):
+    """A Report as text, in reading order."""
+
+    headline: Headline
+    metrics: tuple[MetricRow, ...]
+    sections: tuple[SectionRow, ...]
+    checks: tuple[CheckRow, ...]
+    claims: tuple[ClaimRow, ...]
+    layers: LayerTable
+    waterfalls: tuple[Waterfall, ...]
+    flow: Flow
+    icicles: tuple[IciclePair, ...]
+    other_changes: tuple[FactRow, ...]
+    methods: Methods
+
+
+class ProfileView(Record, frozen=True, kw_only=True):
+    """A Profile as text, in reading order."""
+
+    title: str
+    reference: str
+    inputs: tuple[str, ...]
+    totals: tuple[TotalRow, ...]
+    layers: LayerTable
+    flow: Flow
+    icicles: tuple[IciclePair, ...]
+    methods: Methods
+
+
+class DifferenceView(Record, frozen=True, kw_only=True):
+    """How one model differs from its baseline, as text."""
+
+    name: str
+    sentence: str
+    layers: LayerTable
+    flow: Flow
+
+
+class JudgementView(Record, frozen=True, kw_only=True):
+    """A Judgement as text, in reading order."""
+
+    checks: tuple[CheckRow, ...]
+    claims: tuple[ClaimRow, ...]
+    differences: tuple[DifferenceView, ...]
+    conclusion: Conclusion

@@ -8,7 +8,7 @@ from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
 from archaudit.render.view.latency.section import are_comparable, find_median
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
-from archaudit.render.view.story import explain_changes, explain_cost, explain_proof
+from archaudit.render.view.sentences import explain_changes, explain_cost, explain_proof
 from archaudit.schema import Profile, Report
 
 _LEADING = ("params", "flops", "peak_activation_bytes", "latency")
@@ -71,7 +71,7 @@ def view_metrics(report: Report) -> tuple[MetricRow, ...]:
     rows = [
         _view_metric(report, metric, complete if metric.needs_complete_flops else (True, True))
         for metric in METRICS.values()
-        if any(_is_telling(metric, profile) for profile in (report.before, report.after))
+        if any(_is_informative(metric, profile) for profile in (report.before, report.after))
     ]
     if report.before.latency or report.after.latency:
         trend = make_duration_trend(
@@ -81,7 +81,7 @@ def view_metrics(report: Report) -> tuple[MetricRow, ...]:
     return tuple(sorted(rows, key=lambda row: _ORDER.index(row.key) if row.key in _ORDER else len(_ORDER)))
 
 
-def _is_telling(metric: Metric, profile: Profile) -> bool:
+def _is_informative(metric: Metric, profile: Profile) -> bool:
     """Whether a metric that counts one kind of parameters says more of a model than its parameters do: some, but not all."""
     return metric.of_scope is None or _read(profile, metric) not in (None, 0, profile.totals.params)
 
@@ -120,7 +120,7 @@ def _read(profile: Profile, metric: Metric) -> int | None:
 def view_totals(profile: Profile) -> tuple[TotalRow, ...]:
     """Every metric of one model."""
     rows = []
-    for metric in (metric for metric in METRICS.values() if _is_telling(metric, profile)):
+    for metric in (metric for metric in METRICS.values() if _is_informative(metric, profile)):
         complete = profile.flops_complete or not metric.needs_complete_flops
         value = _read(profile, metric)
         rows.append(

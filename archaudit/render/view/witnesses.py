@@ -10,7 +10,7 @@ from typing import NamedTuple
 from archaudit.metrics.quantities import format_exact, format_percent, format_signed
 from archaudit.render.formatting import NOTHING, count, join_names, make_visible
 from archaudit.render.view.figures import make_delta, make_figure
-from archaudit.render.view.records import Difference, WitnessRow
+from archaudit.render.view.method_records import Difference, WitnessRow
 from archaudit.schema import ModuleRecord, Profile, Witness
 
 _NOTE = (

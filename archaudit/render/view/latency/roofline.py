@@ -9,7 +9,7 @@ from typing import Protocol
 
 from archaudit.metrics.quantities import format_percent, format_short
 from archaudit.render.formatting import name_path
-from archaudit.render.view.latency_records import Roofline, RooflinePoint, RooflineTick
+from archaudit.render.view.method_records import Roofline, RooflinePoint, RooflineTick
 from archaudit.schema import Latency, ModuleRecord
 from archaudit.timing import Ceilings, Work
 
@@ -81,7 +81,7 @@ def _place_points(layers: Sequence[Layer], across: _Axis, up: _Axis) -> tuple[Ro
                 left=left,
                 top=round(top, 2),
                 size=round(math.sqrt(share), 3),
-                title=_tell_layer(side, path, work, share),
+                title=_describe_layer(side, path, work, share),
                 label=name_path(path) if is_named else "",
                 label_left=left > 100 - _LABEL_WIDTH,
             )
@@ -104,14 +104,14 @@ def _list_layers(timed: TimedSide) -> list[tuple[str, Work, float]]:
 
 def _tell(layers: Sequence[Layer], ceilings: Ceilings) -> str:
     largest = sorted(layers, key=lambda layer: -layer[3])[:3]
-    told = "; ".join(_tell_layer(side, path, work, share) for side, path, work, share in largest)
+    told = "; ".join(_describe_layer(side, path, work, share) for side, path, work, share in largest)
     return (
         f"Roofline: FLOP/s over FLOPs per byte of {len(layers)} layers, ceilings {format_short(ceilings.flops_per_s)}FLOP/s and "
         f"{format_short(ceilings.bytes_per_s)}B/s. Largest: {told}"
     )
 
 
-def _tell_layer(side: str, path: str, work: Work, share: float) -> str:
+def _describe_layer(side: str, path: str, work: Work, share: float) -> str:
     name = f"{side}: {name_path(path)}" if side else name_path(path)
     intensity = _spell(work.flops / work.moved_bytes)
     return f"{name}, {format_percent(share)} of the time, {intensity} FLOPs per byte, {format_short(work.flops_per_s)}FLOP/s"

@@ -9,9 +9,8 @@ from archaudit.metrics.quantities import format_ratio, format_short
 from archaudit.render.formatting import NOTHING, count, format_milliseconds, make_visible
 from archaudit.render.view.figures import make_duration
 from archaudit.render.view.latency.roofline import draw_roofline
-from archaudit.render.view.latency.spending import Part, Timed, list_spent, narrow_modules, sum_layers, tell_changes
-from archaudit.render.view.latency_records import Timing, TimingRow
-from archaudit.render.view.records import LatencyRow
+from archaudit.render.view.latency.spending import Part, Timed, describe_speedups, list_hotspots, narrow_modules, sum_layers
+from archaudit.render.view.method_records import LatencyRow, Timing, TimingRow
 from archaudit.schema import Latency, MeasuredCeilings, Profile
 from archaudit.timing import Budget, Ceilings, Decision, compare_latencies, decide, find_problems, format_share
 
@@ -81,9 +80,9 @@ def view_timing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()
         source=" and ".join(dict.fromkeys(describe_source(each.latency) for each in timed)),
         heads=tuple(each.side or "median" for each in timed),
         rows=tuple(_list_rows(timed)),
-        judgement=tuple(_tell_verdict(both[0].latency, both[1].latency)) if both else (),
-        sentences=tell_changes(*both, parts) if both else (),
-        spent=tuple(row for each in timed for row in list_spent(each)),
+        judgement=tuple(_describe_verdict(both[0].latency, both[1].latency)) if both else (),
+        sentences=describe_speedups(*both, parts) if both else (),
+        hotspots=tuple(row for each in timed for row in list_hotspots(each)),
         roofline=draw_roofline(timed),
         notes=tuple(_list_notes(timed)),
     )
@@ -145,12 +144,12 @@ def _list_rows(timed: Sequence[Timed]) -> Iterator[TimingRow]:
         yield _make_row(
             "CUDA graph minus layers",
             [None if replay is None or total is None else replay - total for replay, total in zip(replays, sums, strict=True)],
-            "; ".join(_tell_agreement(each, replay, total) for each, replay, total in zip(timed, replays, sums, strict=True)),
+            "; ".join(_describe_agreement(each, replay, total) for each, replay, total in zip(timed, replays, sums, strict=True)),
             ratio=False,
         )
 
 
-def _tell_agreement(timed: Timed, replay: float | None, total: float | None) -> str:
+def _describe_agreement(timed: Timed, replay: float | None, total: float | None) -> str:
     side = f"{timed.side}: " if timed.side else ""
     if replay is None or not total:
         return f"{side}not measured"
@@ -171,14 +170,14 @@ def _median(samples: Sequence[float]) -> float | None:
 # --- the verdict ----------------------------------------------------------------------------------------------------
 
 
-def judge_plainly(before: Latency, after: Latency) -> Decision:
+def judge_default_budget(before: Latency, after: Latency) -> Decision:
     """The rule under its default budget, for a reader: no gate."""
     problems = find_problems(before, after)
     evidence = compare_latencies(before, after) if not problems else ()
     return decide(evidence, Budget(), problems) if evidence or problems else Decision("inconclusive", "too few samples")
 
 
-def _tell_verdict(before: Latency, after: Latency) -> Iterator[str]:
+def _describe_verdict(before: Latency, after: Latency) -> Iterator[str]:
     problems = find_problems(before, after)
     evidence = compare_latencies(before, after) if not problems else ()
     if evidence:
@@ -190,7 +189,7 @@ def _tell_verdict(before: Latency, after: Latency) -> Iterator[str]:
         )
         floor = max(each.min_detectable for each in evidence)
         yield f"A/A test (before against itself): {again}. The smallest regression that this run can detect is {format_share(floor)}."
-    decision = judge_plainly(before, after)
+    decision = judge_default_budget(before, after)
     reason = "the whole interval is within the budget" if decision.outcome == "passed" else make_visible(decision.reason)
     yield f"{decision.outcome.upper()} with a budget of 5 %: {reason}."
 
@@ -203,7 +202,7 @@ def _list_notes(timed: Sequence[Timed]) -> Iterator[str]:
     notes: dict[str, list[str]] = {}
     for each in timed:
         latency = each.latency
-        for note in (*latency.notes, *_tell_states(latency), *_tell_ceilings(each.ceilings), *[_NARROWED] * each.narrowed):
+        for note in (*latency.notes, *_describe_states(latency), *_describe_ceilings(each.ceilings), *[_NARROWED] * each.narrowed):
             notes.setdefault(make_visible(note), []).append(each.side)
         if latency.pairing is not None:
             pairing = latency.pairing
@@ -214,7 +213,7 @@ def _list_notes(timed: Sequence[Timed]) -> Iterator[str]:
         yield f"{named}: {note}" if named else note
 
 
-def _tell_ceilings(ceilings: Ceilings | None) -> Iterator[str]:
+def _describe_ceilings(ceilings: Ceilings | None) -> Iterator[str]:
     if ceilings is not None:
         yield (
             f"ceilings measured in the same run: {format_short(ceilings.flops_per_s)}FLOP/s (matrix product), "
@@ -222,7 +221,7 @@ def _tell_ceilings(ceilings: Ceilings | None) -> Iterator[str]:
         )
 
 
-def _tell_states(latency: Latency) -> Iterator[str]:
+def _describe_states(latency: Latency) -> Iterator[str]:
     for moment, state in zip(("at the start", "at the end"), latency.states, strict=False):
         parts = [f"{state.clock_mhz} MHz"] * (state.clock_mhz is not None)
         parts += [f"{state.temperature_c} °C"] * (state.temperature_c is not None)

@@ -11,11 +11,11 @@ import msgspec
 from archaudit.metrics.quantities import format_percent, format_ratio, format_short
 from archaudit.render.formatting import NOTHING, name_path
 from archaudit.render.view.figures import make_duration
-from archaudit.render.view.latency_records import SpentRow
+from archaudit.render.view.method_records import HotspotRow
 from archaudit.schema import Cost, Latency, ModuleRecord, Profile, Report
 from archaudit.timing import Ceilings, Work, find_bottleneck
 
-_MOST_SPENT, _MOST_SENTENCES = 10, 6
+_MOST_HOTSPOTS, _MOST_SENTENCES = 10, 6
 # What is told of in a sentence takes at least this share of the time on one side.
 _LEAST_SHARE = 0.03
 _HALVES = ("float16", "bfloat16")
@@ -93,7 +93,7 @@ def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
     return f"{label.bound}, {share}" if label.share <= 1 else f"{label.bound}, above the measured ceiling ({share})"
 
 
-def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
+def _describe_bound_briefly(work: Work, ceilings: Ceilings | None) -> str:
     """The same for a cell: `memory-bound, 71.0 %`, `neither, at most 0.5 %`."""
     label = find_bottleneck(work, ceilings) if ceilings is not None else None
     if label is None:
@@ -101,13 +101,13 @@ def _spell_bound(work: Work, ceilings: Ceilings | None) -> str:
     return f"{label.bound}, {'at most ' if label.bound == 'neither' else ''}{format_percent(label.share)}"
 
 
-def list_spent(timed: Timed) -> Iterator[SpentRow]:
+def list_hotspots(timed: Timed) -> Iterator[HotspotRow]:
     """The modules that take most time by themselves."""
     works = [(path, work) for path in timed.latency.own_s if (work := measure_work(timed, path, total=False)) is not None]
     everything = sum(work.seconds for _, work in works)
-    for path, work in sorted(works, key=lambda pair: -pair[1].seconds)[:_MOST_SPENT]:
+    for path, work in sorted(works, key=lambda pair: -pair[1].seconds)[:_MOST_HOTSPOTS]:
         intensity = work.intensity
-        yield SpentRow(
+        yield HotspotRow(
             side=timed.side,
             path=name_path(path),
             own=make_duration(work.seconds).short,
@@ -115,7 +115,7 @@ def list_spent(timed: Timed) -> Iterator[SpentRow]:
             intensity=f"{intensity:.3g}" if intensity is not None else NOTHING,
             flops_per_s=f"{format_short(work.flops_per_s)}FLOP/s" if work.flops else NOTHING,
             bytes_per_s=f"{format_short(work.bytes_per_s)}B/s" if work.moved_bytes else NOTHING,
-            bound=_spell_bound(work, timed.ceilings),
+            bound=_describe_bound_briefly(work, timed.ceilings),
         )
 
 
@@ -128,7 +128,7 @@ def list_parts(report: Report) -> list[Part]:
     return [Part(after, (before,), (after,)) for before, after in pairs if before is not None and after and "." not in after]
 
 
-def tell_changes(before: Timed, after: Timed, parts: Sequence[Part]) -> tuple[str, ...]:
+def describe_speedups(before: Timed, after: Timed, parts: Sequence[Part]) -> tuple[str, ...]:
     """`Decoder stage 2: 96.3 % fewer FLOPs, 8.1x faster: memory-bound, 71 % of copy bandwidth`, the largest parts first."""
     told: list[tuple[float, str]] = []
     whole = [sum_layers(each.latency) or 1.0 for each in (before, after)]
@@ -138,7 +138,7 @@ def tell_changes(before: Timed, after: Timed, parts: Sequence[Part]) -> tuple[st
             continue
         weight = max(was.seconds / whole[0], now.seconds / whole[1])
         if weight >= _LEAST_SHARE:
-            told.append((weight, _tell_change(part.name, was, now, describe_bound(now, after.ceilings))))
+            told.append((weight, _describe_speedup(part.name, was, now, describe_bound(now, after.ceilings))))
     return tuple(text for _, text in sorted(told, key=lambda pair: -pair[0])[:_MOST_SENTENCES])
 
 
@@ -156,12 +156,12 @@ def _measure_paths(timed: Timed, paths: Sequence[str]) -> Work | None:
     )
 
 
-def _tell_change(name: str, before: Work, after: Work, bound: str) -> str:
+def _describe_speedup(name: str, before: Work, after: Work, bound: str) -> str:
     speed = format_ratio(before.seconds, after.seconds).replace("fewer", "faster").replace("more", "slower")
-    return f"{name_path(name)}: {_tell_flops(before.flops, after.flops)}, {speed}{f': {bound}' if bound else ''}"
+    return f"{name_path(name)}: {_describe_flops(before.flops, after.flops)}, {speed}{f': {bound}' if bound else ''}"
 
 
-def _tell_flops(before: int, after: int) -> str:
+def _describe_flops(before: int, after: int) -> str:
     if not before:
         return "FLOPs only after"
     share = after / before - 1

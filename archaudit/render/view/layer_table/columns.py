@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from archaudit.render.formatting import make_visible
-from archaudit.render.view.figures import NO_FIGURE, make_duration, make_figure, make_sides
+from archaudit.render.view.figures import NO_FIGURE, Figure, make_duration, make_figure, make_sides
 from archaudit.render.view.latency.section import find_module_median
-from archaudit.render.view.records import ColumnGroup, Figure
+from archaudit.render.view.records import ColumnGroup
 from archaudit.schema import Cost, Latency, ModuleRecord, Profile, WitnessRow
 
 COMPARED = ("before", "after", "delta")
 BOTH = ("before", "after")
 ALONE = ("",)
 
-_AS_WE = Figure(short="=", exact="=")
+_SAME = Figure(short="=", exact="=")
 
 # What a row stands for: a module before and one after; a single profile has the first only.
 Pair = tuple[ModuleRecord | None, ModuleRecord | None]
@@ -136,7 +136,7 @@ def _say(known: dict[str, int], module: ModuleRecord | None, figure: str) -> Fig
     """What a witness says of a module; that it says what we say is shorter, and lets the others stand out."""
     if module is None or module.path not in known:
         return NO_FIGURE
-    return _AS_WE if known[module.path] == getattr(module.total, figure) and module.flops_complete else make_figure(known[module.path])
+    return _SAME if known[module.path] == getattr(module.total, figure) and module.flops_complete else make_figure(known[module.path])
 
 
 def _collect(profile: Profile, name: str, figure: str) -> dict[str, int]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from archaudit.render.view.figures import Figure
 from archaudit.render.view.layer_table.columns import Pair
-from archaudit.render.view.records import Figure, GapRow, LayerRow
+from archaudit.render.view.records import GapRow, LayerRow
 
 # A path of several names, which a figure never looks like, and the numbers in it: whole names, and what follows an underscore.
 _PATH = re.compile(r"(?<![\w.])[^\W\d][\w-]*(?:\.[\w-]+)+")
@@ -34,7 +35,7 @@ class Repeats(NamedTuple):
     items: tuple[Item, ...]
 
 
-def tell_relative(text: str, path: str) -> str:
+def make_relative(text: str, path: str) -> str:
     """A text about the module at `path`, with the numbers in the paths that it names told from that one's: `was blocks.4.conv1` of
     `stages.3.conv1` as `was blocks.+1.conv1`, so that blocks which say the same of themselves say it in the same words."""
     own = [int(number) for number in _NUMBER.findall(path)]
@@ -46,7 +47,7 @@ def tell_relative(text: str, path: str) -> str:
     return _PATH.sub(relate, text) if own else text
 
 
-def gap_rows(
+def fold_rows(
     entries: Sequence[Item | Repeats], sum_figures: Callable[[Sequence[Pair]], tuple[Figure, ...]]
 ) -> tuple[LayerRow | GapRow, ...]:
     """The rows, with repeats folded into a gap each, and each run of two and more quiet rows as well."""
@@ -55,17 +56,17 @@ def gap_rows(
         members = list(run)
         items = [entry for entry in members if isinstance(entry, Item)]
         if quiet and len(items) > 1:
-            rows.append(_write_gap(items, sum_figures([item.counted for item in items])))
+            rows.append(_make_gap(items, sum_figures([item.counted for item in items])))
             continue
         for entry in members:
             if isinstance(entry, Item):
                 rows.append(entry.row)
             else:
-                rows.append(_write_repeats(entry, sum_figures([item.counted for item in entry.items])))
+                rows.append(_make_repeats_row(entry, sum_figures([item.counted for item in entry.items])))
     return tuple(rows)
 
 
-def _write_gap(items: Sequence[Item], figures: tuple[Figure, ...]) -> GapRow:
+def _make_gap(items: Sequence[Item], figures: tuple[Figure, ...]) -> GapRow:
     label = f"… {len(items):,} " + ("modules unchanged" if all(item.unchanged for item in items) else "modules, same cost")
     return GapRow(label=label, inside=_find_common(items), figures=figures)
 
@@ -79,7 +80,7 @@ def _unfold_quiet(entries: Sequence[Item | Repeats]) -> Iterator[Item | Repeats]
             yield entry
 
 
-def _write_repeats(repeats: Repeats, figures: tuple[Figure, ...]) -> GapRow:
+def _make_repeats_row(repeats: Repeats, figures: tuple[Figure, ...]) -> GapRow:
     first, last = (block.row.path for block in (repeats.blocks[0], repeats.blocks[-1]))
     return GapRow(
         label=f"… {len(repeats.blocks):,} more like {repeats.like}",

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, make_visible, name_path
+from archaudit.render.view.figures import Figure
 from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
-from archaudit.render.view.layer_table.folding import Item, gap_rows
+from archaudit.render.view.layer_table.folding import Item, fold_rows
 from archaudit.render.view.layer_table.notes import Notes, describe_own
 from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
-from archaudit.render.view.layer_table.wrappers import Around
-from archaudit.render.view.records import Figure, LayerRow, LayerTable
+from archaudit.render.view.layer_table.wrappers import Wrappers
+from archaudit.render.view.records import LayerRow, LayerTable
 from archaudit.schema import Cost, ModuleDiff, Profile, Report
 
 _PROFILE_CAPTION = "Each row includes its submodules. FLOPs = 2 × MACs; ≥ marks a lower bound, where an operator has no FLOP formula."
@@ -43,7 +44,7 @@ def view_layers(report: Report) -> LayerTable:
     after = {module.path: module for module in report.after.modules}
     columns = make_columns((report.before, report.after))
     parents = (_find_containers(before), _find_containers(after))
-    notes, around = Notes(report.modules, before, after), Around(report.modules, before, after)
+    notes, around = Notes(report.modules, before, after), Wrappers(report.modules, before, after)
     items = []
     scale = _Scale(max(report.before.totals.params, report.after.totals.params), max(report.before.totals.flops, report.after.totals.flops))
     for diff in report.modules:
@@ -64,7 +65,7 @@ def view_layers(report: Report) -> LayerTable:
         sides=BOTH,
         groups=tuple(column.group for column in columns),
         tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=True),
-        brief=gap_rows(fold_repeats(items), lambda pairs: sum_columns(columns, pairs)),
+        brief=fold_rows(fold_repeats(items), lambda pairs: sum_columns(columns, pairs)),
         widths=_measure_columns(columns, items),
         summary=f"{len(items):,} modules, {changed:,} of them changed" if changed else f"{len(items):,} modules, none changed",
     )
@@ -95,7 +96,7 @@ def view_profile_layers(profile: Profile) -> LayerTable:
         sides=ALONE,
         groups=tuple(column.group for column in columns),
         tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=False),
-        brief=gap_rows(fold_repeats(items), lambda pairs: sum_columns(columns, pairs)),
+        brief=fold_rows(fold_repeats(items), lambda pairs: sum_columns(columns, pairs)),
         widths=_measure_columns(columns, items),
         summary=f"{len(items):,} modules",
     )

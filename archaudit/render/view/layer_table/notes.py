@@ -51,7 +51,7 @@ class Notes:
             parts += [
                 *_describe_ties(diff, before, after),
                 *self._describe_calls(before, after),
-                *self._describe_feeders(diff, before, after),
+                *self._describe_inputs(diff, before, after),
             ]
             parts += _describe_causes(diff)
         return "; ".join([*parts, *(describe_own(pair) if is_container else ())])
@@ -79,11 +79,11 @@ class Notes:
                 return
         yield f"called {_times(other)} (before: {_times(one)})" if other else f"no longer called (before: {_times(one)})"
 
-    def _describe_feeders(self, diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> Iterator[str]:
+    def _describe_inputs(self, diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> Iterator[str]:
         """`input from norm2 instead of attn`, with the names of the after side where it has them."""
         if "rewired" not in diff.changes:
             return
-        known = [_list_feeders(before), _list_feeders(after)]
+        known = [_list_inputs(before), _list_inputs(after)]
         named = [self._after_of.get(path) or path for path in known[0]]
         gained = [name_path(path) for path in known[1] if path not in named]
         lost = [name_path(path) for path in named if path not in known[1]]
@@ -95,7 +95,7 @@ class Notes:
             yield f"no more input from {join_names(lost, _MOST_NAMED)}"
 
 
-def _list_feeders(module: ModuleRecord) -> list[str]:
+def _list_inputs(module: ModuleRecord) -> list[str]:
     return list(dict.fromkeys(feeder for call in module.calls for feeder in call.inputs_from))
 
 

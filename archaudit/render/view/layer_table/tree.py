@@ -10,9 +10,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from archaudit.render.formatting import ELLIPSIS, count
+from archaudit.render.view.figures import Figure
 from archaudit.render.view.layer_table.columns import Pair
-from archaudit.render.view.layer_table.folding import Item, Repeats, tell_relative
-from archaudit.render.view.records import Figure, LayerRow, TreeRow
+from archaudit.render.view.layer_table.folding import Item, Repeats, make_relative
+from archaudit.render.view.records import LayerRow, TreeRow
 from archaudit.schema import Cost, sum_costs
 
 # A page opens with so many rows at most: what changed, or the upper levels of a single profile.
@@ -47,7 +48,7 @@ def view_tree(items: Sequence[Item], sum_figures: Sum, *, compared: bool) -> tup
     rows = []
     for place, entry in enumerate(entries):
         if entry.alike:
-            rows.append(_write_alike(items, entry, sum_figures, hidden[place], anchors[entry.item]))
+            rows.append(_make_gathered_row(items, entry, sum_figures, hidden[place], anchors[entry.item]))
             continue
         item = items[entry.item]
         above = parents.get(entry.item)
@@ -77,13 +78,13 @@ def fold_repeats(items: Sequence[Item]) -> list[Item | Repeats]:
         if entry.alike:
             until = entry.depth
             below = tuple(items[each] for first in entry.alike for each in _list_below(first, children))
-            folded.append(Repeats(_name_shortly(items[entry.like].row.path), tuple(items[each] for each in entry.alike), below))
+            folded.append(Repeats(_shorten_path(items[entry.like].row.path), tuple(items[each] for each in entry.alike), below))
         else:
             folded.append(items[entry.item])
     return folded
 
 
-def _name_shortly(path: str) -> str:
+def _shorten_path(path: str) -> str:
     """A module's own name; a number alone names nothing, so that comes with its parent's."""
     names = path.split(".")
     return ".".join(names[-2:]) if names[-1].isdigit() else names[-1]
@@ -121,7 +122,7 @@ def _list_children(items: Sequence[Item]) -> dict[int, list[int]]:
 
 def _walk(items: Sequence[Item], children: dict[int, list[int]]) -> Iterator[_Entry]:
     """Rows in tree order, each with the place of its parent among them; runs of siblings alike under an entry of their own."""
-    signatures, sizes = _sign(items, children)
+    signatures, sizes = _compute_signatures(items, children)
     pending = [_Entry(position, 0, _ROOT) for position in reversed(children.get(_ROOT, []))]
     place = 0
     while pending:
@@ -150,7 +151,7 @@ def _gather(siblings: Sequence[int], signatures: dict[int, int], sizes: dict[int
             yield from ((each, (), _ROOT) for each in run)
 
 
-def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> tuple[dict[int, int], dict[int, int]]:
+def _compute_signatures(items: Sequence[Item], children: dict[int, list[int]]) -> tuple[dict[int, int], dict[int, int]]:
     """A number for each row, the same for rows that say the same, with everything below them, but for their paths; and how many rows those
     are."""
     order: list[int] = []
@@ -166,7 +167,7 @@ def _sign(items: Sequence[Item], children: dict[int, list[int]]) -> tuple[dict[i
         sizes[position] = 1 + sum(sizes[each] for each in children.get(position, []))
         row = items[position].row
         below = tuple((items[each].row.path.rpartition(".")[2], signatures[each]) for each in children.get(position, []))
-        told = tell_relative(row.note, row.path), tell_relative(row.reason, row.path)
+        told = make_relative(row.note, row.path), make_relative(row.reason, row.path)
         key = (row.type, row.kind, row.changes, told, row.shape, row.figures, below)
         signatures[position] = known.setdefault(key, len(known))
     return signatures, sizes
@@ -213,7 +214,7 @@ def _shorten_name(path: str, above: str) -> str:
     return path.removeprefix(f"{above}.") if above else path
 
 
-def _write_alike(items: Sequence[Item], entry: _Entry, sum_figures: Sum, hidden: bool, anchor: str) -> TreeRow:
+def _make_gathered_row(items: Sequence[Item], entry: _Entry, sum_figures: Sum, hidden: bool, anchor: str) -> TreeRow:
     first, last = items[entry.alike[0]].row, items[entry.alike[-1]].row
     pairs = [items[each].counted for each in entry.alike]
     names = (first.path.rpartition(".")[2], last.path.rpartition(".")[2])

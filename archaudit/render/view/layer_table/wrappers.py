@@ -20,7 +20,7 @@ _MOST_NAMED = 3
 _Modules = Mapping[str, ModuleRecord]
 
 
-class Around:
+class Wrappers:
     """The containers of either side that have no counterpart themselves but hold what has one."""
 
     def __init__(self, rows: Sequence[ModuleDiff], before: _Modules, after: _Modules) -> None:
@@ -38,9 +38,9 @@ class Around:
         """The two modules that a row's figures are of: on a side that lacks such a container, what was or will be in it."""
         before, after = pair
         if before is None and after is not None:
-            return _stand_in(after.path, self._held[1].get(after.path)), after
+            return _make_counterpart(after.path, self._held[1].get(after.path)), after
         if after is None and before is not None:
-            return before, _stand_in(before.path, self._held[0].get(before.path))
+            return before, _make_counterpart(before.path, self._held[0].get(before.path))
         return pair
 
     def describe(self, diff: ModuleDiff) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Around:
         return ()
 
 
-def _stand_in(path: str, held: Sequence[ModuleRecord] | None) -> ModuleRecord | None:
+def _make_counterpart(path: str, held: Sequence[ModuleRecord] | None) -> ModuleRecord | None:
     """A module that is not there and costs in all what these do; None for none."""
     if not held:
         return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archaudit.render.view.studies.histories import tell_bisection, view_history
+from archaudit.render.view.studies.histories import describe_bisection, view_history
 from archaudit.render.view.studies.plots import Column, Plot, StudyView, read_value
 from archaudit.render.view.studies.sweeps import view_sweep
 
-__all__ = ["Column", "Plot", "StudyView", "read_value", "tell_bisection", "view_history", "view_sweep"]
+__all__ = ["Column", "Plot", "StudyView", "describe_bisection", "read_value", "view_history", "view_sweep"]

@@ -23,7 +23,7 @@ def view_history(history: History, metrics: Sequence[str] = ("params", "flops"))
         *(column for metric in metrics for column in _metric_columns(steps, metric)),
         Column(heading="subject", cells=tuple(make_visible(step.subject) for step in steps), least=12),
     ]
-    details = {place: tuple(_tell_step(step)) for place, step in enumerate(steps) if step.error or step.jumps}
+    details = {place: tuple(_describe_step(step)) for place, step in enumerate(steps) if step.error or step.jumps}
     jumps = sum(bool(step.jumps) for step in steps)
     others = f"{history.untouched:,} other{'' if history.untouched == 1 else 's'} did not"
     sentence = f"{len(steps):,} commits touched the model's source files, {others}; {jumps:,} changed a metric by more than 1 %."
@@ -39,14 +39,14 @@ def view_history(history: History, metrics: Sequence[str] = ("params", "flops"))
     )
 
 
-def tell_bisection(found: Bisection) -> list[str]:
+def describe_bisection(found: Bisection) -> list[str]:
     """What came of the search, a sentence a line."""
     condition = make_visible(found.condition)
     looked = f"{found.profiles:,} of {found.commits:,} commits were measured."
     if found.first is None and found.skipped:
         where = "anywhere in the range" if len(found.skipped) == found.commits else "at the end of the range"
         told = f"It is not known whether {condition} holds {where}: these commits could not be measured or judged"
-        return [told, *map(_tell_skipped, found.skipped), looked]
+        return [told, *map(_describe_skipped, found.skipped), looked]
     if found.first is None:
         return [f"{condition} does not hold at the end of the range.", looked]
     first = f"{found.first.short} {found.first.date} {make_visible(found.first.subject)}"
@@ -54,11 +54,11 @@ def tell_bisection(found: Bisection) -> list[str]:
         return [f"{condition} already holds at the first commit of the range: {first}", looked]
     if found.outcome == "unsure":
         told = f"{condition} first holds at {first}, or at one of these commits, which could not be measured or judged"
-        return [told, *map(_tell_skipped, found.skipped), looked]
+        return [told, *map(_describe_skipped, found.skipped), looked]
     return [f"{condition} first holds at {first}", looked]
 
 
-def _tell_skipped(step: HistoryStep) -> str:
+def _describe_skipped(step: HistoryStep) -> str:
     return f"  {step.short} {make_visible(step.subject)}: {make_visible(step.error or 'it cannot be judged')}"
 
 
@@ -77,13 +77,13 @@ def _metric_columns(steps: Sequence[HistoryStep], metric: str) -> list[Column]:
     ]
 
 
-def _tell_step(step: HistoryStep) -> list[str]:
+def _describe_step(step: HistoryStep) -> list[str]:
     if step.error:
         return [f"not measured: {make_visible(step.error)}"]
-    return [_tell_jump(jump) for jump in step.jumps]
+    return [_describe_jump(jump) for jump in step.jumps]
 
 
-def _tell_jump(jump: Jump) -> str:
+def _describe_jump(jump: Jump) -> str:
     known = METRICS[jump.metric]
     head = f"{known.label} {format_change(jump.before, jump.after)}"
     layers = ", ".join(

@@ -36,13 +36,13 @@ def view_sweep(sweep: Sweep) -> StudyView:
         title=f"{title}: sweep",
         sentence=f"{len(variants):,} variants{missing}; * marks the Pareto front: no other variant is better in both {first} and {second}.",
         columns=tuple(columns),
-        details=dict(_tell_errors(variants)),
+        details=dict(_list_errors(variants)),
         plots=_plot_variants(sweep),
         notes=("FLOPs = 2 × MACs. Bytes use powers of 1024.",),
     )
 
 
-def _tell_errors(variants: Sequence[Variant]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _list_errors(variants: Sequence[Variant]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Why there are no numbers, by place: once where it is the same for the rows that follow."""
     place = 0
     for error, run in itertools.groupby(variants, key=lambda each: each.error):

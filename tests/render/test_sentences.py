@@ -7,7 +7,7 @@ from factories import make_cost, make_input, make_module, make_profile, make_ten
 
 from archaudit.align import align
 from archaudit.diff import diff
-from archaudit.render.view.story import explain_changes, explain_cost
+from archaudit.render.view.sentences import explain_changes, explain_cost
 from archaudit.schema import ModuleRecord, Profile, Report
 
 

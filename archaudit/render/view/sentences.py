@@ -123,13 +123,13 @@ def explain_changes(report: Report) -> str:
             is_plain = kind == "resized" and not {"settings", "replaced"}.isdisjoint(row.changes)
             if kind in by_kind and not is_plain and (not alone or kind in ("added", "removed")):
                 by_kind[kind].append(row)
-    told = [text for kind, rows in by_kind.items() if (text := _tell_kind(kind, rows, before, after))]
+    told = [text for kind, rows in by_kind.items() if (text := _describe_kind(kind, rows, before, after))]
     if not told:
         return "Modules: none changed." if report.modules else ""
     return f"Modules: {'; '.join(told)}."
 
 
-def _tell_kind(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]) -> str:
+def _describe_kind(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]) -> str:
     if not rows:
         return ""
     if kind in ("added", "removed"):
@@ -138,13 +138,13 @@ def _tell_kind(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord
         below = len(paths) - len(tops)
         where = _join([name_path(path) for path in tops]) + (f", plus {below:,} inside" if below else "")
         return f"{len(tops):,} {_KINDS[kind]} ({where})"
-    how = _tell_how(kind, rows, before, after)
+    how = _describe_details(kind, rows, before, after)
     if not how and kind in _NAMED and len(rows) <= _MOST_NAMED:
         how = _join([name_path(row.after_path) for row in rows])
     return f"{len(rows):,} {_KINDS[kind]}{f' ({how})' if how else ''}"
 
 
-def _tell_how(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]) -> str:
+def _describe_details(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]) -> str:
     """The commonest ways in which modules changed so; empty where which modules they are says more."""
     pairs = [(before[row.before_path], after[row.after_path]) for row in rows if row.before_path is not None and row.after_path is not None]
     if kind == "settings":
