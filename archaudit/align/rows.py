@@ -15,7 +15,7 @@ from archaudit.align.matching import LEFT, RIGHT, Basis
 from archaudit.align.reasons import Explainer
 from archaudit.align.tree_changes import RowKey, TreeChanges
 from archaudit.index import index_modules
-from archaudit.schema import Match, ModuleRecord, Pair, Profile
+from archaudit.schema import Match, ModuleRecord, Pair, Profile, Repeat
 
 # A change as seen from the other side.
 _REVERSED = {"wrapped": "unwrapped", "unwrapped": "wrapped", "split": "merged", "merged": "split"}
@@ -75,14 +75,17 @@ class _MatchBuilder:
         split = self.changes.splits.get(key)
         if split is not None:
             reasons.append(self.explainer.explain_split(split, whole_is_before=(split.side == LEFT) != self.swapped))
+        repeats = []
         for block, left, right in self.changes.counts.get(key[1], []) if key[0] == LEFT else []:
             before, after = (right, left) if self.swapped else (left, right)
-            reasons.append(f"{block} ×{before} → ×{after}")
+            repeats.append(Repeat(block=block, before=before, after=after))
+        reasons += [f"{repeat.block} ×{repeat.before} → ×{repeat.after}" for repeat in repeats]
         return msgspec.structs.replace(
             match,
             reason="; ".join(reasons),
             changes=tuple(_REVERSED.get(kind, kind) if self.swapped else kind for kind in dict.fromkeys(kinds)),
             change_id=self.changes.change_ids.get(key),
+            repeats=tuple(repeats),
         )
 
 

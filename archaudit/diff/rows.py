@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from typing import Literal
 
 import msgspec
+from msgspec import UNSET
 
 from archaudit.diff.causes import explain_change, explain_flops
 from archaudit.diff.connections import Ties, compare_ties
@@ -76,10 +78,9 @@ def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], around: C
     own_delta = _subtract(before.own, after.own)
     settings = _compare_settings(before, after)
     found = {*match.changes, *_list_kinds(before, after, settings), *around}
-    reason = match.reason
-    if not found and own_delta != _NOTHING:
-        other_inputs = [call.inputs for call in before.calls] != [call.inputs for call in after.calls]
-        reason += "; called with other shapes, or another number of times" if other_inputs else "; its own operators cost otherwise"
+    reason, cost_change = match.reason, _find_cost_change(before, after) if not found and own_delta != _NOTHING else UNSET
+    if cost_change is not UNSET:
+        reason += "; " + _COST_CHANGES[cost_change]
     return ModuleDiff(
         before_path=match.before_path,
         after_path=match.after_path,
@@ -90,7 +91,19 @@ def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], around: C
         settings_changed=settings,
         own_delta=own_delta,
         total_delta=_subtract(before.total, after.total),
+        repeats=match.repeats or UNSET,
+        cost_change=cost_change,
     )
+
+
+_COST_CHANGES = {
+    "calls": "called with other shapes, or another number of times",
+    "operators": "its own operators have another cost",
+}
+
+
+def _find_cost_change(before: ModuleRecord, after: ModuleRecord) -> Literal["calls", "operators"]:
+    return "calls" if [call.inputs for call in before.calls] != [call.inputs for call in after.calls] else "operators"
 
 
 def sort_kinds(kinds: Collection[str]) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from archaudit.schema import Call, Outcome, Shape
+from msgspec import UNSET, UnsetType
+
+from archaudit.schema import Call, Outcome, Repeat, Shape
 
 ARROW = "→"
 NOTHING = "-"
@@ -85,6 +87,11 @@ def format_setting(value: object) -> str:
 def format_outcome(outcome: Outcome | str) -> str:
     """`✓ passed`."""
     return f"{SYMBOLS[outcome]} {outcome}"
+
+
+def format_repeats(repeats: tuple[Repeat, ...] | UnsetType) -> list[str]:
+    """`Block ×4 → ×7`, for each block whose number changed."""
+    return [f"{make_visible(each.block)} ×{each.before} {ARROW} ×{each.after}" for each in (() if repeats is UNSET else repeats)]
 
 
 def format_milliseconds(seconds: float) -> str:

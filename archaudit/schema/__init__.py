@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from archaudit.schema.baseline import encode_lock
 from archaudit.schema.checks import Check, Contributor, Level, Verdict, name_run
-from archaudit.schema.diff import Cause, ClassUse, Diff, FlowDiff, FlowEdgeDiff, FlowPart, Group, InitialisationChange, Match, ModuleDiff
+from archaudit.schema.diff import (
+    Cause,
+    ClassUse,
+    Diff,
+    FlowDiff,
+    FlowEdgeDiff,
+    FlowPart,
+    Group,
+    InitialisationChange,
+    Match,
+    ModuleDiff,
+    Repeat,
+)
 from archaudit.schema.latency import (
     Device,
     DeviceState,
@@ -109,6 +121,7 @@ __all__ = [
     "Recipe",
     "Record",
     "RecordedLatency",
+    "Repeat",
     "Report",
     "ReshapedKey",
     "Setting",

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from archaudit.schema.profile import Cost, Profile
 from archaudit.schema.record import Record, Setting
+
+
+class Repeat(Record, frozen=True, kw_only=True):
+    """How often a block of layers is repeated in a container, before and after: `Bottleneck`, 4, 7."""
+
+    block: str
+    before: int
+    after: int
 
 
 class Match(Record, frozen=True, kw_only=True):
@@ -13,7 +23,7 @@ class Match(Record, frozen=True, kw_only=True):
 
     `changes` are the changes of the module tree (renamed, moved, wrapped, split, reordered, repeated and the like); the matches of one
     split or merge share a `change_id`. `segment` counts the matched layers before the module that lie on every path from input to output:
-    what was removed from a segment was replaced by what was added to it.
+    what was removed from a segment was replaced by what was added to it. `repeats` are the blocks whose number changed (`repeated`).
     """
 
     before_path: str | None
@@ -23,6 +33,7 @@ class Match(Record, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
     change_id: int | None = None
     segment: int = 0
+    repeats: tuple[Repeat, ...] = ()
 
 
 class Cause(Record, frozen=True, kw_only=True):
@@ -37,7 +48,8 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
 
     `causes` share out the change in parameters over what was changed about a layer, `flop_causes` that in FLOPs (empty where a layer's
     FLOPs are no product of its sizes); those of a split or merge stand in the row that has both sides, and cover all rows of that
-    `change_id`.
+    `change_id`. `repeats` are the blocks whose number changed (`repeated`). `cost_change` says why a module without changes has another
+    cost: its `calls` (other shapes, or another number), or its own `operators`. Both keys are left out of the JSON if they are empty.
     """
 
     before_path: str | None
@@ -51,6 +63,8 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
     total_delta: Cost
     causes: tuple[Cause, ...] = ()
     flop_causes: tuple[Cause, ...] = ()
+    repeats: tuple[Repeat, ...] | msgspec.UnsetType = msgspec.UNSET
+    cost_change: Literal["calls", "operators"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Group(Record, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import pytest
 
 from archaudit.align import align
 from archaudit.diff import diff
-from archaudit.schema import Diff, InputSpec, ModuleDiff, Profile
+from archaudit.schema import Diff, InputSpec, ModuleDiff, Profile, Repeat
 
 
 @functools.cache
@@ -68,6 +68,7 @@ def test_the_decoder_itself_is_split_into_two_stages(rows: dict[str | None, Modu
 def test_aspp_lost_a_branch_and_half_its_channels(rows: dict[str | None, ModuleDiff]) -> None:
     assert rows["aspp.branches"].changes == ("repeated",)
     assert rows["aspp.branches"].reason == "same path; Sequential ×4 → ×3"
+    assert rows["aspp.branches"].repeats == (Repeat(block="Sequential", before=4, after=3),)
     assert {path for path in rows if path and path.startswith("aspp.branches.3")} == {
         f"aspp.branches.3{part}" for part in ("", ".0", ".1", ".2")
     }

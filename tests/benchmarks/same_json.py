@@ -85,6 +85,8 @@ PROSE = {
 LEFT_OUT = {
     "provenance.environment": "the versions and the platform",
     "provenance.sources": "absolute paths of a checkout",
+    "modules[].repeats": "a key that earlier versions did not have: the numbers in `reason`",
+    "modules[].cost_change": "a key that earlier versions did not have: a cause in `reason`",
 }
 MOST_SHOWN = 40  # differences a file that are printed without --all: enough to see a pattern
 LONGEST_VALUE = 160  # characters of a value that are printed: a row is to fit a screen's width

@@ -126,9 +126,10 @@ def test_a_layer_that_costs_more_because_its_input_grew_is_same_and_says_so() ->
     after = make_module(make_cost(4, 200), calls=(Call(order=1, inputs=((2, 2),), outputs=((2, 2),)),))
     row = compare_one(before, after)
     assert (row.changes, row.own_delta.macs) == (("same",), 100)
-    assert row.reason == "same path; called with other shapes, or another number of times"
+    assert (row.cost_change, row.reason) == ("calls", "same path; called with other shapes, or another number of times")
     forward = compare_one(make_module(make_cost(0, 1)), make_module(make_cost(0, 2)))
-    assert (forward.changes, forward.reason) == (("same",), "same path; its own operators cost otherwise")
+    assert (forward.changes, forward.cost_change) == (("same",), "operators")
+    assert forward.reason == "same path; its own operators have another cost"
 
 
 def test_flops_are_complete_only_when_both_sides_are() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from archaudit.metrics.quantities import format_pair, format_percent, format_ratio, format_signed
-from archaudit.render.formatting import ARROW, join_names, make_visible, name_path
+from archaudit.render.formatting import ARROW, format_repeats, join_names, make_visible, name_path
 from archaudit.schema import Equivalence, Group, ModuleDiff, ModuleRecord, Report
 
 _MOST_NAMED = 3
@@ -154,7 +154,7 @@ def _describe_details(kind: str, rows: list[ModuleDiff], before: dict[str, Modul
     if kind == "dtype":
         return _join_commonest(change for pair in pairs for change in _list_dtypes(*pair))
     if kind == "repeated":
-        return _join([make_visible(part) for row in rows for part in row.reason.split("; ") if f" {ARROW} ×" in part])
+        return _join([text for row in rows for text in format_repeats(row.repeats)])
     return ""
 
 

@@ -24,6 +24,10 @@ _PROFILE_CAPTION = "Each row includes its submodules. FLOPs = 2 × MACs; ≥ mar
 _CAPTION = f"{_PROFILE_CAPTION} Marks: + added, - removed, ~ changed, Δ not changed itself, but its cost differs."
 _WRAPPER_CAPTION = " An added or removed wrapper is compared with the cost of the modules inside it on the other side."
 _NOTHING = Cost()
+_COST_CHANGES: dict[object, str] = {
+    "calls": "called with other shapes, or another number of times",
+    "operators": "its own operators have another cost",
+}
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
 
 
@@ -187,4 +191,5 @@ def _describe_reason(diff: ModuleDiff, kind: str) -> str:
         return make_visible(diff.reason) + sure
     if kind != "cost":  # that its path is the same goes without saying; why it costs otherwise does not
         return ""
-    return make_visible(", ".join(cause.text for cause in diff.flop_causes) or diff.reason.rpartition("; ")[2])
+    causes = ", ".join(cause.text for cause in diff.flop_causes)
+    return make_visible(causes) or _COST_CHANGES.get(diff.cost_change, "")

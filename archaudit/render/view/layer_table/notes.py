@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from archaudit.metrics.quantities import format_exact, format_short, format_signed
-from archaudit.render.formatting import ARROW, NOTHING, count, format_setting, join_names, make_visible, name_path
+from archaudit.render.formatting import ARROW, NOTHING, count, format_repeats, format_setting, join_names, make_visible, name_path
 from archaudit.render.view.figures import make_delta
 from archaudit.render.view.layer_table.columns import Pair
 from archaudit.schema import ModuleDiff, ModuleRecord, TensorRecord
@@ -106,10 +106,8 @@ def _describe_path(diff: ModuleDiff) -> tuple[str, ...]:
 
 
 def _describe_counts(diff: ModuleDiff) -> tuple[str, ...]:
-    """`Block ×4 → ×7`, as the reason for the match has it."""
-    if "repeated" not in diff.changes:
-        return ()
-    return tuple(make_visible(part) for part in diff.reason.split("; ") if " ×" in part and f" {ARROW} ×" in part)
+    """`Block ×4 → ×7`."""
+    return tuple(format_repeats(diff.repeats))
 
 
 def _describe_settings(diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> tuple[str, ...]:
