@@ -24,7 +24,7 @@ def test_the_examples_in_docstrings_run():
     assert result.failed == 0
 
 
-def test_limits_are_judged_and_become_part_of_the_report(report):
+def test_limits_are_judged_and_added_to_the_report(report):
     judged = report.check(params="<=152", macs="<1K", scope="a")
     assert [check.outcome for check in judged.checks] == ["passed", "failed"]
     assert (judged.outcome, report.outcome, report.checks) == ("failed", "inconclusive", ())
@@ -41,7 +41,7 @@ def test_limits_are_judged_and_become_part_of_the_report(report):
         ({"min": "0.1K", "max": "0.2K"}, "passed"),
     ],
 )
-def test_growth_is_counted_from_the_before_side(report, limit, outcome):
+def test_growth_is_relative_to_the_before_side(report, limit, outcome):
     assert report.check(params=limit).outcome == outcome
 
 
@@ -51,12 +51,12 @@ def test_a_failed_limit_names_what_grew(report):
     assert check.model == "after"
 
 
-def test_a_profile_alone_has_nothing_to_grow_from(report):
+def test_a_profile_alone_has_no_growth(report):
     assert report.after.totals.params == 152
     profile = archaudit.Profile(**{name: getattr(AFTER, name) for name in AFTER.__struct_fields__})
     assert profile.check(params="<152").outcome == "failed"
     assert profile.check(params={"max_increase": "1%"}).outcome == "inconclusive"
-    assert profile.check().outcome == "inconclusive"  # nothing was asked
+    assert profile.check().outcome == "inconclusive"  # no limits
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_a_profile_alone_has_nothing_to_grow_from(report):
         ({"params": {"max": "many"}}, "'many' is not a number"),
     ],
 )
-def test_what_is_no_limit_is_an_error(report, limits, message):
+def test_an_unknown_metric_or_a_malformed_limit_is_an_error(report, limits, message):
     with pytest.raises(archaudit.ConfigError, match=message):
         report.check(**limits)
 
 
-def test_a_notebook_gets_closed_html_without_scripts_and_a_shell_one_line(report):
+def test_a_notebook_gets_well_formed_html_without_scripts_and_a_shell_one_line(report):
     profile = archaudit.Profile(**{name: getattr(BEFORE, name) for name in BEFORE.__struct_fields__})
     for shown, text in ((report, "+2"), (profile, "150")):
         html = shown._repr_html_()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
 
 Gain = Callable[[int, int], float]
 """The gain of pairing a row with a column; not positive for a pair that must not be made."""
@@ -12,8 +13,18 @@ Gain = Callable[[int, int], float]
 Cell = tuple[int, int]
 """A row and a column."""
 
-Span = tuple[int, int]
-"""The first place, and the place after the last."""
+
+class Span(NamedTuple):
+    """A part of a sequence: its first place, and the place after its last."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """The number of places."""
+        return self.stop - self.start
+
 
 # --- in any order -----------------------------------------------------------------------------------------------------
 
@@ -114,19 +125,19 @@ def align_sequences(left: Sequence[Hashable], right: Sequence[Hashable], gain: G
     while tail < min(ends) - start and left[-1 - tail] == right[-1 - tail] and gain(ends[0] - 1 - tail, ends[1] - 1 - tail) > 0:
         tail += 1
     pairs = [(place, place) for place in range(start)]
-    pairs += _align_middle((start, ends[0] - tail), (start, ends[1] - tail), (left, right), gain)
+    pairs += _align_middle(Span(start, ends[0] - tail), Span(start, ends[1] - tail), (left, right), gain)
     return pairs + [(ends[0] - back, ends[1] - back) for back in range(tail, 0, -1)]
 
 
 def _align_middle(span_left: Span, span_right: Span, keys: tuple[Sequence[Hashable], Sequence[Hashable]], gain: Gain) -> list[Cell]:
     pairs: list[Cell] = []
-    if (span_left[1] - span_left[0]) * (span_right[1] - span_right[0]) <= _LARGEST_SEQUENCE_TABLE:
+    if span_left.length * span_right.length <= _LARGEST_SEQUENCE_TABLE:
         return _align_by_table(span_left, span_right, gain)
     anchors = [pair for pair in _find_anchors(span_left, span_right, keys) if gain(*pair) > 0]
-    from_left, from_right = span_left[0], span_right[0]
-    for left, right in [*anchors, (span_left[1], span_right[1])]:
-        pairs += _align_by_table((from_left, left), (from_right, right), gain)
-        if left < span_left[1] and right < span_right[1]:
+    from_left, from_right = span_left.start, span_right.start
+    for left, right in [*anchors, (span_left.stop, span_right.stop)]:
+        pairs += _align_by_table(Span(from_left, left), Span(from_right, right), gain)
+        if left < span_left.stop and right < span_right.stop:
             pairs.append((left, right))
         from_left, from_right = left + 1, right + 1
     return pairs
@@ -143,7 +154,7 @@ def _find_anchors(span_left: Span, span_right: Span, keys: tuple[Sequence[Hashab
         common = [once[place] for place in find_longest_increasing([right for _, right in once])]
     if not common:
         common = [(place, place) for place in range(min(len(lefts), len(rights))) if lefts[place] == rights[place]]
-    return [(span_left[0] + left, span_right[0] + right) for left, right in common]
+    return [(span_left.start + left, span_right.start + right) for left, right in common]
 
 
 def _find_single(keys: Sequence[Hashable]) -> dict[Hashable, int]:
@@ -189,7 +200,7 @@ def _trace_common_subsequence(rounds: list[dict[int, int]], row: int, column: in
 
 def _align_by_table(span_left: Span, span_right: Span, gain: Gain) -> list[Cell]:
     """The best pairs within two spans, by dynamic programming; only in a band along the diagonal where the table is too large."""
-    rows, columns = span_left[1] - span_left[0], span_right[1] - span_right[0]
+    rows, columns = span_left.length, span_right.length
     if rows <= 0 or columns <= 0:
         return []
     wide = rows * columns > _LARGEST_SEQUENCE_TABLE
@@ -201,7 +212,7 @@ def _align_by_table(span_left: Span, span_right: Span, gain: Gain) -> list[Cell]
         above, values, taken = best[-1], {}, {}
         values[low - 1] = above.get(low - 1, 0.0)
         for column in range(low, high + 1):
-            gained = gain(span_left[0] + row - 1, span_right[0] + column - 1)
+            gained = gain(span_left.start + row - 1, span_right.start + column - 1)
             paired = above.get(column - 1, 0.0) + gained if gained > 0 else -1.0
             choices = (above.get(column, 0.0), values[column - 1], paired)
             value = max(choices)
@@ -210,7 +221,7 @@ def _align_by_table(span_left: Span, span_right: Span, gain: Gain) -> list[Cell]
             values[column] = value
         best.append(values)
         steps.append(taken)
-    return _trace_back(steps, span_left[0], span_right[0], columns)
+    return _trace_back(steps, span_left.start, span_right.start, columns)
 
 
 def _trace_back(steps: list[dict[int, str]], from_left: int, from_right: int, column: int) -> list[Cell]:

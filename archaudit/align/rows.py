@@ -135,7 +135,7 @@ def _list_child_rows(profile: Profile, rows: dict[str, int]) -> dict[int, list[i
 def _merge_siblings(before: list[int], after: list[int], kept: set[int], parents: dict[int, int]) -> list[int]:
     """The rows below one row: those of the before side, and among them those that only the after side has.
 
-    A row of both sides is where the before side has it, whatever its parent; `parents` are those of the after side.
+    A row of both sides is where the before side has it, under any parent; `parents` are those of the after side.
     """
     stays = set(before)
     additions: defaultdict[int, list[int]] = defaultdict(list)

@@ -71,7 +71,7 @@ class TreeChanges:
             outer = partners.get(self.matching.find_matched_ancestor(number, module), NO_MODULE)
             inner = [child for child in side.children[module] if child in partners and others.parents[partners[child]] == outer]
             nested = [child for child in side.children[module] if child not in partners and len(side.children[child]) > 0]
-            # a container with the name of a module that it holds took that module's place, whatever else it holds
+            # a container with the name of a module that it holds took that module's place, even if it holds more
             same_name = any(others.names[partners[child]] == side.names[module] for child in inner)
             if same_name or len(inner) + len(nested) >= _WRAPPED_SHARE * len(side.children[module]):
                 wrappers.add(module)

@@ -78,7 +78,7 @@ class CaseResult(Record, frozen=True, kw_only=True):
 
     right: the answer of the case. convention: differs only by arithmetic of bias, norm or pooling. wrong: another number of parameters or
     MACs, of the model or of a module. zero: 0 MACs where there are some. incomplete: no right number, and the counter says so. error: it
-    raised although the model can be run. `dirt` lists what the counter left changed, whatever its answer.
+    raised although the model can be run. `dirt` lists what the counter left changed, for any answer.
     """
 
     case: str

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from archaudit.timing.evidence import Evidence
 from archaudit.timing.schedule import MIN_ROUNDS
 
-# A smaller change is a few kernel launches or one cache line, whatever share of the time it is.
+# A smaller change is a few kernel launches or one cache line, even if it is a large share of the time.
 MIN_CHANGE_S = 20e-6
 
 

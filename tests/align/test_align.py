@@ -20,7 +20,7 @@ PAIR = [str(BASELINES / "before.json"), str(BASELINES / "after.json")]
 
 
 def align_paths(before: list[str], after: list[str]) -> list[tuple[str | None, str | None]]:
-    """Aligns modules of which each has a type of its own, its name, so that no two are similar."""
+    """Aligns modules that each have their own type (the path in capitals), so that no two are similar."""
     sides = [make_profile({path: make_module(type=path.upper()) for path in paths}) for paths in (before, after)]
     matches = align(*sides)
     return [(match.before_path, match.after_path) for match in matches]

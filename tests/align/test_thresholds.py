@@ -244,7 +244,7 @@ def test_tables_beyond_200_000_cells_are_not_compared(columns: int, pairs: list[
     assert assign(400, columns, lambda row, column: float((row, column) == (3, 4))) == pairs
 
 
-# --- a dense convolution against a depthwise and a pointwise one, elsewhere
+# --- a dense convolution against a depthwise and a pointwise one under another parent
 
 
 @pytest.mark.parametrize(

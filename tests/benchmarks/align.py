@@ -1,6 +1,6 @@
 """How long two profiles take to be compared, by size: `python tests/benchmarks/align.py`.
 
-Each model is a tree of blocks (20 modules each), some of whose layers are changed. Times are the best of three, in this process;
+Each model is a tree of blocks (20 modules each), with some changed layers. Times are the best of three, in this process;
 `per module` should stay about the same from row to row, which is what near-linear growth means.
 """
 
@@ -23,9 +23,9 @@ _ROUNDS = 3
 
 
 def make_model(modules: int, changed: int, *, removed: int = 0, distinct: bool = False) -> Profile:
-    """About so many modules, all run in one chain; `changed` layers are wider than they would be, the first `removed` blocks are missing.
+    """About `modules` modules that run in one chain. `changed` layers are wider; the first `removed` blocks are missing.
 
-    Blocks repeat in eight shapes, or are each of a shape of their own if `distinct`.
+    Blocks repeat in eight shapes; with `distinct`, each has its own shape.
     """
     blocks = max(1, modules // (3 * _LAYERS_A_BLOCK + 2))
     wide = {place * blocks // changed for place in range(changed)} if changed else set()
@@ -41,8 +41,8 @@ def make_model(modules: int, changed: int, *, removed: int = 0, distinct: bool =
             for place, record in enumerate(_make_layer(width, size)):
                 path = f"{name}.body.{3 * layer + place}"
                 flow.append(FlowNode(id=len(flow), op="call", module=path, inputs=(len(flow) - 1,)))
-                feeders = (flow[-2].module,) if len(flow) > 2 else ()
-                call = Call(order=len(flow), inputs=((1, width, 8, 8),), outputs=((1, size, 8, 8),), inputs_from=feeders)
+                sources = (flow[-2].module,) if len(flow) > 2 else ()
+                call = Call(order=len(flow), inputs=((1, width, 8, 8),), outputs=((1, size, 8, 8),), inputs_from=sources)
                 listed[path] = _with_call(record, call)
     return make_profile(listed, flow=tuple(flow))
 

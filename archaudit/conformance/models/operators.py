@@ -1,4 +1,4 @@
-"""Operators beside layers and matmul: products that counters often lack a formula for, and work without a known or agreed count.
+"""Operators other than layers and matmul: products that counters often lack a formula for, and work without a known or agreed count.
 
 For the latter the only right answer is "incomplete".
 """
