@@ -19,11 +19,11 @@ from torch.utils import _pytree
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.module_tree import ModuleTree, walk_tree
-from archaudit.measure.output_comparison import ModuleComparison, OutputComparison, OutputRecorder, Outputs
+from archaudit.measure.output_comparison import ModuleComparison, OutputComparison, OutputRecorder, Outputs, format_shapes
 from archaudit.measure.process_state import DispatchMode, unchanged_globals, without_fusion
 from archaudit.measure.tape.module_calls import CallObserver, observe_calls
-from archaudit.measure.tensors import iterate_module_tensors, iterate_tensors_in, shape_of
-from archaudit.schema import Equivalence, FoldedNorm, JoinedRows, Recipe, TensorSource
+from archaudit.measure.tensors import iterate_module_tensors, iterate_tensors_in
+from archaudit.schema import Equivalence, FoldedNorm, JoinedRows, Pair, Recipe, TensorSource
 
 # The allowed difference, relative to the largest output value (but at least to 1). Sums in another order differ in the last bits: by about
 # 1e-13 in float64 after dozens of layers, by 1e-5 in float32. The smallest real change (eps 1e-5 to 1e-6) makes a difference of 1e-6.
@@ -250,9 +250,8 @@ def _list_tensors(inputs: Any) -> Outputs:
 
 def _replace_tensors(inputs: tuple[Any, Any], given: Outputs) -> Any:
     """The inputs with the given tensors in place of their own."""
-    own = _list_tensors(inputs)
-    if [shape_of(tensor) for tensor in own] != [shape_of(tensor) for tensor in given]:
-        shapes = [", ".join("x".join(map(str, shape_of(tensor))) for tensor in tensors) for tensors in (given, own)]
-        raise MeasureError(f"the input shapes differ: {shapes[0]} before, {shapes[1]} after")
+    shapes = Pair(given, _list_tensors(inputs)).map(format_shapes)
+    if shapes.before != shapes.after:
+        raise MeasureError(f"the input shapes differ: {shapes.before} before, {shapes.after} after")
     remaining = iter(given)
     return _map_tensors(inputs, lambda tensor: next(remaining))

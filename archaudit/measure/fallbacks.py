@@ -187,7 +187,7 @@ def _try_build_mode(
 
 @contextmanager
 def _with_known_values(cache: ShapeCache) -> Iterator[None]:
-    """While open, tensors that the meta device makes of constants have known values."""
+    """While open, meta tensors that are made from constants have known values."""
     with track_constants(cache.known_values), CachedShapesMode(cache):
         yield
 

@@ -11,9 +11,14 @@ import torch
 
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.tensors import iterate_tensors_in, shape_of
-from archaudit.schema import Deviation, Equivalence
+from archaudit.schema import Deviation, Equivalence, Pair
 
 Outputs = list[torch.Tensor]
+
+
+def format_shapes(tensors: Outputs) -> str:
+    """`1x3x8x8, 1x5`; `no tensor` for none."""
+    return ", ".join("x".join(map(str, shape_of(tensor))) or "scalar" for tensor in tensors) or "no tensor"
 
 
 class OutputComparison:
@@ -30,10 +35,9 @@ class OutputComparison:
     def add_trial(self, before: Outputs, after: Outputs) -> None:
         """Compares the outputs of one trial."""
         self.trials += 1
-        shapes = [[shape_of(tensor) for tensor in tensors] for tensors in (before, after)]
-        if shapes[0] != shapes[1]:
-            texts = [", ".join("x".join(map(str, shape)) for shape in side) or "nothing" for side in shapes]
-            self.differs, self.bitwise, self.reason = True, False, f"the output shapes differ: {texts[0]} before, {texts[1]} after"
+        shapes = Pair(before, after).map(format_shapes)
+        if shapes.before != shapes.after:
+            self.differs, self.bitwise, self.reason = True, False, f"the output shapes differ: {shapes.before} before, {shapes.after} after"
             return
         for one, other in zip(before, after, strict=True):
             self.bitwise = self.bitwise and torch.equal(one, other)

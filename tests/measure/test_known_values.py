@@ -14,7 +14,7 @@ from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
 from archaudit.schema import Profile
 
 
-def rung(profile: Profile) -> str:
+def read_build_mode(profile: Profile) -> str:
     assert profile.provenance is not None
     return profile.provenance.rung
 
@@ -25,7 +25,7 @@ def cache() -> ShapeCache:
 
 
 def run(cache: ShapeCache, function: Callable[[], torch.Tensor]) -> torch.Tensor | None:
-    """The known value of what `function` makes on the meta device."""
+    """The known value of the tensor that `function` makes on the meta device."""
     with torch.no_grad(), torch.device("meta"), track_constants(cache.known_values), CachedShapesMode(cache):
         made = function()
     assert made.is_meta
@@ -47,7 +47,7 @@ def run(cache: ShapeCache, function: Callable[[], torch.Tensor]) -> torch.Tensor
         lambda: torch.arange(2).new_tensor([5, 6]),
     ],
 )
-def test_a_value_made_of_constants_is_what_the_cpu_computes(cache: ShapeCache, function: Callable[[], torch.Tensor]) -> None:
+def test_values_made_from_constants_equal_those_of_the_cpu(cache: ShapeCache, function: Callable[[], torch.Tensor]) -> None:
     value = run(cache, function)
     assert value is not None
     assert torch.equal(value, function())
@@ -63,13 +63,13 @@ def test_a_value_made_of_constants_is_what_the_cpu_computes(cache: ShapeCache, f
         lambda: torch.arange(2_000_000),  # known values are bounded
     ],
 )
-def test_what_is_random_uninitialised_a_parameter_or_large_has_no_known_value(
+def test_random_uninitialised_and_large_tensors_and_parameters_have_no_known_value(
     cache: ShapeCache, function: Callable[[], torch.Tensor]
 ) -> None:
     assert run(cache, function) is None
 
 
-def test_a_write_through_a_view_changes_the_value_of_the_whole(cache: ShapeCache) -> None:
+def test_a_write_through_a_view_changes_the_value_of_its_base(cache: ShapeCache) -> None:
     def write() -> torch.Tensor:
         mask = torch.zeros(2, 3, dtype=torch.int64)
         mask[1] = 7
@@ -80,7 +80,7 @@ def test_a_write_through_a_view_changes_the_value_of_the_whole(cache: ShapeCache
     assert value.tolist() == [[0, 0, 0], [7, 7, 7]]
 
 
-def test_an_unknown_value_written_through_a_view_makes_the_whole_unknown(cache: ShapeCache) -> None:
+def test_an_unknown_value_written_through_a_view_makes_its_base_unknown(cache: ShapeCache) -> None:
     def write() -> torch.Tensor:
         table = torch.zeros(2, 3)
         table[1] = torch.rand(3)
@@ -114,30 +114,30 @@ def inputs(image_tokens: int) -> tuple[torch.Tensor, torch.Tensor, Callable[[], 
 
 def test_a_model_that_reads_its_integer_inputs_is_measured_without_values() -> None:
     profile = measure(Multimodal, *inputs(3))
-    assert rung(profile) == "meta"
+    assert read_build_mode(profile) == "meta"
     # 3 patches x 4 x 8, grids of 6 and of 2 rows x 8 x 8, 3 image tokens x 8 x 8
     assert profile.totals.macs == 3 * 4 * 8 + (6 + 2) * 64 + 3 * 64
     assert profile.flops_complete
     assert profile.peaks.saved_bytes is not None
 
 
-def test_the_branch_that_the_inputs_choose_is_the_one_that_is_taken() -> None:
+def test_the_branch_that_the_inputs_choose_is_run() -> None:
     with pytest.raises(Exception, match="the number of image tokens and of patches differ"):
         measure(Multimodal, *inputs(2))
 
 
-def test_the_values_of_the_users_tensors_are_not_changed_by_a_run() -> None:
+def test_a_run_does_not_change_the_users_tensors() -> None:
     class Writes(nn.Module):
         def forward(self, ids: torch.Tensor) -> torch.Tensor:
             ids.add_(1)
             return ids[ids > 1]
 
     ids = torch.tensor([0, 1, 2])
-    assert rung(measure(Writes, ids)) == "meta"
+    assert read_build_mode(measure(Writes, ids)) == "meta"
     assert ids.tolist() == [0, 1, 2]
 
 
-def test_values_end_with_their_tensors() -> None:
+def test_values_are_dropped_with_their_tensors() -> None:
     values = KnownValues()
     tensor = torch.empty(2, device="meta")
     values.record(tensor, torch.ones(2))

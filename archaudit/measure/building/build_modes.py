@@ -73,7 +73,9 @@ def copy_inputs_to_meta(inputs: Any) -> Any:
 def _build_module(recipe: Recipe) -> nn.Module:
     model = recipe.build()
     if not isinstance(model, nn.Module):
-        raise LoadError(f"{recipe.reference} returned a {type(model).__name__}, not an nn.Module")
+        raise LoadError(
+            f"{recipe.reference} returned a {type(model).__name__}, not an nn.Module", "Name a class or a function that returns the model."
+        )
     return model
 
 

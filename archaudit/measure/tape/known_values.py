@@ -1,9 +1,9 @@
 """Values of meta tensors that follow from constants and from integer inputs: positions, masks, grids, token ids.
 
-A model that runs on the meta device computes nothing. Much of what it reads from tensors does not depend on weights, though: the sizes of
-an image grid, which tokens stand for image patches, whether a mask is empty. KnownValues computes such tensors a second time on the CPU,
-beside the meta tensor that the model gets, and answers what the model reads of them: `.item()`, `.tolist()`, `nonzero`, a boolean mask as
-an index. What depends on a parameter, on a floating-point input or on a random number is unknown, as is everything made of it.
+A model that runs on the meta device computes nothing. But many values that it reads from tensors do not depend on weights: the sizes of an
+image grid, the positions of image tokens, whether a mask is empty. The model gets the meta tensor, and KnownValues computes the same tensor
+on the CPU. From it come the results of `.item()`, `.tolist()`, `nonzero` and of boolean masks as indices. A value that depends on a
+parameter, a floating-point input or a random number is unknown.
 """
 
 from __future__ import annotations
@@ -23,56 +23,56 @@ from archaudit.measure.tensors import list_tensors_in
 
 aten = torch.ops.aten
 
-# The values are computed for real, so they are bounded: one tensor (a mask of 1,024 x 1,024), and all of a model together.
+# Limits, because the values are computed for real: for one tensor (a mask of 1,024 x 1,024), and for all tensors of a model together.
 _MOST_ELEMENTS = 1 << 20
 _MOST_BYTES = 1 << 28
 
 UNKNOWN: Any = object()
 
-# Memory without values, and views of memory that is given anew.
+# Operators that return memory without values, or replace the memory of a tensor.
 _UNINITIALISED = frozenset(
     ("aten::empty", "aten::empty_like", "aten::new_empty", "aten::empty_strided", "aten::new_empty_strided", "aten::resize_", "aten::set_")
 )
-# The shape of the result depends on values, so torch has no meta kernel.
+# Operators whose result shape depends on values, so that torch has no meta kernel.
 _SHAPED_BY_VALUES = frozenset(
     f"aten::{name}"
     for name in ("nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "repeat_interleave")
 )
-# What returns values themselves, and what takes boolean masks as indices.
+# Operators that return values, and operators that accept boolean masks as indices.
 _RETURN_VALUES = frozenset(("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero"))
 _INDEX = frozenset(("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"))
-# Functions that make a tensor of Python numbers. They are no operators: a dispatch mode does not see what is in them.
+# Functions that make a tensor from Python numbers. They are no operators, so a dispatch mode does not see the numbers.
 _MAKE_CONSTANTS = frozenset((torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor))
 
 
 def reads_values(operator: Any) -> bool:
-    """Whether torch's meta kernel may need the values of an operator's arguments."""
+    """Whether the operator may need the values of its arguments, which torch's meta kernel does not have."""
     schema = getattr(operator, "_schema", None)
     return schema is not None and (schema.name == "aten::_to_copy" or schema.name in _RETURN_VALUES | _INDEX | _SHAPED_BY_VALUES)
 
 
 def makes_unknown(operator: Any) -> bool:
-    """Whether the values of an operator's result never follow from its arguments: random numbers, memory without values."""
+    """Whether the values of the operator's result do not follow from its arguments: random numbers, memory without values."""
     schema = getattr(operator, "_schema", None)
     return schema is None or schema.name in _UNINITIALISED or torch.Tag.nondeterministic_seeded in operator.tags
 
 
-class _NotKnownError(Exception):
+class _UnknownValueError(Exception):
     """An argument has no known value."""
 
 
 class KnownValues:
-    """The values of those meta tensors whose values are known, for as long as the tensors live."""
+    """The known values of meta tensors, kept as long as the tensors exist."""
 
     def __init__(self) -> None:
         self._values = WeakTensorKeyDictionary()
-        self._ids: set[int] = set()  # of all tensors that ever had a value here: most lookups end at this set
+        self._ids: set[int] = set()  # of all tensors that have ever had a known value; most lookups end here
         self._unknown_storages: dict[int, torch.UntypedStorage] = {}
         self._bytes = 0
-        self._meets_meta = False
+        self._found_meta = False
 
     def find(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The value of a tensor; None where it is not known. A small tensor on the CPU that is no parameter is its own value."""
+        """The value of a tensor; None if it is not known. A small CPU tensor that is no parameter is its own value."""
         if tensor.is_meta:
             if id(tensor) not in self._ids:
                 return None
@@ -82,20 +82,20 @@ class KnownValues:
         return tensor if plain and tensor.numel() <= _MOST_ELEMENTS else None
 
     def record(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
-        """Notes the value of a meta tensor. A parameter has none: a checkpoint gives it another."""
+        """Records the value of a meta tensor. A parameter has none, because a checkpoint replaces it."""
         if not isinstance(tensor, nn.Parameter) and self._bytes + value.nbytes <= _MOST_BYTES:
             self._bytes += value.nbytes
             self._ids.add(id(tensor))
             self._values[tensor] = value
 
     def record_inputs(self, given: Any, copied: Any) -> None:
-        """Notes the integer and boolean inputs, by what they were copied from."""
+        """Records the values of integer and boolean inputs: `copied` are the meta copies of the tensors in `given`."""
         for tensor, copy in zip(list_tensors_in(given), list_tensors_in(copied), strict=True):
             if not tensor.is_floating_point() and not tensor.is_complex() and (value := self.find(tensor)) is not None:
                 self.record(copy, value.clone())
 
-    def answer(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The result of an operator that `reads_values`, where torch cannot give it without values; UNKNOWN otherwise."""
+    def compute(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of an operator that `reads_values`; UNKNOWN if torch can run it without values, or if the values are not known."""
         name = operator._schema.name
         if name == "aten::_to_copy":
             to_cpu = torch.device(kwargs.get("device") or "meta").type == "cpu" and args[0].is_meta
@@ -110,12 +110,12 @@ class KnownValues:
         return self._select(args) if name == "aten::masked_select" else UNKNOWN
 
     def learn(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Notes the values of a result that follow from known ones; forgets those that an operator overwrote with unknown ones."""
+        """Records the values of a result if they follow from known ones, and drops those that the operator overwrote with unknown ones."""
         first = next((arg for arg in args if isinstance(arg, torch.Tensor | list)), None)
         first = first[0] if isinstance(first, list) and first else first
         written = read_traits(operator).written_positions
         if isinstance(first, torch.Tensor) and first.is_meta and id(first) not in self._ids and not written:
-            return  # as most operators go: on something that was computed with weights
+            return  # the common case: the input was computed with weights
         results = list_tensors_in(result)
         bounded = bool(results) and all(each.is_meta for each in results) and sum(each.numel() for each in results) <= _MOST_ELEMENTS
         value = self._compute(operator, args, kwargs) if bounded and not makes_unknown(operator) else UNKNOWN
@@ -127,29 +127,29 @@ class KnownValues:
                 self.record(tensor, each)
 
     def _compute(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The operator's result on the CPU; UNKNOWN where an argument has no known value, or where nothing of it is on the meta device."""
+        """The operator's result on the CPU; UNKNOWN if an argument has no known value, or if no tensor is on the meta device."""
         device = kwargs.get("device")
-        self._meets_meta = device is not None and torch.device(device).type == "meta"
+        self._found_meta = device is not None and torch.device(device).type == "meta"
         try:
             given = [self._to_cpu(each) for each in args]
             named = {name: self._to_cpu(each) for name, each in kwargs.items()}
-        except _NotKnownError:
+        except _UnknownValueError:
             return UNKNOWN
-        if not self._meets_meta:
+        if not self._found_meta:
             return UNKNOWN
         try:
             with torch.no_grad():
                 return operator(*given, **named)
-        except Exception:  # noqa: BLE001 - torch's kernel may refuse what the meta kernel takes; then the value is not known
+        except Exception:  # noqa: BLE001 - the CPU kernel may reject a call that the meta kernel accepts; then the value is not known
             return UNKNOWN
 
     def _to_cpu(self, value: Any) -> Any:
-        """An argument with every tensor in it replaced by its value."""
+        """The argument with every tensor replaced by its value."""
         if isinstance(value, torch.Tensor):
             known = self.find(value)
             if known is None:
-                raise _NotKnownError
-            self._meets_meta |= value.is_meta
+                raise _UnknownValueError
+            self._found_meta |= value.is_meta
             return known
         if isinstance(value, list | tuple):
             return [self._to_cpu(each) for each in value]
@@ -166,7 +166,7 @@ class KnownValues:
         return tree_map(to_meta, value)
 
     def _select(self, args: tuple[Any, ...]) -> Any:
-        """`masked_select` of unknown values by a known mask: how many they are."""
+        """The result of `masked_select` of unknown values by a known mask: the mask gives its length."""
         mask = self.find(args[1])
         if mask is None:
             return UNKNOWN
@@ -174,7 +174,7 @@ class KnownValues:
         return args[0].new_empty(int(mask.expand(shape).sum()))
 
     def _index(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Indexing by known boolean masks: each becomes the positions that it selects."""
+        """The result of indexing by known boolean masks: each mask is replaced by the positions that it selects."""
         indices: list[Any] = []
         for index in args[1]:
             if not isinstance(index, torch.Tensor) or index.dtype not in (torch.bool, torch.uint8):
@@ -191,7 +191,7 @@ class KnownValues:
         return result
 
     def _forget(self, args: tuple[Any, ...], written: tuple[int, ...]) -> None:
-        """What an operator overwrote is not known any more, nor is any view of it."""
+        """Marks the tensors that an operator overwrote, and all views of them, as unknown."""
         for position in written:
             tensor = args[position] if position < len(args) else None
             if isinstance(tensor, torch.Tensor) and tensor.is_meta and (value := self.find(tensor)) is not None:
@@ -200,7 +200,7 @@ class KnownValues:
 
 
 class _ConstantMode(TorchFunctionMode):
-    """Notes the values of tensors that are made of Python numbers."""
+    """Records the values of tensors that are made from Python numbers."""
 
     def __init__(self, values: KnownValues) -> None:
         super().__init__()
@@ -220,6 +220,6 @@ class _ConstantMode(TorchFunctionMode):
 
 @contextmanager
 def track_constants(values: KnownValues) -> Iterator[None]:
-    """While open, tensors that are made of Python numbers on the meta device have known values."""
+    """While open, tensors that are made from Python numbers on the meta device have known values."""
     with _ConstantMode(values):
         yield

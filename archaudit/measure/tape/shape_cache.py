@@ -162,9 +162,9 @@ class ShapeCache:
         if plan is None:
             plan = self._plans[id(operator)] = _Plan(operator)
         if plan.reads_values:
-            answer = self.known_values.answer(operator, args, kwargs)
-            if answer is not UNKNOWN:
-                return answer
+            computed = self.known_values.compute(operator, args, kwargs)
+            if computed is not UNKNOWN:
+                return computed
             if self._assumed_boolean is not None and operator is aten._local_scalar_dense.default and _is_boolean_on_meta(args[0]):
                 return self._assumed_boolean
         result = self._run_on_meta(plan, args, kwargs)
