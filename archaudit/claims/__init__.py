@@ -1,5 +1,6 @@
-"""Numbers in a document: found, bound to what they are about, drafted, and put right.
+"""Numbers in a document: found, bound to claims, drafted, and corrected.
 
-Nothing here judges: a claim is a `Check` like any other, and the judge has the word. `markdown` finds the runs, `numbers` the figures in
-them, `binding` the comments beside them, `coverage` which figure belongs to which claim, `drafting` proposes, `fixing` rewrites.
+`markdown` reads the lines of a document, `exclusions` masks what states no number, and `numbers` finds the numbers. `binding` reads the
+claims in comments and finds the numbers of each claim, `drafting` proposes claims, and `fixing` writes corrections. A claim is a `Check`
+like a budget: `judge` judges it.
 """

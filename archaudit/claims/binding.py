@@ -1,17 +1,17 @@
-"""Bindings written into a document: a comment behind a number says what it is about.
+"""Claims in a document: a comment after a number, the binding, says what the number is about. And which numbers each claim is about.
 
     6.83M <!-- claim: params before -->
     31.6x <!-- claim: params after of decoder_stage1 vs before of decoder.0 + decoder.1 -->
     42x <!-- claim: params after of stage vs before of decoder.0, expect false: it was never measured -->
     512 <!-- claim: exempt: the size of the training images -->
 
-The grammar, in one line (what is in brackets may be left out; a name with a space in it cannot be written so):
+The grammar (parts in brackets are optional; names cannot contain spaces):
 
     claim: METRIC [in UNIT] [MODEL] [of PATH [+ PATH]...] [vs MODEL [of PATH [+ PATH]...]] [, expect false|other reading: WHY]
     claim: exempt: WHY
 
-With `vs`, a figure in x is a ratio, one in % a percentage, any other a difference. A comment is about the nearest number before it on its
-line. A binding that gives a number where the metric belongs is refused: the evidence of a claim is the model, never the document.
+With `vs`, a figure in x is a ratio, one in % is a percentage, and any other is a difference. A comment belongs to the nearest number before
+it on its line. A number in place of a metric is refused: a claim is checked against the model, never against the document.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FORM = "Write: claim: METRIC [in UNIT] [MODEL] [of PATH] [vs MODEL [of PATH]] [
 
 
 def find_bindings(lines: Iterable[str], numbers: Iterable[Number], name: str) -> list[Binding]:
-    """The bindings in a document's lines of prose, each with the figure of the number before it. Raises ConfigError."""
+    """The bindings in the lines of a document, each with the figure of the number before it. Raises ConfigError."""
     by_line: dict[int, list[Number]] = defaultdict(list)
     for number in numbers:
         by_line[number.line].append(number)
@@ -56,23 +56,23 @@ def find_bindings(lines: Iterable[str], numbers: Iterable[Number], name: str) ->
 
 
 def _read_binding(text: str, number: Number, where: str) -> dict[str, Any]:
-    """The table of a claim, as the config would have it."""
-    table: dict[str, Any] = {"figure": _strip_figure(number), "source": number.run.section or f"line {number.line}"}
+    """The claim as a table of the config."""
+    table: dict[str, Any] = {"figure": number.text.strip(), "source": number.run.section or f"line {number.line}"}
     if text.casefold().startswith("exempt"):
         reason = text[len("exempt") :].lstrip(": ").strip()
         if not reason:
-            raise ConfigError(f"{where}: {text!r} does not say why", "Write: claim: exempt: WHY.")
+            raise ConfigError(f"{where}: {text!r} has no reason", "Write: claim: exempt: WHY.")
         return table | {"exempt": reason}
     if expectation := _EXPECT.search(text):
         table |= {"expect": expectation[1].casefold(), "why": expectation[2].strip()}
         text = text[: expectation.start()]
     if re.match(r"[~<>≈]?\s*[\d.]", text):
         raise ConfigError(
-            f"{where}: {text[:60]!r} gives a figure as the evidence of a figure: a document cannot prove itself", "Name a metric. " + _FORM
+            f"{where}: {text[:60]!r} is a number in place of a metric: a claim is checked against the model", "Name a metric. " + _FORM
         )
     about = _ABOUT.fullmatch(text.strip())
     if about is None:
-        raise ConfigError(f"{where}: {text[:60]!r} is no binding", _FORM)
+        raise ConfigError(f"{where}: {text[:60]!r} is not a binding", _FORM)
     for key in ("metric", "unit", "model", "against"):
         if about[key]:
             table[key] = about[key]
@@ -85,33 +85,29 @@ def _read_binding(text: str, number: Number, where: str) -> dict[str, Any]:
 
 
 def choose_comparison(figure: str) -> str:
-    """What a figure about two models is, by the way it is written: `42x` a ratio, `63%` a percentage, else a difference."""
+    """How a figure about two models compares them, by its form: `42x` is a ratio, `63%` a percentage, anything else a difference."""
     figure = figure.rstrip()
     if figure.endswith(("%", "percent")):
         return "percent"
     return "ratio" if figure.endswith(("x", "×", "times")) else "difference"
 
 
-def _strip_figure(number: Number) -> str:
-    return number.text.strip()
-
-
-# --- which number of a document belongs to which claim ---
+# --- which numbers of a document each claim is about ---
 
 
 _NOUNS = re.compile(r"(?:params|parameters)$", re.IGNORECASE)
 _NUMBERED_SECTION = re.compile(r"section\s+([\d.]+)", re.IGNORECASE)
 
 
-class Located(NamedTuple):
-    """The claims with the numbers that each is about, and what of the document is covered."""
+class LocatedClaims(NamedTuple):
+    """The numbers of each claim by the claim's id, and the coverage of the document."""
 
     numbers: dict[str, tuple[Number, ...]]
     coverage: Coverage
 
 
-def locate(document: Document, checks: Sequence[Check], bound: Iterable[tuple[Binding, Check]]) -> Located:
-    """Where in the document each claim stands, by its id; a claim that stands nowhere has no numbers."""
+def locate_claims(document: Document, checks: Sequence[Check], bound: Iterable[tuple[Binding, Check]]) -> LocatedClaims:
+    """Finds the numbers of each claim. A claim whose figure is not in the document has none."""
     stated = {(number.line, number.column): number for number in document.numbers}
     at = stated | {(number.line, number.column): number for number in document.code_numbers}
     numbers: dict[str, tuple[Number, ...]] = {check.id: () for check in checks}
@@ -123,34 +119,34 @@ def locate(document: Document, checks: Sequence[Check], bound: Iterable[tuple[Bi
     by_figure: dict[str, list[Number]] = defaultdict(list)
     for place, number in at.items():
         if place not in taken:
-            by_figure[normalise(number.text)].append(number)
+            by_figure[normalize_figure(number.text)].append(number)
     inline = {check.id for _, check in bound}
     for group in _group(check for check in checks if check.id not in inline):
-        candidates = [number for number in by_figure[normalise(group[0].written or group[0].expected)] if _stands_at(group[0], number)]
+        candidates = [number for number in by_figure[normalize_figure(group[0].written or group[0].expected)] if _is_at(group[0], number)]
         free = [number for number in candidates if (number.line, number.column) not in taken]
-        free = [number for number in free if (number.line, number.column) in stated] or free  # code only where no sentence says it
+        free = [number for number in free if (number.line, number.column) in stated] or free  # code only as the last choice
         for position, check in enumerate(group):
-            mine = free if len(group) == 1 else free[position : position + 1] if position < len(group) - 1 else free[position:]
-            numbers[check.id] = tuple(mine)
-            taken.update({(number.line, number.column): check for number in mine})
-    return Located(numbers, _cover(document, taken))
+            own = free if len(group) == 1 else free[position : position + 1] if position < len(group) - 1 else free[position:]
+            numbers[check.id] = tuple(own)
+            taken.update({(number.line, number.column): check for number in own})
+    return LocatedClaims(numbers, _list_coverage(document, taken))
 
 
-def normalise(figure: str) -> str:
-    """A figure without the differences in writing that are none: spaces, `×` for `x`, the noun behind a count."""
+def normalize_figure(figure: str) -> str:
+    """A figure without insignificant differences in form: spaces, `×` for `x`, the noun after a count."""
     text = _NOUNS.sub("", "".join(figure.split())).casefold().replace("×", "x").replace("–", "-").replace("—", "-").replace("−", "-")
     return text.replace("≈", "~").replace("percent", "%").replace("times", "x")
 
 
 def _group(checks: Iterable[Check]) -> list[list[Check]]:
-    """Claims that name their number alike, together; those that say more about where it stands first."""
+    """Groups of claims with the same figure, source and `near`. Groups with more of these come first."""
     groups: dict[tuple[str, str | None, str | None], list[Check]] = defaultdict(list)
     for check in checks:
-        groups[normalise(check.written or check.expected), check.source, check.near].append(check)
+        groups[normalize_figure(check.written or check.expected), check.source, check.near].append(check)
     return [group for _, group in sorted(groups.items(), key=lambda item: (item[0][2] is None, item[0][1] is None))]
 
 
-def _stands_at(check: Check, number: Number) -> bool:
+def _is_at(check: Check, number: Number) -> bool:
     if check.near is not None and check.near not in number.run.whole:
         return False
     if check.source is None:
@@ -162,7 +158,7 @@ def _stands_at(check: Check, number: Number) -> bool:
     return source in heading or source == f"line {number.line}"
 
 
-def _cover(document: Document, taken: dict[tuple[int, int], Check]) -> Coverage:
+def _list_coverage(document: Document, taken: dict[tuple[int, int], Check]) -> Coverage:
     bound, exempt, uncovered = [], [], []
     for number in document.numbers:
         check = taken.get((number.line, number.column))

@@ -1,14 +1,14 @@
-"""What looks like a number but states none: parts of names, dates, versions, references to lines and sections, list numbering, ids.
+"""Digits that state no number: parts of names, dates, versions, references to lines and sections, numbers of list items, hashes.
 
-Only a short stretch around a figure is looked at, so that the cost does not grow with the line.
+Only a few characters on both sides of a figure are read, so that the cost does not grow with the length of the line.
 """
 
 from __future__ import annotations
 
 import re
 
-_LONGEST = 40  # digits: a longer row of them is data, or noise, but no figure
-_NEAR = 32  # characters looked at before and behind
+_MAX_DIGITS = 40  # a longer sequence is data, not a figure
+_NEAR = 32  # characters that are read before and after a figure
 
 _LABEL_WORDS = (
     "line|lines|l|section|sections|sect|sec|chapter|page|pages|pp|figure|figures|fig|figs|table|tables|tab|equation|eq|eqs|step|steps|stage|"
@@ -45,11 +45,11 @@ _VERSION = re.compile(r"\d+\.\d+(?:\.\d+|\.x|\.\*)|\d+\.x\b")
 _HEX = re.compile(r"(?<![\w])(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{6,64}(?!\w)")
 
 
-def is_no_claim(text: str, match: re.Match[str], place: str) -> bool:
-    """Whether the figure found is something else than a statement of a number."""
+def is_excluded(text: str, match: re.Match[str], place: str) -> bool:
+    """Whether the digits that were found state no number."""
     start = match.start("digits")
     end = match.end("digits")
-    if end - start > _LONGEST:
+    if end - start > _MAX_DIGITS:
         return True
     before, behind = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
     if _is_in_a_name(before, behind, match):
@@ -107,7 +107,7 @@ def _is_date_or_version(text: str, match: re.Match[str], before: str, behind: st
     return is_year and _YEAR_BEFORE.search(before) is not None
 
 
-# --- blanking: what stands in a line of prose but states nothing is replaced by spaces, so that columns stay ---
+# --- masking: what states no number is replaced by spaces, so that columns do not change ---
 
 
 _TARGETS = re.compile(
@@ -123,18 +123,18 @@ _TARGETS = re.compile(
     """,
     re.VERBOSE,
 )
-_QUOTE_MARKS = re.compile(r"^[\s>]*+")  # a quotation's marks, which are no "more than"
+_QUOTE_MARKS = re.compile(r"^[\s>]*+")  # `>` at the start of a line is a quotation, not "more than"
 _INLINE_CODE = re.compile(r"(?<!`)(`++)([^`]*+)\1(?!`)")
 
 
-def blank_prose(line: str) -> str:
-    """A line of prose with only what states something left in it, as long as it was."""
-    line = _TARGETS.sub(_blank, _QUOTE_MARKS.sub(_blank, line))
-    return line if "`" not in line else _INLINE_CODE.sub(_keep_figures, line)
+def mask_markup(line: str) -> str:
+    """A line of text with links, tags and code masked."""
+    line = _TARGETS.sub(_mask, _QUOTE_MARKS.sub(_mask, line))
+    return line if "`" not in line else _INLINE_CODE.sub(_mask_inline_code, line)
 
 
-def _keep_figures(found: re.Match[str]) -> str:
-    """Inline code states a figure where it is nothing but one: `2,516,853`, but not `Conv2d(16, 48)`. Its backticks are blanked."""
+def _mask_inline_code(found: re.Match[str]) -> str:
+    """Inline code states a number only if it is nothing else: `2,516,853`, but not `Conv2d(16, 48)`. Its backticks are masked."""
     inner = found[2]
     kept = inner if re.fullmatch(r"\s*[~≈<>≤≥=+−-]{0,3}\s*[\d.][\d.,_]*\s?[\w%×/ ]{0,12}", inner) or _is_shape(inner) else " " * len(inner)
     return " " * len(found[1]) + kept + " " * len(found[1])
@@ -144,13 +144,13 @@ def _is_shape(inner: str) -> bool:
     return len(inner) < 80 and re.fullmatch(r"\s*[\[(][\w\s,/*]+[\])]\s*", inner) is not None
 
 
-def _blank(found: re.Match[str]) -> str:
+def _mask(found: re.Match[str]) -> str:
     return " " * len(found[0])
 
 
-def blank_long_comments(lines: list[str]) -> list[str]:
-    """Lines with what stands in HTML comments of more than one line blanked; those on one line stay, they may be bindings."""
-    blanked, inside = [], False
+def mask_multiline_comments(lines: list[str]) -> list[str]:
+    """The lines with HTML comments of several lines masked. A comment on one line can be a binding and stays."""
+    masked, inside = [], False
     for line in lines:
         kept, position = [], 0
         while position < len(line):
@@ -165,5 +165,5 @@ def blank_long_comments(lines: list[str]) -> list[str]:
             stop = len(line) if start < 0 else start if end < 0 else end + 3
             kept.append(line[position:stop])
             inside, position = start >= 0 and end < 0, stop
-        blanked.append("".join(kept))
-    return blanked
+        masked.append("".join(kept))
+    return masked

@@ -1,7 +1,6 @@
-"""Putting numbers right: what was measured, in the style of the figure that it replaces.
+"""Corrections: measured values in the style of the figures that they replace.
 
-A figure is rewritten only where it then stands for what was measured: the same prefix, unit and separators, and as many decimals, or more
-where a difference would be lost.
+The new figure has the same prefix, unit and separators, and as many decimals, or more if the measured value needs them.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from archaudit.schema import Shape, parse_quantity
 from archaudit.schema.documents import Document, Number
 
 _DIGITS = re.compile(r"[-+−]?(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
-_MOST_DECIMALS = 4
+_MAX_DECIMALS = 4
 
 
-def restyle(figure: str, value: float) -> str | None:
-    """`value` written like `figure`: 700,416 for `884,736`, `31.6x` for `42.0x`. None where no such figure stands for it.
+def format_like(figure: str, value: float) -> str | None:
+    """`value` in the style of `figure`: 700,416 for `884,736`, `31.6x` for `42.0x`. None if no figure in that style stands for the value.
 
-    A bound or a range is not rewritten: what it should be is for a person to say.
+    A bound or a range is not replaced: only the author knows what it should be.
     """
     quantity = parse_quantity(figure)
     found = _DIGITS.search(figure)
@@ -31,7 +30,7 @@ def restyle(figure: str, value: float) -> str | None:
     decimals = len(digits.partition(".")[2])
     separator = "_" if "_" in digits else "," if "," in digits or (len(digits.partition(".")[0]) <= 3 and value >= 1000) else ""
     scaled = Decimal(str(value)) / Decimal(str(quantity.scale))
-    for places in range(decimals, max(decimals, _MOST_DECIMALS) + 1):
+    for places in range(decimals, max(decimals, _MAX_DECIMALS) + 1):
         rounded = scaled.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
         text = f"{rounded:,f}".replace(",", separator)
         written = figure[: found.start()] + found[0][: len(found[0]) - len(digits)] + text + figure[found.end() :]
@@ -40,8 +39,8 @@ def restyle(figure: str, value: float) -> str | None:
     return None
 
 
-def restyle_shape(figure: str, shape: Shape, symbols: Mapping[str, int]) -> str | None:
-    """A shape written like `figure`, each wrong size in the same way: `H/8` for `H/4`, `304` for `384`. None where that cannot be."""
+def format_shape_like(figure: str, shape: Shape, symbols: Mapping[str, int]) -> str | None:
+    """A shape in the style of `figure`: `H/8` for `H/4`, `304` for `384`. None if that is not possible."""
     parts = re.split(r"([\[(,\])]\s*)", figure)
     positions = [position for position, part in enumerate(parts) if part.strip() and not re.fullmatch(r"[\[(,\])]\s*", part)]
     if len(positions) != len(shape):
@@ -60,20 +59,20 @@ def restyle_shape(figure: str, shape: Shape, symbols: Mapping[str, int]) -> str 
     return "".join(parts)
 
 
-def rewrite(document: Document, replacements: Iterable[tuple[Number, str]]) -> str:
-    """The document's text with each number replaced; everything else stays as it is, byte for byte."""
+def replace_numbers(document: Document, replacements: Iterable[tuple[Number, str]]) -> str:
+    """The document's text with each number replaced. Everything else stays the same, byte for byte."""
     pieces = re.split(r"(\r\n|\n|\r)", document.text)
     for number, text in sorted(replacements, key=lambda each: (each[0].line, -each[0].column)):
         position = 2 * (number.line - 1)
         line = pieces[position]
         start = number.column - 1
-        assert line[start : start + len(number.text)] == number.text, "a number stands where it was found"
+        assert line[start : start + len(number.text)] == number.text, "a number has the text that was found"
         pieces[position] = line[:start] + text + line[start + len(number.text) :]
     return "".join(pieces)
 
 
-def rewrite_toml(text: str, position: int, figure: str, replacement: str) -> str | None:
-    """A file of claims with the figure of the claim at `position` replaced; None where it is not written as `figure = "..."`."""
+def replace_claimed_figure(text: str, position: int, figure: str, replacement: str) -> str | None:
+    """A file of claims with the figure of the claim at `position` replaced; None if it is not written as `figure = "..."`."""
     parts = re.split(r"(?m)^([ \t]*\[\[(?:[\w.]+\.)?claims\]\][^\n]*)$", text)
     block = 2 * (position + 1)
     if block >= len(parts):
@@ -86,7 +85,7 @@ def rewrite_toml(text: str, position: int, figure: str, replacement: str) -> str
     return "".join(parts)
 
 
-def show_changes(name: str, before: str, after: str) -> str:
+def format_diff(name: str, before: str, after: str) -> str:
     """The change of one file as a unified diff."""
     lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}")
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)

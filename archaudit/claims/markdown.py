@@ -1,6 +1,6 @@
-"""Markdown to runs of text: where each line stands (heading, paragraph, table, code block) and which section it is in.
+"""Reads Markdown into runs of text, one for each line, with the kind of its block (heading, text, table, code) and its section.
 
-The blocks are found by markdown-it-py; within a block the document's own lines are read, so that every number has its line and column.
+markdown-it-py finds the blocks. In a block the lines of the document are read, so that every number has its line and column.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from archaudit.claims.binding import find_bindings
-from archaudit.claims.exclusions import blank_long_comments, blank_prose
+from archaudit.claims.exclusions import mask_markup, mask_multiline_comments
 from archaudit.claims.numbers import add_headings, find_numbers
 from archaudit.errors import InputError
 from archaudit.schema.documents import Document, Place, Run
@@ -18,32 +18,32 @@ from archaudit.schema.documents import Document, Place, Run
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_MOST_LINES = 100_000
-MOST_NUMBERS = 20_000  # rows of digits; a long paper has some thousands, and each costs a look at what stands around it
+_MAX_LINES = 100_000
+MAX_NUMBERS = 20_000  # sequences of digits; a long paper has a few thousand, and the text near each of them is read
 _DIGITS = re.compile(r"\d+")
 _FENCE = re.compile(r"^[\s>*+\d.-]*(?:`{3,}|~{3,})")
 _HEADING_MARKS = re.compile(r"^\s*#{1,6}\s+|\s+#+\s*$|[*_`]+")
 
 
 class Markdown:
-    """The lines of a document, and what its blocks make of them."""
+    """The lines of a document and their blocks."""
 
     def __init__(self, text: str) -> None:
-        # only the line breaks that Markdown knows: a form feed or a Unicode separator is no new line for it
+        # only the line breaks of Markdown, which have no form feed and no Unicode separator
         self.lines = re.split(r"\r\n|\n|\r", text)
         self.places: list[Place] = ["text"] * len(self.lines)
         self.blocks = [0] * len(self.lines)
         self.kept = [*self.lines]
         self.headings: list[tuple[int, str]] = []
-        self.table_headers: dict[int, str] = {}  # by the numbers, from 1, of the lines below them
+        self.table_headers: dict[int, str] = {}  # the first line of a table, by the numbers (from 1) of the lines below it
         self._mark(_parse_blocks(text))
 
     def list_runs(self) -> list[Run]:
-        """One run for each line that has a digit left in it."""
-        return [self._make_run(number, text, self.places[number]) for number, text in enumerate(self._blank_prose()) if _has_digit(text)]
+        """One run for each line that has a digit after masking."""
+        return [self._make_run(number, text, self.places[number]) for number, text in enumerate(self._mask_prose()) if _has_digit(text)]
 
     def list_code_runs(self) -> list[Run]:
-        """The code around the comments of code blocks."""
+        """The code in code blocks, without its comments."""
         return [
             self._make_run(number, _subtract(self.lines[number], self.kept[number]), "code")
             for number, place in enumerate(self.places)
@@ -56,15 +56,15 @@ class Markdown:
         return Run(text=text, whole=self.lines[number], place=place, section=section, line=number + 1, column=1, block=self.blocks[number])
 
     def list_prose(self) -> list[str]:
-        """The lines without code, in which every HTML comment ends where it began: where bindings are looked for."""
-        return blank_long_comments(
+        """The lines without code and without HTML comments of several lines, for the search of bindings."""
+        return mask_multiline_comments(
             ["" if place in ("comment", "output") else line for place, line in zip(self.places, self.kept, strict=True)]
         )
 
-    def _blank_prose(self) -> list[str]:
-        blanked = self.list_prose()
+    def _mask_prose(self) -> list[str]:
+        masked = self.list_prose()
         return [
-            blank_prose(blanked[number]) if place not in ("comment", "output") else self.kept[number]
+            mask_markup(masked[number]) if place not in ("comment", "output") else self.kept[number]
             for number, place in enumerate(self.places)
         ]
 
@@ -91,13 +91,13 @@ class Markdown:
             self.places[number], self.blocks[number] = place, block
 
     def _place_code(self, token: Token, first: int, last: int, block: int) -> None:
-        """A block of code keeps its comments; one of plain text, such as a program's output, all of it."""
+        """In a block of code only comments are kept; in a block of plain text, such as the output of a program, everything."""
         language = token.info.strip().split()[0].casefold() if token.info.strip() else ""
         if token.type == "fence":
             first, last = first + 1, last - bool(_FENCE.match(self.lines[last - 1]) and last - 1 > first)
-        plain = token.type == "fence" and language in PLAIN
+        plain = token.type == "fence" and language in _PLAIN_LANGUAGES
         if not plain:
-            self.kept[first:last] = keep_commentary(self.lines[first:last], language or "python")
+            self.kept[first:last] = mask_code(self.lines[first:last], language or "python")
         self._place(first, last, "output" if plain else "comment", block)
 
 
@@ -106,13 +106,13 @@ def _has_digit(text: str) -> bool:
 
 
 def _subtract(line: str, kept: str) -> str:
-    """The line with what was kept of it blanked."""
+    """The line with the kept part masked."""
     return "".join(" " if left != " " else character for character, left in zip(line, kept, strict=True))
 
 
 def _parse_blocks(text: str) -> list[Token]:
-    """The document's blocks. What stands inside a line is not parsed: a hostile line costs what a plain one does."""
-    from markdown_it import MarkdownIt  # only where a document is read: it takes longer to import than to check a claim
+    """The blocks of the document. Markup inside a line is not parsed, so that a hostile line costs no more than a plain one."""
+    from markdown_it import MarkdownIt  # imported only to read a document: the import takes longer than checking a claim
 
     parser = MarkdownIt("commonmark").enable("table")
     parser.core.ruler.disable(["inline", "text_join"])
@@ -121,18 +121,18 @@ def _parse_blocks(text: str) -> list[Token]:
 
 def _expect_fewer(name: str, number: int, most: int, what: str) -> None:
     if number > most:
-        raise InputError(f"{name}: has more than {most:,} {what}: that is data, not a document", "Name the part that states claims.")
+        raise InputError(f"{name}: has more than {most:,} {what}, which is data, not a document", "Check only the part that has claims.")
 
 
 def read_document(text: str, name: str) -> Document:
-    """The runs, numbers and bindings of a Markdown document, which messages call `name`.
+    """The runs, numbers and bindings of a Markdown document; messages name it `name`.
 
-    Raises ConfigError for a faulty binding, InputError for a document of more numbers than anyone states.
+    Raises ConfigError for a faulty binding, InputError for a document that is too large.
     """
-    _expect_fewer(name, text.count("\n"), _MOST_LINES, "lines")
+    _expect_fewer(name, text.count("\n"), _MAX_LINES, "lines")
     markdown = Markdown(text)
     runs, code_runs = markdown.list_runs(), markdown.list_code_runs()
-    _expect_fewer(name, sum(len(_DIGITS.findall(run.text)) for run in (*runs, *code_runs)), MOST_NUMBERS, "numbers")
+    _expect_fewer(name, sum(len(_DIGITS.findall(run.text)) for run in (*runs, *code_runs)), MAX_NUMBERS, "numbers")
     numbers = add_headings((number for run in runs for number in find_numbers(run)), markdown.table_headers)
     return Document(
         name=name,
@@ -144,10 +144,10 @@ def read_document(text: str, name: str) -> Document:
     )
 
 
-# --- comments and docstrings in code blocks: what the author says about the code, apart from the code itself ---
+# --- comments and docstrings in code blocks: what the author says about the code ---
 
 
-# What starts a comment, by the language a code block is marked with. What is not here, and not plain text, has comments with #.
+# What starts a comment, by the language of a code block. In any other language, except plain text, it is #.
 _MARKS = {
     **dict.fromkeys(
         ("c", "cpp", "c++", "cuda", "java", "javascript", "js", "ts", "typescript", "go", "rust", "rs", "swift", "kotlin"), "//"
@@ -156,12 +156,12 @@ _MARKS = {
     **dict.fromkeys(("matlab", "latex", "tex"), "%"),
     **dict.fromkeys(("json", "mermaid", "html", "xml", "csv"), ""),
 }
-PLAIN = frozenset({"", "text", "txt", "plain", "plaintext", "console", "output", "none", "markdown", "md"})
+_PLAIN_LANGUAGES = frozenset({"", "text", "txt", "plain", "plaintext", "console", "output", "none", "markdown", "md"})
 _PYTHON = frozenset({"python", "py", "python3", "pycon", "ipython"})
 
 
-def keep_commentary(lines: list[str], language: str) -> list[str]:
-    """The lines of a code block with all but comments (and in Python docstrings) blanked."""
+def mask_code(lines: list[str], language: str) -> list[str]:
+    """The lines of a code block with everything masked except comments and, in Python, docstrings."""
     mark = _MARKS.get(language, "#")
     kept, quote = [], ""
     for line in lines:
@@ -171,7 +171,7 @@ def keep_commentary(lines: list[str], language: str) -> list[str]:
 
 
 def _keep_line(line: str, mark: str, quote: str, *, docstrings: bool) -> tuple[str, str]:
-    """One line with only its commentary left, and the triple quote that is still open at its end."""
+    """One line with its code masked, and the triple quote that is open at its end."""
     kept, position = [], 0
     while position < len(line):
         if quote:
@@ -185,7 +185,7 @@ def _keep_line(line: str, mark: str, quote: str, *, docstrings: bool) -> tuple[s
         elif docstrings and line[position : position + 3] in ('"""', "'''"):
             is_statement = not line[:position].strip(" \trRuU")
             opening = line[position : position + 3]
-            if not is_statement:  # a value: text that the program uses, which says nothing
+            if not is_statement:  # a string value, not a docstring
                 end = line.find(opening, position + 3)
                 stop = len(line) if end < 0 else end + 3
                 kept.append(" " * (stop - position))
@@ -207,7 +207,7 @@ def _keep_line(line: str, mark: str, quote: str, *, docstrings: bool) -> tuple[s
 
 
 def _skip_string(line: str, start: int) -> int:
-    """Behind the string that begins at `start`; a quote without an end is an apostrophe."""
+    """The position after the string that begins at `start`. A quote without an end is an apostrophe."""
     position = start + 1
     while position < len(line):
         if line[position] == "\\":

@@ -1,7 +1,6 @@
-"""Numbers in runs of text: figures with their units, ranges, sizes, arrows and shapes; and what looks like one but states nothing.
+"""Finds the numbers in runs of text: figures with their units, ranges, sizes and shapes, and the two sides of an arrow.
 
-Everything is done in one pass over a line: figures are found first, each by an expression that cannot go back, then neighbours are joined
-by what stands between them.
+One pass over a line: figures are found by a regular expression without backtracking, then neighbours are joined by the text between them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from archaudit.claims.exclusions import is_no_claim
+from archaudit.claims.exclusions import is_excluded
 from archaudit.schema import parse_quantity
 from archaudit.schema.documents import Number, Run
 
@@ -40,7 +39,7 @@ _FIGURE = re.compile(
 _SIZE = r"(?:\d{1,9}|[^\W\d]\w{0,30}(?:\s?(?://?|\*)\s?\d{1,6})?)"
 _SHAPE = re.compile(rf"\[\s?{_SIZE}(?:\s?,\s?{_SIZE}){{1,7}}\s?\]|\(\s?{_SIZE}(?:\s?,\s?{_SIZE}){{2,7}}\s?\)")
 _LONGEST_FIGURE = 60
-_CONTEXT = 48  # characters behind a number that may say what it is
+_CONTEXT = 48  # characters after a number that can be its noun
 _RANGE_GAP = re.compile(r"[ \u00a0]?[-–—][ \u00a0]?")
 _SIZE_GAP = re.compile(r"[ \u00a0]?[x×*][ \u00a0]?")
 _ARROW_GAP = re.compile(r"[^\n.;|]{0,24}?(?:→|-+>|=+>|⇒|➜|\bto\b)[ \u00a0]?(?:only |just )?")
@@ -51,8 +50,8 @@ _NOUN = re.compile(r"[ \u00a0*_)-]{0,3}([^\W\d_][\w-]{0,24}(?: [^\W\d_][\w-]{0,2
 def find_numbers(run: Run) -> list[Number]:
     """The numbers that a run states, from left to right."""
     shapes = [match for match in _SHAPE.finditer(run.text) if _is_shape(match[0])] if "," in run.text else []
-    text = _blank_spans(run.text, shapes)
-    figures = _join_figures(text, [match for match in _FIGURE.finditer(text) if not is_no_claim(text, match, run.place)])
+    text = _mask_spans(run.text, shapes)
+    figures = _join_figures(text, [match for match in _FIGURE.finditer(text) if not is_excluded(text, match, run.place)])
     spans: list[tuple[int, int, Literal["number", "range", "size", "shape"]]] = [
         *((match.start(), match.end(), "shape") for match in shapes),
         *figures,
@@ -71,18 +70,18 @@ def find_numbers(run: Run) -> list[Number]:
 
 
 def find_noun(text: str) -> str:
-    """The words right behind a number, up to three, which may say what it counts."""
+    """Up to three words after a number, which may say what it counts."""
     noun = _NOUN.match(text[:_CONTEXT])
     return noun[1] if noun else ""
 
 
 def _is_shape(text: str) -> bool:
-    """Sizes in brackets, one of them at least a number; two plain numbers in brackets are just that."""
+    """Whether a text in brackets is a shape: sizes, at least one of them a number, and not just two numbers."""
     sizes = [size.strip() for size in text[1:-1].split(",")]
     return any(character.isdigit() for character in text) and (len(sizes) > 2 or not all(size.isdecimal() for size in sizes))
 
 
-def _blank_spans(text: str, matches: list[re.Match[str]]) -> str:
+def _mask_spans(text: str, matches: list[re.Match[str]]) -> str:
     parts, position = [], 0
     for match in matches:
         parts += [text[position : match.start()], "[" + " " * (len(match[0]) - 2) + "]"]
@@ -91,7 +90,7 @@ def _blank_spans(text: str, matches: list[re.Match[str]]) -> str:
 
 
 def _join_figures(text: str, matches: list[re.Match[str]]) -> list[tuple[int, int, Literal["number", "range", "size", "shape"]]]:
-    """Spans of figures, those that belong together as one: `2-3M`, `3x3`."""
+    """The spans of figures. Figures of one number are joined: `2-3M`, `3x3`."""
     spans: list[tuple[int, int, Literal["number", "range", "size", "shape"]]] = []
     for match in matches:
         start, end = match.start(), match.start() + len(match[0].rstrip())
@@ -110,7 +109,7 @@ def _join_figures(text: str, matches: list[re.Match[str]]) -> list[tuple[int, in
 
 
 def _is_ascending(first: str, second: str) -> bool:
-    """Whether two figures around a dash may be the ends of a range: the second is larger, and only it needs a unit."""
+    """Whether two figures on both sides of a dash can be a range: the second is larger. The first may lack the unit."""
     low, high = (re.search(r"[\d.,_]+", each) for each in (first, second))
     if low is None or high is None:
         return False
@@ -124,7 +123,7 @@ def _is_ascending(first: str, second: str) -> bool:
 
 
 def _find_roles(numbers: list[Number]) -> list[Number]:
-    """Numbers on the two sides of an arrow are what was before and what is after."""
+    """Gives the numbers on both sides of an arrow the roles `before` and `after`."""
     for position in range(1, len(numbers)):
         first, second = numbers[position - 1], numbers[position]
         start = first.column - first.run.column + len(first.text)
@@ -136,11 +135,11 @@ def _find_roles(numbers: list[Number]) -> list[Number]:
     return numbers
 
 
-# --- what the heads of a table's columns and rows say of its numbers: `Params (M)`, `GFLOPs, after`, `change [%]` ---
+# --- the headings of a table's columns and rows: `Params (M)`, `GFLOPs, after`, `change [%]` ---
 
 
 _BAR = re.compile(r"(?<!\\)\|")
-# A unit stands in brackets, behind a comma, or as the last word or the first; the first found that is one counts.
+# A unit is in brackets, after a comma, or the last or first word. The first of these that is a unit counts.
 _UNIT = re.compile(r"[(\[]\s*([^()\[\]]{1,24}?)\s*[)\]]|,\s*([\w%]{1,12})\s*\Z|([\w%-]{1,24})\s*\Z")
 _FIRST_WORD = re.compile(r"\s*([\w-]{2,24})\b")
 _MARKUP = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|<[^<>]{0,80}>")
@@ -148,7 +147,7 @@ _LONGEST_HEADING = 200
 
 
 def add_headings(numbers: Iterable[Number], headers: Mapping[int, str]) -> list[Number]:
-    """The numbers, those in tables with the heading of their column; `headers` are the first lines of tables by the lines below them."""
+    """The numbers, with their headings if they are in a table. `headers` are the first lines of tables, by the lines below them."""
     return [_add_heading(number, headers.get(number.line, "")) for number in numbers]
 
 
@@ -169,7 +168,7 @@ def _read_cell(cells: Sequence[str], column: int) -> str:
 
 
 def _find_unit(heading: str, figure: str) -> str:
-    """The unit that a heading gives a plain figure below it: `M` of `Params (M)`, `GFLOPs`, `%`; empty if it names none."""
+    """The unit in the heading of a plain figure: `M` in `Params (M)`, `GFLOPs`, `%`; empty if there is none."""
     if figure.strip()[-1:].isalpha() or figure.rstrip().endswith(("%", "]", ")")):
         return ""
     candidates: list[str] = [next(group for group in found.groups() if group is not None) for found in _UNIT.finditer(heading)]

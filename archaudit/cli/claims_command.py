@@ -99,7 +99,7 @@ def _print_judgement(judgement: DocumentJudgement, format_name: str) -> None:
 
 def _correct(corrections: Iterable[Correction], *, yes: bool) -> bool:
     """Shows the changes and writes them if confirmed; returns whether they were written. Without a terminal, only --yes confirms."""
-    from archaudit.claims.fixing import show_changes
+    from archaudit.claims.fixing import format_diff
     from archaudit.render.formatting import make_visible
 
     wanted = list(corrections)
@@ -107,7 +107,7 @@ def _correct(corrections: Iterable[Correction], *, yes: bool) -> bool:
         print_text("\nnothing to correct: no false number has an unambiguous binding")
         return False
     for correction in wanted:
-        changes = show_changes(Path(correction.path).name, correction.before, correction.after)
+        changes = format_diff(Path(correction.path).name, correction.before, correction.after)
         print_text("\n" + "\n".join(make_visible(line) for line in changes.split("\n")))
     if not yes and not (sys.stdin.isatty() and click.confirm("Write these changes?", err=True)):
         print_text("nothing was written" + ("" if sys.stdin.isatty() else "; use --yes to write"))

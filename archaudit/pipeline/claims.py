@@ -9,9 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.align import align
-from archaudit.claims.binding import Located, locate
+from archaudit.claims.binding import LocatedClaims, locate_claims
 from archaudit.claims.drafting import draft_claims
-from archaudit.claims.fixing import restyle, restyle_shape, rewrite, rewrite_toml
+from archaudit.claims.fixing import format_like, format_shape_like, replace_claimed_figure, replace_numbers
 from archaudit.claims.markdown import read_document
 from archaudit.config import BASELINE, Config, load_claims, load_example_config, read_claims
 from archaudit.diff import diff
@@ -78,7 +78,7 @@ def check_document(
     options = msgspec.structs.replace(options, witnesses=False)  # claims are judged by our own numbers only
     profiles = _measure(path, claims.checks, options, pair)
     verdicts = judge(claims.checks, profiles, read_baselines(claims.checks, options), earlier=_find_earlier(profiles))
-    located = locate(document, claims.checks, claims.inline)
+    located = locate_claims(document, claims.checks, claims.inline)
     verdicts = tuple(_mark_stale(verdict, located) for verdict in verdicts)
     corrections = _correct(path, document, claims, zip(claims.checks, verdicts, strict=True), (located, profiles)) if fix else ()
     return DocumentJudgement(
@@ -101,7 +101,7 @@ def draft_document(path: Path, before: str, after: str, options: Options) -> str
     drafts = draft_claims(document, profiles["before"], profiles["after"], _find_groups(targets, measured, options))
     checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
     verdicts = iter(judge(checks, profiles, {}))
-    return "\n".join(draft.write(next(verdicts) if draft.table else None) for draft in drafts)
+    return "\n".join(draft.format_toml(next(verdicts) if draft.table else None) for draft in drafts)
 
 
 def _find_groups(targets: Sequence[Target], profiles: Sequence[Profile], options: Options) -> tuple[Group, ...]:
@@ -214,7 +214,7 @@ def _find_earlier(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
 # --- the outcome --------------------------------------------------------------------------------------------------------
 
 
-def _mark_stale(verdict: Verdict, located: Located) -> Verdict:
+def _mark_stale(verdict: Verdict, located: LocatedClaims) -> Verdict:
     """The verdict; `unbound` if the document does not contain the claim's figure, even if the claim is true."""
     if located.numbers[verdict.id] or not any(character.isdigit() for character in verdict.expected):
         return verdict  # the presence of a module is stated in words, which are not searched
@@ -239,7 +239,7 @@ def _correct(
     document: Document,
     claims: _Claims,
     judged: Iterable[tuple[Check, Verdict]],
-    found: tuple[Located, Mapping[str, Profile]],
+    found: tuple[LocatedClaims, Mapping[str, Profile]],
 ) -> Iterable[Correction]:
     """The document and the files of claims, with each false figure replaced that exactly one number states and that is not expected."""
     located, profiles = found
@@ -249,22 +249,22 @@ def _correct(
         numbers = located.numbers[check.id]
         if verdict.finding != "false" or verdict.outcome != "failed" or len(numbers) != 1:
             continue
-        text = _restyle(numbers[0].text, check, verdict, profiles)
+        text = _format_measured(numbers[0].text, check, verdict, profiles)
         origin = claims.origins.get(check.id)
         if text is None or (origin is not None and not _correct_file(files, origin, check, text)):
             continue
         replacements.append((numbers[0], text))
     if replacements:
-        yield Correction(path=str(path), before=document.text, after=rewrite(document, replacements))
+        yield Correction(path=str(path), before=document.text, after=replace_numbers(document, replacements))
     for file, (before, after) in files.items():
         yield Correction(path=str(file), before=before, after=after)
 
 
-def _restyle(figure: str, check: Check, verdict: Verdict, profiles: Mapping[str, Profile]) -> str | None:
+def _format_measured(figure: str, check: Check, verdict: Verdict, profiles: Mapping[str, Profile]) -> str | None:
     """The measured value written like `figure`; None where that is not possible, and a person has to correct it."""
     if verdict.actual is not None:
         try:
-            whole = restyle(f"{figure}{check.expected[len(check.written) :]}" if check.written else figure, verdict.actual)
+            whole = format_like(f"{figure}{check.expected[len(check.written) :]}" if check.written else figure, verdict.actual)
         except (ValueError, ArithmeticError):  # the document's text is not a figure, or has too many digits
             return None
         return whole[: len(whole) - len(check.expected) + len(check.written)] if whole and check.written else whole
@@ -273,7 +273,7 @@ def _restyle(figure: str, check: Check, verdict: Verdict, profiles: Mapping[str,
         shapes = [shape for module in select_named(profile, check.scope) for call in module.calls for shape in call.outputs]
         image = next((record.shape for record in profile.inputs if len(record.shape) == 4), None)
         if image is not None and len(set(shapes)) == 1:
-            return restyle_shape(figure, shapes[0], {"B": image[0], "N": image[0], "H": image[2], "W": image[3]})
+            return format_shape_like(figure, shapes[0], {"B": image[0], "N": image[0], "H": image[2], "W": image[3]})
     return None
 
 
@@ -286,7 +286,7 @@ def _correct_file(files: dict[Path, tuple[str, str]], origin: _Origin, check: Ch
             return False
         files[origin.path] = (text, text)
     before, now = files[origin.path]
-    changed = rewrite_toml(now, origin.position, check.written or check.expected, figure)
+    changed = replace_claimed_figure(now, origin.position, check.written or check.expected, figure)
     if changed is not None:
         files[origin.path] = (before, changed)
     elif before == now:

@@ -1,4 +1,4 @@
-"""What is found in a document: runs of text, numbers, and the bindings written beside them. Immutable, in reading order."""
+"""The parts of a document: runs of text, numbers, and bindings, in reading order."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Place = Literal["text", "heading", "table", "output", "comment", "code"]
 
 
 class Run(Record, frozen=True, kw_only=True):
-    """A stretch of one line in which to look for numbers.
+    """A part of one line that can have numbers.
 
-    `text` is as long as the line, what is no statement in it (links, tags, code around a comment) blanked; `whole` is the line as it is.
-    It begins at `column` of `line`, both from 1. `section` is the heading above; `place` the kind of text it stands in; `block` numbers
-    the paragraph, table or code block.
+    `whole` is the line; `text` has the same length, with everything masked that states no number (links, tags, code). It begins at `column`
+    of `line`, both counted from 1. `section` is the heading above, `place` the kind of its block, and `block` the number of its paragraph,
+    table or code block.
     """
 
     text: str
@@ -27,11 +27,10 @@ class Run(Record, frozen=True, kw_only=True):
 
 
 class Number(Record, frozen=True, kw_only=True):
-    """A number, range, size (`3x3`) or shape that a document states, as it is written there.
+    """A number, range, size (`3x3`) or shape in a document, as it is written there.
 
-    `role` is its side of an arrow, `256 → 128`; `noun` the words behind it, which may say what it counts;
-    `heading` the head of its column in a table, `row_heading` that of its row; `unit` its unit where that stands elsewhere: in one of those
-    heads, or behind the arrow.
+    `role` is its side of an arrow, `256 → 128`; `noun` are the words after it, which may say what it counts; `heading` and `row_heading`
+    are the headings of its column and row in a table; `unit` is its unit if that is in a heading or after the arrow.
     """
 
     text: str
@@ -51,7 +50,7 @@ class Number(Record, frozen=True, kw_only=True):
 
 
 class Binding(Record, frozen=True, kw_only=True):
-    """A comment that says what the number before it is about: `<!-- claim: params before -->`, as the keys of a claim's table."""
+    """A comment that says what the number before it is about, `<!-- claim: params before -->`. `table` has the keys of a claim."""
 
     text: str
     line: int
@@ -60,9 +59,9 @@ class Binding(Record, frozen=True, kw_only=True):
 
 
 class Document(Record, frozen=True, kw_only=True):
-    """A document as read: its text, its runs, the numbers in them and the bindings beside them.
+    """A document: its text, its runs, the numbers in them and the bindings.
 
-    `code_numbers` are those in code itself, which states nothing: a claim may be about one, but none has to be.
+    `code_numbers` are the numbers in code. A claim can be about one of them, but they need no claim.
     """
 
     name: str
@@ -74,7 +73,7 @@ class Document(Record, frozen=True, kw_only=True):
 
 
 class Coverage(Record, frozen=True, kw_only=True):
-    """Which numbers of a document are bound to a claim, exempt, or neither."""
+    """The numbers of a document that have a claim, are exempt, or are not covered."""
 
     bound: tuple[Number, ...]
     exempt: tuple[Number, ...]

@@ -1,4 +1,4 @@
-"""Many profiles side by side: one model over commits, or several models and inputs."""
+"""Series of profiles: one model over commits, or several models and inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archaudit.schema.record import FORMAT_VERSION, Record
 
 
 class Contribution(Record, frozen=True, kw_only=True):
-    """A module's own part in a change: by its path, or the path that it had before where it is gone."""
+    """A module's own part of a change. `path` is its path, or its previous path if it was removed."""
 
     path: str
     type: str
@@ -17,7 +17,7 @@ class Contribution(Record, frozen=True, kw_only=True):
 
 
 class Jump(Record, frozen=True, kw_only=True):
-    """A metric that changed notably from one commit to the next, and the modules that did it, the largest first."""
+    """A significant change of a metric from one commit to the next, and the modules that caused it, the largest first."""
 
     metric: str
     before: int
@@ -26,8 +26,8 @@ class Jump(Record, frozen=True, kw_only=True):
 
 
 class HistoryStep(Record, frozen=True, kw_only=True):
-    """One commit: `commit` in full, `short` as git abbreviates it. `totals` is None, and `error` says why, where the model could not be
-    measured. `jumps` compare with the last commit before it that could."""
+    """One commit: `commit` is its full hash, `short` the abbreviated one. If the model could not be measured, `totals` is None and `error`
+    the reason. `jumps` compare with the last commit before it that was measured."""
 
     commit: str
     short: str
@@ -41,7 +41,7 @@ class HistoryStep(Record, frozen=True, kw_only=True):
 
 
 class History(Record, frozen=True, kw_only=True):
-    """The commits that touched what a model is read from, oldest first; `untouched` is how many others there were."""
+    """The commits that changed the files of a model, oldest first; `untouched` is the number of the others."""
 
     format_version: int = FORMAT_VERSION
     reference: str
@@ -52,9 +52,9 @@ class History(Record, frozen=True, kw_only=True):
 class Bisection(Record, frozen=True, kw_only=True):
     """The search for the first commit at which a condition holds.
 
-    `found`: `first` is that commit. `unsure`: the commits `skipped` before it could not be measured, and one of them may be the first;
-    without a `first`, those at the end of the range, or all of it.
-    `always`, `never`: it holds from the beginning of the range, or not at its end. `profiles` is how many commits were looked at.
+    The `outcome` is `found` if `first` is that commit; `unsure` if the commits in `skipped` could not be measured and one of them may be
+    the first (without a `first`, all at the end of the range, or in all of it); `always` if the condition holds from the beginning of the
+    range; `never` if it does not hold at its end. `profiles` is the number of commits that were measured.
     """
 
     format_version: int = FORMAT_VERSION
@@ -69,8 +69,8 @@ class Bisection(Record, frozen=True, kw_only=True):
 
 
 class Variant(Record, frozen=True, kw_only=True):
-    """One model on one input. `choices` are the arguments that were set, `pareto` the metrics of a plot where no other variant is better
-    in both."""
+    """One model on one input. `choices` are the arguments that were set. `pareto` is true if no other variant is better in both metrics of
+    the plot."""
 
     reference: str
     input: str
@@ -83,7 +83,7 @@ class Variant(Record, frozen=True, kw_only=True):
 
 
 class Sweep(Record, frozen=True, kw_only=True):
-    """Every variant, in the order in which they were asked for; `metrics` are the two of the plot."""
+    """Every variant, in the order of the command; `metrics` are the two of the plot."""
 
     format_version: int = FORMAT_VERSION
     variants: tuple[Variant, ...]

@@ -1,4 +1,4 @@
-"""Profiles to judge claims by, each measured once in a session, in this process; and a document on disk with a pair of saved profiles."""
+"""Profiles for claims, each measured once, in this process; and a document on disk with a pair of saved profiles."""
 
 from __future__ import annotations
 

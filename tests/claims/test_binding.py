@@ -1,4 +1,4 @@
-"""Bindings in a document, and which number belongs to which claim."""
+"""Bindings in a document, and the numbers of each claim."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archaudit.claims.binding import Located, locate, normalise
+from archaudit.claims.binding import LocatedClaims, locate_claims, normalize_figure
 from archaudit.claims.markdown import read_document
 from archaudit.config import read_claims
 from archaudit.errors import ConfigError
@@ -49,7 +49,7 @@ def test_each_number_of_a_line_has_its_own_comment() -> None:
 
 
 @pytest.mark.parametrize("text", ["<!-- not a claim: 5M -->", "```\n5M <!-- claim: params -->\n```", "<!--\n5M <!-- claim: params\n-->"])
-def test_other_comments_and_code_bind_nothing(text: str) -> None:
+def test_other_comments_and_code_are_not_bindings(text: str) -> None:
     assert bind(text) == []
 
 
@@ -57,15 +57,15 @@ def test_other_comments_and_code_bind_nothing(text: str) -> None:
     ("text", "fault"),
     [
         ("<!-- claim: params -->", "notes.md:1: there is no number before `claim: params` on its line"),
-        ("5M <!-- claim: params of -->", "'params of' is no binding"),
-        ("5M <!-- claim: params a b -->", "'params a b' is no binding"),
-        ("5M <!-- claim: -->", "is no binding"),
-        ("5M <!-- claim: exempt -->", "does not say why"),
-        ("42x <!-- claim: 884,736 / 21,000 -->", "a document cannot prove itself"),
-        ("5M <!-- claim: 5,000,000 -->", "a document cannot prove itself"),
+        ("5M <!-- claim: params of -->", "'params of' is not a binding"),
+        ("5M <!-- claim: params a b -->", "'params a b' is not a binding"),
+        ("5M <!-- claim: -->", "is not a binding"),
+        ("5M <!-- claim: exempt -->", "has no reason"),
+        ("42x <!-- claim: 884,736 / 21,000 -->", "is a number in place of a metric"),
+        ("5M <!-- claim: 5,000,000 -->", "is a number in place of a metric"),
     ],
 )
-def test_a_faulty_comment_is_told_with_its_line(text: str, fault: str) -> None:
+def test_a_faulty_comment_is_reported_with_its_line(text: str, fault: str) -> None:
     with pytest.raises(ConfigError) as caught:
         bind(text)
     assert fault in caught.value.message
@@ -74,67 +74,67 @@ def test_a_faulty_comment_is_told_with_its_line(text: str, fault: str) -> None:
 # --- coverage
 
 
-def cover(text: str, *tables: dict[str, Any]) -> Located:
+def cover(text: str, *tables: dict[str, Any]) -> LocatedClaims:
     document = read_document(text, "notes.md")
     whole = [{"id": str(position), "metric": "params"} | table for position, table in enumerate(tables)]
     checks = read_claims([{key: value for key, value in table.items() if value is not None} for table in whole], ["after"], "notes.md")
-    return locate(document, checks, [])
+    return locate_claims(document, checks, [])
 
 
-def places(located: Located) -> dict[str, list[tuple[int, int]]]:
+def list_positions(located: LocatedClaims) -> dict[str, list[tuple[int, int]]]:
     return {name: [(number.line, number.column) for number in numbers] for name, numbers in located.numbers.items()}
 
 
 TEXT = "# 1. One\n\n5M and 6M\n\n# 2. Two\n\n5M, then 5M\n\nagain 5M here\n"
 
 
-def test_a_claim_takes_every_number_written_so() -> None:
+def test_a_claim_is_about_every_number_with_its_figure() -> None:
     located = cover(TEXT, {"figure": "5M"})
-    assert places(located) == {"0": [(3, 1), (7, 1), (7, 10), (9, 7)]}
+    assert list_positions(located) == {"0": [(3, 1), (7, 1), (7, 10), (9, 7)]}
     assert [number.text for number in located.coverage.uncovered] == ["6M"]
     assert located.coverage.total == 5
 
 
-def test_source_and_near_narrow_it() -> None:
+def test_source_and_near_select_numbers() -> None:
     tables = [
         {"figure": "5M", "source": "section 1"},
         {"figure": "5M", "source": "two", "near": "again"},
         {"figure": "6M", "source": "Two"},
     ]
     located = cover(TEXT, *tables)
-    assert places(located) == {"0": [(3, 1)], "1": [(9, 7)], "2": []}
+    assert list_positions(located) == {"0": [(3, 1)], "1": [(9, 7)], "2": []}
 
 
-def test_claims_that_name_their_number_alike_take_them_in_turn() -> None:
+def test_claims_with_the_same_figure_get_the_numbers_in_order() -> None:
     table = {"figure": "5M", "source": "section 2"}
-    assert places(cover(TEXT, table, table)) == {"0": [(7, 1)], "1": [(7, 10), (9, 7)]}
-    assert places(cover(TEXT, table, table, table, table)) == {"0": [(7, 1)], "1": [(7, 10)], "2": [(9, 7)], "3": []}
+    assert list_positions(cover(TEXT, table, table)) == {"0": [(7, 1)], "1": [(7, 10), (9, 7)]}
+    assert list_positions(cover(TEXT, table, table, table, table)) == {"0": [(7, 1)], "1": [(7, 10)], "2": [(9, 7)], "3": []}
 
 
 def test_section_1_is_not_section_10() -> None:
     text = "# 10. Ten\n\n5M\n\n# 1 One\n\n6M\n\n## 1.2. More\n\n7M\n"
     tables = [{"figure": figure, "source": "section 1"} for figure in ("5M", "6M", "7M")]
-    assert places(cover(text, *tables)) == {"0": [], "1": [(7, 1)], "2": []}
+    assert list_positions(cover(text, *tables)) == {"0": [], "1": [(7, 1)], "2": []}
 
 
-def test_an_exempt_number_is_counted_apart() -> None:
+def test_an_exempt_number_is_counted_separately() -> None:
     located = cover(TEXT, {"figure": "5M"}, {"figure": "6M", "exempt": "not ours", "metric": None})
     assert [len(part) for part in (located.coverage.bound, located.coverage.exempt, located.coverage.uncovered)] == [4, 1, 0]
 
 
-def test_a_claim_about_code_covers_nothing_that_is_stated() -> None:
+def test_a_claim_about_code_covers_no_number_of_the_text() -> None:
     text = "```python\nnn.Dropout(0.3)  # 3 of 4\n```\n"
     located = cover(text, {"figure": "0.3", "metric": "setting:p"})
-    assert places(located) == {"0": [(2, 12)]}
+    assert list_positions(located) == {"0": [(2, 12)]}
     assert [number.text for number in located.coverage.uncovered] == ["3", "4"]
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("42×", "42x"), ("42 x", "42x"), ("884,736 params", "884,736"), ("≈ 2–3M", "~2-3M"), ("63 percent", "63%")]
 )
-def test_ways_of_writing_a_figure_that_are_no_difference(one: str, other: str) -> None:
-    assert normalise(one) == normalise(other)
+def test_insignificant_differences_in_form_are_ignored(one: str, other: str) -> None:
+    assert normalize_figure(one) == normalize_figure(other)
 
 
-def test_figures_that_differ_stay_apart() -> None:
-    assert len({normalise(figure) for figure in ("21K", "~21K", "21,000", "21k MACs", "<21K", "-21K")}) == 6
+def test_different_figures_stay_different() -> None:
+    assert len({normalize_figure(figure) for figure in ("21K", "~21K", "21,000", "21k MACs", "<21K", "-21K")}) == 6

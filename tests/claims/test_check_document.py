@@ -1,4 +1,4 @@
-"""A document judged: which claims are about it, what of it is covered, what it comes to, and how it is put right."""
+"""The check of a document: its claims, its coverage, its outcome and its corrections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def findings(judgement: DocumentJudgement) -> list[tuple[str, str | None]]:
     return [(verdict.expected, verdict.finding) for verdict in judgement.verdicts]
 
 
-def test_claims_beside_and_in_the_document_are_judged_together(notes: Notes, saved_pair: Pair) -> None:
+def test_claims_in_the_file_and_in_the_document_are_judged_together(notes: Notes, saved_pair: Pair) -> None:
     path = notes("Now 2.52M, once 6.83M <!-- claim: params before -->.\n", CLAIM.format("2.52M"))
     judgement = check_document(path, Options(), saved_pair, strict=True)
     assert findings(judgement) == [("2.52M", "true"), ("6.83M", "true")]
@@ -65,7 +65,7 @@ def test_a_number_that_no_claim_covers_fails_only_when_strict(notes: Notes, save
 
 
 @pytest.mark.parametrize("text", ["", "No numbers here.\n", "17 %\n", "17 % <!-- claim: exempt: a guess -->\n"])
-def test_no_claim_that_was_judged_is_never_a_pass(notes: Notes, text: str) -> None:
+def test_a_document_without_judged_claims_does_not_pass(notes: Notes, text: str) -> None:
     assert check_document(notes(text), Options()).outcome == "inconclusive"
 
 
@@ -76,7 +76,7 @@ def test_a_claim_that_the_document_does_not_make_is_unbound(notes: Notes, saved_
     assert judgement.verdicts[0].reason == "the document does not contain 2.52M, or other claims are about it"
 
 
-def test_what_is_said_in_words_needs_no_number(notes: Notes, saved_pair: Pair) -> None:
+def test_a_claim_in_words_needs_no_number(notes: Notes, saved_pair: Pair) -> None:
     claims = '[[claims]]\nfigure = "new"\nmetric = "presence"\nscope = "mid_level_project"\nagainst = "before"\n'
     assert check_document(notes("There is a mid-level projection now.\n", claims), Options(), saved_pair).outcome == "passed"
 
@@ -88,7 +88,7 @@ def test_another_reading_is_inconclusive_until_it_is_expected(notes: Notes, save
     assert check_document(path, Options(), saved_pair).outcome == "passed"
 
 
-def test_a_unit_may_stand_in_the_heading_of_a_table(notes: Notes, saved_pair: Pair) -> None:
+def test_a_unit_can_be_in_the_heading_of_a_table(notes: Notes, saved_pair: Pair) -> None:
     claims = '[[claims]]\nfigure = "2.52"\nunit = "M"\nmetric = "params"\n[[claims]]\nfigure = "2.56"\nunit = "GMACs"\nmetric = "macs"\n'
     text = "| | Params (M) | GMACs |\n|---|---|---|\n| new | 2.52 | 2.56 |\n"
     judgement = check_document(notes(text, claims), Options(), saved_pair, fix=True)
@@ -100,7 +100,7 @@ def test_a_unit_may_stand_in_the_heading_of_a_table(notes: Notes, saved_pair: Pa
 # --- evidence
 
 
-def test_a_document_is_no_evidence_of_its_own_claims(notes: Notes, saved_pair: Pair, tmp_path: Path) -> None:
+def test_a_document_cannot_be_checked_against_itself(notes: Notes, saved_pair: Pair, tmp_path: Path) -> None:
     path = notes("2.52M <!-- claim: params after -->\n")
     after = decode_profile(Path(saved_pair[1]).read_bytes(), "after")
     made_from_it = Provenance(environment=Environment(archaudit="", python="", torch="", platform=""), rung="meta", sources=(str(path),))
@@ -110,7 +110,7 @@ def test_a_document_is_no_evidence_of_its_own_claims(notes: Notes, saved_pair: P
         check_document(path, Options(), (saved_pair[0], str(tmp_path / "copy.json")))
 
 
-def test_a_document_that_cannot_be_read_says_so(tmp_path: Path, saved_pair: Pair) -> None:
+def test_a_document_that_cannot_be_read_is_reported(tmp_path: Path, saved_pair: Pair) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         check_document(tmp_path / "none.md", Options(), saved_pair)
     (tmp_path / "binary.md").write_bytes(b"\xff\xfe5M")
@@ -118,7 +118,7 @@ def test_a_document_that_cannot_be_read_says_so(tmp_path: Path, saved_pair: Pair
         check_document(tmp_path / "binary.md", Options(), saved_pair)
 
 
-def test_a_fault_beside_or_in_the_document_names_where_it_is(notes: Notes, saved_pair: Pair) -> None:
+def test_a_fault_in_the_document_or_its_claims_names_its_place(notes: Notes, saved_pair: Pair) -> None:
     with pytest.raises(ConfigError, match=r"NOTES\.md\.claims\.toml: claims\[0\]\.metric: 'parms' is not known; did you mean 'params'\?"):
         check_document(notes("5M", CLAIM.format("5M").replace("params", "parms")), Options(), saved_pair)
     with pytest.raises(ConfigError, match=r"OTHER\.md:3: claims\[0\]\.model: 'aftr' is not in \[models\]; did you mean 'after'\?"):
@@ -133,14 +133,14 @@ def read_example() -> tuple[str, str]:
     return tuple((folder / name).read_text(encoding="utf-8") for name in ("CHANGES.md", "CHANGES.md.claims.toml"))  # type: ignore[return-value]
 
 
-def test_the_example_s_change_note_is_covered_whole_and_says_which_figures_are_false(notes: Notes, saved_pair: Pair) -> None:
+def test_the_note_of_the_example_is_covered_and_its_false_figures_are_found(notes: Notes, saved_pair: Pair) -> None:
     judgement = check_document(notes(*read_example(), name="CHANGES.md"), Options(), saved_pair, strict=True)
     assert judgement.outcome == "passed"
     assert judgement.coverage.total == len(judgement.coverage.bound) + len(judgement.coverage.exempt) >= 40
     assert [verdict.expected for verdict in judgement.verdicts if verdict.finding == "false"] == ["884,736", "42x", "28x", "1.4M"]
 
 
-def test_a_changed_figure_in_the_note_is_caught_and_put_right(notes: Notes, saved_pair: Pair, tmp_path: Path) -> None:
+def test_a_changed_figure_in_the_note_is_found_and_corrected(notes: Notes, saved_pair: Pair, tmp_path: Path) -> None:
     text, claims = read_example()
     changed = text.replace("3,065,600", "3,065,601").replace("10.3x", "11.3x").replace("589,824", "589,284")
     path = notes(changed, claims.replace("589,824", "589,284"), name="CHANGES.md")
@@ -170,7 +170,7 @@ def test_a_corrected_document_holds(notes: Notes, saved_pair: Pair) -> None:
     assert path.with_name("NOTES.md.claims.toml").read_text().startswith('# kept\n[[claims]]\nfigure = "2.52M"')
 
 
-def test_what_is_expected_to_be_false_or_not_certain_is_left(notes: Notes, saved_pair: Pair) -> None:
+def test_a_claim_that_is_expected_to_be_false_or_ambiguous_is_not_corrected(notes: Notes, saved_pair: Pair) -> None:
     text = "5M <!-- claim: params after, expect false: a slip -->, <2M <!-- claim: params after -->, 1-2M <!-- claim: params after -->\n"
     judgement = check_document(notes(text), Options(), saved_pair, fix=True)
     assert judgement.outcome == "failed"
@@ -180,7 +180,7 @@ def test_what_is_expected_to_be_false_or_not_certain_is_left(notes: Notes, saved
 # --- drafts
 
 
-def test_a_draft_binds_what_is_plain_and_its_claims_can_be_checked_at_once(notes: Notes, saved_pair: Pair) -> None:
+def test_the_claims_of_a_draft_can_be_checked_at_once(notes: Notes, saved_pair: Pair) -> None:
     text = (
         "# Change\n\nFrom 6.83M to 2.52M parameters, 63% fewer.\n\n```python\n# BEFORE\nself.decoder = Sequential(\n"
         "    Conv2d(304, 256),  # 884,736 params!\n    Conv2d(256, 256),  # 589,824 params!\n```\n\n"
@@ -203,7 +203,7 @@ def test_a_draft_binds_what_is_plain_and_its_claims_can_be_checked_at_once(notes
     assert '# figure = "17"' in toml
 
 
-def test_a_draft_reads_units_and_sides_from_the_heads_of_columns(notes: Notes, saved_pair: Pair) -> None:
+def test_a_draft_reads_units_and_sides_from_the_headings_of_columns(notes: Notes, saved_pair: Pair) -> None:
     text = (
         "| part | Params before (K) | Params after (K) | change [%] |\n|:--|--:|--:|--:|\n| aspp | 4607 | 1541 | 66.5 |\n"
         "| decoder stage 1 | 700.9 | 22.2 | 96.8 |\n\n"
@@ -227,7 +227,7 @@ def test_a_draft_reads_units_and_sides_from_the_heads_of_columns(notes: Notes, s
     ]
 
 
-def test_a_draft_compares_what_was_put_in_with_what_was_taken_out(notes: Notes, saved_pair: Pair) -> None:
+def test_a_draft_compares_the_two_sides_of_a_group(notes: Notes, saved_pair: Pair) -> None:
     text = "Decoder stage 1 has 31.6x fewer params; in all 26.35 → 2.55 GMACs.\n"
     path = notes(text)
     path = notes(text, draft_document(path, *saved_pair, Options()))
@@ -239,7 +239,7 @@ def test_a_draft_compares_what_was_put_in_with_what_was_taken_out(notes: Notes, 
     ]
 
 
-def test_a_draft_of_the_example_s_note_binds_most_of_it_truly(notes: Notes, saved_pair: Pair) -> None:
+def test_a_draft_of_the_example_has_right_proposals_for_most_numbers(notes: Notes, saved_pair: Pair) -> None:
     text = read_example()[0]
     plain = "\n".join(line.partition("<!--")[0] for line in text.splitlines())
     path = notes(plain)

@@ -1,4 +1,4 @@
-"""`archaudit claims`: what it prints and writes, and its exit status."""
+"""`archaudit claims`: its output and exit status."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def test_a_number_is_shown_in_its_line_with_the_code_that_it_is_about(run: Run, 
     assert "# line 1: - `decoder.0` had 17 things" in run("draft", path, *saved_pair)[1]
 
 
-def test_what_cannot_be_judged_exits_with_2(run: Run, notes: Notes, saved_pair: Pair) -> None:
+def test_a_claim_that_cannot_be_judged_exits_with_2(run: Run, notes: Notes, saved_pair: Pair) -> None:
     assert run("check", notes("Nothing.\n"))[0] == 2
     assert run("check", notes("17 %\n"))[0] == 2
     status, _, err = run("check", notes("5M <!-- claim: 5M -->\n"), *saved_pair)
-    assert (status, "a document cannot prove itself" in err) == (2, True)
+    assert (status, "is a number in place of a metric" in err) == (2, True)
     assert run("check", "none.md", *saved_pair)[0] == 2
     assert run("check", notes("x"), saved_pair[0])[0] == 2
     assert run("draft", notes("Nothing.\n"), *saved_pair)[0] == 2
@@ -78,7 +78,7 @@ def test_json_has_the_verdicts_and_the_coverage(run: Run, notes: Notes, saved_pa
     assert [number["text"] for number in answer["coverage"]["bound"]] == ["2.55 GFLOPs"]
 
 
-def test_fix_only_shows_the_change_where_nobody_can_be_asked(run: Run, notes: Notes, saved_pair: Pair) -> None:
+def test_fix_only_shows_the_change_without_a_terminal(run: Run, notes: Notes, saved_pair: Pair) -> None:
     path = notes("Now 2.62M <!-- claim: params after -->.\n")
     status, out, _ = run("check", path, *saved_pair, "--fix")
     assert status == 1

@@ -1,4 +1,4 @@
-"""Drafts of notes whose numbers were bound by hand: what is bound is bound right, and what is about no model is left alone."""
+"""Drafts of notes with known claims: proposals are right, and there is none for a number that is not about a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ProfileOf = Callable[[str], Profile]
 CHANGES = Path(__file__).parents[2] / "archaudit" / "examples" / "segmentation" / "CHANGES.md"
 
 
-def test_what_is_bound_is_bound_right(profile_of: ProfileOf) -> None:
+def test_proposals_are_right(profile_of: ProfileOf) -> None:
     scores = {name: score(note, profile_of) for name, note in NOTES.items()}
     total = sum(scores.values(), Counter())
     assert total["wrong"] <= 0.02 * (total["right"] + total["wrong"]), scores
@@ -30,7 +30,7 @@ def test_what_is_bound_is_bound_right(profile_of: ProfileOf) -> None:
     assert total["right"] >= 90
 
 
-def test_numbers_about_no_model_are_left_alone(profile_of: ProfileOf) -> None:
+def test_a_number_that_is_not_about_a_model_gets_no_proposal(profile_of: ProfileOf) -> None:
     text = (
         "Top-1 is 70.9 %. We trained 160 epochs on 8 GPUs with batch size 16; it took 3 days. Latency fell by 63 %, to 12 ms.\n\n"
         "| | before | after |\n|---|---|---|\n| mIoU | 71.2 % | 63.2 % |\n| learning rate | 0.3 | 0.1 |\n| fps | 256 | 2.7x |\n"
@@ -38,7 +38,7 @@ def test_numbers_about_no_model_are_left_alone(profile_of: ProfileOf) -> None:
     assert [draft.number.text for draft in make_drafts(text, profile_of("before"), profile_of("after")) if draft.table] == []
 
 
-def test_a_proposal_is_less_sure_where_others_fit_as_well(profile_of: ProfileOf) -> None:
+def test_the_confidence_is_lower_if_several_facts_fit(profile_of: ProfileOf) -> None:
     before, after = profile_of("resnet18"), profile_of("resnet34")
     (alone,) = make_drafts("Now `fc` has 1000 outputs.", before, after)
     (vague,) = make_drafts("Now there are 64 channels in `layer1`.", before, after)
@@ -54,7 +54,7 @@ def test_a_proposal_is_less_sure_where_others_fit_as_well(profile_of: ProfileOf)
         ("| | aspp params |\n|---|---|\n| after | {1,541,376} |\n", "after"),
     ],
 )
-def test_the_side_is_read_from_the_words_around(text: str, side: str, profile_of: ProfileOf) -> None:
+def test_the_side_is_read_from_the_words_near_the_number(text: str, side: str, profile_of: ProfileOf) -> None:
     figure = text.partition("{")[2].partition("}")[0]
     drafts = make_drafts(text.replace("{", "").replace("}", ""), profile_of("before"), profile_of("after"))
     assert [draft.table["model"] for draft in drafts if draft.number.text == figure] == [side]
@@ -67,7 +67,7 @@ def test_the_side_is_read_from_the_words_around(text: str, side: str, profile_of
         "Params of `classifier.1`: 5,397 → 100.",
     ],
 )
-def test_a_figure_that_fits_nothing_is_about_what_its_other_side_is_about(text: str, profile_of: ProfileOf) -> None:
+def test_a_figure_without_a_fact_gets_the_metric_of_its_other_side(text: str, profile_of: ProfileOf) -> None:
     sound, wrong = make_drafts(text, profile_of("before"), profile_of("after"))
     keys = ("metric", "scope", "model")
     assert [sound.table[key] for key in keys] == ["params", "classifier.1", "before"]
@@ -75,7 +75,7 @@ def test_a_figure_that_fits_nothing_is_about_what_its_other_side_is_about(text: 
     assert wrong.confidence < sound.confidence
 
 
-def test_drafts_of_the_example_s_own_note_agree_with_its_claims(profile_of: ProfileOf) -> None:
+def test_drafts_of_the_example_agree_with_its_claims(profile_of: ProfileOf) -> None:
     text = "\n".join(line.partition("<!--")[0] for line in CHANGES.read_text(encoding="utf-8").splitlines())
     curated: dict[str, list[str]] = {}
     for table in tomllib.loads(CHANGES.with_name("CHANGES.md.claims.toml").read_text(encoding="utf-8"))["claims"]:

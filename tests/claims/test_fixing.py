@@ -1,4 +1,4 @@
-"""Figures rewritten in the style that they were written in."""
+"""Corrected figures keep their style."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archaudit.claims.fixing import restyle, restyle_shape, rewrite, rewrite_toml, show_changes
+from archaudit.claims.fixing import format_diff, format_like, format_shape_like, replace_claimed_figure, replace_numbers
 from archaudit.claims.markdown import read_document
 from archaudit.schema import parse_quantity
 
@@ -38,12 +38,12 @@ from archaudit.schema import parse_quantity
     ],
 )
 def test_a_figure_keeps_its_style(figure: str, value: float, written: str | None) -> None:
-    assert restyle(figure, value) == written
+    assert format_like(figure, value) == written
 
 
 @given(st.sampled_from(["1,000", "1.0M", "~5K", "42x", "63%", "2.50 GMACs", "3 MiB"]), st.integers(1, 10**11))
-def test_what_is_written_stands_for_what_was_measured(figure: str, value: int) -> None:
-    written = restyle(figure, value)
+def test_a_new_figure_stands_for_the_measured_value(figure: str, value: int) -> None:
+    written = format_like(figure, value)
     assert written is None or parse_quantity(written).contains(value)
 
 
@@ -59,14 +59,14 @@ def test_what_is_written_stands_for_what_was_measured(figure: str, value: int) -
     ],
 )
 def test_a_shape_keeps_its_symbols(figure: str, written: str | None) -> None:
-    assert restyle_shape(figure, (1, 128, 64, 64), {"B": 1, "H": 512, "W": 512}) == written
+    assert format_shape_like(figure, (1, 128, 64, 64), {"B": 1, "H": 512, "W": 512}) == written
 
 
-def test_numbers_are_replaced_where_they_stand_and_nothing_else_changes() -> None:
+def test_numbers_are_replaced_and_nothing_else_changes() -> None:
     text = "\ufeff5M and 5M\r\n| 6M |\r7M\n\x0c 8M \u2028"
     document = read_document(text, "x")
     by_text = {(number.text, number.column): number for number in document.numbers}
-    replaced = rewrite(document, [(by_text["5M", 2], "500K"), (by_text["5M", 9], "1M"), (by_text["7M", 1], "9M")])
+    replaced = replace_numbers(document, [(by_text["5M", 2], "500K"), (by_text["5M", 9], "1M"), (by_text["7M", 1], "9M")])
     assert replaced == "\ufeff500K and 1M\r\n| 6M |\r9M\n\x0c 8M \u2028"
 
 
@@ -74,14 +74,14 @@ def test_the_figure_of_one_claim_in_a_file_is_replaced() -> None:
     text = (
         '[models.a]\nreference = "x"\n[[claims]]\nfigure = "5M" # kept\n[[claims]]\nid = "b"\nfigure = \'5M\'\n[[budgets]]\nfigure = "5M"\n'
     )
-    assert rewrite_toml(text, 1, "5M", "6M") == text.replace("'5M'", '"6M"')
-    assert rewrite_toml(text, 0, "5M", "6M") == text.replace('"5M" # kept', '"6M" # kept')
-    assert rewrite_toml("[[tool.archaudit.claims]]\nfigure = 5\n", 0, "5", "6") == '[[tool.archaudit.claims]]\nfigure = "6"\n'
-    assert rewrite_toml(text, 2, "5M", "6M") is None
-    assert rewrite_toml(text, 0, "7M", "6M") is None
-    assert rewrite_toml("claims = [{figure = '5M'}]", 0, "5M", "6M") is None
+    assert replace_claimed_figure(text, 1, "5M", "6M") == text.replace("'5M'", '"6M"')
+    assert replace_claimed_figure(text, 0, "5M", "6M") == text.replace('"5M" # kept', '"6M" # kept')
+    assert replace_claimed_figure("[[tool.archaudit.claims]]\nfigure = 5\n", 0, "5", "6") == '[[tool.archaudit.claims]]\nfigure = "6"\n'
+    assert replace_claimed_figure(text, 2, "5M", "6M") is None
+    assert replace_claimed_figure(text, 0, "7M", "6M") is None
+    assert replace_claimed_figure("claims = [{figure = '5M'}]", 0, "5M", "6M") is None
 
 
 def test_changes_are_shown_as_a_diff() -> None:
-    assert show_changes("a.md", "x\n5M\n", "x\n6M\n") == "--- a/a.md\n+++ b/a.md\n@@ -1,2 +1,2 @@\n x\n-5M\n+6M\n"
-    assert "\\ No newline at end of file" in show_changes("a.md", "5M", "6M")
+    assert format_diff("a.md", "x\n5M\n", "x\n6M\n") == "--- a/a.md\n+++ b/a.md\n@@ -1,2 +1,2 @@\n x\n-5M\n+6M\n"
+    assert "\\ No newline at end of file" in format_diff("a.md", "5M", "6M")

@@ -1,4 +1,4 @@
-"""Documents made to break a reader: no crash, no silence about a number that is there, and work that grows with the size alone.
+"""Hostile documents: no crash, no missing number, and a cost that grows only with the size.
 
 Time is never asserted: what would not be linear runs into a limit that is a thousand times what is needed, in a process of its own.
 """
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archaudit.claims.binding import locate
-from archaudit.claims.markdown import MOST_NUMBERS, read_document
+from archaudit.claims.binding import locate_claims
+from archaudit.claims.markdown import MAX_NUMBERS, read_document
 from archaudit.errors import ArchauditError, InputError
 from archaudit.render.command_texts import format_claims
 from archaudit.render.formatting import make_visible
@@ -61,18 +61,18 @@ def count_numbers(size: int, fragments: list[str]) -> list[str]:
     return done.stdout.split()
 
 
-def test_a_megabyte_of_digits_is_no_number() -> None:
+def test_a_megabyte_of_digits_is_not_a_number() -> None:
     assert count_numbers(MEGABYTE, ["1"]) == ["1"]
 
 
-def test_much_of_anything_is_read_in_bounded_time() -> None:
+def test_a_large_document_is_read_in_bounded_time() -> None:
     counts = dict(zip(FRAGMENTS, count_numbers(MEGABYTE // 16, list(FRAGMENTS.values())), strict=True))
     assert {name: count for name, count in counts.items() if count != "1"} == {}
 
 
 @pytest.mark.parametrize("fragment", ["1 ", "1,", "1.", "3x", "1-2-", "|1", "[1,", "1 → ", "[1](2)", "x_1", "2024-"])
 def test_a_megabyte_of_numbers_is_refused_as_data(fragment: str) -> None:
-    with pytest.raises(InputError, match="that is data, not a document"):
+    with pytest.raises(InputError, match="which is data, not a document"):
         read_document(fragment * (MEGABYTE // len(fragment)), "data.md")
 
 
@@ -83,7 +83,7 @@ def test_more_lines_than_a_document_has_are_refused_before_they_are_parsed() -> 
 
 def test_every_number_of_a_long_document_is_found() -> None:
     row = "5M and 6K\n"
-    assert len(read_document(row * 2_000, "long.md").numbers) == 4_000 <= MOST_NUMBERS
+    assert len(read_document(row * 2_000, "long.md").numbers) == 4_000 <= MAX_NUMBERS
 
 
 def find(text: str) -> list[str]:
@@ -150,7 +150,7 @@ PIECES = st.sampled_from(
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=40).map(" ".join))
-def test_any_text_is_read_told_and_stays_in_place(text: str) -> None:
+def test_any_text_is_read_and_its_numbers_have_their_positions(text: str) -> None:
     try:
         document: Document = read_document(text, "x")
     except ArchauditError:
@@ -158,7 +158,7 @@ def test_any_text_is_read_told_and_stays_in_place(text: str) -> None:
     for number in document.numbers:
         line = document.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[number.line - 1]
         assert line[number.column - 1 :].startswith(number.text)
-    coverage = locate(document, [], []).coverage
+    coverage = locate_claims(document, [], []).coverage
     assert coverage.total == len(document.numbers)
     assert all(make_visible(line) == line for line in format_claims([], {}, coverage))
 

@@ -1,4 +1,4 @@
-"""Which numbers are found in a document, and what only looks like one."""
+"""The numbers that are found in a document, and digits that are not numbers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def find(text: str) -> list[str]:
         ("eps of 1e-5", ["1e-5"]),
     ],
 )
-def test_figures_are_found_as_they_are_written(text: str, numbers: list[str]) -> None:
+def test_numbers_are_found_as_they_are_written(text: str, numbers: list[str]) -> None:
     assert find(text) == numbers
 
 
@@ -66,11 +66,11 @@ def test_figures_are_found_as_they_are_written(text: str, numbers: list[str]) ->
         "    indented = code(5)\n",
     ],
 )
-def test_what_states_no_number_is_passed_over(text: str) -> None:
+def test_digits_that_state_no_number_are_ignored(text: str) -> None:
     assert find(text) == []
 
 
-def test_comments_and_docstrings_in_code_are_read_and_the_code_is_kept_apart() -> None:
+def test_comments_and_docstrings_in_code_are_read_and_the_code_separately() -> None:
     text = '```python\nclass A:\n    """Saves ~8x."""\n    x = conv(16, 48)  # 768 params!\n    s = "# 5M"\n    t = """6M"""\n```\n'
     document = read(text)
     assert [number.text for number in document.numbers] == ["~8x", "768 params"]
@@ -78,13 +78,13 @@ def test_comments_and_docstrings_in_code_are_read_and_the_code_is_kept_apart() -
     assert [(number.line, number.run.place) for number in document.numbers] == [(3, "comment"), (4, "comment")]
 
 
-def test_output_blocks_and_other_comment_marks_are_read() -> None:
+def test_output_blocks_and_comments_of_other_languages_are_read() -> None:
     assert find("```\nTotal: 2,516,853 (2.52M)\n```") == ["2,516,853", "2.52M"]
     assert find("```text\n5M\n```\n```cpp\nint x = 3; // 6M\n```\n```sql\nselect 1 -- 7M\n```") == ["5M", "6M", "7M"]
     assert find("```bash\npython run.py --n 3 # gives 8M\n```") == ["8M"]
 
 
-def test_a_number_knows_its_line_column_and_section() -> None:
+def test_a_number_has_its_line_column_and_section() -> None:
     text = "# Top\n\nfirst 1M\n\n## 2. Part (Lines 3-4)\n\n- second:  2M\r\n- third 3M\r\n"
     document = read(text)
     lines = text.replace("\r\n", "\n").split("\n")
@@ -107,6 +107,6 @@ def test_arrows_give_their_two_sides_a_role() -> None:
     assert roles("4 branches → 3 branches (25% less)") == [("4", "before"), ("3", "after"), ("25%", "")]
 
 
-def test_the_words_behind_a_number_are_kept() -> None:
+def test_the_words_after_a_number_are_its_noun() -> None:
     numbers: tuple[Number, ...] = read("takes 256 input channels, and 4 branches").numbers
     assert [number.noun for number in numbers] == ["input channels", "branches"]

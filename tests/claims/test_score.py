@@ -1,4 +1,4 @@
-"""The score: claims with verdicts worked out by hand, and how many of them are judged so. No false claim may be called true."""
+"""The score: the share of claims with known verdicts that are judged right. No false claim may be called true."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_score_of_claims_with_known_verdicts(profile_of: ProfileOf, capsys: 
     assert [text for text, right, found, _ in judged if found == "true" and right != "true"] == []
 
 
-def test_the_example_s_claims_are_as_its_config_expects(profile_of: ProfileOf) -> None:
+def test_the_claims_of_the_example_have_the_expected_verdicts(profile_of: ProfileOf) -> None:
     checks = [check for check in load_example_config().checks if check.origin == "claim"]
     verdicts = judge(checks, {name: profile_of(name) for name in ("before", "after")}, {})
     assert len(checks) >= 40
@@ -92,7 +92,7 @@ def test_the_example_s_claims_are_as_its_config_expects(profile_of: ProfileOf) -
         ("decoder-convolutions-before", 1_290_240, "document says 1.4M, measured 1,290,240"),
     ],
 )
-def test_what_the_document_says_is_explained_by_measurement(profile_of: ProfileOf, claim: str, actual: float, reason: str) -> None:
+def test_a_false_figure_is_explained_by_measured_values(profile_of: ProfileOf, claim: str, actual: float, reason: str) -> None:
     checks = [check for check in load_example_config().checks if check.origin == "claim"]
     verdicts = {verdict.id: verdict for verdict in judge(checks, {name: profile_of(name) for name in ("before", "after")}, {})}
     assert verdicts[claim].actual == pytest.approx(actual)

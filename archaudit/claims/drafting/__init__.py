@@ -1,8 +1,8 @@
-"""Drafts: what each number of a document may be about, proposed from what was measured, for a person to confirm.
+"""Drafts of claims: what each number of a document may be about, proposed from the measured models. The author must confirm them.
 
-Every fact of the two models that a number of its kind could state is a candidate; it is weighed by whether it would be written so, by the
-words around the number (the module's path and type, the setting's or the metric's name), and by the side that the text is about. A
-proposal is only as good as its confidence, and none is made below a threshold: a wrong binding is worse than none.
+The candidates are all facts of the two models that the number can state. A fact gets a score for its value, for the words near the number
+(the path and type of a module, the name of a setting or metric), and for the side that the text is about. Below a threshold of confidence
+there is no proposal: a wrong claim is worse than none.
 """
 
 from __future__ import annotations
@@ -14,48 +14,48 @@ from typing import Any
 
 import msgspec
 
-from archaudit.claims.drafting.context import Context, Contexts, side_of
-from archaudit.claims.drafting.facts import Fact, Facts, Place, list_facts, list_shape_facts
-from archaudit.claims.drafting.weighing import NEARLY, read_statement, weigh
+from archaudit.claims.drafting.context import Context, Contexts, find_side
+from archaudit.claims.drafting.facts import Fact, Facts, Scope, list_facts, list_shape_facts
+from archaudit.claims.drafting.scoring import NEARLY, read_statement, score_fact
 from archaudit.metrics.quantities import format_exact
 from archaudit.schema import Group, Profile, Verdict
 from archaudit.schema.documents import Document, Number
 
 _THRESHOLD = 0.4
-# Facts whose weights differ by no more are alike; each doubling of their number makes a proposal less sure by so much.
-_ALIKE, _OF_A_RIVAL = 0.02, 0.08
-# How sure it is that a number that nothing fits is about what its neighbour is, of how sure that is.
-_OF_A_COUNTERPART = 0.75
+# Facts whose scores differ by at most the first are alternatives. Each doubling of their number lowers the confidence by the second.
+_SCORE_TOLERANCE, _ALTERNATIVES_PENALTY = 0.02, 0.08
+# The confidence of a number without a fitting fact that gets the metric of its neighbour, as a share of the neighbour's confidence.
+_COUNTERPART_SHARE = 0.75
 
 _Choice = tuple[float, Fact]
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """One number and the claim proposed for it: the keys of its table, empty where there is none."""
+    """One number and the proposed claim: the keys of its table, empty if there is no proposal."""
 
     number: Number
     table: dict[str, Any]
     confidence: float
 
-    def write(self, verdict: Verdict | None) -> str:
-        """The claim as TOML under a comment that says where the number stands, how sure the proposal is, and what was measured."""
+    def format_toml(self, verdict: Verdict | None) -> str:
+        """The claim as TOML, after a comment with the line of the number, the confidence of the proposal, and the measured value."""
         number = self.number
         head = f"# line {number.line}: {_one_line(number.run.whole)}"
         if verdict is None:
             figure = _quote(number.text)
-            return f'{head}\n# no proposal; bind it, or say why it is exempt:\n# [[claims]]\n# figure = {figure}\n# exempt = ""\n'
-        measured = verdict.measured or (_write_measured(verdict.actual) if verdict.actual is not None else "nothing")
+            return f'{head}\n# no proposal; add a metric, or say why it is exempt:\n# [[claims]]\n# figure = {figure}\n# exempt = ""\n'
+        measured = verdict.measured or (_format_value(verdict.actual) if verdict.actual is not None else "nothing")
         finding = f"{verdict.finding}" + (f" ({verdict.reading})" if verdict.reading else "")
         rows = "\n".join(f"{key} = {_quote(value)}" for key, value in self.table.items())
         return f"{head}\n# confidence {self.confidence:.2f}; measured {_one_line(measured)}: {finding}\n[[claims]]\n{rows}\n"
 
 
 def draft_claims(document: Document, before: Profile, after: Profile, groups: Iterable[Group] = ()) -> list[Draft]:
-    """A draft for each number of the document, in order; `groups` are what was put in for what was taken out."""
+    """A draft for each number of the document, in order. `groups` are the groups of modules that replace others."""
     facts = list_facts(before, after, groups)
     shapes = list_shape_facts(before, after)
     index = Facts(facts)
-    contexts = Contexts(document, {fact.place.path: fact.place for fact in facts}.values())
+    contexts = Contexts(document, {fact.scope.path: fact.scope for fact in facts}.values())
     chosen: list[_Choice | None] = []
     for number in document.numbers:
         best = _choose(number, contexts.read(number), index, shapes)
@@ -70,49 +70,51 @@ def draft_claims(document: Document, before: Profile, after: Profile, groups: It
 
 
 def _add_counterparts(numbers: Sequence[Number], chosen: list[_Choice | None], facts: Iterable[Fact]) -> None:
-    """Gives a number that nothing fits what its neighbour is about, on the other side: one of the two is wrong, or fits by chance."""
-    known = {(fact.metric, fact.place.path, fact.model): fact for fact in facts if fact.comparison == "equals" and not fact.place.paths}
-    for place, number in enumerate(numbers):
-        for near in (place - 1, place + 1):
+    """Gives a number without a fitting fact the metric of its neighbour, for the other model: the number may be wrong."""
+    known = {(fact.metric, fact.scope.path, fact.model): fact for fact in facts if fact.comparison == "equals" and not fact.scope.paths}
+    for position, number in enumerate(numbers):
+        for near in (position - 1, position + 1):
             choice = chosen[near] if 0 <= near < len(numbers) else None
-            if chosen[place] is not None or choice is None or choice[1].comparison != "equals" or not _are_sides(number, numbers[near]):
+            if chosen[position] is not None or choice is None or choice[1].comparison != "equals" or not _are_sides(number, numbers[near]):
                 continue
-            found = known.get((choice[1].metric, choice[1].place.path, "before" if choice[1].model == "after" else "after"))
-            if found is not None and choice[0] * _OF_A_COUNTERPART >= _THRESHOLD:
-                chosen[place] = choice[0] * _OF_A_COUNTERPART, found
+            found = known.get((choice[1].metric, choice[1].scope.path, "before" if choice[1].model == "after" else "after"))
+            if found is not None and choice[0] * _COUNTERPART_SHARE >= _THRESHOLD:
+                chosen[position] = choice[0] * _COUNTERPART_SHARE, found
 
 
 def _are_sides(one: Number, other: Number) -> bool:
-    """Whether two numbers stand at both ends of an arrow, or under the heads of both sides in one row of a table."""
+    """Whether two numbers are the two sides of an arrow, or of one row in a table with a column for each model."""
     if one.line != other.line or one.kind != other.kind:
         return False
     if one.role or other.role:
         return {one.role, other.role} == {"before", "after"}
-    sides = {side_of(one.heading), side_of(other.heading)}
+    sides = {find_side(one.heading), find_side(other.heading)}
     return one.run.place == other.run.place == "table" and one.row_heading == other.row_heading and sides == {"before", "after"}
 
 
 def _choose(number: Number, context: Context, facts: Facts, shapes: Iterable[Fact]) -> _Choice | None:
-    """The fact that fits best, and how sure it is: less where others, of other modules or metrics, fit as well."""
+    """The fact with the best score, and the confidence, which is lower if facts of other modules or metrics fit as well."""
     statement = read_statement(number, context)
     if statement is None:
         return None
     candidates = shapes if statement.figure is None else facts.find_near(statement.comparisons, statement.figure, NEARLY)
-    weighed = [(weight, fact) for fact in candidates if (weight := weigh(statement, fact)) > 0]
-    if not weighed:
+    scored = [(score, fact) for fact in candidates if (score := score_fact(statement, fact)) > 0]
+    if not scored:
         return None
-    best = max(weighed, key=lambda each: each[0])
-    rivals = {(fact.place.path, fact.metric) for weight, fact in weighed if weight > best[0] - _ALIKE and not _is_same(fact, best[1])}
-    return best[0] - _OF_A_RIVAL * math.log2(1 + len(rivals)), best[1]
+    best = max(scored, key=lambda each: each[0])
+    alternatives = {
+        (fact.scope.path, fact.metric) for score, fact in scored if score > best[0] - _SCORE_TOLERANCE and not _is_same(fact, best[1])
+    }
+    return best[0] - _ALTERNATIVES_PENALTY * math.log2(1 + len(alternatives)), best[1]
 
 
 def _is_same(fact: Fact, other: Fact) -> bool:
-    """Whether what is said of the other is said of this too: it is of the same module or of one inside; of settings, of any near."""
+    """Whether two facts are of the same metric and module, or of a module inside; for settings, of the same top-level module."""
     if fact.metric != other.metric:
         return False
     if fact.metric.startswith("setting:"):
-        return fact.place.path.partition(".")[0] == other.place.path.partition(".")[0]
-    return fact.place.path == other.place.path or fact.place.path.startswith(f"{other.place.path}.")
+        return fact.scope.path.partition(".")[0] == other.scope.path.partition(".")[0]
+    return fact.scope.path == other.scope.path or fact.scope.path.startswith(f"{other.scope.path}.")
 
 
 def _make_table(number: Number, fact: Fact) -> dict[str, Any]:
@@ -122,34 +124,34 @@ def _make_table(number: Number, fact: Fact) -> dict[str, Any]:
     if number.run.text.count(number.text) == 1:
         table["near"] = _find_near(number)
     table |= {"model": fact.model, "metric": fact.metric}
-    if fact.place.path:
-        table["scope"] = _scope(fact.place)
+    if fact.scope.path:
+        table["scope"] = _format_scope(fact.scope)
     if fact.against is not None:
         table |= {"comparison": fact.comparison, "against": "before" if fact.model == "after" else "after"}
-        if fact.against.path != fact.place.path:
-            table["against_scope"] = _scope(fact.against)
+        if fact.against.path != fact.scope.path:
+            table["against_scope"] = _format_scope(fact.against)
     return table
 
 
-def _write_measured(value: float) -> str:
+def _format_value(value: float) -> str:
     return format_exact(value) if float(value).is_integer() else f"{value:,.4g}"
 
 
-def _scope(place: Place) -> str | list[str]:
-    return [*place.paths] if len(place.paths) > 1 else place.path
+def _format_scope(scope: Scope) -> str | list[str]:
+    return [*scope.paths] if len(scope.paths) > 1 else scope.path
 
 
 def _find_near(number: Number) -> str:
-    """What of the line tells this number from others like it: all of what is said there, or the words up to it."""
-    said = number.run.text.strip()
-    if len(said) <= 60 and said in number.run.whole:
-        return said
+    """The text that identifies the number: the whole line if it is short, else the words before the number."""
+    text = number.run.text.strip()
+    if len(text) <= 60 and text in number.run.whole:
+        return text
     end = number.column - number.run.column + len(number.text)
     return number.run.whole[max(0, end - 60) : end].strip()
 
 
 def _quote(value: object) -> str:
-    """A TOML value: JSON's strings and lists of strings are TOML's too, once delete is escaped."""
+    """A TOML value. JSON's strings and lists of strings are valid TOML, except for the character DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
