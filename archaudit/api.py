@@ -65,7 +65,7 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
 
     def save(self, path: str | Path) -> None:
         """Saves the profile as a baseline: without the facts of the machine and the versions."""
-        Path(path).write_bytes(schema.encode_lock(schema.strip_provenance(self)))
+        Path(path).write_bytes(schema.encode_baseline(schema.strip_provenance(self)))
 
     def __repr__(self) -> str:
         macs = f"{'' if self.flops_complete else 'at least '}{format_short(self.totals.macs)} MACs"

@@ -11,7 +11,7 @@ from archaudit.cli import EXIT_FAILED
 from archaudit.cli.options import build_options, measurement_options
 from archaudit.cli.output import name_file, print_text, write_files
 from archaudit.errors import ConfigError
-from archaudit.schema import Profile, encode_lock, strip_provenance
+from archaudit.schema import Profile, encode_baseline, strip_provenance
 
 if TYPE_CHECKING:
     from archaudit.pipeline import Options
@@ -42,7 +42,7 @@ def command(names: tuple[str, ...], tightened: bool, **arguments: Any) -> int:
 
 
 def _encode(profiles: Mapping[str, Profile]) -> dict[str, bytes]:
-    return {f"{name_file(name)}.json": encode_lock(strip_provenance(measured)) for name, measured in profiles.items()}
+    return {f"{name_file(name)}.json": encode_baseline(strip_provenance(measured)) for name, measured in profiles.items()}
 
 
 def _tighten(names: tuple[str, ...], options: Options) -> int:

@@ -11,7 +11,7 @@ import click
 from archaudit.cli.options import build_options, measurement_options
 from archaudit.cli.output import print_text, write_files
 from archaudit.errors import ConfigError
-from archaudit.schema import encode_lock, strip_provenance
+from archaudit.schema import encode_baseline, strip_provenance
 
 
 @click.command(short_help="Write a first config and baseline.")
@@ -37,7 +37,7 @@ def command(reference: str, name: str | None, force: bool, **arguments: Any) -> 
     with build_options(**arguments) as options:
         measured = profile(reference, options)
         where, inputs = _find_code(reference, options.inputs, options.config)
-    write_files(paths[1].parent, {paths[1].name: encode_lock(strip_provenance(measured))})
+    write_files(paths[1].parent, {paths[1].name: encode_baseline(strip_provenance(measured))})
     write_files(Path(), {CONFIG_FILE: write_starter(model_name, where, inputs, measured)})
     print_text(f"wrote {paths[0]} and {paths[1]}\nreview the limits, then run: archaudit check")
     return 0

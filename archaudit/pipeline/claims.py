@@ -140,11 +140,11 @@ def _collect(path: Path, document: Document, options: Options, pair: tuple[str, 
         for position, check in about:
             checks.append(_make_unique(check, origins))
             origins[checks[-1].id] = _Origin(Path(config.source), position)
-    beside = path.with_name(path.name + ".claims.toml")
-    if beside.exists():
-        for position, check in enumerate(load_claims(beside, models)):
+    claims_file = path.with_name(path.name + ".claims.toml")
+    if claims_file.exists():
+        for position, check in enumerate(load_claims(claims_file, models)):
             checks.append(_make_unique(check, origins))
-            origins[checks[-1].id] = _Origin(beside, position)
+            origins[checks[-1].id] = _Origin(claims_file, position)
     taken = dict.fromkeys(origins, True)
     inline = []
     for binding in document.bindings:

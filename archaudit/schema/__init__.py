@@ -6,7 +6,6 @@ A record's fields are the keys of the JSON; keys may gain neighbours but never c
 
 from __future__ import annotations
 
-from archaudit.schema.baseline import encode_lock
 from archaudit.schema.checks import Check, Contributor, Level, Verdict, name_run
 from archaudit.schema.diff import (
     Cause,
@@ -58,7 +57,15 @@ from archaudit.schema.quantity import Quantity, parse_quantity
 from archaudit.schema.recipe import Checkout, Dependencies, FileState, InputSpec, Recipe
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape
 from archaudit.schema.report import Judgement, Report, SourceLine
-from archaudit.schema.saving import decode_latencies, decode_profile, decode_rendered, decode_report, encode, strip_provenance
+from archaudit.schema.saving import (
+    decode_latencies,
+    decode_profile,
+    decode_rendered,
+    decode_report,
+    encode,
+    encode_baseline,
+    strip_provenance,
+)
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
 
 __all__ = [
@@ -140,7 +147,7 @@ __all__ = [
     "decode_rendered",
     "decode_report",
     "encode",
-    "encode_lock",
+    "encode_baseline",
     "name_run",
     "parse_quantity",
     "strip_provenance",

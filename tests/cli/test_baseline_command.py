@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from factories import make_cost, make_profile
 
-from archaudit.schema import encode, encode_lock
+from archaudit.schema import encode, encode_baseline
 
 CONFIG = """# what the team agreed on
 [models.net]
@@ -50,7 +50,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "net.json").write_bytes(encode(make_profile({"a": make_cost(500, 1_000)}, name="net")))
     (tmp_path / "other.json").write_bytes(encode(make_profile({"a": make_cost(700, 10, buffers=9)}, name="other")))
     (tmp_path / "baselines").mkdir()
-    (tmp_path / "baselines" / "net.json").write_bytes(encode_lock(make_profile({"a": make_cost(600, 1_000)}, name="net")))
+    (tmp_path / "baselines" / "net.json").write_bytes(encode_baseline(make_profile({"a": make_cost(600, 1_000)}, name="net")))
     return tmp_path
 
 
@@ -113,7 +113,7 @@ def repository(folder):
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "first")
-    (folder / "baselines" / "net.json").write_bytes(encode_lock(make_profile({"a": make_cost(100, 1_000)}, name="net")))
+    (folder / "baselines" / "net.json").write_bytes(encode_baseline(make_profile({"a": make_cost(100, 1_000)}, name="net")))
     text = '[models.net]\nreference = "net.json"\n[[budgets]]\nmodel = "net"\nmetric = "params"\nmax_increase = "10%"\n'
     (folder / "archaudit.toml").write_text(text)
     return folder

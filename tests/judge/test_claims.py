@@ -1,4 +1,4 @@
-"""Other readings, expectations and hints, on small models whose numbers are worked out beside them."""
+"""Other conventions, expectations and hints, on small models whose numbers are worked out in comments."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_figure_may_be_true_under_another_convention(figure: str, profile: Pro
         assert verdict.reason == f"other reading: document says {figure}, measured 276; true as {reading} ({figure})"
 
 
-def test_a_model_without_norms_may_have_had_them_and_embeddings_may_be_left_out() -> None:
+def test_fused_norms_and_left_out_embeddings_are_conventions() -> None:
     # (3*8*9 + 8) + (8*4 + 4) = 260; before fusing, norms of 8 and 4 instead of the biases: 216 + 16 + 32 + 8 = 272
     fused = make_profile({"a": conv(3, 8, 3, bias=True), "c": conv(8, 4, 1, bias=True)}, name="after")
     assert claim("272", fused).reading == "before fusing norms into convolutions"
@@ -76,7 +76,7 @@ def test_a_model_without_norms_may_have_had_them_and_embeddings_may_be_left_out(
     assert claim("110", text).reading == "without embeddings"
 
 
-def test_a_ratio_is_read_alike_on_both_sides() -> None:
+def test_a_convention_applies_to_both_sides_of_a_ratio() -> None:
     # weights without norms: 216 and 432; with them 232 and 464 + 100 = 564
     sides = {
         "after": make_profile({"a": conv(3, 8, 3), "b": norm(8, "a")}, name="after"),
@@ -88,7 +88,7 @@ def test_a_ratio_is_read_alike_on_both_sides() -> None:
     assert verdict.reason.endswith("without norms and biases (2x (432 / 216))")
 
 
-def test_macs_called_flops_and_back_and_other_steps_of_bytes() -> None:
+def test_macs_called_flops_and_the_two_kinds_of_megabytes() -> None:
     profile = make_profile({"a": make_cost(2**20, 500_000_000)}, name="after")
     assert claim("0.5 GFLOPs", profile, metric="flops").reading == "MACs, called FLOPs"
     assert claim("1.0 GMACs", profile, metric="macs").reading == "FLOPs, called MACs"
@@ -99,12 +99,12 @@ def test_macs_called_flops_and_back_and_other_steps_of_bytes() -> None:
     assert claim("1.00M", profile).finding == "false"  # 1,048,576: parameters are not counted in steps of 1024
 
 
-def test_a_part_is_not_tried_against_a_bound() -> None:
+def test_a_convention_that_leaves_something_out_is_not_tried_on_a_bound() -> None:
     assert claim("<250", comparison="below").finding == "false"
     assert claim("250", origin="budget", comparison="max").reading is None
 
 
-def test_tensors_that_do_not_say_what_was_counted_are_not_read_otherwise() -> None:
+def test_packed_tensors_are_not_counted_under_other_conventions() -> None:
     packed = make_profile({"a": make_module(1000, "Linear", tensors=(make_tensor("weight", (10, 50)),))}, name="after")
     assert claim("500", packed).finding == "false"
 
@@ -123,13 +123,13 @@ def test_tensors_that_do_not_say_what_was_counted_are_not_read_otherwise() -> No
         ("248", "failed", "failed", "other reading, but marked as false"),
     ],
 )
-def test_what_is_marked_passes_only_when_it_is_so(figure: str, expected: str, outcome: str, reason: str) -> None:
+def test_a_claim_with_an_expectation_passes_only_as_expected(figure: str, expected: str, outcome: str, reason: str) -> None:
     verdict = claim(figure, expect_outcome=expected, why="so it is")
     assert verdict.outcome == outcome
     assert verdict.reason.startswith(reason)
 
 
-def test_an_exempt_number_is_not_judged_and_does_not_stand_in_the_way() -> None:
+def test_an_exempt_number_passes_without_being_judged() -> None:
     verdict = claim("512", exempt="the size of images")
     assert (verdict.finding, verdict.outcome, verdict.reason) == ("exempt", "passed", "exempt: the size of images")
     assert conclude([verdict, claim("276")]) == "passed"
@@ -147,7 +147,7 @@ def test_a_tolerance_replaces_the_usual_one() -> None:
 # --- hints
 
 
-def test_what_would_fit_is_solved_for_and_what_the_code_has_is_named() -> None:
+def test_a_hint_names_the_convolution_that_fits_and_the_one_in_the_code() -> None:
     call = Call(order=1, inputs=((1, 3, 4, 4),), outputs=((1, 8, 4, 4),))
     flow = (
         FlowNode(id=0, op="input", module="", shape=(1, 1, 4, 4)),
@@ -161,20 +161,20 @@ def test_what_would_fit_is_solved_for_and_what_the_code_has_is_named() -> None:
     assert claim("216", profile).hints == ()
 
 
-def test_a_linear_layer_is_solved_for_too() -> None:
+def test_a_hint_names_the_linear_layer_that_fits() -> None:
     tensors = (make_tensor("weight", (4, 10)), make_tensor("bias", (4,)))
     profile = make_profile({"a": make_module(44, "Linear", tensors=tensors)}, name="after")
     assert claim("84", profile).hints == ("this figure fits a linear layer from 20 features; the code has 10",)
     assert claim("55", profile).hints == ("this figure fits a linear layer to 5 features; the code has 4",)
 
 
-def test_rounded_figures_and_several_layers_are_not_solved_for() -> None:
+def test_rounded_figures_and_several_layers_have_no_hint() -> None:
     assert claim("288").hints == ()
     assert claim("~288", scope=("a",)).hints == ()
     assert claim("0.3K", scope=("a",)).hints == ()
 
 
-def test_a_ratio_is_derived_from_the_document_s_own_figures() -> None:
+def test_a_hint_names_the_figures_that_a_ratio_follows_from() -> None:
     sides = {"before": make_profile({"a": 700}, name="before"), "after": make_profile({"a": 22}, name="after")}
     common: dict[str, Any] = {"origin": "claim", "metric": "params", "source": "part 6"}
     checks = [

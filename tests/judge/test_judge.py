@@ -47,7 +47,7 @@ def test_a_budget_that_holds_says_by_how_much() -> None:
     assert (verdict.id, verdict.model, verdict.scope, verdict.expected, verdict.contributors) == ("c", "after", "", "3M", ())
 
 
-def test_an_exceeded_budget_names_what_grew_against_the_other_side_largest_first() -> None:
+def test_an_exceeded_budget_names_the_modules_that_grew_most_first() -> None:
     # rest shrank by half, head grew by 400, stem is new with 700: 1,000 + 1,100 - 500 = 1,600.
     before = make_profile({"rest": 900, "head": 100}, name="before")
     after = make_profile({"stem": 700, "rest": 400, "head": 500}, name="after")
@@ -57,7 +57,7 @@ def test_an_exceeded_budget_names_what_grew_against_the_other_side_largest_first
     assert [(module.path, module.delta) for module in verdict.contributors] == [("stem", 700), ("head", 400)]
 
 
-def test_without_another_side_an_exceeded_budget_names_the_largest_of_its_scope() -> None:
+def test_without_another_model_an_exceeded_budget_names_the_largest_modules_of_its_scope() -> None:
     profile = make_profile({"": 1, "a": 0} | {f"a.{number}": number for number in range(8)}, name="after")
     verdict = judge_one("max", "10", {"after": profile}, scope=("a",))
     assert verdict.reason == "10 budget exceeded by 18 (+180.0 %): 28; largest: a.7 (7), a.6 (6), a.5 (5)"
@@ -96,7 +96,7 @@ def test_reasons_at_and_below_a_limit() -> None:
     assert judge_one("max", "0", profiles).reason == "0 budget exceeded by 100: 100; largest: a (100)"
 
 
-def test_a_missed_minimum_names_what_shrank_also_what_is_gone() -> None:
+def test_a_missed_minimum_names_modules_that_shrank_or_are_gone() -> None:
     before = make_profile({"gone": 50, "kept": 30, "grown": 1})
     after = make_profile({"kept": 10, "grown": 9})
     verdict = judge_one("min", "60", {"after": after}, earlier={"after": before})
@@ -113,7 +113,7 @@ def test_numbers_that_would_look_equal_are_shown_exactly() -> None:
     assert reason.startswith("2.6 GMACs budget exceeded by 1 (+<0.1 %): 2,600,000,001 MACs")
 
 
-def test_large_numbers_are_short_where_that_tells_them_apart() -> None:
+def test_large_numbers_are_short_if_they_still_differ() -> None:
     assert judge_one("max", "2.6 GMACs", metric="macs").reason == "2.55G MACs is 47.8M under the limit of 2.6 GMACs"
     memory = {"after": make_profile({"a": make_cost(activation_bytes=5 * 2**20)})}
     assert judge_one("max", "8MiB", memory, metric="activation_bytes").reason == "5.00 MiB is 3.00 MiB under the limit of 8.00 MiB"
@@ -123,7 +123,7 @@ def test_flops_are_twice_the_macs() -> None:
     assert judge_one("equals", "5,104,435,200", metric="flops").outcome == "passed"
 
 
-def test_a_scope_is_counted_without_what_stands_beside_it() -> None:
+def test_a_scope_is_counted_without_its_siblings() -> None:
     verdict = judge_one("max", "25K", scope=("stage.dw", "stage.pw"))
     assert (verdict.actual, verdict.scope, verdict.outcome) == (21_920, "stage.dw + stage.pw", "passed")
 
@@ -176,7 +176,7 @@ def test_another_scope_on_the_other_side() -> None:
 # --- claims
 
 
-def test_a_claim_is_true_when_the_measured_number_would_be_written_like_it() -> None:
+def test_a_claim_is_true_if_the_measured_number_rounds_to_it() -> None:
     verdict = claim("equals", "~21K", scope=("stage",))
     assert (verdict.finding, verdict.outcome, verdict.reason) == ("true", "passed", "true: document says ~21K, measured 21,920")
     assert claim("equals", "2.52M").outcome == "passed"
@@ -201,7 +201,7 @@ def test_a_claim_marked_false_that_became_true_fails() -> None:
 
 
 @pytest.mark.parametrize("expect", ["passed", "failed"])
-def test_a_claim_about_what_is_not_there_is_unbound(expect: str) -> None:
+def test_a_claim_about_a_missing_module_is_unbound(expect: str) -> None:
     verdict = claim("equals", "5", scope=("stag",), expect_outcome=expect)
     assert (verdict.finding, verdict.outcome, verdict.actual) == ("unbound", "inconclusive", None)
     assert verdict.reason == "no module of after matches 'stag'; the nearest are stage, stage.pw, stage.dw"
@@ -223,7 +223,7 @@ def test_claims_about_two_models(comparison: str, expected: str, finding: str, a
     assert verdict.reason == f"{finding}: document says {expected}, measured {measured}"
 
 
-def test_the_document_s_total() -> None:
+def test_the_total_of_the_document() -> None:
     assert claim("percent", "63%", against="before").finding == "true"
     assert claim("below", "<3M").finding == "true"
     assert claim("equals", "6.83M", model="before").finding == "true"
@@ -235,7 +235,7 @@ def test_a_share_never_looks_whole_unless_it_is() -> None:
     assert "measured 10,000,000x (" in claim("ratio", "2x", profiles=profiles, against="before").reason
 
 
-def test_a_bound_may_be_put_on_a_ratio() -> None:
+def test_a_ratio_may_have_a_bound() -> None:
     fields: dict[str, Any] = {"scope": ("stage",), "against": "before", "against_scope": ("decoder",)}
     assert [claim("ratio", figure, **fields).finding for figure in (">30x", ">=40x", "<32x", "<=31x")] == ["true", "false", "true", "false"]
 
@@ -253,7 +253,7 @@ def test_a_model_that_was_not_measured() -> None:
     assert_inconclusive(judge_one("max", "1", {}, model=""), "no model '' was measured; measured were: none")
 
 
-def test_a_baseline_that_is_not_there_or_cannot_be_read() -> None:
+def test_a_baseline_that_is_missing_or_cannot_be_read() -> None:
     reason = "after has no baseline yet: `archaudit baseline after` writes it"
     assert_inconclusive(judge_one("max_increase", "0", against="baseline"), reason)
     assert_inconclusive(judge_one("max_increase", "0", {"": AFTER}, against="baseline", model=""), reason)
@@ -264,7 +264,7 @@ def test_a_baseline_that_is_not_there_or_cannot_be_read() -> None:
 
 
 @pytest.mark.parametrize("metric", sorted(METRICS))
-def test_a_baseline_of_another_input_says_nothing_about_what_depends_on_inputs(metric: str) -> None:
+def test_metrics_that_depend_on_inputs_are_not_compared_with_a_baseline_of_another_input(metric: str) -> None:
     ids = make_input(2, 7, dtype="int64", name="ids")
     peaks = Peaks(activation_bytes=1, saved_bytes=1)
     profile = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8), ids), peaks=peaks)
@@ -347,6 +347,12 @@ def test_a_check_that_makes_no_sense_is_inconclusive(comparison: str, expected: 
 
 def test_a_figure_that_is_no_number_is_inconclusive() -> None:
     assert judge_one("max", "many").reason.startswith("'many' is not a number")
+
+
+def test_a_limit_with_a_last_day_is_not_judged_without_a_date() -> None:
+    check = Check(id="c", origin="budget", model="after", metric="params", comparison="max", expected="3M", until="2030-01-01", why="so")
+    outcomes = [judge([check], PROFILES, {}, today=today)[0].outcome for today in (None, "2030-01-01", "2030-01-02")]
+    assert outcomes == ["inconclusive", "passed", "failed"]
 
 
 # --- defects

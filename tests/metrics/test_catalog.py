@@ -90,7 +90,7 @@ def test_incomplete_flops_are_unknown_and_name_the_deepest_module(metric: str) -
         assert "decoder.0.conv" in measured.reason
 
 
-def test_incomplete_flops_elsewhere_do_not_matter() -> None:
+def test_incomplete_flops_outside_of_the_scope_do_not_matter() -> None:
     profile = make_profile(incomplete=("", "decoder", "decoder.0", "decoder.0.conv"))
     assert measure_scope(profile, METRICS["macs"], "decoder.1").value == 16
     assert measure_scope(profile, METRICS["params"]).value == sum(OWN_PARAMS.values())
@@ -106,7 +106,7 @@ def test_a_peak_is_known_for_the_whole_model_only() -> None:
     assert "whole model only" in measure_scope(measured, metric, "decoder").reason
 
 
-def test_every_metric_can_be_asked_of_a_profile() -> None:
+def test_every_metric_has_one_getter() -> None:
     for name, metric in METRICS.items():
         assert metric.name == name
         assert metric.additive == (metric.of_cost is not None)

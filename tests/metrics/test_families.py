@@ -1,4 +1,4 @@
-"""Families of metrics: numbers about the modules that a pattern names, on a toy whose answers stand beside it."""
+"""Families of metrics: numbers about the modules that a pattern matches, on a small model whose answers are in the table."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_number_about_the_modules_named(name: str, patterns: tuple[str, ...], 
         ("latency", ("body", "head"), "'body' + 'head' is not one module whose latency was measured"),
     ],
 )
-def test_what_cannot_be_read_says_why(name: str, patterns: tuple[str, ...], reason: str) -> None:
+def test_a_number_that_does_not_exist_has_a_reason(name: str, patterns: tuple[str, ...], reason: str) -> None:
     with pytest.raises(CannotJudge, match=r".") as caught:
         ask(name, *patterns)
     assert str(caught.value).startswith(reason)
@@ -93,12 +93,12 @@ def test_what_is_no_metric(name: str) -> None:
     assert find_metric(name) is None
 
 
-def test_facts_and_metrics_are_told_apart() -> None:
+def test_what_is_a_fact_and_what_is_a_metric() -> None:
     assert [is_fact(name) for name in ("shape", "shape:in", "setting:p", "presence", "presence:Conv2d")] == [True] * 5
     assert [is_fact(name) for name in ("setting", "shape:", "params", "children")] == [False] * 4
     assert all(find_metric(name) is metric for name, metric in METRICS.items())
 
 
-def test_the_modules_named_are_without_what_stands_below() -> None:
+def test_matched_modules_come_without_the_modules_below_them() -> None:
     assert [module.path for module in select_named(PROFILE, ("", "body", "body.*"))] == ["", "body", "body.0", "body.1", "body.2"]
     assert read_setting(PROFILE, ("body.0",), "kernel_size") == [3, 3]

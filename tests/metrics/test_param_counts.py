@@ -47,7 +47,7 @@ class Adapted(nn.Module):
         return self.base(x) + self.lora_B(self.lora_A(x))
 
 
-def test_adapters_are_told_from_their_base():
+def test_adapters_are_counted_apart_from_their_base():
     profile = measure(Adapted, torch.zeros(1, 8))
     assert value(profile, "adapter_params") == 8 * 2 + 2 * 8
     assert value(profile, "base_params") == 64

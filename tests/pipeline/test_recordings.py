@@ -1,4 +1,4 @@
-"""Recorded times: found again by what a model is, told with where they are from, never made up."""
+"""Recorded times: looked up by the architecture, shown with their file."""
 
 import msgspec
 import pytest
@@ -41,31 +41,31 @@ def folder(tmp_path):
 BEFORE, AFTER = make_timed("before", modules={"a": 5}), make_timed("after", 0.004)
 
 
-def test_a_model_is_known_whatever_it_is_called():
+def test_the_fingerprint_does_not_depend_on_names():
     assert fingerprint(BEFORE) == fingerprint(forget(BEFORE, name="x", reference="y"))
     assert fingerprint(BEFORE) != fingerprint(AFTER)
     assert fingerprint(BEFORE) != fingerprint(forget(BEFORE, inputs=(make_input(16, 3),)))
 
 
-def test_what_was_recorded_of_two_models_is_found_again(folder):
+def test_a_recorded_pair_is_found(folder):
     where = folder(make_recording([BEFORE, AFTER]))
     before, after = attach_recorded([forget(BEFORE, name="old"), forget(AFTER)], where)
     assert after.latency.samples_s == (0.004,) * 12
     assert before.latency.recorded == after.latency.recorded == "gpu.json"
 
 
-def test_what_was_recorded_of_others_is_not_shown(folder):
+def test_a_recording_of_the_swapped_pair_is_not_used(folder):
     where = folder(make_recording([BEFORE, AFTER]))
     swapped = [forget(AFTER), forget(BEFORE)]
     assert [profile.latency for profile in attach_recorded(swapped, where)] == [None, None]
 
 
-def test_one_model_finds_its_side(folder):
+def test_one_model_finds_its_side_of_a_recorded_pair(folder):
     where = folder(make_recording([BEFORE, AFTER]))
     assert attach_recorded([forget(AFTER)], where)[0].latency.samples_s == (0.004,) * 12
 
 
-def test_of_several_arithmetics_the_models_own_is_shown_and_the_others_named(folder):
+def test_float32_is_shown_first_and_other_dtypes_are_named(folder):
     others = [make_timed(name, 0.001, modules, "bfloat16") for name, modules in (("before", {"a": 5}), ("after", None))]
     where = folder(make_recording(others), make_recording([BEFORE, AFTER]))
     before, after = attach_recorded([forget(BEFORE), forget(AFTER)], where)
@@ -73,7 +73,7 @@ def test_of_several_arithmetics_the_models_own_is_shown_and_the_others_named(fol
     assert after.latency.notes == ("another recording: bfloat16 on GPU (gpu.json): 1.000 ms → 1.000 ms",)
 
 
-def test_recording_again_replaces_what_was_recorded_with_the_same_settings():
+def test_a_new_recording_replaces_one_with_the_same_settings():
     once = merge_recording(LatencyFile(), make_recording([BEFORE, AFTER]))
     again = merge_recording(once, make_recording([make_timed("before", 0.02, {"a": 5}), AFTER]))
     assert len(again.entries) == 1

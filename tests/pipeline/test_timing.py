@@ -1,4 +1,4 @@
-"""Two models timed by workers that make their times up: the order, the second measurement, and that never both run at once."""
+"""Two models timed by fake workers: the order, the second measurement, and that the two never run at the same time."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ CEILINGS = MeasuredCeilings(copied_bytes=1000, copies_s=(1e-6,), product_flops=1
 
 
 class FakeWorker:
-    """A model that takes `pass_s` with `noise`, and in its second life `later_s`; notes in `log` what it is asked for."""
+    """A model that takes `pass_s` with `noise`, and `later_s` when it is built again; `log` records its requests."""
 
     def __init__(self, name, log, pass_s, noise=0.003, later_s=None, forms=("eager",), state=DeviceState()):  # noqa: B008
         self.name, self.log, self.lives, self.forms, self.state = name, log, [pass_s, later_s or pass_s], forms, state
@@ -22,13 +22,13 @@ class FakeWorker:
         self.request = None
 
     def send(self, request):
-        assert self.request is None, "asked before it had answered"
+        assert self.request is None, "a request before the reply to the last one"
         assert not any(other.request for other in self.log.workers), "two sides at once"
         self.request = request
 
     def receive(self):
         request, self.request = self.request, None
-        self.log.asked.append((self.name, request))
+        self.log.requests.append((self.name, request))
         if isinstance(request, PrepareTiming):
             self.life += 1
             return TimingReady(request.settings, Machine(device="Fake", torch="2"), self.forms, (self.pass_s,) * 6, True)
@@ -47,10 +47,10 @@ class FakeWorker:
 
 class Log:
     def __init__(self):
-        self.asked, self.workers = [], []
+        self.requests, self.workers = [], []
 
     def count_preparations(self):
-        return sum(isinstance(request, PrepareTiming) for _, request in self.asked)
+        return sum(isinstance(request, PrepareTiming) for _, request in self.requests)
 
 
 def time_two(before_s, after_s, budget=None, **fields):
@@ -73,14 +73,14 @@ def test_blocks_are_interleaved_in_palindromes():
     for blocks in pairing.order:
         assert blocks == blocks[::-1]
         assert sorted(blocks) == ["after", "after", "again", "again", "before", "before"]
-    asked = [name for name, request in log.asked if isinstance(request, TimeBlock)]
-    assert asked == ["after" if side == "after" else "before" for blocks in pairing.order for side in blocks]
+    timed = [name for name, request in log.requests if isinstance(request, TimeBlock)]
+    assert timed == ["after" if side == "after" else "before" for blocks in pairing.order for side in blocks]
     assert len(before.samples_s) == len(after.samples_s) == len(pairing.again_s) == 2 * pairing.passes * sum(pairing.rounds)
 
 
-def test_what_instruments_comes_after_all_that_is_timed_without():
+def test_instrumented_passes_come_last():
     (before, after), log = time_two(0.01, 0.011)
-    kinds = [type(request) for _, request in log.asked]
+    kinds = [type(request) for _, request in log.requests]
     assert kinds[-2:] == [TimeModules, TimeModules]
     assert kinds.count(TimeModules) == 2
     assert before.own_s[""] == (0.01,) * 11
@@ -98,7 +98,7 @@ def test_an_unchanged_model_passes_after_one_measurement():
     assert log.count_preparations() == 2
 
 
-def test_a_slowdown_fails_after_two_measurements_of_models_built_anew():
+def test_a_slowdown_fails_after_two_measurements_of_rebuilt_models():
     timed, log = time_two(0.01, 0.011)
     verdict = judge_default(timed)
     assert verdict.outcome == "failed"
@@ -127,13 +127,13 @@ def test_a_change_below_the_absolute_floor_does_not_fail():
     assert "below the minimum of 20 µs" in verdict.reason
 
 
-def test_noise_is_told_as_the_reason():
+def test_noise_is_named_as_the_reason():
     verdict = judge_default(time_two(0.01, 0.0102, noise=0.2)[0])
     assert verdict.outcome == "inconclusive"
     assert verdict.reason.startswith("noise")
 
 
-def test_having_to_be_faster_can_be_asked_for():
+def test_a_budget_may_require_a_speedup():
     timed, _ = time_two(0.01, 0.004)
     assert judge_default(timed, max_ratio=0.5).outcome == "passed"
     budget = LatencyBudget(max_ratio=0.3)
@@ -157,7 +157,7 @@ def test_a_hot_device_is_not_judged():
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "throttled: hardware thermal")
 
 
-def test_a_power_cap_meets_both_sides_alike():
+def test_a_power_cap_applies_to_both_sides_and_is_no_problem():
     assert find_problems(*[make_apart("a", state=DeviceState(throttled=("power cap",))) for _ in range(2)]) == ()
 
 
@@ -170,7 +170,7 @@ def test_one_model_alone_has_no_pairing():
     assert latency.ceilings.copies_s == 2 * CEILINGS.copies_s, "measured at the beginning and at the end"
 
 
-# --- against what was stored ----------------------------------------------------------------------------------------
+# --- against recorded times -----------------------------------------------------------------------------------------
 
 
 def make_apart(device, seconds=0.01, state=None, **settings):
@@ -183,7 +183,7 @@ def make_apart(device, seconds=0.01, state=None, **settings):
     return msgspec.structs.replace(latency, device=device, machine=machine)
 
 
-def test_stored_times_of_the_same_machine_are_compared():
+def test_recorded_times_of_the_same_machine_are_compared():
     stored, now = make_apart("a"), make_apart("a", seconds=0.012)
     assert not are_interleaved(stored, now)
     assert judge_latency("m", stored, stored, LatencyBudget()).outcome == "passed"
@@ -191,7 +191,7 @@ def test_stored_times_of_the_same_machine_are_compared():
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "reason"),
     [
         ({"device": "b"}, "different device: a before, b after"),
         ({"machine": Machine(device="a", driver="2", torch="2")}, "different driver: 1 before, 2 after"),
@@ -200,13 +200,13 @@ def test_stored_times_of_the_same_machine_are_compared():
         ({"settings": TimingSettings(device="cpu", batch=16)}, "different batch: None before, 16 after"),
     ],
 )
-def test_stored_times_of_another_machine_or_settings_are_not_judged(other, told):
+def test_recorded_times_of_another_machine_or_settings_are_not_judged(other, reason):
     import msgspec
 
     verdict = judge_latency("m", make_apart("a"), msgspec.structs.replace(make_apart("a", seconds=0.5), **other), LatencyBudget())
-    assert (verdict.outcome, verdict.reason) == ("inconclusive", told)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", reason)
 
 
-def test_what_was_not_measured_is_not_green():
+def test_a_latency_that_was_not_measured_does_not_pass():
     verdict = judge_latency("m", None, make_apart("a"), LatencyBudget())
     assert (verdict.outcome, verdict.reason, verdict.actual) == ("inconclusive", "latency was not measured", None)

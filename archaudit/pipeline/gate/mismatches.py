@@ -65,8 +65,8 @@ def find_class(name: str, sources: Iterable[Path]) -> SourceLine | None:
     """Where a class is defined: in one of the sources, or in a Python file of the same folders."""
     head = re.compile(rf"^[ \t]*class[ \t]+{re.escape(name)}\b", re.MULTILINE)
     files = [source for source in sources if source.suffix == ".py"]
-    beside = (file for source in files for file in islice(_walk(source.parent), _MOST_FILES))
-    for file in chain(files, beside):
+    siblings = (file for source in files for file in islice(_walk(source.parent), _MOST_FILES))
+    for file in chain(files, siblings):
         try:
             text = file.read_text(encoding="utf-8", errors="replace")
         except OSError:  # deleted, or not readable: search the other files

@@ -1,4 +1,4 @@
-"""The self-test of the gate: that it finds a gate which closes, and one which does not."""
+"""`check --self-test`: it accepts a `check` that finds every regression, and rejects one that does not."""
 
 import msgspec
 import pytest
@@ -29,13 +29,13 @@ def options(monkeypatch):
     return Options(workers=WorkerOptions(isolated=False))
 
 
-def test_every_planted_case_comes_out_as_it_should(options):
+def test_every_planted_case_has_its_expected_outcome(options):
     found = run_self_test(check, options)
     assert {case.id: case.outcome for case in found} == EVERY, [case.reason for case in found if not case.holds]
     assert all(case.holds for case in found)
 
 
-def test_a_gate_that_lets_everything_pass_is_found_out(options):
+def test_a_check_that_passes_everything_is_rejected(options):
     def pass_everything(names, options):
         verdicts = tuple(make_verdict(check.id) for check in options.config.checks)
         return Judgement(outcome="passed", checks=verdicts)
@@ -47,14 +47,14 @@ def test_a_gate_that_lets_everything_pass_is_found_out(options):
 
 
 def test_the_users_own_options_do_not_reach_the_planted_models(options, tmp_path):
-    asked = []
+    calls = []
 
     def note(names, options):
-        asked.append((names, options.inputs, options.baselines, options.latency))
+        calls.append((names, options.inputs, options.baselines, options.latency))
         return Judgement(outcome="passed", checks=())
 
     run_self_test(note, msgspec.structs.replace(options, inputs=("1x9",), baselines=tmp_path, latency="cuda"))
-    assert set(asked) == {((), (), None, "off")}
+    assert set(calls) == {((), (), None, "off")}
 
 
 def make_verdict(name):
