@@ -142,6 +142,19 @@ def test_a_layer_at_fewer_positions_says_so() -> None:
     assert flops([run(words, (1, 50, 6))], [run(words, (1, 197, 6))]) == {"positions 50→197": 2 * 24 * 147}
 
 
+def test_a_transposed_convolution_works_at_the_positions_of_its_input() -> None:
+    def deconv(size: int) -> ModuleRecord:
+        # 4 inputs, 2 outputs, 3 x 3: 72 weights, used at each of size x size positions; what comes out is twice as large
+        call = Call(order=1, inputs=((1, 4, size, size),), outputs=((1, 2, 2 * size, 2 * size),))
+        tensors = (make_tensor("weight", (4, 2, 3, 3)),)
+        settings = {"groups": 1, "transposed": True}
+        return make_module(make_cost(72, 72 * size**2), "ConvTranspose2d", settings=settings, tensors=tensors, calls=(call,))
+
+    (cause,) = explain_flops([deconv(8)], [deconv(4)])
+    assert "8x8→4x4" in cause.text
+    assert cause.delta == 2 * 72 * (16 - 64)
+
+
 def test_calls_are_positions_too() -> None:
     one = conv(4, 6)
     assert flops([run(one, (1, 6, 8, 8))], [run(one, (1, 6, 8, 8), times=2)]) == {"positions 64→128": 2 * 216 * 64}
