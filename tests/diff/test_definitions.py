@@ -43,3 +43,12 @@ def test_rules_are_compared_and_not_what_they_come_to():
 def test_nothing_is_said_of_a_profile_that_did_not_note_it():
     before = make_profile({"a": make_module(0, tensors=(make_tensor("weight", (2, 2)),))})
     assert diff_initialisation(before, make_side(a="zeros_()"), match(("", ""), ("a", "a"))) == ()
+
+
+def test_tied_parameters_and_buffers_have_no_rule_of_their_own():
+    def side(rule):
+        table = make_tensor("table", (2, 2), kind="buffer", init=rule)
+        tied = make_tensor("weight", (2, 2), tied_to="other.weight", init=rule)
+        return make_profile({"": make_module(0, "Net", defined_in=""), "m": make_module(0, tensors=(table, tied))})
+
+    assert diff_initialisation(side("zeros_()"), side("ones_()"), match(("", ""), ("m", "m"))) == ()

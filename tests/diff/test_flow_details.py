@@ -208,3 +208,15 @@ def test_shapes_are_in_terms_of_the_input_only_where_both_sides_know_them(symbol
     flow = diff_flow(*sides, match(("", ""), ("a", "a"), ("b", "b")))
     assert [(edge.before_shape, edge.after_shape) for edge in flow.edges if edge.after == ("a", "b")] == [shapes]
     assert flow.symbolic == symbolic
+
+
+def test_operators_that_part_and_meet_again_hide_none_of_the_modules_behind_them() -> None:
+    before = make_model(("input", (), S), ("stem", (0,), S), ("other", (0,), S))
+    after = make_model(
+        ("input", (), S), ("stem", (0,), S), ("other", (0,), S), ("neg()", (1,), S), ("relu()", (3,), S), ("exp()", (3,), S),
+        ("cat()", (4, 5, 2), S), ("top", (6,), S),
+    )  # fmt: skip
+    matches = match(("", ""), ("stem", "stem"), ("other", "other"), (None, "top"))
+    (sentence,) = [each for each in diff_flow(before, after, matches).sentences if each.startswith("top ")]
+    assert "stem" in sentence
+    assert "other" in sentence

@@ -92,17 +92,19 @@ def test_of_one_type_settings_are_compared_by_value_and_kind() -> None:
     assert compare_one(hold(a=None), hold()).changes == ("same",)  # unset and None are the same to a reader
 
 
-def test_a_cost_that_changed_alone_is_explained_by_the_calls() -> None:
+def test_a_cost_that_changed_alone_is_explained_by_the_calls_or_by_the_operators() -> None:
     def call(*sizes: int) -> tuple[Call, ...]:
         return tuple(Call(order=place, inputs=((1, size),), outputs=()) for place, size in enumerate(sizes))
 
-    def reason(before: tuple[Call, ...], after: tuple[Call, ...], **fields: Any) -> str:
-        return compare_one(make_module(make_cost(1, 5), calls=before), make_module(make_cost(1, 9), calls=after, **fields)).reason
+    def explain(before: tuple[Call, ...], after: tuple[Call, ...], macs: int = 9, **fields: Any) -> str | None:
+        sides = make_module(make_cost(1, 5), calls=before), make_module(make_cost(1, macs), calls=after, **fields)
+        return compare_one(*sides).cost_change
 
-    assert reason(call(4), call(5)).endswith("called with other shapes, or another number of times")
-    assert reason(call(4), call(4, 4)).endswith("called with other shapes, or another number of times")
-    assert reason(call(4), call(4)).endswith("its own operators cost otherwise")
-    assert reason(call(4), call(5), settings={"p": 1}) == "by hand"  # a change explains it
+    assert explain(call(4), call(5)) == "calls"
+    assert explain(call(4), call(4, 4)) == "calls"
+    assert explain(call(4), call(4)) == "operators"
+    assert explain(call(4), call(5), macs=5) is None  # the cost is the same
+    assert explain(call(4), call(5), settings={"p": 1}) is None  # another change explains it
 
 
 def test_the_rows_of_a_split_share_the_causes_of_the_whole() -> None:
