@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from factories import make_cost, make_module, make_profile, make_tensor
+from msgspec import UNSET
 
 from archaudit.diff import diff
 from archaudit.schema import Call, Cost, Match, ModuleDiff, ModuleRecord
@@ -96,15 +97,15 @@ def test_a_cost_that_changed_alone_is_explained_by_the_calls_or_by_the_operators
     def call(*sizes: int) -> tuple[Call, ...]:
         return tuple(Call(order=place, inputs=((1, size),), outputs=()) for place, size in enumerate(sizes))
 
-    def explain(before: tuple[Call, ...], after: tuple[Call, ...], macs: int = 9, **fields: Any) -> str | None:
+    def explain(before: tuple[Call, ...], after: tuple[Call, ...], macs: int = 9, **fields: Any) -> object:
         sides = make_module(make_cost(1, 5), calls=before), make_module(make_cost(1, macs), calls=after, **fields)
         return compare_one(*sides).cost_change
 
     assert explain(call(4), call(5)) == "calls"
     assert explain(call(4), call(4, 4)) == "calls"
     assert explain(call(4), call(4)) == "operators"
-    assert explain(call(4), call(5), macs=5) is None  # the cost is the same
-    assert explain(call(4), call(5), settings={"p": 1}) is None  # another change explains it
+    assert explain(call(4), call(5), macs=5) is UNSET  # the cost is the same
+    assert explain(call(4), call(5), settings={"p": 1}) is UNSET  # another change explains it
 
 
 def test_the_rows_of_a_split_share_the_causes_of_the_whole() -> None:
