@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from archaudit.schema import Cost, InputRecord, ModuleRecord, Profile, TensorRecord, sum_costs
+from archaudit.schema import Cost, InputRecord, ModuleDiff, ModuleRecord, Profile, TensorRecord, sum_costs
 
 
 def make_cost(params: int = 0, macs: int = 0, **others: int) -> Cost:
@@ -43,6 +43,16 @@ def make_profile(modules: Mapping[str, ModuleRecord | Cost | int], name: str = "
         "flops_complete": all(record.flops_complete for record in records.values()),
     }
     return Profile(**(measured | fields))
+
+
+def make_rows(
+    *pairs: tuple[str | None, str | None], changes: tuple[str, ...] = ("same",), change_id: int | None = None
+) -> list[ModuleDiff]:
+    """Rows of matched modules, by their paths before and after, without a change in cost."""
+    return [
+        ModuleDiff(before_path=one, after_path=other, changes=changes, change_id=change_id, own_delta=Cost(), total_delta=Cost())
+        for one, other in pairs
+    ]
 
 
 def make_input(*shape: int, dtype: str = "float32", name: str = "0") -> InputRecord:

@@ -1,8 +1,10 @@
 """Lookups in a profile's module records, each computed once.
 
-`modules` has the module tree, the inputs of each module and the tensors by name; `layers` the family of a type and the sizes of a layer.
+`modules` has the module tree, the inputs of each module and the tensors by name; `layers` the family of a type and the sizes of a layer;
+`forward_graph` the forward graph at a chosen level of detail.
 """
 
+from archaudit.index.forward_graph import GraphNode, build_graph, choose_opened, describe_kind, find_owner, find_repeats, list_readers
 from archaudit.index.layers import (
     Layer,
     compare_containers,
@@ -16,17 +18,24 @@ from archaudit.index.layers import (
 from archaudit.index.modules import ModuleIndex, TensorOwner, index_modules, is_below, join_name, parent_path
 
 __all__ = [
+    "GraphNode",
     "Layer",
     "ModuleIndex",
     "TensorOwner",
+    "build_graph",
+    "choose_opened",
     "compare_containers",
     "compare_layers",
     "compare_names",
     "compare_words",
+    "describe_kind",
     "find_family",
+    "find_owner",
+    "find_repeats",
     "index_modules",
     "is_below",
     "join_name",
+    "list_readers",
     "parent_path",
     "read_layer",
     "read_weight",

@@ -29,6 +29,7 @@ class ModuleIndex:
 
     def __init__(self, modules: Sequence[ModuleRecord]) -> None:
         self.modules: dict[str, ModuleRecord] = {module.path: module for module in modules}
+        self._chains: dict[str, tuple[str, ...]] = {}
 
     def __getitem__(self, path: str) -> ModuleRecord:
         return self.modules[path]
@@ -56,6 +57,13 @@ class ModuleIndex:
             path = parent_path(path)
             if path in self.modules:
                 yield path
+
+    def list_chain(self, path: str) -> tuple[str, ...]:
+        """The modules from the root (which counts even where it has no record) down to `path`, itself included."""
+        if path not in self._chains:
+            above = self.list_chain(self.find_parent(path) or "") if path else ()
+            self._chains[path] = (*above, path)
+        return self._chains[path]
 
     def find_nearest(self, path: str) -> str | None:
         """`path` where it is a module, else the nearest module above."""

@@ -38,7 +38,7 @@ def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], s
         modules=difference.modules,
         groups=difference.groups,
         outcome="inconclusive",
-        flow=diff_flow(before, after, matches) if told else None,
+        flow=diff_flow(before, after, difference.modules) if told else None,
         initialisation=diff_initialisation(before, after, matches) if told else (),
         classes_added=classes_added,
         classes_removed=classes_removed,

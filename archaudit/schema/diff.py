@@ -92,23 +92,37 @@ class Diff(Record, frozen=True, kw_only=True):
 # --- what changed in the forward pass ---
 
 
-class FlowPart(Record, frozen=True, kw_only=True):
-    """A node of the forward graph as it is compared, on either side: a module with all that runs inside it, an operator between modules
-    (`cat()`, the second `cat()#2`), an input or an output. One side is None for what is new or gone. Shapes are those of what it gives
-    last, in terms of the input where that is known; those that share a `change_id` are what one module was split into, or merged from.
-    `uncalled`: the side that is None has the module too, and does not call it."""
+FlowPartKind = Literal["module", "operator", "input", "output"]
+FlowPartChange = Literal["same", "resized", "rewired", "changed", "added", "removed"]
 
-    kind: Literal["module", "operator", "input", "output"]
+
+class FlowPart(Record, frozen=True, kw_only=True):
+    """A node of the forward graphs, on either side: a module with everything that runs inside it, an operator between modules (`cat()`, the
+    second `cat()#2`), an input or the output. One side is None for what was added or removed.
+
+    `change` says what happened: the module or one inside it `changed`; else its inputs come from other parts (`rewired`: an edge into it
+    was added or removed); else only its output has another shape (`resized`). Shapes are those of its last output, in terms of the model's
+    input where that is known. Parts with one `change_id` are what one module was split into, or merged from. `uncalled`: the side that is
+    None has the module too, and does not call it. `before_paths` and `after_paths` are its modules, `before_nodes` and `after_nodes` the
+    ids of the first and the last node that it consists of in that profile's `flow`.
+    """
+
+    kind: FlowPartKind
     before: str | None
     after: str | None
+    change: FlowPartChange = "same"
     before_shape: tuple[str, ...] | None = None
     after_shape: tuple[str, ...] | None = None
     change_id: int | None = None
     uncalled: bool = False
+    before_paths: tuple[str, ...] = ()
+    after_paths: tuple[str, ...] = ()
+    before_nodes: tuple[int, int] | None = None
+    after_nodes: tuple[int, int] | None = None
 
 
 class FlowEdgeDiff(Record, frozen=True, kw_only=True):
-    """One edge of the forward graph, from the part that makes a tensor to the part that reads it, by their names on each side."""
+    """One edge of the forward graphs: a tensor that one part outputs and another takes as input, by the parts' names on each side."""
 
     before: tuple[str, str] | None
     after: tuple[str, str] | None
@@ -118,15 +132,17 @@ class FlowEdgeDiff(Record, frozen=True, kw_only=True):
 
 
 class FlowDiff(Record, frozen=True, kw_only=True):
-    """Both forward graphs as one: parts and edges of either, in the order in which after runs them (what is gone, last).
+    """Both forward graphs as one: parts and edges of either, in the order in which after runs them (removed ones last).
 
-    `symbolic` says whether shapes are in terms of the input (B, H, W, T); `sentences` tell the changes in words.
+    `symbolic` says whether shapes are in terms of the input (B, H, W, T); `sentences` describe the changes. `detail` is the same comparison
+    with more modules opened, at the level at which it is drawn; None where that is this level.
     """
 
     parts: tuple[FlowPart, ...] = ()
     edges: tuple[FlowEdgeDiff, ...] = ()
     symbolic: bool = False
     sentences: tuple[str, ...] = ()
+    detail: FlowDiff | None = None
 
 
 # --- what changed in what a model is made of and starts from ---

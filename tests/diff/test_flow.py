@@ -1,10 +1,10 @@
 """The forward graphs of two models compared: toy profiles written by hand, and the example."""
 
 import msgspec
-from factories import make_input, make_module, make_profile
+from factories import make_input, make_module, make_profile, make_rows
 
 from archaudit.diff.flow import describe_flow_changes, diff_flow
-from archaudit.schema import Call, FlowNode, Match
+from archaudit.schema import Call, FlowNode
 
 
 def make_flow(*nodes):
@@ -31,16 +31,12 @@ def make_model(*nodes, name="model"):
     return make_profile(modules, name=name, flow=flow, inputs=(make_input(1, 3, 8, 8),))
 
 
-def match(*pairs, **fields):
-    return [Match(before_path=one, after_path=other, confidence=1.0, reason="by hand", **fields) for one, other in pairs]
-
-
 SHAPE, WIDE = (1, 4, 8, 8), (1, 8, 8, 8)
 PLAIN = make_model(("input", (), (1, 3, 8, 8)), ("stem", (0,), SHAPE), ("body", (1,), SHAPE), ("head", (2,), (1, 2)))
 SKIPPED = make_model(
     ("input", (), (1, 3, 8, 8)), ("stem", (0,), SHAPE), ("body", (1,), SHAPE), ("add()", (1, 2), SHAPE), ("head", (3,), (1, 2))
 )
-SAME = match(("", ""), ("stem", "stem"), ("body", "body"), ("head", "head"))
+SAME = make_rows(("", ""), ("stem", "stem"), ("body", "body"), ("head", "head"))
 
 
 def test_a_model_against_itself_has_only_edges_that_stayed():
@@ -57,10 +53,10 @@ def test_a_model_against_itself_has_only_edges_that_stayed():
 def test_a_module_that_is_there_but_no_longer_called_is_not_said_to_be_gone():
     bypassed = make_model(("input", (), (1, 3, 8, 8)), ("stem", (0,), SHAPE), ("head", (1,), (1, 2)))
     kept = msgspec.structs.replace(bypassed, modules=(*bypassed.modules, *(each for each in PLAIN.modules if each.path == "body")))
-    assert "body is no longer called: it read stem [1, 4, 8, 8] and fed head" in diff_flow(PLAIN, kept, SAME).sentences
-    assert "body is called now: it reads stem [1, 4, 8, 8] and feeds head" in diff_flow(kept, PLAIN, SAME).sentences
-    gone = match(("", ""), ("stem", "stem"), ("head", "head"), ("body", None))
-    assert "body is gone: it read stem [1, 4, 8, 8] and fed head" in diff_flow(PLAIN, bypassed, gone).sentences
+    assert "body is no longer called: input from stem [1, 4, 8, 8], output to head" in diff_flow(PLAIN, kept, SAME).sentences
+    assert "body is now called: input from stem [1, 4, 8, 8], output to head" in diff_flow(kept, PLAIN, SAME).sentences
+    gone = make_rows(("", ""), ("stem", "stem"), ("head", "head"), ("body", None))
+    assert "body is removed: input from stem [1, 4, 8, 8], output to head" in diff_flow(PLAIN, bypassed, gone).sentences
 
 
 def test_a_new_skip_connection_is_a_new_edge_and_a_sentence():
@@ -71,7 +67,7 @@ def test_a_new_skip_connection_is_a_new_edge_and_a_sentence():
         (None, ("add()", "head"), "added"),
         (("body", "head"), None, "removed"),
     }
-    assert flow.sentences == ("head now reads stem [1, 4, 8, 8]", "add() runs once between modules, before not at all")
+    assert flow.sentences == ("head: new input from stem [1, 4, 8, 8]", "add() runs once between modules (before: never)")
 
 
 def test_swapping_the_sides_mirrors_every_edge():
@@ -79,22 +75,22 @@ def test_swapping_the_sides_mirrors_every_edge():
     there = {(edge.before, edge.after, edge.change) for edge in diff_flow(PLAIN, SKIPPED, SAME).edges}
     back = {(edge.after, edge.before, mirrored[edge.change]) for edge in diff_flow(SKIPPED, PLAIN, SAME).edges}
     assert there == back
-    assert diff_flow(SKIPPED, PLAIN, SAME).sentences[0] == "head no longer reads stem"
+    assert diff_flow(SKIPPED, PLAIN, SAME).sentences[0] == "head: no longer input from stem"
 
 
 def test_renamed_modules_are_the_same_parts():
     renamed = make_model(("input", (), (1, 3, 8, 8)), ("entry", (0,), SHAPE), ("body", (1,), WIDE), ("head", (2,), (1, 2)))
-    flow = diff_flow(PLAIN, renamed, match(("", ""), ("stem", "entry"), ("body", "body"), ("head", "head")))
+    flow = diff_flow(PLAIN, renamed, make_rows(("", ""), ("stem", "entry"), ("body", "body"), ("head", "head")))
     assert [edge.change for edge in flow.edges] == ["same", "same", "resized", "same"]
     assert flow.sentences == (
-        "body gives [1, 8, 8, 8] instead of [1, 4, 8, 8]",
-        "head takes [1, 8, 8, 8] instead of [1, 4, 8, 8]",
+        "body: output [1, 8, 8, 8] instead of [1, 4, 8, 8]",
+        "head: input [1, 8, 8, 8] instead of [1, 4, 8, 8]",
     )
 
 
 def test_layers_that_were_put_into_one_module_are_one_part():
     wrapped = make_model(("input", (), (1, 3, 8, 8)), ("net.0", (0,), SHAPE), ("net.1", (1,), SHAPE), ("head", (2,), (1, 2)))
-    matches = match(("", ""), ("stem", "net.0"), ("body", "net.1"), ("head", "head"), (None, "net"))
+    matches = make_rows(("", ""), ("stem", "net.0"), ("body", "net.1"), ("head", "head"), (None, "net"))
     flow = diff_flow(PLAIN, wrapped, matches)
     assert [(edge.before, edge.after, edge.change) for edge in flow.edges] == [
         (("input", "stem + body"), ("input", "net"), "same"),
@@ -111,20 +107,20 @@ def test_operators_are_paired_by_what_they_stand_between():
     after = make_model(
         ("input", (), SHAPE), ("cat()", (0,), SHAPE), ("a", (1,), SHAPE), ("b", (1,), SHAPE), ("cat()", (2, 3), WIDE), ("c", (4,), SHAPE)
     )
-    flow = diff_flow(before, after, match(("", ""), ("a", "a"), ("b", "b"), ("c", "c")))
+    flow = diff_flow(before, after, make_rows(("", ""), ("a", "a"), ("b", "b"), ("c", "c")))
     pairs = {part.after: part.before for part in flow.parts if part.kind == "operator"}
     assert pairs == {"cat()": None, "cat()#2": "cat()"}
 
 
 def test_a_split_is_told_and_at_full_depth_every_layer_is_a_part():
-    matches = [*match(("", ""), ("stem", "stem")), *match(("body", "body1"), (None, "body2"), changes=("split",), change_id=3)]
-    matches += match(("head", "head"))
+    matches = [*make_rows(("", ""), ("stem", "stem")), *make_rows(("body", "body1"), (None, "body2"), changes=("split",), change_id=3)]
+    matches += make_rows(("head", "head"))
     after = make_model(
         ("input", (), SHAPE), ("stem.0", (0,), SHAPE), ("body1", (1,), SHAPE), ("body2", (2,), SHAPE), ("head", (3,), (1, 2))
     )
     flow = diff_flow(PLAIN, after, matches)
-    assert flow.sentences[0] == "body became body1 and body2: 2 instead of 1"
-    assert "body2 is new: it reads body1 [1, 4, 8, 8] and feeds head" in flow.sentences
+    assert flow.sentences[0] == "body is split into body1 and body2"
+    assert "body2 is added: input from body1 [1, 4, 8, 8], output to head" in flow.sentences
     assert [part.after for part in diff_flow(after, after, matches[:1], depth=2).parts][1] == "stem.0"
 
 
@@ -134,11 +130,12 @@ def test_constants_are_left_out_and_profiles_without_a_flow_say_nothing():
     )
     assert [part.after for part in diff_flow(constant, constant, SAME).parts] == ["input", "stem", "body", "head", "output"]
     empty = make_profile({"stem": 0})
-    assert diff_flow(empty, empty, match(("", ""), ("stem", "stem"))).sentences == ()
+    assert diff_flow(empty, empty, make_rows(("", ""), ("stem", "stem"))).sentences == ()
 
 
 def test_the_example_tells_what_its_notes_say_about_the_forward_pass():
     from archaudit.align import align
+    from archaudit.diff import diff
     from archaudit.load import load_recipe, parse_inputs, parse_reference
     from archaudit.measure.recipe import measure_recipe
 
@@ -152,17 +149,18 @@ def test_the_example_tells_what_its_notes_say_about_the_forward_pass():
         )
         for side in ("before", "after")
     )
-    flow = diff_flow(before, after, align(before, after))
+    flow = diff_flow(before, after, diff(before, after, align(before, after)).modules)
     assert flow.symbolic
     assert describe_flow_changes(flow) == flow.sentences
     text = "\n".join(flow.sentences)
     for sentence in (
-        "decoder became decoder_stage1 and decoder_stage2: 2 instead of 1",
-        "aspp gives [B, 128, H/16, W/16] instead of [B, 256, H/16, W/16]",
-        "mid_level_project is new: it reads backbone [B, 24, H/8, W/8] and feeds decoder_stage1",
-        "decoder_stage1 (before: decoder) now reads mid_level_project [B, 32, H/8, W/8] and no longer reads low_level_project",
-        "low_level_project gives [B, 32, H/4, W/4] instead of [B, 48, H/4, W/4]",
-        "decoder_stage2 is new: it reads decoder_stage1 [B, 128, H/8, W/8] and low_level_project [B, 32, H/4, W/4] and feeds classifier",
+        "decoder is split into decoder_stage1 and decoder_stage2",
+        "aspp: output [B, 128, H/16, W/16] instead of [B, 256, H/16, W/16]",
+        "mid_level_project is added: input from backbone [B, 24, H/8, W/8], output to decoder_stage1",
+        "decoder_stage1 (before: decoder): new input from mid_level_project [B, 32, H/8, W/8], no longer input from low_level_project",
+        "low_level_project: output [B, 32, H/4, W/4] instead of [B, 48, H/4, W/4]",
+        "decoder_stage2 is added: input from decoder_stage1 [B, 128, H/8, W/8] and low_level_project [B, 32, H/4, W/4], "
+        "output to classifier",
     ):
         assert sentence in text
     # what the notes' own comments say of the forward pass after, line by line
@@ -189,14 +187,14 @@ def make_pooled(channels, length):
 
 def test_a_module_that_takes_a_slice_is_not_said_to_take_the_whole():
     before, after = (take(make_pooled(8, length), "head", (1, 8)) for length in (197, 50))
-    told = diff_flow(before, after, SAME).sentences
-    assert any(sentence.startswith("body takes [1, 50, 8] instead of [1, 197, 8]") for sentence in told)
-    assert not any("head takes" in sentence for sentence in told)
+    sentences = diff_flow(before, after, SAME).sentences
+    assert any(sentence.startswith("body: input [1, 50, 8] instead of [1, 197, 8]") for sentence in sentences)
+    assert not any("head: input" in sentence for sentence in sentences)
 
 
 def test_a_module_that_takes_something_flattened_takes_that():
     before, after = (take(make_pooled(width, 1), "head", (1, width)) for width in (8, 16))
-    assert "head takes [1, 16] instead of [1, 8]" in diff_flow(before, after, SAME).sentences
+    assert "head: input [1, 16] instead of [1, 8]" in diff_flow(before, after, SAME).sentences
 
 
 def test_sizes_that_were_dropped_leave_the_others_their_names():
@@ -207,9 +205,9 @@ def test_sizes_that_were_dropped_leave_the_others_their_names():
         for width in (8, 16)
         for profile in (take(make_pooled(width, 5), "head", (1, width)),)
     ]
-    assert "head takes [B, 16] instead of [B, 8]" in diff_flow(*named, SAME).sentences
+    assert "head: input [B, 16] instead of [B, 8]" in diff_flow(*named, SAME).sentences
 
 
 def test_which_of_several_inputs_a_changed_tensor_became_is_not_guessed():
     before, after = (take(make_pooled(8, length), "head", (1, 8), (1, 3)) for length in (197, 50))
-    assert not any("head takes" in sentence for sentence in diff_flow(before, after, SAME).sentences)
+    assert not any("head: input" in sentence for sentence in diff_flow(before, after, SAME).sentences)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from factories import make_input, make_module, make_profile
+from factories import make_input, make_module, make_profile, make_rows
 
 from archaudit.diff.flow import diff_flow
-from archaudit.diff.flow.graph import build_graph
-from archaudit.schema import Call, FlowEdgeDiff, FlowNode, FlowPart, Match, Profile
+from archaudit.diff.flow.graph import FlowGraph, build_flow_graph, open_levels
+from archaudit.schema import Call, FlowEdgeDiff, FlowNode, FlowPart, ModuleDiff, Profile
 
 Row = tuple[str, tuple[int, ...], tuple[int, ...]]
 
@@ -35,11 +35,11 @@ def make_model(*rows: Row, modules: tuple[str, ...] = (), inputs: int = 1, outpu
     return make_profile({"": root} | records, flow=tuple(flow), inputs=tuple(make_input(1, 3, name=str(n)) for n in range(inputs)))
 
 
-def match(*pairs: tuple[str | None, str | None], **fields: object) -> list[Match]:
-    return [Match(before_path=one, after_path=other, confidence=1.0, reason="by hand", **fields) for one, other in pairs]  # type: ignore[arg-type]
+def build_graph(profile: Profile, depth: int | None = None) -> FlowGraph:
+    return build_flow_graph(profile, open_levels(profile, depth))
 
 
-def list_parts(before: Profile, after: Profile, matches: list[Match], depth: int | None = None) -> list[tuple[str | None, str | None]]:
+def list_parts(before: Profile, after: Profile, matches: list[ModuleDiff], depth: int | None = None) -> list[tuple[str | None, str | None]]:
     return [(part.before, part.after) for part in diff_flow(before, after, matches, depth).parts]
 
 
@@ -50,16 +50,24 @@ STR_S, STR_W = ("1", "4"), ("1", "8")
 def test_every_part_and_edge_of_a_model_that_lost_a_layer_and_got_a_skip() -> None:
     before = make_model(("input", (), S), ("stem", (0,), S), ("old", (1,), S), ("head", (2,), W))
     after = make_model(("input", (), S), ("stem", (0,), S), ("new", (1,), S), ("add()", (1, 2), S), ("top", (3,), W))
-    flow = diff_flow(before, after, match(("", ""), ("stem", "stem"), ("old", None), (None, "new"), ("head", "top")))
+    flow = diff_flow(before, after, make_rows(("", ""), ("stem", "stem"), ("old", None), (None, "new"), ("head", "top")))
     assert flow.parts == (
-        FlowPart(kind="input", before="input", after="input", before_shape=STR_S, after_shape=STR_S),
-        FlowPart(kind="module", before="stem", after="stem", before_shape=STR_S, after_shape=STR_S),
-        FlowPart(kind="module", before=None, after="new", after_shape=STR_S),
-        FlowPart(kind="operator", before=None, after="add()", after_shape=STR_S),
-        FlowPart(kind="module", before="head", after="top", before_shape=STR_W, after_shape=STR_W),
+        FlowPart(
+            kind="input", before="input", after="input", before_shape=STR_S, after_shape=STR_S, before_nodes=(0, 0), after_nodes=(0, 0)
+        ),
+        FlowPart(
+            kind="module", before="stem", after="stem", before_shape=STR_S, after_shape=STR_S, before_paths=("stem",),
+            after_paths=("stem",), before_nodes=(1, 1), after_nodes=(1, 1),
+        ),
+        FlowPart(kind="module", before=None, after="new", change="added", after_shape=STR_S, after_paths=("new",), after_nodes=(2, 2)),
+        FlowPart(kind="operator", before=None, after="add()", change="added", after_shape=STR_S, after_nodes=(3, 3)),
+        FlowPart(
+            kind="module", before="head", after="top", change="rewired", before_shape=STR_W, after_shape=STR_W, before_paths=("head",),
+            after_paths=("top",), before_nodes=(3, 3), after_nodes=(4, 4),
+        ),
         FlowPart(kind="output", before="output", after="output"),
-        FlowPart(kind="module", before="old", after=None, before_shape=STR_S),
-    )
+        FlowPart(kind="module", before="old", after=None, change="removed", before_shape=STR_S, before_paths=("old",), before_nodes=(2, 2)),
+    )  # fmt: skip
 
     def edge(change: str, before: tuple[str, str] | None, after: tuple[str, str] | None, shape: tuple[str, ...] = STR_S) -> FlowEdgeDiff:
         sides = shape if before else None, shape if after else None
@@ -81,47 +89,47 @@ def test_every_part_and_edge_of_a_model_that_lost_a_layer_and_got_a_skip() -> No
 def test_a_module_that_stays_but_is_not_called_on_one_side_is_marked_there() -> None:
     called = make_model(("input", (), S), ("stem", (0,), S), ("aux", (1,), S), ("head", (2,), W))
     skipped = make_model(("input", (), S), ("stem", (0,), S), ("head", (1,), W), modules=("helper",))
-    matches = match(("", ""), ("stem", "stem"), ("aux", "helper"), ("head", "head"))
+    matches = make_rows(("", ""), ("stem", "stem"), ("aux", "helper"), ("head", "head"))
     marked = [(part.before, part.after) for part in diff_flow(called, skipped, matches).parts if part.uncalled]
     assert marked == [("aux", None)]
-    back = match(("", ""), ("stem", "stem"), ("helper", "aux"), ("head", "head"))
+    back = make_rows(("", ""), ("stem", "stem"), ("helper", "aux"), ("head", "head"))
     marked = [(part.before, part.after) for part in diff_flow(skipped, called, back).parts if part.uncalled]
     assert marked == [(None, "aux")]
     # one that has no counterpart is simply gone, and so is not marked
-    gone = match(("", ""), ("stem", "stem"), ("aux", None), (None, "helper"), ("head", "head"))
+    gone = make_rows(("", ""), ("stem", "stem"), ("aux", None), (None, "helper"), ("head", "head"))
     assert not any(part.uncalled for part in diff_flow(called, skipped, gone).parts)
 
 
 def test_a_container_of_which_a_layer_still_runs_is_called() -> None:
     before = make_model(("input", (), S), ("stem", (0,), S), ("body.a", (1,), S), ("head", (2,), W))
     after = make_model(("input", (), S), ("stem", (0,), S), ("head", (1,), W), ("other.body.a", (2,), W), modules=("body",))
-    matches = match(("", ""), ("stem", "stem"), ("body", "other.body"), ("body.a", "other.body.a"), ("head", "head"), (None, "body"))
-    assert not any(part.uncalled for part in diff_flow(before, after, [*matches, *match((None, "other"))]).parts)
+    matches = make_rows(("", ""), ("stem", "stem"), ("body", "other.body"), ("body.a", "other.body.a"), ("head", "head"), (None, "body"))
+    assert not any(part.uncalled for part in diff_flow(before, after, [*matches, *make_rows((None, "other"))]).parts)
 
 
 def test_the_parts_of_a_split_share_its_number_on_either_side() -> None:
     before = make_model(("input", (), S), ("stem", (0,), S), ("whole", (1,), S), ("head", (2,), W))
     after = make_model(("input", (), S), ("stem", (0,), S), ("one", (1,), S), ("two", (2,), S), ("head", (3,), W))
-    kept = match(("", ""), ("stem", "stem"), ("head", "head"))
-    split = match(("whole", "one"), (None, "two"), changes=("split",), change_id=4)
+    kept = make_rows(("", ""), ("stem", "stem"), ("head", "head"))
+    split = make_rows(("whole", "one"), (None, "two"), changes=("split",), change_id=4)
     found = {(part.before, part.after): part.change_id for part in diff_flow(before, after, kept + split).parts}
     assert {pair: number for pair, number in found.items() if number is not None} == {("whole", "one"): 4, (None, "two"): 4}
-    merged = match(("one", "whole"), ("two", None), changes=("merged",), change_id=4)
+    merged = make_rows(("one", "whole"), ("two", None), changes=("merged",), change_id=4)
     found = {(part.before, part.after): part.change_id for part in diff_flow(after, before, kept + merged).parts}
     assert {pair: number for pair, number in found.items() if number is not None} == {("one", "whole"): 4, ("two", None): 4}
     # a number alone is no split
-    other = match(("whole", "one"), (None, "two"), change_id=4)
+    other = make_rows(("whole", "one"), (None, "two"), change_id=4)
     assert all(part.change_id is None for part in diff_flow(before, after, kept + other).parts)
 
 
 def test_of_two_tensors_between_the_same_parts_those_of_equal_shape_are_one() -> None:
     before = make_model(("input", (), S), ("a.x", (0,), S), ("a.y", (0,), W), ("b", (1, 2), S))
     after = make_model(("input", (), S), ("a.x", (0,), W), ("a.y", (0,), S), ("b", (1, 2), S))
-    flow = diff_flow(before, after, match(*((path, path) for path in ("", "a", "a.x", "a.y", "b"))))
+    flow = diff_flow(before, after, make_rows(*((path, path) for path in ("", "a", "a.x", "a.y", "b"))))
     between = [(edge.change, edge.before_shape, edge.after_shape) for edge in flow.edges if edge.after == ("a", "b")]
     assert between == [("same", STR_W, STR_W), ("same", STR_S, STR_S)]
     wider = make_model(("input", (), S), ("a.x", (0,), (1, 9)), ("a.y", (0,), S), ("b", (1, 2), S))
-    flow = diff_flow(before, wider, match(*((path, path) for path in ("", "a", "a.x", "a.y", "b"))))
+    flow = diff_flow(before, wider, make_rows(*((path, path) for path in ("", "a", "a.x", "a.y", "b"))))
     between = [(edge.change, edge.before_shape, edge.after_shape) for edge in flow.edges if edge.after == ("a", "b")]
     assert between == [("resized", STR_W, ("1", "9")), ("same", STR_S, STR_S)]
 
@@ -161,9 +169,9 @@ def test_several_inputs_are_named_and_paired_by_their_names_or_else_their_places
     two = make_model(*rows, inputs=2)
     assert list(build_graph(two).parts)[:2] == ["input 0", "input 1"]
     one = make_model(("input", (), S), ("a", (0,), S), ("b", (1,), S))
-    paired = list_parts(one, two, match(("", ""), ("a", "a"), ("b", "b")))
+    paired = list_parts(one, two, make_rows(("", ""), ("a", "a"), ("b", "b")))
     assert paired[:2] == [("input", "input 0"), (None, "input 1")]
-    assert list_parts(two, two, match(("", ""), ("a", "a"), ("b", "b")))[:2] == [("input 0", "input 0"), ("input 1", "input 1")]
+    assert list_parts(two, two, make_rows(("", ""), ("a", "a"), ("b", "b")))[:2] == [("input 0", "input 0"), ("input 1", "input 1")]
 
 
 def test_the_output_reads_what_the_model_returns_and_not_what_is_dropped() -> None:
@@ -176,11 +184,11 @@ def test_the_output_reads_what_the_model_returns_and_not_what_is_dropped() -> No
 def test_a_layer_that_became_a_part_of_its_own_is_paired_with_the_part_that_it_went_into() -> None:
     before = make_model(("input", (), S), ("stem", (0,), S), ("fc", (1,), S), ("head", (2,), W))
     after = make_model(("input", (), S), ("stem", (0,), S), ("mlp.fc", (1,), S), ("mlp.act", (2,), S), ("head", (3,), W))
-    matches = match(("", ""), ("stem", "stem"), ("fc", "mlp.fc"), ("head", "head"), (None, "mlp"), (None, "mlp.act"))
+    matches = make_rows(("", ""), ("stem", "stem"), ("fc", "mlp.fc"), ("head", "head"), (None, "mlp"), (None, "mlp.act"))
     assert ("fc", "mlp") in list_parts(before, after, matches)
     # where the container itself was something before, it stays that
     other = make_model(("input", (), S), ("stem", (0,), S), ("fc", (1,), S), ("old.act", (2,), S), ("head", (3,), W))
-    kept = match(("", ""), ("stem", "stem"), ("fc", "mlp.fc"), ("old", "mlp"), ("old.act", "mlp.act"), ("head", "head"))
+    kept = make_rows(("", ""), ("stem", "stem"), ("fc", "mlp.fc"), ("old", "mlp"), ("old.act", "mlp.act"), ("head", "head"))
     parts = list_parts(other, after, kept)
     assert ("old", "mlp") in parts
     assert ("fc", None) in parts
@@ -189,12 +197,12 @@ def test_a_layer_that_became_a_part_of_its_own_is_paired_with_the_part_that_it_w
 def test_modules_that_were_put_into_one_are_one_part_unless_it_was_there_or_they_are_all_there_is() -> None:
     before = make_model(("input", (), S), ("a", (0,), S), ("b", (1,), S), ("c", (2,), W))
     after = make_model(("input", (), S), ("w.a", (0,), S), ("w.b", (1,), S), ("c", (2,), W))
-    matches = match(("", ""), ("a", "w.a"), ("b", "w.b"), ("c", "c"), (None, "w"))
+    matches = make_rows(("", ""), ("a", "w.a"), ("b", "w.b"), ("c", "c"), (None, "w"))
     assert list_parts(before, after, matches)[1:3] == [("a + b", "w"), ("c", "c")]
-    back = match(("", ""), ("w.a", "a"), ("w.b", "b"), ("c", "c"), ("w", None))
+    back = make_rows(("", ""), ("w.a", "a"), ("w.b", "b"), ("c", "c"), ("w", None))
     assert list_parts(after, before, back)[1:3] == [("w", "a + b"), ("c", "c")]
     whole = make_model(("input", (), S), ("w.a", (0,), S), ("w.b", (1,), S), ("w.c", (2,), W))
-    all_in = match(("", ""), ("a", "w.a"), ("b", "w.b"), ("c", "w.c"), (None, "w"))
+    all_in = make_rows(("", ""), ("a", "w.a"), ("b", "w.b"), ("c", "w.c"), (None, "w"))
     assert not any("+" in (one or "") for one, _ in list_parts(before, whole, all_in, depth=1))
 
 
@@ -205,7 +213,7 @@ def test_shapes_are_in_terms_of_the_input_only_where_both_sides_know_them(symbol
         model = make_model(("input", (), S), ("a", (0,), (1, width)), ("b", (1,), S))
         named = [msgspec.structs.replace(node, symbolic=("B", str(node.shape[1]))) for node in model.flow if node.shape]
         sides.append(msgspec.structs.replace(model, flow=tuple(named)) if known else model)
-    flow = diff_flow(*sides, match(("", ""), ("a", "a"), ("b", "b")))
+    flow = diff_flow(*sides, make_rows(("", ""), ("a", "a"), ("b", "b")))
     assert [(edge.before_shape, edge.after_shape) for edge in flow.edges if edge.after == ("a", "b")] == [shapes]
     assert flow.symbolic == symbolic
 

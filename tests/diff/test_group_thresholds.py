@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from factories import make_module, make_profile
+from factories import make_module, make_profile, make_rows
 
 from archaudit.diff import diff
 from archaudit.diff.checkpoint.transforms import Pairing, list_layouts
@@ -102,19 +102,17 @@ def test_up_to_three_modules_that_became_one_are_named(count: int, name: str) ->
     names = list("abcd"[:count])
     sides = run_chain(["stem", *names, "head"]), run_chain(["stem", *(f"new.{name}" for name in names), "head"])
     pairs = [("", ""), ("stem", "stem"), ("head", "head"), *((name, f"new.{name}") for name in names)]
-    matches = [Match(before_path=one, after_path=other, confidence=1.0, reason="by hand") for one, other in pairs]
-    flow = diff_flow(*sides, matches)
+    flow = diff_flow(*sides, make_rows(*pairs))
     assert [(part.before, part.after) for part in flow.parts if part.after == "new"] == [(name, "new")]
 
 
 @pytest.mark.parametrize(("new", "sentences", "more"), [(39, 40, None), (40, 41, "1"), (59, 41, "20")])
-def test_forty_changes_of_the_flow_are_told(new: int, sentences: int, more: str | None) -> None:
+def test_forty_changes_of_the_flow_are_described(new: int, sentences: int, more: str | None) -> None:
     # each new module is one, and so is the output that another one makes now
     sides = run_chain(["stem", "head"]), run_chain(["stem", "head", *(f"n{place}" for place in range(new))])
-    matches = [Match(before_path=path, after_path=path, confidence=1.0, reason="by hand") for path in ("", "stem", "head")]
-    told = diff_flow(*sides, matches).sentences
-    assert len(told) == sentences
-    assert more is None or more in told[-1].split()
+    described = diff_flow(*sides, make_rows(*((path, path) for path in ("", "stem", "head")))).sentences
+    assert len(described) == sentences
+    assert more is None or more in described[-1].split()
 
 
 @pytest.mark.parametrize(("count", "partner"), [(199, "neg()#2"), (200, "neg()")])
@@ -130,8 +128,8 @@ def test_operators_of_one_name_are_paired_by_what_they_are_between_unless_there_
             flow.append(FlowNode(id=len(flow), op="call" if name else "neg", module=name, inputs=(len(flow) - 1,), shape=shape))
         return make_profile(dict.fromkeys(names, 0), flow=tuple(flow))
 
-    matches = [Match(before_path=path, after_path=path, confidence=1.0, reason="by hand") for path in ("", *names)]
-    parts = {part.before: part.after for part in diff_flow(run(paths), run(["", *paths]), matches).parts if part.before is not None}
+    rows = make_rows(*((path, path) for path in ("", *names)))
+    parts = {part.before: part.after for part in diff_flow(run(paths), run(["", *paths]), rows).parts if part.before is not None}
     assert parts["neg()"] == partner
 
 

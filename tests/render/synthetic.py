@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from archaudit.diff.flow import diff_flow
 from archaudit.schema import (
     Call,
     Contributor,
@@ -128,14 +129,16 @@ def make_rows(before: Profile, after: Profile) -> tuple[ModuleDiff, ...]:
 
 def make_report(before: Profile, after: Profile, **fields: Any) -> Report:
     outcome: Outcome = fields.pop("outcome", "passed")
+    rows = fields.pop("modules", None) or make_rows(before, after)
+    flow = diff_flow(before, after, rows) if before.flow and after.flow else None
     return Report(
         before=before,
         after=after,
         delta=after.totals - before.totals,
         flops_complete=before.flops_complete and after.flops_complete,
-        modules=make_rows(before, after),
+        modules=rows,
         outcome=outcome,
-        **fields,
+        **({"flow": flow} | fields),
     )
 
 

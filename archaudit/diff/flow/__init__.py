@@ -1,120 +1,173 @@
-"""How data flows otherwise: both forward graphs compared as graphs, by the matches of their modules.
+"""What changed in the forward graph: both graphs compared, by the matches of their modules.
 
-Everything here follows from two profiles and the matches between them. Shapes are compared in terms of the input (`[B, 128, H/8, W/8]`)
-where both sides know them so, else as they were measured.
+This is the only comparison of forward graphs: `Report.flow` holds it, and the diagrams draw it. Everything here follows from two profiles
+and the rows of their modules. Shapes are compared in terms of the input (`[B, 128, H/8, W/8]`) where both sides have them so, else as they
+were measured.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 
 from archaudit.diff.flow.describe import describe_flow_changes
-from archaudit.diff.flow.graph import Edge, FlowGraph, Given, build_graph
-from archaudit.diff.flow.pairing import pair_parts
-from archaudit.schema import FlowDiff, FlowEdgeDiff, FlowPart, Match, Profile
+from archaudit.diff.flow.graph import Edge, FlowGraph, Part, TensorShape, build_flow_graph, open_levels
+from archaudit.diff.flow.pairing import list_operator_pairs, pair_parts
+from archaudit.index import choose_opened, index_modules
+from archaudit.schema import FlowDiff, FlowEdgeDiff, FlowPart, FlowPartChange, ModuleDiff, Pair, Profile
 
 __all__ = ["describe_flow_changes", "diff_flow"]
 
-_Shapes = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+_Paths = Pair[set[str]]
+_Shapes = Pair[tuple[str, ...] | None]
 
 
-def diff_flow(before: Profile, after: Profile, matches: Iterable[Match], depth: int | None = None) -> FlowDiff:
-    """Both graphs as one: parts and edges that stayed, changed their shape, are new or gone; and the same in words.
+def diff_flow(before: Profile, after: Profile, rows: Iterable[ModuleDiff], depth: int | None = None) -> FlowDiff:
+    """Both graphs as one: parts and edges that are the same, changed, added or removed; and the same in words.
 
-    `depth` says how many levels below the root modules are looked at as wholes (1: the model's direct children; None: the first level, on
-    each side, on which there is more than one).
+    Modules at level `depth` below the root are one part each (1: the model's direct children; None: the first level, on each side, with
+    more than one module). `detail` is the same at the level at which it is drawn.
     """
-    matches = tuple(matches)
-    graphs = build_graph(before, depth), build_graph(after, depth)
-    pairs = pair_parts(*graphs, matches)
-    flow = FlowDiff(
-        parts=_diff_parts(*graphs, pairs, matches, _find_uncalled((before, after), matches)),
-        edges=_diff_edges(*graphs, pairs),
-        symbolic=all(any(node.symbolic is not None for node in profile.flow) for profile in (before, after)),
-    )
+    profiles, rows = Pair(before, after), tuple(rows)
+    opened = profiles.map(lambda profile: open_levels(profile, depth))
+    flow, operators = _diff_at(profiles, opened, rows)
+    counterparts = Pair({row.before_path: row.after_path for row in rows}, {row.after_path: row.before_path for row in rows})
+    wider = Pair(*choose_opened(profiles, opened, lambda side, path: counterparts[side].get(path)))
+    if wider != opened:
+        flow = msgspec.structs.replace(flow, detail=_diff_at(profiles, wider, rows, operators)[0])
     return msgspec.structs.replace(flow, sentences=describe_flow_changes(flow))
 
 
-def _find_uncalled(sides: tuple[Profile, Profile], matches: Iterable[Match]) -> tuple[set[str], set[str]]:
-    """The paths before, and after, of modules that the other side has too, but runs nothing of: not even of what is below."""
-    run: tuple[set[str], set[str]] = (set(), set())
-    for side, profile in zip(run, sides, strict=True):
-        for module in profile.modules:
-            path = module.path if module.calls else ""
-            while path and path not in side:
-                side.add(path)
-                path = path.rpartition(".")[0]
-    both = [(match.before_path, match.after_path) for match in matches if match.before_path and match.after_path]
-    return {one for one, other in both if other not in run[1]}, {other for one, other in both if one not in run[0]}
+def _diff_at(
+    profiles: Pair[Profile], opened: Pair[frozenset[str]], rows: Sequence[ModuleDiff], operators: Iterable[tuple[int, int]] = ()
+) -> tuple[FlowDiff, list[tuple[int, int]]]:
+    """The comparison with these modules opened, and the flow nodes of the operators that it pairs; `operators` are paired already."""
+    graphs = Pair(*(build_flow_graph(*each) for each in zip(profiles, opened, strict=True)))
+    pairs = pair_parts(graphs, rows, operators)
+    edges = _diff_edges(graphs, pairs)
+    flow = FlowDiff(
+        parts=_PartDiffer(profiles, graphs, rows, edges).diff(pairs),
+        edges=edges,
+        symbolic=all(any(node.symbolic is not None for node in profile.flow) for profile in profiles),
+    )
+    return flow, list_operator_pairs(graphs, pairs)
 
 
-def _diff_parts(
-    before: FlowGraph, after: FlowGraph, pairs: dict[str, str], matches: tuple[Match, ...], uncalled: tuple[set[str], set[str]]
-) -> tuple[FlowPart, ...]:
-    origins = {other: one for one, other in pairs.items()}
-    divided = [match for match in matches if match.change_id is not None and {"split", "merged"} & set(match.changes)]
-    ids = [{getattr(match, f"{side}_path"): match.change_id for match in divided} for side in ("before", "after")]
-    rows = []
-    for label, part in after.parts.items():
-        origin = before.parts.get(origins.get(label, ""))
-        shapes = _write_shapes(origin.given if origin else None, part.given)
-        change_id = ids[1].get(part.path) if part.path is not None else None
-        row = _make_part(part.kind, origin.label if origin else None, label, shapes, change_id)
-        rows.append(msgspec.structs.replace(row, uncalled=True) if origin is None and part.path in uncalled[1] else row)
-    for label, part in before.parts.items():
-        if label not in pairs:
-            change_id = ids[0].get(part.path) if part.path is not None else None
-            row = _make_part(part.kind, label, None, _write_shapes(part.given, None), change_id)
-            rows.append(msgspec.structs.replace(row, uncalled=True) if part.path in uncalled[0] else row)
-    return tuple(rows)
+class _PartDiffer:
+    """What happened to each part, by the rows of its modules and the edges into it."""
+
+    def __init__(self, profiles: Pair[Profile], graphs: Pair[FlowGraph], rows: Sequence[ModuleDiff], edges: Iterable[FlowEdgeDiff]) -> None:
+        self._graphs = graphs
+        self._changed = _find_changed(profiles, rows)
+        self._uncalled = _find_uncalled(profiles, rows)
+        divided = [row for row in rows if row.change_id is not None and {"split", "merged"} & set(row.changes)]
+        self._ids = Pair({row.before_path: row.change_id for row in divided}, {row.after_path: row.change_id for row in divided})
+        changed = [edge for edge in edges if edge.change in ("added", "removed")]
+        self._rewired = Pair(
+            {edge.before[1] for edge in changed if edge.before is not None}, {edge.after[1] for edge in changed if edge.after is not None}
+        )
+
+    def diff(self, pairs: dict[str, str]) -> tuple[FlowPart, ...]:
+        origins = {other: one for one, other in pairs.items()}
+        before, after = self._graphs.before.parts, self._graphs.after.parts
+        both = [self._write_part(before.get(origins.get(label, "")), part) for label, part in after.items()]
+        return (*both, *(self._write_part(part, None) for label, part in before.items() if label not in pairs))
+
+    def _write_part(self, before: Part | None, after: Part | None) -> FlowPart:
+        part = after or before
+        assert part is not None
+        shapes = _write_shapes(before.shape if before else None, after.shape if after else None)
+        side = 0 if after is None else 1
+        return FlowPart(
+            kind=part.kind,
+            before=before.label if before else None,
+            after=after.label if after else None,
+            change=self._find_change(before, after, shapes),
+            before_shape=shapes.before,
+            after_shape=shapes.after,
+            change_id=self._ids[side].get(part.path) if part.path is not None else None,
+            uncalled=(before is None or after is None) and part.path in self._uncalled[side],
+            before_paths=before.paths if before else (),
+            after_paths=after.paths if after else (),
+            before_nodes=(before.nodes[0], before.nodes[-1]) if before and before.nodes else None,
+            after_nodes=(after.nodes[0], after.nodes[-1]) if after and after.nodes else None,
+        )
+
+    def _find_change(self, before: Part | None, after: Part | None, shapes: _Shapes) -> FlowPartChange:
+        if before is None:
+            return "added"
+        if after is None:
+            return "removed"
+        if not self._changed.before.isdisjoint(before.paths) or not self._changed.after.isdisjoint(after.paths):
+            return "changed"
+        if before.label in self._rewired.before or after.label in self._rewired.after:
+            return "rewired"
+        return "resized" if shapes.before != shapes.after else "same"
 
 
-def _make_part(kind: str, before: str | None, after: str | None, shapes: _Shapes, change_id: int | None) -> FlowPart:
-    fields = {"kind": kind, "before": before, "after": after, "change_id": change_id}
-    return FlowPart(**fields, before_shape=shapes[0], after_shape=shapes[1])  # type: ignore[arg-type]
+def _find_changed(profiles: Pair[Profile], rows: Sequence[ModuleDiff]) -> _Paths:
+    """The paths before, and after, of modules that changed, or have one below them that did."""
+    indexes = profiles.map(index_modules)
+    paths = [(row.before_path, row.after_path) for row in rows if row.changes != ("same",)]
+    changed = [
+        {above for pair in paths if pair[side] is not None for above in index.list_chain(str(pair[side]))}
+        for side, index in enumerate(indexes)
+    ]
+    return Pair(*changed)
 
 
-def _diff_edges(before: FlowGraph, after: FlowGraph, pairs: dict[str, str]) -> tuple[FlowEdgeDiff, ...]:
+def _find_uncalled(profiles: Pair[Profile], rows: Iterable[ModuleDiff]) -> _Paths:
+    """The paths before, and after, of modules that the other side has too, but does not run: not even a module below."""
+    run = profiles.map(
+        lambda profile: set(
+            chain.from_iterable(index_modules(profile).list_chain(module.path) for module in profile.modules if module.calls)
+        )
+    )
+    both = [(row.before_path, row.after_path) for row in rows if row.before_path and row.after_path]
+    return Pair({one for one, other in both if other not in run.after}, {other for one, other in both if one not in run.before})
+
+
+def _diff_edges(graphs: Pair[FlowGraph], pairs: dict[str, str]) -> tuple[FlowEdgeDiff, ...]:
+    before, after = graphs
     waiting: defaultdict[tuple[str | None, str | None], list[Edge]] = defaultdict(list)
     for edge in before.edges:
         waiting[pairs.get(edge.source), pairs.get(edge.target)].append(edge)
     partners: dict[int, Edge] = {}
-    for exact in (True, False):  # two tensors between the same parts: first those of equal shape
+    for exact in (True, False):  # of two tensors between the same parts, those of equal shape first
         for number, edge in enumerate(after.edges):
             known = waiting[edge.source, edge.target]
-            alike = [one for one in known if not exact or len(set(_write_shapes(one.given, edge.given))) == 1]
+            alike = [one for one in known if not exact or len(set(_write_shapes(one.shape, edge.shape))) == 1]
             if number not in partners and alike:
                 partners[number] = alike[0]
                 known.remove(alike[0])
-    rows = [_write_edge(partners.get(number), edge) for number, edge in enumerate(after.edges)]
-    gone = {id(edge) for edge in before.edges} - {id(edge) for edge in partners.values()}
-    return (*rows, *(_write_edge(edge, None) for edge in before.edges if id(edge) in gone))
+    both = [_write_edge(partners.get(number), edge) for number, edge in enumerate(after.edges)]
+    paired = {id(edge) for edge in partners.values()}
+    return (*both, *(_write_edge(edge, None) for edge in before.edges if id(edge) not in paired))
 
 
 def _write_edge(before: Edge | None, after: Edge | None) -> FlowEdgeDiff:
-    shapes = _write_shapes(before.given if before else None, after.given if after else None)
+    shapes = _write_shapes(before.shape if before else None, after.shape if after else None)
     return FlowEdgeDiff(
         before=(before.source, before.target) if before else None,
         after=(after.source, after.target) if after else None,
-        change="added" if before is None else "removed" if after is None else "same" if shapes[0] == shapes[1] else "resized",
-        before_shape=shapes[0],
-        after_shape=shapes[1],
+        change="added" if before is None else "removed" if after is None else "same" if shapes.before == shapes.after else "resized",
+        before_shape=shapes.before,
+        after_shape=shapes.after,
     )
 
 
-def _write_shapes(before: Given | None, after: Given | None) -> _Shapes:
+def _write_shapes(before: TensorShape | None, after: TensorShape | None) -> _Shapes:
     """Both shapes in the same terms."""
-    sides = [side for side in (before, after) if side is not None]
-    symbolic = all(side.symbolic is not None for side in sides)
-    return _write_shape(before, symbolic), _write_shape(after, symbolic)
+    symbolic = all(shape.symbolic is not None for shape in (before, after) if shape is not None)
+    return Pair(_write_shape(before, symbolic), _write_shape(after, symbolic))
 
 
-def _write_shape(given: Given | None, symbolic: bool) -> tuple[str, ...] | None:
-    if given is None:
+def _write_shape(shape: TensorShape | None, symbolic: bool) -> tuple[str, ...] | None:
+    if shape is None:
         return None
     if symbolic:
-        return given.symbolic
-    return None if given.sizes is None else tuple(map(str, given.sizes))
+        return shape.symbolic
+    return None if shape.sizes is None else tuple(map(str, shape.sizes))

@@ -1,24 +1,23 @@
-"""One side's forward graph as people talk about it: modules with all that runs inside them, and what runs between."""
+"""One side's forward graph with a name for each part: modules with everything that runs inside them, and what runs between."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Literal
 
-from archaudit.schema import FlowNode, Profile, Shape
+from archaudit.index import ModuleIndex, build_graph, find_owner, index_modules
+from archaudit.schema import FlowNode, FlowPartKind, Profile, Shape
 
-Kind = Literal["module", "operator", "input", "output"]
-OUTPUT = "output"
 # Of more modules than this that became one, the first and the last are named.
 _MOST_NAMED = 3
-_ROOT = "model"  # what a model that is a single layer is called
+_ROOT = "model"  # the name of a model that is a single layer
 
 
 @dataclass(slots=True)
-class Given:
-    """A shape that runs along an edge: the sizes measured, and in terms of the input where that is known."""
+class TensorShape:
+    """The shape of a tensor: the sizes measured, and in terms of the input where that is known."""
 
     sizes: Shape | None
     symbolic: tuple[str, ...] | None
@@ -26,30 +25,37 @@ class Given:
 
 @dataclass(slots=True)
 class Part:
-    """A node of the graph; `path` is the module's (None for what is no module)."""
+    """A node of the graph: `paths` are its modules (none for an operator, an input and the output), `nodes` its flow nodes' ids."""
 
-    kind: Kind
+    kind: FlowPartKind
     label: str
-    path: str | None = None
-    given: Given | None = None
+    paths: tuple[str, ...] = ()
+    nodes: tuple[int, ...] = ()
+    shape: TensorShape | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The path of a part that is one module."""
+        return self.paths[0] if len(self.paths) == 1 else None
 
 
 @dataclass(slots=True)
 class Edge:
-    """A tensor that one part makes and another reads."""
+    """A tensor: the output of one part and an input of another, with the shape that arrives there."""
 
     source: str
     target: str
-    given: Given
+    shape: TensorShape
 
 
 @dataclass(slots=True)
 class FlowGraph:
-    """Parts by label in the order in which they first run, and edges in the order in which they are read.
+    """Parts by label in the order in which they first run, and edges in the order in which their targets run.
 
-    `holders` names the part that each module belongs to.
+    `holders` names the part that each module belongs to; `output` is the label of the model's output.
     """
 
+    output: str = "output"
     parts: dict[str, Part] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     holders: dict[str, str] = field(default_factory=dict)
@@ -58,8 +64,14 @@ class FlowGraph:
         """Makes one part of several, in place of the first; its label."""
         names = labels if len(labels) <= _MOST_NAMED else [labels[0], "…", labels[-1]]
         name = " + ".join(names)
-        last = self.parts[labels[-1]]
-        merged = Part("module", name, None, last.given)
+        members = [self.parts[label] for label in labels]
+        merged = Part(
+            "module",
+            name,
+            tuple(path for member in members for path in member.paths),
+            tuple(sorted(node for member in members for node in member.nodes)),
+            members[-1].shape,
+        )
         self.parts = {
             name if label == labels[0] else label: merged if label == labels[0] else part
             for label, part in self.parts.items()
@@ -73,65 +85,38 @@ class FlowGraph:
         return name
 
 
-def build_graph(profile: Profile, depth: int | None = None) -> FlowGraph:
-    """The graph in which modules `depth` levels below the root are one part each (None: the first level with at least two parts).
-
-    An operator that runs inside a part belongs to it; one that a module above runs itself is a part of its own. What no input reaches (a
-    table of positions, a constant) is left out.
-    """
-    chains = _list_chains(profile)
-    if depth is None:
-        depth = _choose_depth(profile, chains)
-    graph = FlowGraph(holders={path: _name(chain[min(depth, len(chain) - 1)]) for path, chain in chains.items()})
-    labels = _add_parts(graph, profile, chains, depth)
-    seen: set[tuple[int, str]] = set()
+def build_flow_graph(profile: Profile, opened: Collection[str]) -> FlowGraph:
+    """The graph in which each module that is not `opened` is one part, and each operator that an opened module runs itself is another."""
+    index = index_modules(profile)
+    holders = {}
+    for path in {*index.modules, *(node.module for node in profile.flow)}:
+        owner = find_owner(index, path, opened)
+        holders[path] = _name_module(path if owner is None else owner)
+    graph = FlowGraph(_choose_label(index, "output"), holders=holders)
+    labels = _add_parts(graph, profile, opened)
     nodes = {node.id: node for node in profile.flow}
-    readings = [(feeder, labels[node.id]) for node in profile.flow if node.id in labels for feeder in node.inputs]
-    readings += [(node.id, OUTPUT) for node in _find_outputs(profile, labels)]
-    taken = {module.path: {shape for call in module.calls for shape in call.inputs} for module in profile.modules}
-    for feeder, target in readings:
-        source = labels.get(feeder)
-        if source is not None and source != target and (feeder, target) not in seen:
-            seen.add((feeder, target))
-            path = graph.parts[target].path
-            graph.edges.append(
-                Edge(source, target, _receive(_describe(nodes[feeder]), taken.get(path, set()) if path is not None else set()))
-            )
+    taken: dict[str | None, set[Shape]] = {
+        module.path: {shape for call in module.calls for shape in call.inputs} for module in profile.modules
+    }
+    inputs = [(source, labels[node.id]) for node in profile.flow if node.id in labels for source in node.inputs]
+    inputs += [(node.id, graph.output) for node in _find_outputs(profile, labels)]
+    for producer, target in dict.fromkeys(inputs):
+        if producer in labels and (source := labels[producer]) != target:
+            shape = _find_received(_read_shape(nodes[producer]), taken.get(graph.parts[target].path, set()))
+            graph.edges.append(Edge(source, target, shape))
     return graph
 
 
-def _receive(given: Given, taken: set[Shape]) -> Given:
-    """What a module that takes tensors of these shapes (none: nobody knows) gets of one that is given.
-
-    Views are no operators of their own, so a tensor may arrive flattened, or one slice of it; which, where there are several, is unknown.
-    """
-    if not taken or given.sizes is None or given.sizes in taken:
-        return given
-    if len(taken) > 1:
-        return Given(None, None)
-    (sizes,) = taken
-    if given.symbolic is None or len(given.symbolic) != len(given.sizes) or len(sizes) > len(given.sizes):
-        return Given(sizes, None)
-    named = zip(given.sizes, given.symbolic, strict=True)
-    # What is left when sizes were dropped keeps its names, if there is one way only to read it so.
-    ways = {tuple(name for _, name in kept) for kept in combinations(named, len(sizes)) if tuple(size for size, _ in kept) == sizes}
-    return Given(sizes, ways.pop() if len(ways) == 1 else None)
+def open_levels(profile: Profile, depth: int | None) -> frozenset[str]:
+    """The modules above level `depth`, which counts from the root (None: the first level at which at least two modules run)."""
+    index = index_modules(profile)
+    chains = {path: index.list_chain(path) for path in {*index.modules, *(node.module for node in profile.flow)}}
+    if depth is None:
+        depth = _choose_depth(profile, chains)
+    return frozenset(path for path, chain in chains.items() if len(chain) <= depth)
 
 
-def _list_chains(profile: Profile) -> dict[str, list[str]]:
-    """For each module, the paths from the root down to it. A name may hold a dot, so parents are looked up."""
-    chains: dict[str, list[str]] = {"": [""]}
-    paths = {module.path for module in profile.modules} | {node.module for node in profile.flow}
-    for path in sorted(paths, key=len):
-        up = path.rpartition(".")[0]
-        while up and up not in chains:
-            up = up.rpartition(".")[0]
-        if path:
-            chains[path] = [*chains[up], path]
-    return chains
-
-
-def _choose_depth(profile: Profile, chains: dict[str, list[str]]) -> int:
+def _choose_depth(profile: Profile, chains: dict[str, tuple[str, ...]]) -> int:
     deepest = max((len(chains[node.module]) - 1 for node in profile.flow), default=1)
     for depth in range(1, deepest + 1):
         if len({chains[node.module][depth] for node in profile.flow if len(chains[node.module]) > depth}) > 1:
@@ -139,42 +124,63 @@ def _choose_depth(profile: Profile, chains: dict[str, list[str]]) -> int:
     return max(1, deepest)
 
 
-def _add_parts(graph: FlowGraph, profile: Profile, chains: dict[str, list[str]], depth: int) -> dict[int, str]:
-    """Makes the parts; the label of the part that each node belongs to."""
+def _add_parts(graph: FlowGraph, profile: Profile, opened: Collection[str]) -> dict[int, str]:
+    """Makes the parts; the label of the part that each flow node belongs to."""
     labels: dict[int, str] = {}
     counts: Counter[str] = Counter()
-    names = iter(f"input {record.name}" if len(profile.inputs) > 1 else "input" for record in profile.inputs)
-    for node in profile.flow:
-        chain = chains[node.module]
-        if node.op == "input":
-            part = Part("input", next(names, f"input {node.id}"))
-        elif not any(feeder in labels for feeder in node.inputs):
-            continue
-        elif node.op == "call" or len(chain) > depth:
-            path = chain[min(depth, len(chain) - 1)]
-            part = Part("module", _name(path), path)
+    index = index_modules(profile)
+    names = iter(f"input {record.name}" if len(profile.inputs) > 1 else _choose_label(index, "input") for record in profile.inputs)
+    for node in build_graph(profile, opened):
+        nodes, shape = tuple(step.id for step in node.steps), _read_shape(node.last)
+        if node.path is not None:
+            part = Part("module", _name_module(node.path), (node.path,), nodes, shape)
+        elif node.last.op == "input":
+            part = Part("input", next(names, f"input {node.last.id}"), (), nodes, shape)
         else:
-            name = f"{node.module}.{node.op.strip('_')}()".lstrip(".")
+            name = f"{node.last.module}.{node.last.op.strip('_')}()".lstrip(".")
             counts[name] += 1
-            part = Part("operator", name if counts[name] == 1 else f"{name}#{counts[name]}")
-        part = graph.parts.setdefault(part.label, part)
-        part.given = _describe(node)
-        labels[node.id] = part.label
-    graph.parts[OUTPUT] = Part("output", OUTPUT)
+            part = Part("operator", name if counts[name] == 1 else f"{name}#{counts[name]}", (), nodes, shape)
+        graph.parts[part.label] = part
+        labels.update(dict.fromkeys(nodes, part.label))
+    graph.parts[graph.output] = Part("output", graph.output)
     return labels
 
 
-def _name(path: str) -> str:
+def _choose_label(index: ModuleIndex, label: str) -> str:
+    """A label for an input or the output that is no module's path: a module may be called `output`."""
+    return f"model {label}" if label in index else label
+
+
+def _name_module(path: str) -> str:
     return path or _ROOT
 
 
-def _describe(node: FlowNode) -> Given:
-    return Given(node.shape, node.symbolic)
+def _read_shape(node: FlowNode) -> TensorShape:
+    return TensorShape(node.shape, node.symbolic)
+
+
+def _find_received(shape: TensorShape, taken: set[Shape]) -> TensorShape:
+    """The shape that arrives at a module whose inputs have the shapes `taken` (empty where unknown) when a tensor of `shape` is passed on.
+
+    Views are no operators of their own, so a tensor may arrive flattened, or as one slice of it; where there are several candidates, the
+    shape is unknown.
+    """
+    if not taken or shape.sizes is None or shape.sizes in taken:
+        return shape
+    if len(taken) > 1:
+        return TensorShape(None, None)
+    (sizes,) = taken
+    if shape.symbolic is None or len(shape.symbolic) != len(shape.sizes) or len(sizes) > len(shape.sizes):
+        return TensorShape(sizes, None)
+    named = zip(shape.sizes, shape.symbolic, strict=True)
+    # The sizes that are left when some were dropped keep their names, if there is only one way to choose them.
+    ways = {tuple(name for _, name in kept) for kept in combinations(named, len(sizes)) if tuple(size for size, _ in kept) == sizes}
+    return TensorShape(sizes, ways.pop() if len(ways) == 1 else None)
 
 
 def _find_outputs(profile: Profile, labels: dict[int, str]) -> list[FlowNode]:
-    """What nothing reads and has a shape that the model returns; where none has, everything that nothing reads."""
-    read = {feeder for node in profile.flow for feeder in node.inputs}
-    ends = [node for node in profile.flow if node.id in labels and node.id not in read and node.op != "input"]
+    """The flow nodes that nothing takes as input and that have a shape which the model returns; all of them where none has."""
+    taken = {source for node in profile.flow for source in node.inputs}
+    ends = [node for node in profile.flow if node.id in labels and node.id not in taken and node.op != "input"]
     returned = {shape for module in profile.modules[:1] for call in module.calls for shape in call.outputs}
     return [node for node in ends if node.shape in returned] or ends

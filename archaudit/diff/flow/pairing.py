@@ -1,4 +1,4 @@
-"""Which part of the graph after is which part before: modules as they were matched, operators by what they stand between."""
+"""Which part of the graph after is which part before: modules as they were matched, operators by their neighbours in the graph."""
 
 from __future__ import annotations
 
@@ -6,82 +6,103 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from archaudit.diff.flow.graph import FlowGraph
-from archaudit.schema import Match
+from archaudit.schema import ModuleDiff, Pair
 
-# Of more operators of one name than this, each is paired with the one at its place in the order: comparing all with all would take long.
+# Above this number of operators of one name, each is paired with the one at its place in the order: comparing all with all takes too long.
 _MOST_COMPARED = 200
 
-
-def pair_parts(before: FlowGraph, after: FlowGraph, matches: Iterable[Match]) -> dict[str, str]:
-    """Labels before to labels after, one to one."""
-    both = [(match.before_path, match.after_path) for match in matches]
-    found = [(one, other) for one, other in both if one is not None and other is not None]
-    pairs = _contract(before, after, found)
-    pairs |= {other: one for one, other in _contract(after, before, [(other, one) for one, other in found]).items()}
-    pairs |= _pair_modules(before, after, found)
-    pairs |= {label: label for label, part in before.parts.items() if part.kind in ("input", "output") and label in after.parts}
-    inputs = [[label for label, part in side.parts.items() if part.kind == "input"] for side in (before, after)]
-    if not any(label in pairs for label in inputs[0]):
-        pairs |= dict(zip(*inputs, strict=False))
-    return pairs | _pair_operators(before, after, pairs)
+_Paths = list[tuple[str, str]]
 
 
-def _contract(one: FlowGraph, other: FlowGraph, matches: list[tuple[str, str]]) -> dict[str, str]:
-    """Makes one part of parts that all went into one part of the other side (a Sequential put around them), which is new as a whole."""
+def pair_parts(graphs: Pair[FlowGraph], rows: Iterable[ModuleDiff], operators: Iterable[tuple[int, int]] = ()) -> dict[str, str]:
+    """Labels before to labels after, one to one. `operators` are pairs of flow nodes that are known to be the same operator.
+
+    Several parts that became one are made one part in their graph.
+    """
+    before, after = graphs
+    matched = [(row.before_path, row.after_path) for row in rows if row.before_path is not None and row.after_path is not None]
+    pairs = _contract(before, after, matched)
+    pairs |= {other: one for one, other in _contract(after, before, [(other, one) for one, other in matched]).items()}
+    pairs |= _pair_modules(graphs, matched, pairs)
+    pairs[before.output] = after.output
+    inputs = graphs.map(lambda graph: [label for label, part in graph.parts.items() if part.kind == "input"])
+    named = {label: label for label in inputs.before if label in inputs.after}
+    pairs |= named or dict(zip(*inputs, strict=False))
+    pairs |= _find_known(graphs, operators)
+    return pairs | _pair_operators(graphs, pairs)
+
+
+def list_operator_pairs(graphs: Pair[FlowGraph], pairs: dict[str, str]) -> list[tuple[int, int]]:
+    """The flow nodes of the operators that are paired."""
+    return [
+        (before.nodes[0], graphs.after.parts[pairs[label]].nodes[0])
+        for label, before in graphs.before.parts.items()
+        if before.kind == "operator" and label in pairs
+    ]
+
+
+def _find_known(graphs: Pair[FlowGraph], operators: Iterable[tuple[int, int]]) -> dict[str, str]:
+    labels = graphs.map(lambda graph: {part.nodes[0]: label for label, part in graph.parts.items() if part.kind == "operator"})
+    # one that is fed by a constant of a module that is opened now is a constant here, and no part
+    return {labels.before[one]: labels.after[other] for one, other in operators if one in labels.before and other in labels.after}
+
+
+def _contract(one: FlowGraph, other: FlowGraph, matched: _Paths) -> dict[str, str]:
+    """Makes one part of parts that all went into one part of the other side (a new Sequential around them, say)."""
     parts = {part.path: label for label, part in one.parts.items() if part.path is not None}
     wholes = {part.path: label for label, part in other.parts.items() if part.path is not None}
-    kept = {wholes[target] for path, target in matches if path in parts and target in wholes}
-    homes: defaultdict[str, list[str]] = defaultdict(list)
-    for path, target in matches:
-        home = other.holders.get(target, "")
-        if path in parts and target not in wholes and home in other.parts and home not in kept:
-            homes[home].append(parts[path])
+    kept = {wholes[target] for path, target in matched if path in parts and target in wholes}
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for path, target in matched:
+        whole = other.holders.get(target, "")
+        if path in parts and target not in wholes and whole in other.parts and whole not in kept:
+            members[whole].append(parts[path])
     order = {label: place for place, label in enumerate(one.parts)}
     return {
-        one.contract(sorted(labels, key=order.__getitem__)): home
-        for home, labels in homes.items()
+        one.contract(sorted(labels, key=order.__getitem__)): whole
+        for whole, labels in members.items()
         if len(labels) > 1 and len(labels) < len(parts)
     }
 
 
-def _pair_modules(before: FlowGraph, after: FlowGraph, found: list[tuple[str, str]]) -> dict[str, str]:
-    partners = dict(found)
-    pairs: dict[str, str] = {}
-    for label, part in before.parts.items():
-        other = partners.get(part.path) if part.path is not None else None
-        if other is not None and other in after.holders and after.parts.get(after.holders[other]) is not None:
-            target = after.parts[after.holders[other]]
-            if target.path == other:
-                pairs[label] = target.label
+def _pair_modules(graphs: Pair[FlowGraph], matched: _Paths, known: dict[str, str]) -> dict[str, str]:
+    """Matched modules that are a part on both sides; then a module that is a part on one side, with the part that holds it on the other."""
+    before, after = graphs
+    held = [(before.holders.get(one, ""), after.holders.get(other, ""), one, other) for one, other in matched]
+    held = [row for row in held if row[0] in before.parts and row[1] in after.parts]
+    pairs = dict(known)
     taken = set(pairs.values())
-    for one, other in found:  # a layer that became a module of its own, or went into one
-        label, target_label = before.holders.get(one, ""), after.holders.get(other, "")
-        whole = label in before.parts and before.parts[label].path == one
-        if whole and label not in pairs and target_label in after.parts and target_label not in taken:
-            pairs[label] = target_label
-            taken.add(target_label)
+    for both in (True, False):
+        for label, target, one, other in held:
+            whole = before.parts[label].path == one, after.parts[target].path == other
+            if (all(whole) if both else any(whole)) and label not in pairs and target not in taken:
+                pairs[label] = target
+                taken.add(target)
     return pairs
 
 
-def _pair_operators(before: FlowGraph, after: FlowGraph, pairs: dict[str, str]) -> dict[str, str]:
-    """The pairs that have most of their surroundings in common, best first."""
-    sides = [_list_operators(before), _list_operators(after)]
-    near_before, near_after = _find_surroundings(before), _find_surroundings(after)
+def _pair_operators(graphs: Pair[FlowGraph], pairs: dict[str, str]) -> dict[str, str]:
+    """Pairs operators of one name that have neighbours in common, those with most in common first."""
+    operators = graphs.map(_list_operators)
+    neighbours = graphs.map(_find_neighbours)
+    taken_after = set(pairs.values())
     found: dict[str, str] = {}
-    for name, labels in sides[0].items():
-        others = sides[1].get(name, [])
+    for name, named in operators.before.items():
+        labels = [label for label in named if label not in pairs]
+        others = [label for label in operators.after.get(name, []) if label not in taken_after]
         if max(len(labels), len(others)) > _MOST_COMPARED:
             found |= dict(zip(labels, others, strict=False))
             continue
         scored = []
         for place, label in enumerate(labels):
-            mine = [{pairs.get(near, f"-{near}") for near in direction} for direction in near_before[label]]
+            translated = [{pairs.get(near, f"-{near}") for near in direction} for direction in neighbours.before[label]]
             for other_place, other in enumerate(others):
-                shared = sum(_share(one, two) for one, two in zip(mine, near_after[other], strict=True))
+                shared = sum(_compare_sets(one, two) for one, two in zip(translated, neighbours.after[other], strict=True))
                 if shared > 0:
-                    scored.append((-shared, abs(place - other_place), place, other_place))
+                    # the order is the same when the sides are swapped: of equal ones, the earliest first
+                    scored.append((-shared, abs(place - other_place), place + other_place, place, other_place))
         taken: set[int] = set()
-        for _, _, place, other_place in sorted(scored):
+        for *_, place, other_place in sorted(scored):
             if labels[place] not in found and other_place not in taken:
                 found[labels[place]] = others[other_place]
                 taken.add(other_place)
@@ -96,20 +117,21 @@ def _list_operators(graph: FlowGraph) -> dict[str, list[str]]:
     return operators
 
 
-def _find_surroundings(graph: FlowGraph) -> dict[str, tuple[set[str], set[str]]]:
-    """For each operator, the nearest parts that are no operators: those that feed it, and those that it feeds."""
-    feeders: defaultdict[str, set[str]] = defaultdict(set)
-    readers: defaultdict[str, set[str]] = defaultdict(set)
+def _find_neighbours(graph: FlowGraph) -> dict[str, tuple[set[str], set[str]]]:
+    """For each operator, the nearest parts that are no operators: those whose outputs it takes, and those that take its output."""
+    sources: defaultdict[str, set[str]] = defaultdict(set)
+    targets: defaultdict[str, set[str]] = defaultdict(set)
     operators = [label for label, part in graph.parts.items() if part.kind == "operator"]
     known = set(operators)
-    for edge in graph.edges:  # an operator is one node, so what it reads was complete before it
+    for edge in graph.edges:  # an operator is one flow node, so its inputs are complete before it runs
         if edge.target in known:
-            feeders[edge.target] |= feeders[edge.source] if edge.source in known else {edge.source}
+            sources[edge.target] |= sources[edge.source] if edge.source in known else {edge.source}
     for edge in reversed(graph.edges):
         if edge.source in known:
-            readers[edge.source] |= readers[edge.target] if edge.target in known else {edge.target}
-    return {label: (feeders[label], readers[label]) for label in operators}
+            targets[edge.source] |= targets[edge.target] if edge.target in known else {edge.target}
+    return {label: (sources[label], targets[label]) for label in operators}
 
 
-def _share(one: set[str], other: set[str]) -> float:
+def _compare_sets(one: set[str], other: set[str]) -> float:
+    """The share of members that two sets have in common."""
     return len(one & other) / len(one | other) if one or other else 0.0

@@ -1,117 +1,112 @@
-"""The forward pass as the tape saw it: diagrams of both sides, and the two passes beside each other, step by step."""
+"""The forward pass: diagrams of both sides, and both passes in two columns, step by step. What changed is what `Report.flow` says."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-import msgspec
-
+from archaudit.index import index_modules, parent_path
 from archaudit.metrics.quantities import format_percent, format_short
 from archaudit.render.formatting import ARROW, NOTHING, count, format_outputs, format_shape, join_names, make_visible, name_path
 from archaudit.render.view.drawing_records import Box, Diagram, Edge, Flow, FlowLine
-from archaudit.render.view.drawings.graph import Graph, Node, build_graph, choose_opened, fold_chains, fold_repeats, list_readers
-from archaudit.render.view.drawings.wiring import Wired, find_new_edges, wire
-from archaudit.schema import ModuleDiff, ModuleRecord, Profile, Report
+from archaudit.render.view.drawings.graph import Graph, Node, fold_chains, fold_repeats, read_profile, read_sides
+from archaudit.schema import FlowPart, ModuleDiff, ModuleRecord, Pair, Profile, Report
 
-# From here on stretches that did not change are drawn together; beyond the second nobody reads a diagram.
+# With more boxes than this, chains without a change are drawn as one box; with more than the second number a diagram is unreadable.
 _MANY, _TOO_MANY = 30, 60
+# Graphs with more nodes than this are not folded at all: nothing readable is left of them.
+_NEVER_FOLDED = 20 * _TOO_MANY
 _MOST_SOURCES = 4
 _MOST_NAMED = 6
 _LONGEST_ALT = 1_200
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "": ""}
 _NOT_RECORDED = "The data flow was not recorded, so there is nothing to draw."
+_OLD_REPORT = "An earlier version wrote this report, without what the diagrams need: compare the models again to draw their data flow."
 
 
 class _Side(NamedTuple):
-    """One side with all that its boxes and lines are made of. `names` are unique among its nodes."""
+    """One side with everything that its boxes and lines are made of.
+
+    `names` (unique) and `sources` are by the position of a node, `rows` and `anchors` (links into the layer table) by path.
+    """
 
     label: str
     profile: Profile
     graph: Graph
-    wired: Wired
-    edges: dict[tuple[int, int], str]
     names: tuple[str, ...]
+    sources: list[list[int]]
+    rows: Mapping[str | None, ModuleDiff]
+    anchors: Mapping[str | None, str]
 
 
 def view_flow(report: Report) -> Flow:
-    """The flows of both sides."""
-    flow = _view((("before", report.before), ("after", report.after)), report.modules)
-    sentences = report.flow.sentences if report.flow is not None else ()
-    return msgspec.structs.replace(flow, sentences=tuple(map(make_visible, sentences)))
+    """The flows of both sides, as `Report.flow` compares them."""
+    profiles = Pair(report.before, report.after)
+    flow = report.flow
+    if flow is None or not all(profile.flow for profile in profiles):
+        return Flow(diagrams=(), lines=(), message=_NOT_RECORDED)
+    if not any(part.before_nodes for part in flow.parts):
+        return Flow(diagrams=(), lines=(), message=_OLD_REPORT, sentences=tuple(map(make_visible, flow.sentences)))
+    graphs, message = _fold(read_sides(flow, profiles), profiles)
+    sentences = tuple(map(make_visible, flow.sentences))
+    if message:
+        return Flow(diagrams=(), lines=(), message=message, sentences=sentences)
+    rows = Pair({row.before_path: row for row in report.modules}, {row.after_path: row for row in report.modules})
+    sides = Pair(
+        _make_side("before", report.before, graphs[0], rows.before, _name_anchors(report.modules)),
+        _make_side("after", report.after, graphs[1], rows.after, {}),
+    )
+    lines, moved = _list_lines(sides)
+    return Flow(
+        diagrams=(_draw(sides.before, 0), _draw(sides.after, 1)),
+        lines=lines,
+        sentences=sentences,
+        summary=_summarise((flow.detail or flow).parts, moved),
+    )
 
 
 def view_profile_flow(profile: Profile) -> Flow:
     """The flow of one profile."""
-    return _view((("", profile),), ())
-
-
-def _view(sides: Sequence[tuple[str, Profile]], rows: Sequence[ModuleDiff]) -> Flow:
-    profiles = [profile for _, profile in sides]
-    if not all(profile.flow for profile in profiles):
+    if not profile.flow:
         return Flow(diagrams=(), lines=(), message=_NOT_RECORDED)
-    twins = ({row.before_path: row.after_path for row in rows}, {row.after_path: row.before_path for row in rows})
-    opened = choose_opened(profiles, lambda side, path: twins[side].get(path))
-    graphs = [build_graph(profile, each) for profile, each in zip(profiles, opened, strict=True)]
-    touched = _find_touched(rows)
-    if max(map(len, graphs)) > 20 * _TOO_MANY:
-        return Flow(diagrams=(), lines=(), message=_refuse(max(map(len, graphs))))
-    wired = wire(graphs, rows, touched)
-    folded = [_fold(graph, each, profile) for graph, each, profile in zip(graphs, wired, profiles, strict=True)]
-    graphs, wired = [graph for graph, _ in folded], tuple(each for _, each in folded)
-    if max(map(len, graphs)) > _TOO_MANY:
-        return Flow(diagrams=(), lines=(), message=_refuse(max(map(len, graphs))))
-    edges = find_new_edges(graphs, wired)
-    made = [
-        _Side(label, profile, graphs[place], wired[place], edges[place], _name_nodes(graphs[place], profile))
-        for place, (label, profile) in enumerate(sides)
-    ]
-    lines = _list_lines(made, rows) if len(made) == 2 else _list_single(made[0])
-    return Flow(diagrams=tuple(_draw(side, rows, place) for place, side in enumerate(made)), lines=lines, summary=_summarise(made, lines))
+    (graph,), message = _fold([read_profile(profile)], [profile])
+    if message:
+        return Flow(diagrams=(), lines=(), message=message)
+    side = _make_side("", profile, graph, {}, {})
+    lines = tuple(FlowLine(mark="", kind="", before=_write_step(side, position), after="") for position in range(len(graph.nodes)))
+    return Flow(diagrams=(_draw(side, 0),), lines=lines, summary=count(len(lines), "step"))
 
 
-def _refuse(size: int) -> str:
-    return f"The data flow between its modules has {count(size, 'step')}, which is more than can be read as a diagram."
+def _make_side(
+    label: str, profile: Profile, graph: Graph, rows: Mapping[str | None, ModuleDiff], anchors: Mapping[str | None, str]
+) -> _Side:
+    return _Side(label, profile, graph, _name_nodes(graph, profile), graph.list_sources(), rows, anchors)
 
 
-def _find_touched(rows: Sequence[ModuleDiff]) -> frozenset[int]:
-    """The rows that changed, or have one below them that did, on either side."""
-    touched: set[int] = set()
-    for side in (0, 1):
-        places = {(row.before_path, row.after_path)[side]: number for number, row in enumerate(rows)}
-        for number, row in enumerate(rows):
-            path = (row.before_path, row.after_path)[side]
-            if row.changes == ("same",) or path is None:
-                continue
-            touched.add(number)
-            while path:
-                path = path.rpartition(".")[0]
-                if path in places:
-                    touched.add(places[path])
-    return frozenset(touched)
+def _name_anchors(rows: Sequence[ModuleDiff]) -> dict[str | None, str]:
+    """The link of each module before into the layer table, which names rows by the path after (`view.tree`)."""
+    taken = {row.after_path for row in rows}
+    anchors: dict[str | None, str] = {}
+    for row in rows:
+        if row.before_path is not None:
+            own = f"layer-{'before-' if row.before_path in taken else ''}{name_path(row.before_path)}"
+            anchors[row.before_path] = own if row.after_path is None else f"layer-{name_path(row.after_path)}"
+    return anchors
 
 
-def _fold(graph: Graph, wired: Wired, profile: Profile) -> tuple[Graph, Wired]:
-    """Like layers in a row become one node; where there are many still, so do stretches that did not change."""
-    kinds = {module.path: (module.type, module.total.params, module.total.flops) for module in profile.modules}
-    alike = [(kinds.get(node.paths[0]), state) if node.is_module else None for node, state in zip(graph, wired.states, strict=True)]
-    graph, wired = _merge(wired, *fold_repeats(graph, alike))
-    if len(graph) > _MANY:
-        graph, wired = _merge(wired, *fold_chains(graph, [not state for state in wired.states]))
-    return graph, wired
-
-
-def _merge(wired: Wired, graph: Graph, moved: Sequence[int]) -> tuple[Graph, Wired]:
-    """What became of the merged nodes: the same as of one in each, the one whose row comes first, so that the same modules in another
-    order are the same node."""
-    first: dict[int, int] = {}
-    for position, place in enumerate(moved):
-        if place not in first or wired.tokens[position] < wired.tokens[first[place]]:
-            first[place] = position
-    kept = [first[place] for place in range(len(graph))]
-    return graph, Wired(tuple(wired.tokens[each] for each in kept), tuple(wired.states[each] for each in kept))
+def _fold(graphs: Sequence[Graph], profiles: Sequence[Profile]) -> tuple[Sequence[Graph], str]:
+    """The graphs small enough to be read, or why there are none."""
+    largest = max(len(graph.nodes) for graph in graphs)
+    if largest <= _NEVER_FOLDED:
+        graphs = fold_repeats(graphs, profiles)
+        if max(len(graph.nodes) for graph in graphs) > _MANY:
+            graphs = fold_chains(graphs)
+        largest = max(len(graph.nodes) for graph in graphs)
+    if largest > _TOO_MANY:
+        return graphs, f"The data flow between its modules has {count(largest, 'step')}, which is more than can be read as a diagram."
+    return graphs, ""
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -121,7 +116,7 @@ def _name_nodes(graph: Graph, profile: Profile) -> tuple[str, ...]:
     """Paths for modules, words for operators; those that are there several times are numbered."""
     inputs = iter(profile.inputs)
     places = _place_siblings(profile)
-    names = [_name_input(next(inputs, None)) if node.op == "input" else _name_node(node, places) for node in graph]
+    names = [_name_input(next(inputs, None)) if node.op == "input" else _name_node(node, places) for node in graph.nodes]
     often = Counter(names)
     seen: Counter[str] = Counter()
     unique = []
@@ -170,44 +165,33 @@ def _split_operator(op: str) -> tuple[str, str]:
 # --- diagrams ---------------------------------------------------------------------------------------------------------
 
 
-def _draw(side: _Side, rows: Sequence[ModuleDiff], place: int) -> Diagram:
-    by_path = {(row.before_path, row.after_path)[place]: row for row in rows}
-    modules = {module.path: module for module in side.profile.modules}
+def _draw(side: _Side, place: int) -> Diagram:
+    index = index_modules(side.profile)
     boxes = []
-    for position, node in enumerate(side.graph):
-        state = side.wired.states[position]
-        members = [modules[path] for path in node.paths if path in modules]
+    for node, name in zip(side.graph.nodes, side.names, strict=True):
+        members = [index[path] for path in node.paths if path in index]
         params = sum(module.total.params for module in members)
         share = params / side.profile.totals.params if side.profile.totals.params else 0.0
         boxes.append(
             Box(
                 kind="module" if node.is_module else "input" if node.op == "input" else "operator",
-                name=side.names[position],
+                name=name,
                 type=_describe_type(node, members),
                 shape=_describe_shape(node, side.profile),
                 figures=f"{format_short(params)} params, {format_percent(share)}" if params else "no params" if node.is_module else "",
                 share=round(100 * share, 1),
-                state=state,
-                change=_describe_change(node, state, by_path, place),
-                anchor=_name_anchor(node.paths[0], by_path, rows) if node.is_module else "",
+                state=node.state,
+                change=_describe_change(node, side, place),
+                anchor=side.anchors.get(node.paths[0], f"layer-{name_path(node.paths[0])}") if node.is_module else "",
             )
         )
-    edges = tuple(Edge(source=source, target=target, state=state) for (source, target), state in side.edges.items())
+    edges = tuple(Edge(source=edge.source, target=edge.target, state=edge.state) for edge in side.graph.edges)
     title = f"{format_short(side.profile.totals.params)} params"
-    return Diagram(side=side.label, title=title, alt=_tell(side), boxes=tuple(boxes), edges=edges)
-
-
-def _name_anchor(path: str, by_path: dict[str | None, ModuleDiff], rows: Sequence[ModuleDiff]) -> str:
-    """The row of a module in the layer table (`view.tree` names them)."""
-    row = by_path.get(path)
-    if row is None or row.after_path is not None:
-        return f"layer-{name_path(path if row is None else row.after_path)}"
-    is_taken = any(other.after_path == path for other in rows)
-    return f"layer-{'before-' if is_taken else ''}{name_path(path)}"
+    return Diagram(side=side.label, title=title, alt=_write_alt(side), boxes=tuple(boxes), edges=edges)
 
 
 def _describe_type(node: Node, members: Sequence[ModuleRecord]) -> str:
-    """A module's type, `12 × EncoderLayer` for a run of them; how an operator does it where it says so."""
+    """A module's type, `12 × EncoderLayer` for a run of them; the method of an operator where its name has one."""
     if not members:
         return make_visible(_split_operator(node.op)[1])
     types = {module.type for module in members}
@@ -219,36 +203,36 @@ def _describe_type(node: Node, members: Sequence[ModuleRecord]) -> str:
 def _describe_shape(node: Node, profile: Profile) -> str:
     if not node.is_module:
         return format_shape(node.shape) if node.shape is not None else ""
-    module = next((each for each in profile.modules if each.path == node.paths[-1]), None)
+    module = index_modules(profile).get(node.paths[-1])
     return format_outputs(module.calls) if module is not None and module.calls else ""
 
 
-def _describe_change(node: Node, state: str, by_path: dict[str | None, ModuleDiff], place: int) -> str:
-    """What happened, in the words of a row; of a container that stayed while something in it changed, that."""
-    if not state or not node.is_module:
-        return {"changed": "re-wired"}.get(state, state)
-    row = by_path.get(node.paths[0])
-    if row is None or state != "changed":
-        return state
+def _describe_change(node: Node, side: _Side, place: int) -> str:
+    """What happened, in the words of the module's row; for a container that is the same while something in it changed, that."""
+    if node.change in ("same", "added", "removed"):
+        return node.state
+    row = side.rows.get(node.paths[0]) if node.is_module else None
+    if row is None or node.change != "changed":
+        return node.change
     other = (row.after_path, row.before_path)[place]
-    if other != node.paths[0]:
-        known = [by_path.get(path) for path in node.paths]
+    if other is not None and other != node.paths[0]:
+        known = [side.rows.get(path) for path in node.paths]
         others = [(each.after_path, each.before_path)[place] for each in known if each is not None]
         return f"{('becomes', 'was')[place]} {_name_run(name_path(other), others)}"
     return "changed inside" if row.changes == ("same",) else ", ".join(map(make_visible, row.changes))
 
 
 def _name_run(first: str, paths: Sequence[str | None]) -> str:
-    """`layers.0 … 11`, where the counterparts of a run stand under one parent, too; else the first."""
-    parent = first.rpartition(".")[0]
-    together = all(path is not None and path.rpartition(".")[0] == parent for path in paths)
+    """`layers.0 … 11`, where the counterparts of a run are under one parent too; else the first."""
+    parent = parent_path(first)
+    together = all(path is not None and parent_path(path) == parent for path in paths)
     return f"{first} … {str(paths[-1]).rpartition('.')[2]}" if together and len(paths) > 1 else first
 
 
-def _tell(side: _Side) -> str:
+def _write_alt(side: _Side) -> str:
     """`Data flow before: input to backbone; backbone to aspp and low_level_project; …`"""
     parts = []
-    for name, readers in zip(side.names, list_readers(side.graph), strict=True):
+    for name, readers in zip(side.names, side.graph.list_readers(), strict=True):
         if readers:
             parts.append(f"{name} to {join_names([side.names[reader] for reader in readers], _MOST_SOURCES)}")
     text = f"Data flow{' ' if side.label else ''}{side.label}: " + "; ".join(parts)
@@ -258,60 +242,49 @@ def _tell(side: _Side) -> str:
 # --- the forward pass, step by step -----------------------------------------------------------------------------------
 
 
-def _list_lines(sides: Sequence[_Side], rows: Sequence[ModuleDiff]) -> tuple[FlowLine, ...]:
-    """Both passes aligned: what is on both sides in the same order stands in one line. A step that changed but reads and makes the same
-    says how it changed."""
-    before, after = sides
-    by_path = {row.after_path: row for row in rows}
-    texts = [[_write_step(side, position) for position in range(len(side.graph))] for side in sides]
-    common = set(before.wired.tokens) & set(after.wired.tokens)
+def _list_lines(sides: Pair[_Side]) -> tuple[tuple[FlowLine, ...], int]:
+    """Both passes in two columns, and how many steps run at another place in the order.
+
+    A step that is on both sides, in the same order, is one line. Where a changed step has the same text on both sides, the line says how it
+    changed.
+    """
+    texts = sides.map(lambda side: [_write_step(side, position) for position in range(len(side.graph.nodes))])
+    steps = sides.map(lambda side: [node.parts for node in side.graph.nodes])
+    common = set(steps.before) & set(steps.after)
     lines: list[FlowLine] = []
-    matcher = SequenceMatcher(None, before.wired.tokens, after.wired.tokens, autojunk=False)
-    for tag, start, end, start_after, end_after in matcher.get_opcodes():
+    moved = 0
+    for tag, start, end, start_after, end_after in SequenceMatcher(None, *steps, autojunk=False).get_opcodes():
         if tag == "equal":
             for one, other in zip(range(start, end), range(start_after, end_after), strict=True):
-                state = after.wired.states[other] or ("changed" if _list_facts(before, one) != _list_facts(after, other) else "")
-                text = texts[1][other]
-                if state and text == texts[0][one]:
-                    text += f" ({_describe_change(after.graph[other], state, by_path, 1)})"
-                lines.append(FlowLine(mark=_MARKS[state], kind=state, before=texts[0][one], after=text))
+                node, text = sides.after.graph.nodes[other], texts.after[other]
+                kind = "" if node.change == "same" else "changed"
+                if kind and text == texts.before[one]:
+                    text += f" ({_describe_change(node, sides.after, 1)})"
+                lines.append(FlowLine(mark=_MARKS[kind], kind=kind, before=texts.before[one], after=text))
             continue
-        for side, positions in ((0, range(start, end)), (1, range(start_after, end_after))):
-            lines += (_write_alone(side, texts[side][each], sides[side].wired.tokens[each] in common) for each in positions)
-    return tuple(lines)
-
-
-def _list_facts(side: _Side, position: int) -> tuple[object, ...]:
-    """What two steps must have in common to be the same; names may differ, since operators are numbered."""
-    node = side.graph[position]
-    return [side.wired.tokens[source] for source in node.sources], _describe_shape(node, side.profile), node.symbolic
-
-
-def _write_alone(side: int, text: str, moved: bool) -> FlowLine:
-    kind = "moved" if moved else ("removed", "added")[side]
-    mark = "↕" if moved else ("-", "+")[side]
-    return FlowLine(mark=mark, kind=kind, before=text if side == 0 else "", after=text if side == 1 else "")
-
-
-def _list_single(side: _Side) -> tuple[FlowLine, ...]:
-    return tuple(FlowLine(mark="", kind="", before=_write_step(side, position), after="") for position in range(len(side.graph)))
+        for place in range(start, end):
+            kind, mark = ("moved", "↕") if steps.before[place] in common else ("removed", "-")
+            moved += len(steps.before[place]) if kind == "moved" else 0
+            lines.append(FlowLine(mark=mark, kind=kind, before=texts.before[place], after=""))
+        for place in range(start_after, end_after):
+            kind, mark = ("moved", "↕") if steps.after[place] in common else ("added", "+")
+            lines.append(FlowLine(mark=mark, kind=kind, before="", after=texts.after[place]))
+    return tuple(lines), moved
 
 
 def _write_step(side: _Side, position: int) -> str:
     """`cat(interpolate bilinear, low_level_project) → [B, 160, H/4, W/4]`."""
-    node = side.graph[position]
-    sources = join_names([side.names[source] for source in node.sources], _MOST_SOURCES)
+    node = side.graph.nodes[position]
+    sources = join_names([side.names[source] for source in side.sources[position]], _MOST_SOURCES)
     name = side.names[position] if node.op == "input" else f"{side.names[position]}({sources})"
     shape = f"[{', '.join(map(make_visible, node.symbolic))}]" if node.symbolic else _describe_shape(node, side.profile)
     return f"{name} {ARROW} {shape}" if shape else name
 
 
-def _summarise(sides: Sequence[_Side], lines: Collection[FlowLine]) -> str:
-    if len(sides) == 1:
-        return count(len(sides[0].graph), "step")
-    kinds = Counter(line.kind for line in lines)
-    parts = [f"{kinds[kind]:,} {kind}" for kind in ("added", "removed", "changed") if kinds[kind]]
-    if kinds["moved"]:
-        parts.append(f"{kinds['moved'] // 2:,} moved")
-    told = ", ".join(parts) or "the same"
-    return f"{count(len(sides[0].graph), 'step')} before, {len(sides[1].graph):,} after: {told}"
+def _summarise(parts: Sequence[FlowPart], moved: int) -> str:
+    """`6 steps before, 7 after: 1 added, 2 changed`: the parts of `Report.flow` that are drawn."""
+    counts = Counter(part.change if part.change in ("same", "added", "removed") else "changed" for part in parts if part.kind != "output")
+    before, after = sum(bool(part.before_nodes) for part in parts), sum(bool(part.after_nodes) for part in parts)
+    listed = [f"{counts[kind]:,} {kind}" for kind in ("added", "removed", "changed") if counts[kind]]
+    listed += [f"{moved:,} moved"] if moved else []
+    return f"{count(before, 'step')} before, {after:,} after: {', '.join(listed) or 'no change'}"

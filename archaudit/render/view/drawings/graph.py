@@ -1,194 +1,212 @@
-"""The data flow of one side at a depth that can be read: a node for each module that is not opened, each operator between, each input.
+"""The graphs that are drawn: one side of `Report.flow`, or one profile, and runs of layers folded into one node each.
 
-The root is opened always. A model that wraps nearly everything in one module would be a single box, so such modules are opened too, and
-runs of layers that are alike become one node.
+What changed is what `Report.flow` says. Nothing is compared here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from archaudit.schema import FlowNode, Profile, Shape
+from archaudit.index import build_graph, choose_opened, describe_kind, find_repeats, index_modules, list_readers
+from archaudit.schema import FlowDiff, FlowNode, FlowPartChange, Pair, Profile, Shape
 
-# Fewer modules than this show no structure; one that holds more than this share of the parameters hides what there is to see.
-_FEWEST_MODULES = 4
-_LARGEST_SHARE = 0.9
-# No module is opened beyond this many nodes, where boxes side by side begin to be too small.
-_MOST_NODES = 24
+# In ascending order: a folded node shows the strongest change of its parts.
+_CHANGES: tuple[FlowPartChange, ...] = ("same", "resized", "rewired", "changed", "added", "removed")
+# A state of a node or an edge as it is drawn: other shapes alone are not.
+_STATES = {"same": "", "resized": "", "rewired": "changed", "changed": "changed", "added": "added", "removed": "removed"}
+_ONE_SIDED = ("added", "removed")
+# A shorter run of equal layers is readable layer by layer.
 _SHORTEST_RUN = 3
+
+Link = tuple[int, int]
 
 
 class Node(NamedTuple):
-    """What stands for `paths` (modules; none for operators and inputs), and the positions of the nodes that it reads from, ascending."""
+    """What is drawn as one box: `parts` are the positions of its parts in the FlowDiff, `paths` its modules (none for an operator or an
+    input), `shape` that of its last output."""
 
+    parts: tuple[int, ...]
     op: str
     paths: tuple[str, ...]
-    sources: tuple[int, ...]
+    change: FlowPartChange = "same"
     shape: Shape | None = None
     symbolic: tuple[str, ...] | None = None
 
     @property
     def is_module(self) -> bool:
-        """Whether it stands for modules."""
+        """Whether it is one module or several."""
         return bool(self.paths)
 
+    @property
+    def state(self) -> str:
+        """`added`, `removed`, `changed`, or empty."""
+        return _STATES[self.change]
 
-Graph = tuple[Node, ...]
+
+class Edge(NamedTuple):
+    """A connection by the positions of two nodes; `state` is `added`, `removed` or empty."""
+
+    source: int
+    target: int
+    state: str = ""
 
 
-def build_graph(profile: Profile, opened: Collection[str]) -> Graph:
-    """The flow with everything inside a module that is not opened drawn together, in order of first execution."""
-    made: list[tuple[FlowNode, str]] = []
-    sources: list[set[int]] = []
-    places: dict[int, int] = {}
-    modules: dict[str, int] = {}
-    for node in profile.flow:
-        owner = "" if node.op == "input" else _find_owner(node.module, opened)
-        place = modules.get(owner) if owner else None
-        if place is None:
-            place = len(made)
-            made.append((node, owner))
-            sources.append(set())
-            if owner:
-                modules[owner] = place
-        else:
-            made[place] = (node, owner)
-        places[node.id] = place
-        sources[place].update(places[feeder] for feeder in node.inputs if feeder in places and places[feeder] != place)
-    return tuple(
-        Node("call" if owner else node.op, (owner,) if owner else (), tuple(sorted(feeders)), node.shape, node.symbolic)
-        for (node, owner), feeders in zip(made, sources, strict=True)
+class Graph(NamedTuple):
+    """Nodes in the order in which they first run; edges by their target, then their source."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def list_sources(self) -> list[list[int]]:
+        """For each node the positions of those that it takes inputs from."""
+        sources: list[list[int]] = [[] for _ in self.nodes]
+        for edge in self.edges:
+            if edge.source not in sources[edge.target]:
+                sources[edge.target].append(edge.source)
+        return sources
+
+    def list_readers(self) -> list[list[int]]:
+        """For each node the positions of those that take its output."""
+        return list_readers(self.list_sources())
+
+
+def read_profile(profile: Profile) -> Graph:
+    """The graph of one profile, with modules opened until it is readable."""
+    (opened,) = choose_opened([profile], [{""}], lambda _side, _path: None)
+    found = build_graph(profile, opened)
+    nodes = tuple(_make_node((place,), () if node.path is None else (node.path,), node.last, "same") for place, node in enumerate(found))
+    return Graph(nodes, tuple(Edge(source, target) for target, node in enumerate(found) for source in node.sources))
+
+
+def read_sides(flow: FlowDiff, profiles: Pair[Profile]) -> Pair[Graph]:
+    """The graphs of both sides. The model's output is not drawn."""
+    flow = flow.detail or flow
+    return Pair(
+        _read_side(
+            profiles.before,
+            [(part.before, part.before_paths, part.before_nodes, part.change) for part in flow.parts],
+            [(edge.before, edge.change) for edge in flow.edges],
+        ),
+        _read_side(
+            profiles.after,
+            [(part.after, part.after_paths, part.after_nodes, part.change) for part in flow.parts],
+            [(edge.after, edge.change) for edge in flow.edges],
+        ),
     )
 
 
-def _find_owner(path: str, opened: Collection[str]) -> str:
-    """The outermost module on the way to `path` that is not opened; empty where all are, so that an operator stands for itself."""
-    end = path.find(".")
-    while end >= 0:
-        if path[:end] not in opened:
-            return path[:end]
-        end = path.find(".", end + 1)
-    return "" if path in opened else path
+def _read_side(
+    profile: Profile,
+    parts: Sequence[tuple[str | None, tuple[str, ...], tuple[int, int] | None, FlowPartChange]],
+    edges: Sequence[tuple[tuple[str, str] | None, str]],
+) -> Graph:
+    order = {node.id: place for place, node in enumerate(profile.flow)}
+    drawn = sorted((order[part[2][0]], number) for number, part in enumerate(parts) if part[2] is not None)
+    nodes: list[Node] = []
+    places: dict[str | None, int] = {}
+    for _, number in drawn:
+        label, paths, steps, change = parts[number]
+        assert steps is not None
+        places[label] = len(nodes)
+        nodes.append(_make_node((number,), paths, profile.flow[order[steps[1]]], change))
+    found = {
+        Edge(places[edge[0]], places[edge[1]], change if change in _ONE_SIDED else "")
+        for edge, change in edges
+        if edge is not None and edge[0] in places and edge[1] in places
+    }
+    return Graph(tuple(nodes), _sort_edges(found))
 
 
-def choose_opened(profiles: Sequence[Profile], find_twin: Callable[[int, str], str | None]) -> list[frozenset[str]]:
-    """For each side the modules to open. What is opened on one side is opened on the other, so that both stay comparable."""
-    opened: list[set[str]] = [{""} for _ in profiles]
-    parents = [{module.path.rpartition(".")[0] for module in profile.modules if module.path} for profile in profiles]
-    totals = [{module.path: module.total.params for module in profile.modules} for profile in profiles]
-    refused: set[tuple[int, str]] = set()
-    while True:
-        graphs = [build_graph(profile, each) for profile, each in zip(profiles, opened, strict=True)]
-        few = any(sum(node.is_module for node in graph) < _FEWEST_MODULES for graph in graphs)
-        candidates = [
-            (totals[side].get(path, 0) / max(1, profiles[side].totals.params), -side, path)
-            for side, graph in enumerate(graphs)
-            for node in graph
-            for path in node.paths
-            if path in parents[side] and (side, path) not in refused
+def _make_node(parts: tuple[int, ...], paths: tuple[str, ...], last: FlowNode, change: FlowPartChange) -> Node:
+    return Node(parts, "call" if paths else last.op, paths, change, last.shape, last.symbolic)
+
+
+def _sort_edges(edges: Collection[Edge]) -> tuple[Edge, ...]:
+    return tuple(sorted(edges, key=lambda edge: (edge.target, edge.source, edge.state)))
+
+
+# --- folding: equal layers in a row, and chains without a change, are one node each -----------------------------------
+
+
+def fold_repeats(graphs: Sequence[Graph], profiles: Sequence[Profile]) -> list[Graph]:
+    """The graphs with runs of equal layers of one list, changed alike, in one node each."""
+    links = []
+    for graph, profile in zip(graphs, profiles, strict=True):
+        index = index_modules(profile)
+        kinds = [(describe_kind(index, node.paths[0]), node.state) if len(node.paths) == 1 else None for node in graph.nodes]
+        links.append(find_repeats(graph.list_sources(), kinds))
+    return _fold(graphs, links, _SHORTEST_RUN)
+
+
+def fold_chains(graphs: Sequence[Graph]) -> list[Graph]:
+    """The graphs with chains of modules that did not change in one node each."""
+    links = []
+    for graph in graphs:
+        sources, readers = graph.list_sources(), graph.list_readers()
+        quiet = [node.is_module and not node.state for node in graph.nodes]
+        single = [(found[0], target) for target, found in enumerate(sources) if len(found) == 1 and found[0] < target]
+        links.append([(source, target) for source, target in single if quiet[source] and quiet[target] and readers[source] == [target]])
+    return _fold(graphs, links, 2)
+
+
+def _fold(graphs: Sequence[Graph], links: Sequence[Sequence[Link]], shortest: int) -> list[Graph]:
+    """Merges the nodes along links, in runs of at least `shortest`. What is on both sides is merged on both sides or on none, and no run
+    hides an edge that was added or removed between parts that were not."""
+    kept = [_drop_changed(graph, found) for graph, found in zip(graphs, links, strict=True)]
+    if len(graphs) > 1:
+        names = [
+            {(graph.nodes[one].parts, graph.nodes[other].parts) for one, other in found} for graph, found in zip(graphs, kept, strict=True)
         ]
-        if not candidates or not (few or max(candidates)[0] > _LARGEST_SHARE):
-            return [frozenset(each) for each in opened]
-        _, negative, path = max(candidates)
-        _open(profiles, opened, refused, (-negative, path), find_twin)
+        common = names[0] & names[1]
+        kept = [
+            [
+                (one, other)
+                for one, other in found
+                if graph.nodes[one].change in _ONE_SIDED or (graph.nodes[one].parts, graph.nodes[other].parts) in common
+            ]
+            for graph, found in zip(graphs, kept, strict=True)
+        ]
+    return [_merge(graph, _list_runs(found, shortest)) for graph, found in zip(graphs, kept, strict=True)]
 
 
-def _open(
-    profiles: Sequence[Profile],
-    opened: list[set[str]],
-    refused: set[tuple[int, str]],
-    candidate: tuple[int, str],
-    find_twin: Callable[[int, str], str | None],
-) -> None:
-    """Opens a module and its twin, or refuses it where that makes too many nodes."""
-    side, path = candidate
-    wider = [set(each) for each in opened]
-    wider[side].add(path)
-    if len(profiles) > 1 and (twin := find_twin(side, path)) is not None:
-        wider[1 - side].add(twin)
-    types = [{module.path: (module.type, module.total.params) for module in profile.modules} for profile in profiles]
-    for position, profile in enumerate(profiles):
-        graph = build_graph(profile, wider[position])
-        kinds = [types[position].get(node.paths[0]) if node.paths else None for node in graph]
-        if len(fold_repeats(graph, kinds)[0]) > _MOST_NODES:
-            refused.add(candidate)
-            return
-    opened[:] = wider
+def _drop_changed(graph: Graph, links: Sequence[Link]) -> list[Link]:
+    states: dict[Link, set[str]] = {}
+    for edge in graph.edges:
+        states.setdefault((edge.source, edge.target), set()).add(edge.state)
+    changes = [node.change if node.change in _ONE_SIDED else "" for node in graph.nodes]
+    return [(one, other) for one, other in links if states[one, other] == {changes[one]} == {changes[other]}]
 
 
-def fold_repeats(graph: Graph, kinds: Sequence[Hashable | None]) -> tuple[Graph, tuple[int, ...]]:
-    """The graph with runs of like siblings in one node each, and the new position of each old node.
-
-    `kinds` says what is alike; None is like nothing. In a run each node reads the one before and otherwise only what the first one reads.
-    """
-    readers = list_readers(graph)
-    heads = list(range(len(graph)))
-    for position in range(len(graph)):
-        if heads[position] != position or kinds[position] is None:
-            continue
-        run = [position]
-        while (following := _find_next(graph, readers, kinds, run)) is not None:
-            run.append(following)
-        if len(run) >= _SHORTEST_RUN:
-            for member in run:
-                heads[member] = position
-    return merge_nodes(graph, heads)
+def _list_runs(links: Sequence[Link], shortest: int) -> list[list[int]]:
+    following = dict(links)
+    starts = [one for one in following if one not in set(following.values())]
+    runs = []
+    for start in starts:
+        run = [start]
+        while run[-1] in following:
+            run.append(following[run[-1]])
+        runs.append(run)
+    return [run for run in runs if len(run) >= shortest]
 
 
-def _find_next(graph: Graph, readers: Sequence[Sequence[int]], kinds: Sequence[Hashable | None], run: Sequence[int]) -> int | None:
-    last = run[-1]
-    if len(readers[last]) != 1:
-        return None
-    (following,) = readers[last]
-    alike = kinds[following] == kinds[last] and _parent(graph[following]) == _parent(graph[last])
-    others = set(graph[following].sources) - {last}
-    return following if alike and following > last and others <= set(graph[run[0]].sources) else None
-
-
-def _parent(node: Node) -> str:
-    return node.paths[0].rpartition(".")[0]
-
-
-def fold_chains(graph: Graph, quiet: Sequence[bool]) -> tuple[Graph, tuple[int, ...]]:
-    """The graph with stretches of quiet modules, where each is read only by the next, in one node each."""
-    readers = list_readers(graph)
-    heads = list(range(len(graph)))
-    for position, node in enumerate(graph):
-        if len(node.sources) != 1 or not node.is_module:
-            continue
-        (source,) = node.sources
-        joined = quiet[position] and quiet[source] and graph[source].is_module and readers[source] == [position]
-        if joined and source < position:
-            heads[position] = heads[source]
-    return merge_nodes(graph, heads)
-
-
-def list_readers(graph: Graph) -> list[list[int]]:
-    """For each node the positions of those that read from it."""
-    readers: list[list[int]] = [[] for _ in graph]
-    for position, node in enumerate(graph):
-        for source in node.sources:
-            readers[source].append(position)
-    return readers
-
-
-def merge_nodes(graph: Graph, heads: Sequence[int]) -> tuple[Graph, tuple[int, ...]]:
-    """One node for all that have the same head, which says the last one's shape; and the new position of each old node."""
-    kept = [position for position, head in enumerate(heads) if head == position]
+def _merge(graph: Graph, runs: Sequence[Sequence[int]]) -> Graph:
+    """One node for each run, in place of its first; a node that is in no run stays."""
+    members = {run[0]: run for run in runs}
+    heads = {position: run[0] for run in runs for position in run}
+    kept = [position for position in range(len(graph.nodes)) if heads.get(position, position) == position]
     places = {head: place for place, head in enumerate(kept)}
-    moved = tuple(places[head] for head in heads)
-    members: list[list[Node]] = [[] for _ in kept]
-    for node, place in zip(graph, moved, strict=True):
-        members[place].append(node)
-    merged = tuple(
-        Node(
-            op=nodes[0].op,
-            paths=tuple(path for node in nodes for path in node.paths),
-            sources=tuple(sorted({moved[source] for node in nodes for source in node.sources} - {place})),
-            shape=nodes[-1].shape,
-            symbolic=nodes[-1].symbolic,
-        )
-        for place, nodes in enumerate(members)
+    nodes = tuple(_join_nodes([graph.nodes[position] for position in members.get(head, [head])]) for head in kept)
+    moved = {
+        Edge(places[heads.get(edge.source, edge.source)], places[heads.get(edge.target, edge.target)], edge.state) for edge in graph.edges
+    }
+    return Graph(nodes, _sort_edges([edge for edge in moved if edge.source != edge.target]))
+
+
+def _join_nodes(nodes: Sequence[Node]) -> Node:
+    return nodes[-1]._replace(
+        parts=tuple(part for node in nodes for part in node.parts),
+        op=nodes[0].op,
+        paths=tuple(path for node in nodes for path in node.paths),
+        change=max((node.change for node in nodes), key=_CHANGES.index),
     )
-    return merged, moved
