@@ -1,4 +1,4 @@
-"""Git repositories for tests, made on the spot."""
+"""Git repositories for tests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def example_inputs():
 
 
 class Repo:
-    """A repository in a folder, without any of the user's own settings."""
+    """A repository in a folder, without the settings of the user."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class Repo:
     def git(self, *arguments: str, check: bool = True) -> str:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         identity = {f"GIT_{who}_{what}": "somebody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        identity["GIT_OPTIONAL_LOCKS"] = "0"  # looking must not refresh the index
+        identity["GIT_OPTIONAL_LOCKS"] = "0"  # reading must not refresh the index
         settings = {**environment, **identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
         done = subprocess.run(["git", *arguments], cwd=self.folder, env=settings, capture_output=True, text=True, check=False)
         assert done.returncode == 0 or not check, done.stderr
@@ -82,7 +82,7 @@ class Repo:
         self.git("reset", "--quiet", "--hard", "main")
 
 
-def keep_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_temporary_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkouts and kept profiles go to a folder of the test's own."""
     (folder / "aside").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder / "aside"))

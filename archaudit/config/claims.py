@@ -16,7 +16,7 @@ from archaudit.config.tables import Table, quote, suggest
 from archaudit.metrics.catalog import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
 from archaudit.schema import Check, Outcome, Quantity
 
-# The keys that a number which is not checked can have beside `exempt`.
+# The keys of a claim with `exempt`, whose number is not checked.
 _EXEMPTION_KEYS = ("id", "figure", "document", "source", "near", "section", "exempt")
 _RELATIONS = {"<": "below", "<=": "max", ">": "above", ">=": "min"}
 _EXPECTATIONS: dict[str, Outcome] = {"true": "passed", "false": "failed", "other reading": "inconclusive"}

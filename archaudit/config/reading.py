@@ -79,7 +79,7 @@ def _raise_faults(top: Table, source: str) -> None:
 
 
 def _read_toml(path: Path, hint: str) -> dict[str, Any]:
-    """A TOML file's content. Raises ConfigError, with the hint where there is no such file."""
+    """A TOML file's content. Raises ConfigError, with the hint if the file cannot be read."""
     source = _show_path(path)
     try:
         return _parse_toml(path.read_bytes())
@@ -167,7 +167,7 @@ def _read_models(top: Table) -> dict[str, ModelConfig]:
     for name, table in top.open_named_tables("models").items():
         models[name] = ModelConfig(name=name, reference="")
         if name == BASELINE:
-            top.fault("models", f"{quote(name)} cannot be the name of a model: it stands for a model's saved profile")
+            top.fault("models", f"{quote(name)} cannot be the name of a model: it names a model's saved profile")
         if table is not None:
             reference, inputs, scenarios = table.read_text("reference"), table.read_texts("input"), table.read_named_texts("inputs")
             first = next(iter(scenarios.values()), inputs)

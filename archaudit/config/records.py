@@ -1,4 +1,4 @@
-"""What a config file comes to."""
+"""The records that a config file is read into."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 
 from archaudit.schema import Check, LatencyBudget
 
-BASELINE = "baseline"  # what `against` calls a model's own saved profile; no model may be named so
-COMPUTED_SECTIONS = ("everything else", "total")  # rows that every breakdown has; no section may be named so
+BASELINE = "baseline"  # the name of a model's saved profile in `against`; not a valid name for a model
+COMPUTED_SECTIONS = ("everything else", "total")  # rows of every breakdown; not valid names for a section
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that has a name; `inputs` are descriptions as the user writes them (`1x3x64x64`), none for the reference's own.
+    """A model with a name. `inputs` are texts as the user writes them (`1x3x64x64`); without any, the default input of the reference.
 
-    `scenarios` are named sets of such descriptions; where there are any, `inputs` are those of the first.
+    `scenarios` are named sets of such inputs; if there are any, `inputs` are those of the first one.
     """
 
     name: str
@@ -25,7 +25,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A named part of the breakdown: patterns over the paths before, and over the paths after; one side may have none."""
+    """A named part of the breakdown: patterns of module paths before and after. One side may have none."""
 
     name: str
     before: tuple[str, ...] = ()
@@ -33,9 +33,9 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlignPin(msgspec.Struct, frozen=True, kw_only=True):
-    """The module `before` became the module `after`; with `forbid` it did not. A missing side: the other's module has no counterpart.
+    """A match that the user gives: the module `after` is the module `before`; with `forbid` it is not.
 
-    `key` is where it was written, as messages name it: `align[0]`.
+    If one side is missing, the module of the other side has no counterpart. `key` is its key in the config, `align[0]`.
     """
 
     key: str
@@ -45,14 +45,12 @@ class AlignPin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a config file says. `source` is the file as messages name it; its relative references start at `folder`.
+    """A config file. `source` is its name in messages; relative references start at `folder`.
 
-    `formulas` are files or modules that register formulas for custom operators.
-
-    `checks` are the budgets, the pins, then the claims, each in the file's order, with unique ids. `gated` are the metrics that every
-    model must have a budget on. A limit on an increase or a decrease against the
-    baseline has the origin `baseline`, every other limit the origin `budget`.
-    `latency` is the budget on measured time, which only a table [latency] turns on.
+    `checks` are the budgets, the pins of [[unchanged]] and the claims, each in the order of the file, with unique ids. A limit on an
+    increase or decrease from the baseline has the origin `baseline`, every other limit the origin `budget`. `formulas` are files or modules
+    that register formulas for custom operators. `gated` are the metrics that every model must have a budget on. `latency` is the budget on
+    measured time; None without a table [latency].
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""A first config for a model: commented, with limits from what was measured."""
+"""Writes a first config for a model, with comments and limits from the measured values; and changes values of a config in place."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from archaudit.schema import Profile
 _STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K"))
 _DIGITS = 3
 _HEAD = """\
-# What {name} may cost. `archaudit check` judges it: exit status 0 all holds, 1 a limit is exceeded, 2 it could not be judged.
-# Editors complete and check this file: archaudit schema config > archaudit.schema.json, and then as its first line
+# Budgets for {name}, checked by `archaudit check`. Exit status: 0 all budgets hold, 1 a limit is exceeded, 2 something could not be judged.
+# For completion in editors: archaudit schema config > archaudit.schema.json, and this as the first line of the file:
 # #:schema ./archaudit.schema.json
 
-# Every model below must have a budget on each of these, or the check is not green.
+# Every model below must have a budget on each of these metrics.
 gated = {gated}
 
 [models.{name}]
 reference = {reference}
 {inputs}
-# Several inputs, each judged by itself, in place of `input`:
+# Several inputs, each judged separately, in place of `input`:
 # [models.{name}.inputs]
 # small = "1x3x256x256"
 # large = "8x3x512x512"
@@ -33,40 +33,40 @@ reference = {reference}
 _LIMIT = """
 [[budgets]]
 metric = "{metric}"
-max = "{limit}"          # measured: {measured}. `archaudit baseline --tighten` lowers it to what is measured then
+max = "{limit}"          # measured: {measured}. `archaudit baseline --tighten` lowers it to the measured value
 """
 _GROWTH = """
-# Against baselines/{name}.json, which is committed: fails only beyond both the share and the floor.
+# Compared with baselines/{name}.json, which is committed. Fails only if both the percentage and the floor are exceeded.
 [[budgets]]
 metric = "{metric}"
 max_increase = "{share}"
 floor = "{floor}"
 """
 _FOOT = """
-# A part may have a limit of its own: a path or pattern, a type of module, or the name of a [[sections]].
+# A limit for a part of the model: a path or pattern, a module class, or the name of a section.
 # [[budgets]]
 # metric = "params"
 # scope = "{scope}"
 # max = "{part}"
-# level = "warn"            # error (decides), warn or info (shown)
+# level = "warn"            # error decides the exit status; warn and info are only shown
 
-# Nothing may change here: no module, setting or shape, and not what runs between them.
+# A part that may not change: no module, no setting, no shape, and no operator between modules.
 # [[unchanged]]
 # scope = "{scope}"
 
-# A raise that ends: past the day it fails.
+# A temporary limit: it fails after this day.
 # [[budgets]]
 # metric = "params"
 # max = "{raised}"
 # reason = "wide head until distillation lands"
 # until = 2030-12-31
 """
-# Enough to let go what nobody would notice, by metric: the share and the floor.
+# By metric, the percentage and the floor: changes too small to matter are allowed.
 _GROWTHS = {"params": ("1%", "1K"), "macs": ("1%", "1M"), "activation_bytes": ("5%", "1 MiB")}
 
 
 def write_starter(name: str, reference: str, inputs: tuple[str, ...], profile: Profile) -> str:
-    """The text of a config for a model that was measured; budgets on MACs are left out where their count is incomplete."""
+    """The text of a config for a measured model. Without budgets on MACs if their count is incomplete."""
     metrics = [metric for metric in _GROWTHS if metric != "macs" or profile.flops_complete]
     costs = {metric: int(getattr(profile.totals, metric)) for metric in _GROWTHS}
     texts = [_quote(text) for text in inputs]
@@ -84,7 +84,7 @@ def write_starter(name: str, reference: str, inputs: tuple[str, ...], profile: P
 
 
 def _round_up(value: int) -> str:
-    """The next number of three digits that is not below: 2,516,853 is `2.52M`."""
+    """The value rounded up to three digits: 2,516,853 is `2.52M`."""
     for step, letter in _STEPS:
         if value >= step:
             scaled = Decimal(value) / step
@@ -95,25 +95,25 @@ def _round_up(value: int) -> str:
 
 
 def _find_largest(profile: Profile) -> tuple[str, int]:
-    """The path and the parameters of the largest direct part; of a model without parts, its whole."""
+    """The path and the parameters of the largest child; those of the whole model if it has no children."""
     parts = [module for module in profile.modules if module.path and "." not in module.path]
     largest = max(parts, key=lambda module: module.total.params, default=profile.modules[0])
     return _quote(largest.path)[1:-1], largest.total.params
 
 
 def _quote(text: str) -> str:
-    """A text as TOML writes it."""
+    """A text as a TOML string."""
     import tomlkit
 
     return tomlkit.string(text).as_string()
 
 
-# --- changing one value of a config file in place: comments, order and everything else stay as they are ---
+# --- changes values of a config file in place: comments, order and everything else stay the same ---
 
 
 def replace_values(path: Path, values: Mapping[tuple[str, int, str], int]) -> str:
-    """The file's text with new values, each by its table, the position of the entry in it and the key. Raises ConfigError."""
-    import tomlkit  # only where something is written
+    """The file's text with new values, by the table, the position of the entry in it, and the key. Raises ConfigError."""
+    import tomlkit  # imported only to write
     from tomlkit.exceptions import TOMLKitError
 
     try:

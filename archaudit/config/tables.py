@@ -145,7 +145,7 @@ class Table:
         return self.parse_number(name, self.values[name])
 
     def parse_number(self, name: str, value: object) -> Quantity | None:
-        """The number that `value`, which is given for the key `name`, stands for."""
+        """A number as people write it, or a TOML number, that is given for the key `name`."""
         if isinstance(value, bool) or not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
             self.fault(name, f"expected a number such as 3M, not {describe(value)}")
             return None

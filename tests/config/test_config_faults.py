@@ -90,7 +90,7 @@ MODELS = '[models.before]\nreference = "b.py:B"\n[models.after]\nreference = "a.
         ("[models.'a:b']\nreference = 'a:b'", "models: 'a:b' is not a valid name; use letters, digits, _ and -"),
         (
             "[models.baseline]\nreference = 'a:b'",
-            "models: 'baseline' cannot be the name of a model: it stands for a model's saved profile",
+            "models: 'baseline' cannot be the name of a model: it names a model's saved profile",
         ),
         ("[[sections]]\nname = 'A'", "sections[0].before: is missing; at least one of before, after is required"),
         ("[[sections]]\nbefore = 'a'", "sections[0].name: is missing"),

@@ -1,9 +1,9 @@
 """Checkouts and cached profiles are in a temporary folder of each test."""
 
 import pytest
-from repositories import keep_aside
+from repositories import use_temporary_folders
 
 
 @pytest.fixture(autouse=True)
-def _aside(tmp_path, monkeypatch):
-    keep_aside(tmp_path, monkeypatch)
+def _temporary_folders(tmp_path, monkeypatch):
+    use_temporary_folders(tmp_path, monkeypatch)

@@ -1,4 +1,4 @@
-"""Repositories, commits, ranges, checkouts: all of it without a model."""
+"""Repositories, commits, ranges and checkouts, without a model."""
 
 import signal
 import subprocess
@@ -30,19 +30,19 @@ from archaudit.revisions.checkout import find_checkouts_folder
         ("transformers:llama@big/config.json@main", "transformers", "llama@big/config.json", "main"),
     ],
 )
-def test_a_revision_is_what_stands_after_the_reference(text, target, attribute, revision):
+def test_a_revision_is_after_the_reference(text, target, attribute, revision):
     reference = parse_reference(text)
     assert (reference.target, reference.attribute, reference.revision) == (target, attribute, revision)
 
 
 @pytest.mark.parametrize("text", ["seg.py:Net(name='x@y')@main", "seg.py:Net@main(name='x@y')"])
-def test_arguments_stand_before_or_after_the_revision(text):
+def test_arguments_are_before_or_after_the_revision(text):
     reference = parse_reference(text)
     assert (reference.arguments, reference.revision) == ({"name": "x@y"}, "main")
 
 
 @pytest.mark.parametrize("text", ["torchvision:resnet50@main", "seg.py:Net@"])
-def test_what_has_no_revision_is_refused(text):
+def test_a_reference_that_cannot_have_a_revision_is_refused(text):
     with pytest.raises(LoadError, match="revision"):
         parse_reference(text)
 
@@ -62,24 +62,24 @@ def test_what_has_no_revision_is_refused(text):
         ("..", None),
     ],
 )
-def test_ranges_are_told_from_paths(text, expected):
+def test_ranges_are_distinguished_from_paths(text, expected):
     found = parse_range(text)
     assert (found and (found.start, found.end, found.from_merge_base)) == expected
 
 
 @pytest.mark.parametrize("revision", ["--output=/tmp/x", "-q", "", "nope", "main\nmain", "HEAD:models", "main..HEAD"])
-def test_a_revision_that_is_none_is_refused_and_never_an_option(repo, revision):
+def test_an_invalid_revision_is_refused_and_never_an_option(repo, revision):
     with pytest.raises(RevisionError, match="revision"):
         find_repository(repo.folder).find_commit(revision)
 
 
-def test_outside_of_a_repository_is_told(tmp_path, monkeypatch):
+def test_a_folder_outside_of_a_repository_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(RevisionError, match="not in a git repository"):
         find_repository(tmp_path)
 
 
-def test_a_detached_head_is_a_revision_like_any(repo):
+def test_a_detached_head_is_a_revision(repo):
     second = repo.commit("second", **{"a.txt": "2"})
     repo.git("checkout", "--quiet", "--detach", "HEAD~1")
     repository = find_repository(repo.folder)
@@ -87,7 +87,7 @@ def test_a_detached_head_is_a_revision_like_any(repo):
     assert repository.find_commit("HEAD") != second
 
 
-def test_a_shallow_clone_says_so(repo, make_repo, tmp_path):
+def test_a_shallow_clone_is_reported(repo, make_repo, tmp_path):
     repo.commit("second", **{"a.txt": "2"})
     subprocess.run(["git", "clone", "-q", "--depth=1", repo.folder.as_uri(), tmp_path / "clone"], check=True)
     repository = find_repository(tmp_path / "clone")
@@ -97,7 +97,7 @@ def test_a_shallow_clone_says_so(repo, make_repo, tmp_path):
     assert "--unshallow" in str(caught.value)
 
 
-def test_a_checkout_holds_the_commit_and_is_gone_afterwards(repo):
+def test_a_checkout_has_the_files_of_the_commit_and_is_deleted(repo):
     repo.write("models/seg.py", "dirty = True")
     repo.write("new.py", "untracked = True")
     before = repo.state()
@@ -111,7 +111,7 @@ def test_a_checkout_holds_the_commit_and_is_gone_afterwards(repo):
     assert list(find_checkouts_folder().iterdir()) == []
 
 
-def test_files_left_out_of_archives_and_hooks_do_not_matter(repo):
+def test_export_ignore_and_hooks_have_no_effect(repo):
     repo.write(".gitattributes", "models/blocks.py export-ignore\n")
     repo.commit("attributes")
     hook = repo.folder / ".git" / "hooks" / "post-checkout"
@@ -146,7 +146,7 @@ def test_a_checkout_of_a_process_that_was_killed_is_removed_by_the_next(repo):
         assert {entry.name for entry in find_checkouts_folder().iterdir()} == {folder.parent.name, f"{folder.parent.name}.lock"}
 
 
-def test_what_a_checkout_lacks_is_told(repo, make_repo):
+def test_submodules_and_lfs_files_are_listed_as_missing(repo, make_repo):
     inner = make_repo("inner")
     inner.commit("inner", **{"a.txt": "1"})
     repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner.folder), "vendor/inner")
@@ -158,7 +158,7 @@ def test_what_a_checkout_lacks_is_told(repo, make_repo):
         assert list_missing(repository, commit, folder) == ["the submodule vendor/inner", "weights.bin of Git LFS"]
 
 
-def test_a_file_that_was_renamed_since_is_found_under_its_old_name(repo, monkeypatch):
+def test_a_renamed_file_is_found_under_its_old_name(repo, monkeypatch):
     monkeypatch.chdir(repo.folder / "models")
     repo.git("mv", "models/seg.py", "models/segmentation.py")
     targets = [resolve("segmentation.py:Net@main", None)]
@@ -174,7 +174,7 @@ def test_a_file_that_was_renamed_since_is_found_under_its_old_name(repo, monkeyp
     assert after.key == "third.py:Net"  # budgets about the model are about the range's end
 
 
-def test_a_file_that_never_was_there_is_told(repo, monkeypatch):
+def test_a_file_that_does_not_exist_at_the_revision_is_reported(repo, monkeypatch):
     monkeypatch.chdir(repo.folder)
     repo.write("models/new.py", "x = 1")
     with (
@@ -184,7 +184,7 @@ def test_a_file_that_never_was_there_is_told(repo, monkeypatch):
         pass
 
 
-def test_three_dots_compare_with_where_the_branch_began(repo, monkeypatch):
+def test_three_dots_compare_with_the_merge_base(repo, monkeypatch):
     monkeypatch.chdir(repo.folder)
     base = repo.git("rev-parse", "HEAD")
     repo.git("checkout", "--quiet", "-b", "feature")
@@ -195,7 +195,7 @@ def test_three_dots_compare_with_where_the_branch_began(repo, monkeypatch):
     assert (before.reference.revision, after.reference.revision) == (base, "feature")
 
 
-def test_a_range_and_a_revision_do_not_go_together():
+def test_a_range_and_a_revision_exclude_each_other():
     with pytest.raises(RevisionError, match="names a revision"):
         resolve_pair("main..HEAD", "seg.py:Net@main", Options())
 

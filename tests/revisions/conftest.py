@@ -1,9 +1,9 @@
-"""Real repositories, made on the spot."""
+"""Git repositories for tests."""
 
 from collections.abc import Callable
 
 import pytest
-from repositories import BLOCKS, SEG, Repo, keep_aside
+from repositories import BLOCKS, SEG, Repo, use_temporary_folders
 
 
 @pytest.fixture
@@ -32,5 +32,5 @@ def repo(make_repo) -> Repo:
 
 
 @pytest.fixture(autouse=True)
-def _aside(tmp_path, monkeypatch):
-    keep_aside(tmp_path, monkeypatch)
+def _temporary_folders(tmp_path, monkeypatch):
+    use_temporary_folders(tmp_path, monkeypatch)

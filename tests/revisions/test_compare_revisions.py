@@ -15,7 +15,7 @@ PLAIN = Options(witnesses=False, symbolic=False)
 
 @pytest.fixture
 def no_workers(monkeypatch):
-    """From its call on, whatever starts a worker fails."""
+    """After its call, starting a worker fails."""
 
     def forbid():
         def refuse(*_):
@@ -27,7 +27,7 @@ def no_workers(monkeypatch):
 
 
 def test_the_dirty_tree_is_compared_with_a_revision_from_a_subfolder(repo, monkeypatch):
-    """The block comes by a relative import: at the revision from the revision, in the tree from the tree."""
+    """The block is a relative import: from the revision at the revision, from the work tree in the work tree."""
     repo.write("models/blocks.py", (repo.folder / "models/blocks.py").read_text().replace("width, 3)", "width, 5)"))
     before = repo.state()
     monkeypatch.chdir(repo.folder / "models")
@@ -40,8 +40,8 @@ def test_the_dirty_tree_is_compared_with_a_revision_from_a_subfolder(repo, monke
     assert list(find_checkouts_folder().iterdir()) == []
 
 
-def test_a_range_is_compared_and_the_second_time_from_what_was_kept(repo, monkeypatch, no_workers):
-    """A commit that changes a Python file which the model does not read makes no difference; one that it reads does."""
+def test_a_range_is_compared_the_second_time_from_the_cache(repo, monkeypatch, no_workers):
+    """A change of a Python file that the model does not read has no effect; a change of one that it reads has."""
     repo.commit("wider", **{"models/blocks.py": (repo.folder / "models/blocks.py").read_text().replace("width, 3)", "width, 5)")})
     monkeypatch.chdir(repo.folder)
     first = compare("main~..main", "models/seg.py:Net", PLAIN)
@@ -56,14 +56,14 @@ def test_a_range_is_compared_and_the_second_time_from_what_was_kept(repo, monkey
             compare("main~2..main~", "models/seg.py:Net", options)
 
 
-def test_an_importable_package_comes_from_the_revision_even_where_the_search_path_names_the_tree(repo, monkeypatch):
+def test_a_package_comes_from_the_revision_even_if_sys_path_has_the_work_tree(repo, monkeypatch):
     repo.write("models/blocks.py", "raise RuntimeError('the work tree')")
     monkeypatch.chdir(repo.folder)
     monkeypatch.setenv("PYTHONPATH", str(repo.folder))
     assert profile("models.seg:Net@main", PLAIN).totals.params == 224
 
 
-def test_a_revision_that_does_not_import_is_told_by_the_users_paths(repo, monkeypatch):
+def test_an_import_error_at_a_revision_names_the_users_paths(repo, monkeypatch):
     repo.write("models/blocks.py", "import nowhere_to_be_found")
     repo.write("weights.bin", f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12\n")
     repo.commit("broken")
@@ -77,9 +77,9 @@ def test_a_revision_that_does_not_import_is_told_by_the_users_paths(repo, monkey
     assert list(find_checkouts_folder().iterdir()) == []
 
 
-def test_one_process_is_not_enough_for_two_versions(repo, monkeypatch):
+def test_a_revision_needs_a_separate_process(repo, monkeypatch):
     monkeypatch.chdir(repo.folder)
-    with pytest.raises(RevisionError, match="process of its own"):
+    with pytest.raises(RevisionError, match="its own process"):
         profile("models/seg.py:Net@main", msgspec.structs.replace(PLAIN, workers=WorkerOptions(isolated=False)))
 
 
