@@ -6,16 +6,15 @@ Arguments replace entries of the configuration: `transformers:llama/config.json(
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 from archaudit.errors import LoadError
 from archaudit.load.reference import Reference
+from archaudit.load.transformers_inputs import DefaultInputs, UnknownInputsError, choose_inputs
 from archaudit.schema import InputSpec, Recipe
-
-# Long enough for a visible share of attention next to the projections, short enough for every table of positions.
-_TOKENS = 128
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
@@ -27,19 +26,36 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     model_class = _find_class(transformers, content, reference)
     # in one pass over the whole sequence a key-value cache costs nothing, but it cannot be built on the meta device
     configuration = _make_configuration(transformers, {**content, "use_cache": False}, reference)
-    reads_images = getattr(model_class, "main_input_name", "") == "pixel_values"
-    assumptions = () if reads_images else ("one pass over the whole sequence, without a key-value cache",)
+    assumptions: tuple[str, ...] = ()
+    if "input_ids" in inspect.signature(model_class.forward).parameters:
+        assumptions = ("one pass over the whole sequence, without a key-value cache",)
+    defaults = None
     if not inputs:
-        inputs, assumption = _choose_inputs(configuration, model_class, reference)
-        assumptions = (assumption, *assumptions)
+        defaults = _choose_inputs(configuration, model_class, reference)
+        assumptions = (defaults.description, *assumptions)
     return Recipe(
         name=name,
         reference=reference.text,
-        build=functools.partial(model_class, configuration),
+        build=functools.partial(_build, model_class, configuration, _read_dtype(content)),
         inputs=inputs,
+        default_inputs=defaults.make if defaults is not None else None,
         sources=(str(path.resolve()),),
         assumptions=assumptions,
     )
+
+
+def _read_dtype(content: dict[str, Any]) -> str | None:
+    """The dtype that a configuration names, at its top or in the configuration of its text model; None without one."""
+    parts = [content, *(content[name] for name in ("text_config", "thinker_config") if isinstance(content.get(name), dict))]
+    named = (part.get(key) for part in parts for key in ("dtype", "torch_dtype"))
+    return next((str(each).removeprefix("torch.") for each in named if each not in (None, "auto")), None)
+
+
+def _build(model_class: Any, configuration: Any, dtype: str | None) -> Any:
+    """The model with its parameters in `dtype` (None: float32), as `from_pretrained` makes it: some layers stay in float32."""
+    import torch
+
+    return model_class._from_config(configuration, dtype=getattr(torch, dtype) if dtype is not None else torch.float32)
 
 
 def _import_transformers() -> Any:
@@ -89,18 +105,10 @@ def _make_configuration(transformers: Any, content: dict[str, Any], reference: R
         raise LoadError(f"{reference.text}: the configuration is invalid: {' '.join(str(error).split())[:300]}") from error
 
 
-def _choose_inputs(configuration: Any, model_class: Any, reference: Reference) -> tuple[tuple[InputSpec, ...], str]:
-    main = getattr(model_class, "main_input_name", "input_ids")
-    if main == "pixel_values":
-        size = getattr(configuration, "image_size", 224)
-        height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
-        shape = (1, int(getattr(configuration, "num_channels", 3)), int(height), int(width))
-        return (
-            InputSpec(shape=shape, name=main),
-        ), f"the input is one image of {'x'.join(map(str, shape[1:]))}, the size in the configuration"
-    if main != "input_ids":
-        raise LoadError(f"{reference.text}: the shape of its main input {main} is not known", f"Give it: --input '{main}=float32[...]'.")
-    specs = [InputSpec(shape=(1, _TOKENS), dtype="int64", name="input_ids")]
-    if getattr(configuration, "is_encoder_decoder", False):
-        specs.append(InputSpec(shape=(1, _TOKENS), dtype="int64", name="decoder_input_ids"))
-    return tuple(specs), f"the input is one sequence of {_TOKENS} tokens"
+def _choose_inputs(configuration: Any, model_class: Any, reference: Reference) -> DefaultInputs:
+    try:
+        return choose_inputs(configuration, model_class)
+    except UnknownInputsError as error:
+        raise LoadError(
+            f"{reference.text}: there is no default input for {error}", f"Give each: --input '{str(error).split(',')[0]}=float32[...]'."
+        ) from error

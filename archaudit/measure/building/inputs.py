@@ -22,6 +22,8 @@ def make_inputs(recipe: Recipe, model: nn.Module) -> tuple[tuple[Any, ...], dict
     if recipe.inputs:
         args = tuple(_make_tensor(spec) for spec in recipe.inputs if spec.name is None)
         return args, {spec.name: _make_tensor(spec) for spec in recipe.inputs if spec.name is not None}
+    if recipe.example_inputs is None and recipe.default_inputs is not None:
+        return (), recipe.default_inputs(model)
     if recipe.example_inputs is None:
         if _takes_no_arguments(model):
             return (), {}

@@ -1,0 +1,136 @@
+"""Default inputs of transformers' models: each small model runs without values, and costs what torch counts in a real run of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from archaudit.errors import LoadError
+from archaudit.load.reference import parse_reference
+from archaudit.measure.recipe import measure_recipe
+from archaudit.schema import Profile, Recipe
+
+transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+TEXT = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 200}
+TEXT |= {"num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 28, "patch_size": 14}
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+LAYERS = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
+LAYERS |= {"encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 100, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "head_dim": 8}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "LlamaForCausalLM": {"model_type": "llama", **TEXT},
+    "MixtralForCausalLM": {"model_type": "mixtral", **TEXT, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "Qwen3MoeForCausalLM": {"model_type": "qwen3_moe", **TEXT, **EXPERTS},
+    "BartModel": {"model_type": "bart", **LAYERS},
+    "ViTModel": {"model_type": "vit", **VISION},
+    "SegformerModel": {"model_type": "segformer", "hidden_sizes": [8] * 4, "depths": [1] * 4, "num_attention_heads": [1] * 4},
+    "VideoMAEModel": {"model_type": "videomae", **VISION, "num_frames": 4},
+    "CLIPModel": {"model_type": "clip", "text_config": {**TEXT, "max_position_embeddings": 77}, "vision_config": VISION},
+    "SiglipModel": {"model_type": "siglip", "text_config": TEXT, "vision_config": VISION},
+    "WhisperModel": {"model_type": "whisper", **LAYERS, "max_source_positions": 50, "decoder_start_token_id": 3},
+    "Wav2Vec2Model": {"model_type": "wav2vec2", **SMALL, "conv_dim": [16] * 7},
+    "PatchTSTModel": {"model_type": "patchtst", "context_length": 64, "num_input_channels": 3, "d_model": 32, "num_hidden_layers": 1},
+    "LlavaForConditionalGeneration": {
+        "model_type": "llava",
+        "image_token_index": 190,
+        "text_config": {"model_type": "llama", **TEXT},
+        "vision_config": {"model_type": "clip_vision_model", **VISION},
+    },
+    "PaliGemmaForConditionalGeneration": {
+        "model_type": "paligemma",
+        "image_token_index": 190,
+        "projection_dim": 32,
+        "text_config": {"model_type": "gemma", "head_dim": 8, **TEXT},
+        "vision_config": {"model_type": "siglip_vision_model", **VISION},
+    },
+    "Qwen2VLForConditionalGeneration": {
+        "model_type": "qwen2_vl",
+        "image_token_id": 190,
+        "video_token_id": 191,
+        "vision_start_token_id": 192,
+        "text_config": {**TEXT, "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}},
+        "vision_config": {"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 4, "patch_size": 14},
+    },
+}
+
+
+def load(folder: Path, architecture: str, **entries: Any) -> Recipe:
+    from archaudit.load.sources import load_recipe
+
+    path = folder / "config.json"
+    path.write_text(json.dumps({"architectures": [architecture], **CONFIGS[architecture], **entries}))
+    return load_recipe(parse_reference(f"transformers:{path}"))
+
+
+def profile(recipe: Recipe) -> Profile:
+    return measure_recipe(recipe, witnesses=False)
+
+
+def count_for_real(recipe: Recipe) -> float:
+    """The MACs that torch's counter finds when the model runs with values."""
+    torch.manual_seed(0)
+    model = recipe.build().eval()
+    assert recipe.default_inputs is not None
+    with torch.no_grad():
+        given = recipe.default_inputs(model)
+        with FlopCounterMode(display=False) as counter:
+            model(**given)
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_a_small_model_costs_what_torch_counts_in_a_real_run(tmp_path: Path, architecture: str) -> None:
+    entries = {"experts_implementation": "eager", "attn_implementation": "eager"}
+    measured = profile(load(tmp_path, architecture, attn_implementation="eager"))
+    assert measured.provenance is not None
+    assert measured.provenance.rung in ("meta", "deferred", "answered", "fake")
+    assert measured.flops_complete
+    assert measured.totals.macs == count_for_real(load(tmp_path, architecture, **entries))
+
+
+@pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
+def test_parameters_have_the_dtype_that_the_configuration_names(tmp_path: Path, key: str) -> None:
+    wide = profile(load(tmp_path, "LlamaForCausalLM"))
+    narrow = profile(load(tmp_path, "LlamaForCausalLM", **{key: "bfloat16"}))
+    assert wide.totals.params == narrow.totals.params
+    assert wide.totals.param_bytes == 4 * wide.totals.params
+    assert narrow.totals.param_bytes == 2 * wide.totals.params
+    assert narrow.totals.macs == wide.totals.macs
+
+
+def test_an_image_brings_a_token_for_each_of_its_features(tmp_path: Path) -> None:
+    # 28 x 28 pixels in patches of 14 are 4 features, and the text has 128 tokens
+    measured = profile(load(tmp_path, "LlavaForConditionalGeneration"))
+    assert {each.name: each.shape for each in measured.inputs} == {"pixel_values": (1, 3, 28, 28), "input_ids": (1, 132)}
+    assert "the size in the configuration" in measured.ledger.assumptions[0]
+
+
+def test_a_size_that_the_configuration_does_not_name_is_said_to_be_a_default(tmp_path: Path) -> None:
+    described = load(tmp_path, "SegformerModel", image_size=None).assumptions[0]
+    assert described == "the input is one image of 3x224x224, a default, since the configuration names no size"
+
+
+def test_tokens_are_random_the_same_each_time_and_never_special(tmp_path: Path) -> None:
+    recipe = load(tmp_path, "LlamaForCausalLM")
+    assert recipe.default_inputs is not None
+    first, second = (recipe.default_inputs(recipe.build())["input_ids"] for _ in range(2))
+    assert torch.equal(first, second)
+    assert len(first.unique()) > 50
+    assert not set(first.flatten().tolist()) & {0, 1, 2}
+
+
+def test_an_argument_without_a_default_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"architectures": ["Blip2QFormerModel"], "model_type": "blip_2_qformer"}))
+    from archaudit.load.sources import load_recipe
+
+    with pytest.raises(LoadError, match="no default input for query_embeds"):
+        load_recipe(parse_reference(f"transformers:{path}"))
