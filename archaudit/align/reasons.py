@@ -62,19 +62,14 @@ class Explainer:
         whole_side, parts_side = self.sides if whole_is_before else self.sides[::-1]
         whole = _name(whole_side, split.whole)
         parts = " + ".join(_name(parts_side, part) for part in split.parts)
-        layer = read_layer(whole_side.records[split.whole])
-        kind = {
-            "separable": "depthwise and pointwise",
-            "divided": f"its {layer.outputs:,} outputs are divided" if layer is not None else "",
-            "factored": "factored",
-            "fused": "a norm is fused with the layer before it",
-            "children": "its children are divided",
-        }[split.kind]
-        return f"{whole} split into {parts}: {kind}" if whole_is_before else f"{parts} merged into {whole}: {kind}"
+        how = _describe_split(split, whole_side.records[split.whole], merged=not whole_is_before)
+        return f"{whole} split into {parts}: {how}" if whole_is_before else f"{parts} merged into {whole}: {how}"
 
     # --- parts of a reason
 
     def _describe_name(self, before: int, after: int) -> str:
+        if self.sides.before.parents[before] == self.sides.after.parents[after] == NO_MODULE:
+            return ", ".join(["both are roots", *_compare(self.sides.before.records[before], self.sides.after.records[after])])
         return f"same name under {_name_parent(self.sides.before, before)} → {_name_parent(self.sides.after, after)}"
 
     def _describe_equal(self, before: int, after: int) -> str:
@@ -115,6 +110,22 @@ class Explainer:
             if is_sibling and (self._places.before[partner] - self._places.before[before]) * step > 0:
                 return self.sides.after.names[siblings[near]]
         return ""
+
+
+def _describe_split(split: Split, whole: ModuleRecord, *, merged: bool) -> str:
+    match split.kind:
+        case "divided":
+            layer = read_layer(whole)
+            outputs = f"{layer.outputs:,} outputs" if layer is not None else "outputs"
+            return f"their outputs are its {outputs}" if merged else f"its {outputs} are divided"
+        case "children":
+            return "their children are joined" if merged else "its children are divided"
+        case "separable":
+            return "depthwise and pointwise"
+        case "fused":
+            return "a norm is fused with the layer before it"
+        case "factored":
+            return "factored"
 
 
 def _number_places(side: Side) -> list[int]:

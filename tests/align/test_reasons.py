@@ -109,7 +109,7 @@ def test_a_split_and_its_mirror() -> None:
     split = explain(whole, parts)
     assert split["qkv", "q"].endswith("; qkv split into q + kv: its 20 outputs are divided")
     assert split[None, "kv"] == "qkv split into q + kv: its 20 outputs are divided"
-    assert explain(parts, whole)["kv", None] == "q + kv merged into qkv: its 20 outputs are divided"
+    assert explain(parts, whole)["kv", None] == "q + kv merged into qkv: their outputs are its 20 outputs"
 
 
 def test_a_separated_a_factored_and_a_fused_layer() -> None:
@@ -126,6 +126,7 @@ def test_children_that_were_divided_among_containers() -> None:
     after = {"p": box("Decoder"), "p.0": linear(11), "p.1": linear(12), "q": box("Decoder"), "q.0": linear(13), "q.1": linear(14)}
     reasons = explain(before, after)
     assert reasons[None, "p"] == "x split into q + p: its children are divided"
+    assert explain(after, before)["p", None] == "q + p merged into x: their children are joined"
 
 
 def test_a_number_of_repeated_blocks() -> None:
@@ -153,5 +154,5 @@ def test_profiles_without_a_common_root_type_are_still_matched_at_the_root() -> 
     assert next((match.before_path, match.after_path, match.reason) for match in align(*sides)) == (
         "",
         "",
-        "same name under the top level → the top level",
+        "both are roots, Old → New",
     )
