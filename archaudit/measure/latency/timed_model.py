@@ -85,27 +85,27 @@ class TimedModel:
         self.clock = clock
         self._pass_s = 0.0  # set by the warm-up
         self.synchronize = synchronize or (torch.cuda.synchronize if settings.device == "cuda" else _wait_for_nothing)
-        with self._raise_measure_errors("cannot be built to be timed"):
+        with self._convert_errors("cannot be built to be timed"):
             model, self._context = build_real(recipe)
             with self._context():
                 args, kwargs = make_inputs(recipe, model)
-        with self._raise_measure_errors("does not fit"):
+        with self._convert_errors("does not fit"):
             self._model = _move_to_device(model.eval(), settings)
             self._args, self._kwargs = _pytree.tree_map(lambda leaf: _move_to_device(leaf, settings), (args, kwargs))
-        self._forms: dict[Form, Callable[[], Any]] = {"eager": lambda: self._pass(self._model)}
+        self._forms: dict[Form, Callable[[], Any]] = {"eager": lambda: self._run_pass(self._model)}
 
     def prepare(self, limit_s: float) -> WarmUp:
         """Runs passes until their times are stable (at least two passes, for at most `limit_s` seconds), then makes the other forms."""
-        with self._running():
-            with self._raise_measure_errors("does not run"):
+        with self._timing_context():
+            with self._convert_errors("does not run"):
                 warmed = self._warm_up(self._forms["eager"], limit_s)
             self._pass_s = warmed.pass_s
             if self.settings.device == "cuda":
                 replay, why = capture_graph(self._forms["eager"])
                 self._add_form("replay", replay, why)
             if self.settings.compiled:
-                compiled, why = compile_model(self._model, lambda model: self._warm_up(lambda: self._pass(model), limit_s))
-                self._add_form("compiled", None if compiled is None else lambda: self._pass(compiled), why)
+                compiled, why = compile_model(self._model, lambda model: self._warm_up(lambda: self._run_pass(model), limit_s))
+                self._add_form("compiled", None if compiled is None else lambda: self._run_pass(compiled), why)
         return warmed
 
     @property
@@ -119,18 +119,18 @@ class TimedModel:
         On a GPU that several processes use in turn, the caches hold the data of another process: a first pass is then not counted, unless
         a pass takes so long that this is negligible.
         """
-        with self._running(), self._raise_measure_errors("does not run"):
+        with self._timing_context(), self._convert_errors("does not run"):
             if self.settings.device == "cuda" and self._pass_s < _LONG_PASS_S:
-                self._time(form)
-            return tuple(self._time(form) for _ in range(repeats))
+                self._time_pass(form)
+            return tuple(self._time_pass(form) for _ in range(repeats))
 
     def time_modules(self, repeats: int) -> ModuleTimes:
         """Each module's time in `repeats` instrumented passes."""
         tree = walk_tree(self._model)
-        with self._running():
+        with self._timing_context():
             if self.settings.device == "cpu":
                 return self._time_by_clock(tree, repeats)
-            with self._raise_measure_errors("does not run"):
+            with self._convert_errors("does not run"):
                 self._warm_up(self._forms["eager"], _WARM_UP_S)  # the clocks drop while the other model is timed
             try:
                 passes = profile_kernels(tree, self._run_and_wait, self._launch_probe, repeats)
@@ -144,16 +144,16 @@ class TimedModel:
 
     def _time_by_clock(self, tree: ModuleTree, repeats: int) -> ModuleTimes:
         clock = CallClock(self.clock)
-        own = self._follow(tree, clock, repeats, lambda: dict(clock.own), clock.clear)
+        own = self._observe_passes(tree, clock, repeats, lambda: dict(clock.own), clock.clear)
         return _collect_times(tree, own, clock.calls, BY_CLOCK, ())
 
     def _time_by_events(self, tree: ModuleTree, repeats: int, why: str) -> ModuleTimes:
         clock = EventClock()
-        with self._raise_measure_errors("does not run"):
-            own = self._follow(tree, clock, repeats, clock.read_own, clock.clear)
+        with self._convert_errors("does not run"):
+            own = self._observe_passes(tree, clock, repeats, clock.read_own, clock.clear)
         return _collect_times(tree, own, clock.counts, BY_EVENTS, (why,))
 
-    def _follow(
+    def _observe_passes(
         self, tree: ModuleTree, observer: CallObserver, repeats: int, read: Callable[[], dict[int, float]], clear: Callable[[], None]
     ) -> list[dict[int, float]]:
         """The result of `read` after each of `repeats` passes; an extra pass before them warms up the instrumentation."""
@@ -173,12 +173,12 @@ class TimedModel:
             self._forms[name] = run
 
     def _warm_up(self, run: Callable[[], Any], limit_s: float) -> WarmUp:
-        return warm_up(lambda: self._clock_run(run), limit_s, _WARM_UP_S if self.settings.device == "cuda" else 0.0)
+        return warm_up(lambda: self._time_run(run), limit_s, _WARM_UP_S if self.settings.device == "cuda" else 0.0)
 
-    def _time(self, form: Form) -> float:
-        return self._clock_run(self._forms[form])
+    def _time_pass(self, form: Form) -> float:
+        return self._time_run(self._forms[form])
 
-    def _clock_run(self, run: Callable[[], Any]) -> float:
+    def _time_run(self, run: Callable[[], Any]) -> float:
         self.synchronize()
         start = self.clock()
         run()
@@ -186,19 +186,19 @@ class TimedModel:
         return round(self.clock() - start, _DIGITS)
 
     def _run_and_wait(self) -> None:
-        self._pass(self._model)
+        self._run_pass(self._model)
         self.synchronize()
 
     def _launch_probe(self) -> None:
         torch.zeros(1, device=self.settings.device)
         self.synchronize()
 
-    def _pass(self, model: nn.Module) -> Any:
+    def _run_pass(self, model: nn.Module) -> Any:
         with cast_passes(self.settings.dtype, self.settings.device):
             return model(*self._args, **self._kwargs)
 
     @contextmanager
-    def _raise_measure_errors(self, what: str) -> Iterator[None]:
+    def _convert_errors(self, what: str) -> Iterator[None]:
         """Turns an error of the model or the device into a MeasureError."""
         try:
             yield
@@ -211,7 +211,7 @@ class TimedModel:
             ) from error
 
     @contextmanager
-    def _running(self) -> Iterator[None]:
+    def _timing_context(self) -> Iterator[None]:
         settings = self.settings
         with (
             fixed_threads(settings.threads),
