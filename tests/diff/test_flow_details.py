@@ -224,7 +224,7 @@ def test_operators_that_part_and_meet_again_hide_none_of_the_modules_behind_them
         ("input", (), S), ("stem", (0,), S), ("other", (0,), S), ("neg()", (1,), S), ("relu()", (3,), S), ("exp()", (3,), S),
         ("cat()", (4, 5, 2), S), ("top", (6,), S),
     )  # fmt: skip
-    matches = match(("", ""), ("stem", "stem"), ("other", "other"), (None, "top"))
+    matches = make_rows(("", ""), ("stem", "stem"), ("other", "other"), (None, "top"))
     (sentence,) = [each for each in diff_flow(before, after, matches).sentences if each.startswith("top ")]
     assert "stem" in sentence
     assert "other" in sentence
