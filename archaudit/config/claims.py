@@ -16,8 +16,6 @@ from archaudit.config.tables import Table, quote, suggest
 from archaudit.metrics.catalog import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
 from archaudit.schema import Check, Outcome, Quantity
 
-# The keys of a claim with `exempt`, whose number is not checked.
-_EXEMPTION_KEYS = ("id", "figure", "document", "source", "near", "section", "exempt")
 _RELATIONS = {"<": "below", "<=": "max", ">": "above", ">=": "min"}
 _EXPECTATIONS: dict[str, Outcome] = {"true": "passed", "false": "failed", "other reading": "inconclusive"}
 _PRESENCES = ("present", "absent", "new", "gone")
@@ -67,9 +65,6 @@ def _read_claim(table: Table, known: KnownNames, given_id: str) -> Draft:
 
 def _read_exemption(table: Table, known: KnownNames, given_id: str) -> Draft:
     """A number of the document that is not checked, and why."""
-    for name in table.values:
-        if name in table.fields and name not in _EXEMPTION_KEYS:
-            table.fault(name, "is for numbers that are checked; this one is exempt")
     text = _read_text_figure(table)
     source = table.read_text("source")
     check = Check(

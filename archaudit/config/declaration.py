@@ -143,27 +143,35 @@ ALIGN_PIN = TableType(
     },
     one_of=("before", "after"),
 )
+# What a claim says about the document, with or without `exempt`.
+_DOCUMENT_KEYS: dict[str, Field] = {
+    "id": _text("The name in reports. Default: made from the source and the figure."),
+    "figure": Field(kind="value", meaning="The number as the document writes it, such as ~21K, 42x or 63%.", required=True),
+    "document": _text("The document's file name."),
+    "source": _text("The part of the document, such as a heading."),
+    "near": _text("Text on the line of the figure, which distinguishes equal figures."),
+    "section": _text("The name of the section of the report that shows the claim."),
+}
+# What a claim says about a model: not given with `exempt`.
+_CHECK_KEYS: dict[str, Field] = {
+    "model": _text("The name of the model that the figure is about."),
+    "metric": _text("What the figure counts; see docs/claims.md. Required unless `exempt` is given."),
+    "scope": _SCOPE,
+    "comparison": _text("How the figure is compared.", choices=tuple(COMPARISON_UNITS), default="equals"),
+    "against": _text("The other model of a ratio, percentage or difference."),
+    "against_scope": _texts("Module paths or patterns in the other model. Default: `scope`.", allow_blank=True),
+    "unit": _text("The unit, if the document writes it in another place, such as a table heading."),
+    "tolerance": _number(f"The percentage by which an approximate figure may differ, such as 5%. Default: {APPROXIMATE_SHARE:.0%}."),
+    "expect": _text("The expected result. Values other than `true` need `why`.", choices=EXPECTATIONS, default="true"),
+    "why": _text("Why the claim is expected to be false, or true under another reading."),
+}
 CLAIM = TableType(
     form="array",
     meaning="Figures of documents, and what they are about.",
     fields={
-        "id": _text("The name in reports. Default: made from the source and the figure."),
-        "figure": Field(kind="value", meaning="The number as the document writes it, such as ~21K, 42x or 63%.", required=True),
-        "document": _text("The document's file name."),
-        "source": _text("The part of the document, such as a heading."),
-        "near": _text("Text on the line of the figure, to tell equal figures apart."),
-        "section": _text("The name of the section of the report that shows the claim."),
-        "model": _text("The name of the model that the figure is about."),
-        "metric": _text("What the figure counts; see docs/claims.md. Required unless `exempt` is given."),
-        "scope": _SCOPE,
-        "comparison": _text("How the figure is compared.", choices=tuple(COMPARISON_UNITS), default="equals"),
-        "against": _text("The other model of a ratio, percentage or difference."),
-        "against_scope": _texts("Module paths or patterns in the other model. Default: `scope`.", allow_blank=True),
-        "unit": _text("The unit, if the document writes it in another place, such as a table heading."),
-        "tolerance": _number(f"The percentage by which an approximate figure may differ, such as 5%. Default: {APPROXIMATE_SHARE:.0%}."),
-        "expect": _text("The expected result. Values other than `true` need `why`.", choices=EXPECTATIONS, default="true"),
-        "why": _text("Why the claim is expected to be false, or true under another reading."),
-        "exempt": _text("Why the number is not checked. Only `id`, `figure`, `document`, `source`, `near` and `section` go with it."),
+        **_DOCUMENT_KEYS,
+        **{name: replace(field, conflicts="exempt") for name, field in _CHECK_KEYS.items()},
+        "exempt": _text(f"Why the number is not checked. Only {', '.join(f'`{name}`' for name in _DOCUMENT_KEYS)} can be given with it."),
     },
     one_of=("metric", "exempt"),
 )

@@ -165,7 +165,7 @@ MODELS = '[models.before]\nreference = "b.py:B"\n[models.after]\nreference = "a.
         ("[[claims]]\nexempt = 'so'", "claims[0].figure: is missing"),
         (
             "[[claims]]\nfigure = '5'\nexempt = 'so'\nmetric = 'params'",
-            "claims[0].metric: is for numbers that are checked; this one is exempt",
+            "claims[0].metric: cannot be given together with `exempt`; remove one of them",
         ),
         (CLAIM + "figure = '~3'\ntolerance = '5'", "claims[0].tolerance: '5' is not a percentage below 100%; write for example 5%"),
         (CLAIM + "figure = '3'\nunit = 'apples'", "claims[0].figure: '3 apples' has an unknown unit 'apples'"),

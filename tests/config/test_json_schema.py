@@ -125,6 +125,8 @@ def test_the_choices_of_a_key_are_those_that_reading_accepts(name, key):
         "[[align]]\nforbid = true",
         "[[claims]]\nfigure = 3",
         "[[claims]]\nmetric = 'params'",
+        "[[claims]]\nfigure = 3\nmetric = 'params'\nexempt = 'so'",
+        "[[claims]]\nfigure = 3\nexempt = 'so'\nexpect = 'false'\nwhy = 'so'",
         "[latency]\nbefore = 'a'",
         "[latency]\nbefore = 'baseline'\nafter = 'b'\nmax_ratio = 2\nmax_increase = '3%'",
     ],
