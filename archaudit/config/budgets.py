@@ -105,9 +105,9 @@ def _read_budget(table: Table, known: KnownNames, given_id: str) -> list[Draft]:
         for scenario in subject.scenarios:
             for name, figure in limits.items():
                 relative = name in RELATIVE_LIMITS
-                suffix = [model] * (len(subject.models) > 1) + [scenario or ""] * (len(subject.scenarios) > 1) + [name] * (len(limits) > 1)
+                check_id, is_given = _choose_id(given_id, model, scenario, subject, [metric_name, name], [name] * (len(limits) > 1))
                 check = Check(
-                    id=derive_id(given_id, *suffix) if given_id else _derive_id(model, scenario, subject, metric_name, name),
+                    id=check_id,
                     origin="baseline" if relative and against == BASELINE else "budget",
                     model=model,
                     scenario=scenario,
@@ -118,8 +118,7 @@ def _read_budget(table: Table, known: KnownNames, given_id: str) -> list[Draft]:
                     floor=floor.text if floor is not None and figure is not None and figure.unit == "%" else None,
                     **subject.fields,
                 )
-                is_given = bool(given_id) and not suffix
-                drafts.append(Draft(msgspec.structs.replace(check, id=given_id) if is_given else check, is_given))
+                drafts.append(Draft(check, is_given))
     return drafts
 
 
@@ -130,9 +129,9 @@ def _read_unchanged(table: Table, known: KnownNames, given_id: str) -> list[Draf
     drafts = []
     for model in subject.models:
         for scenario in subject.scenarios:
-            suffix = [model] * (len(subject.models) > 1) + [scenario or ""] * (len(subject.scenarios) > 1)
+            check_id, is_given = _choose_id(given_id, model, scenario, subject, ["unchanged"], [])
             check = Check(
-                id=derive_id(given_id, *suffix) if given_id else _derive_id(model, scenario, subject, "unchanged"),
+                id=check_id,
                 origin="baseline" if against == BASELINE else "budget",
                 model=model,
                 scenario=scenario,
@@ -142,14 +141,17 @@ def _read_unchanged(table: Table, known: KnownNames, given_id: str) -> list[Draf
                 against=against,
                 **subject.fields,
             )
-            is_given = bool(given_id) and not suffix
-            drafts.append(Draft(msgspec.structs.replace(check, id=given_id) if is_given else check, is_given))
+            drafts.append(Draft(check, is_given))
     return drafts
 
 
-def _derive_id(model: str, scenario: str | None, subject: _Subject, *words: str) -> str:
-    where = subject.fields["section"] or subject.fields["scope"]
-    return derive_id(model, scenario or "", *([where] if isinstance(where, str) else where), *subject.fields["types"], *words)
+def _choose_id(given_id: str, model: str, scenario: str | None, subject: _Subject, words: list[str], suffix: list[str]) -> tuple[str, bool]:
+    """The id of a check, and whether it is the given one. If a table has several checks, each has the given id with a suffix."""
+    if not given_id:
+        where = subject.fields["section"] or subject.fields["scope"]
+        return derive_id(model, scenario or "", *([where] if isinstance(where, str) else where), *subject.fields["types"], *words), False
+    parts = [model] * (len(subject.models) > 1) + [scenario or ""] * (len(subject.scenarios) > 1) + suffix
+    return (derive_id(given_id, *parts), False) if parts else (given_id, True)
 
 
 def _read_subject(table: Table, known: KnownNames, metric: Metric | None) -> _Subject:
