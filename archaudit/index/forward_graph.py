@@ -52,8 +52,8 @@ def build_graph(profile: Profile, opened: Collection[str]) -> tuple[GraphNode, .
         if node.module not in owners:
             owners[node.module] = find_owner(index, node.module, opened)
         path = None if node.op == "input" else node.module if node.op == "call" and owners[node.module] is None else owners[node.module]
-        feeders = [places[source] for source in node.inputs if source in places]
-        if path is None and node.op != "input" and not feeders:
+        known_sources = [places[source] for source in node.inputs if source in places]
+        if path is None and node.op != "input" and not known_sources:
             continue
         place = modules.get(path) if path is not None else None
         if place is None:
@@ -65,7 +65,7 @@ def build_graph(profile: Profile, opened: Collection[str]) -> tuple[GraphNode, .
                 modules[path] = place
         steps[place].append(node)
         places[node.id] = place
-        sources[place].update(feeder for feeder in feeders if feeder != place)
+        sources[place].update(source for source in known_sources if source != place)
     return tuple(GraphNode(path, tuple(run), tuple(sorted(found))) for path, run, found in zip(paths, steps, sources, strict=True))
 
 

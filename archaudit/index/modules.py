@@ -61,8 +61,8 @@ class ModuleIndex:
     def list_chain(self, path: str) -> tuple[str, ...]:
         """The modules from the root (which counts even where it has no record) down to `path`, itself included."""
         if path not in self._chains:
-            above = self.list_chain(self.find_parent(path) or "") if path else ()
-            self._chains[path] = (*above, path)
+            above = [each for each in self.walk_up(path) if each]  # a loop: models nest deeper than Python's recursion limit
+            self._chains[path] = ("", *reversed(above), path) if path else ("",)
         return self._chains[path]
 
     def find_nearest(self, path: str) -> str | None:

@@ -51,6 +51,18 @@ def test_paths_that_are_not_modules_have_ancestors_too(index: ModuleIndex) -> No
     assert index.find_parent("") is None
 
 
+def test_the_chain_of_a_module_begins_at_the_root(index: ModuleIndex) -> None:
+    assert index.list_chain("body.0.conv") == ("", "body", "body.0", "body.0.conv")
+    assert index.list_chain("") == ("",)
+    assert ModuleIndex([]).list_chain("a.b") == ("", "a.b")
+
+
+def test_the_chain_of_a_module_deeper_than_the_recursion_limit() -> None:
+    paths = [".".join(["x"] * depth) for depth in range(1, 1500)]
+    index = ModuleIndex([msgspec.structs.replace(make_module(), path=path) for path in paths])
+    assert index.list_chain(paths[-1]) == ("", *paths)
+
+
 def test_a_subtree_lists_parents_first(index: ModuleIndex) -> None:
     assert [module.path for module in index.list_subtree("body")] == ["body", "body.0", "body.0.conv", "body.1.5"]
     assert [module.path for module in index.list_subtree("")] == list(PATHS)
