@@ -6,9 +6,9 @@ import os
 
 import pytest
 from mutation.coverage_map import load_map
-from mutation.mutants import show_mutant
+from mutation.mutants import list_changed, list_mutants, show_mutant
 from mutation.rooms import ROOMS, ROOT
-from mutation.sampling import draw_sample, try_sample
+from mutation.sampling import draw_sample, read_accepted, try_sample
 
 _SAMPLE = 200
 # Accepted survivors count as survivors: they are stated beside the score, and do not raise it.
@@ -29,3 +29,13 @@ def test_most_mutants_are_killed() -> None:
     assert killed >= _LEAST_SHARE * tried, f"{killed} of {tried} killed, {accepted} survivors accepted; the others:\n" + "\n".join(
         survivors
     )
+
+
+@pytest.mark.mutation
+def test_every_accepted_survivor_is_still_a_mutant_and_says_why() -> None:
+    for accepted in read_accepted():
+        source = (ROOT / accepted.path).read_text()
+        changes = {list_changed(source, mutant) for mutant in list_mutants(accepted.path, source)}
+        assert (accepted.before, accepted.after) in changes, f"{accepted.path}: {accepted.before} is no longer there"
+        assert accepted.kind in ("equivalent", "performance", "wording")
+        assert len(accepted.why) > 20
