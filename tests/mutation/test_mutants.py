@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mutation.coverage_map import CoverageMap, Statement, find_statement
 from mutation.mutants import OPERATORS, Mutant, apply_mutant, group_places, list_changed, list_mutants, show_mutant
-from mutation.rooms import ROOMS, ROOT, list_sources, list_tests
+from mutation.rooms import ROOMS, list_sources, list_tests
 from mutation.sampling import draw_sample
 
 SOURCE = '''
