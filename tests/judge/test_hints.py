@@ -124,6 +124,47 @@ def test_other_metrics_and_other_comparisons_are_no_source() -> None:
     assert derive("max", "200", ("before", "800"), ("after", "200")) == ()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"metric": "macs"}, {"comparison": "min"}, {"expected": "many"}, {"expected": "0"}, {"model": "third"}, {"document": "o.md"}],
+)
+def test_only_positive_figures_of_the_same_metric_and_document_are_a_source(changed: dict[str, str]) -> None:
+    sides = {name: make_profile({"a": count}, name=name) for name, count in (("before", 700), ("after", 350), ("third", 5))}
+    common: dict[str, Any] = {"origin": "claim", "metric": "params", "comparison": "equals"}
+    last = Check(id="last", model="after", against="before", **common | {"comparison": "ratio", "expected": "4x"})
+
+    def find(**fields: str) -> tuple[str, ...]:
+        first = Check(**{"id": "1", "model": "before", "expected": "800"} | common | fields)  # type: ignore[arg-type]
+        second = Check(id="2", model="after", expected="200", **common)
+        return judge([first, second, last], sides, {})[-1].hints
+
+    assert len(find()) == 1
+    assert find(**changed) == ()
+
+
+@pytest.mark.parametrize(
+    ("figure", "interval"),
+    [
+        ("270", (270, 270)),
+        ("0.27K", (265, 275)),
+        ("~270", (243, 297)),
+        ("<300", (None, 300)),
+        ("<=300", (None, 300)),
+        (">200", (200, None)),
+        ("200-300", (200, 300)),
+        ("31", (31, 31)),  # a false one, too
+    ],
+)
+def test_a_claim_has_the_numbers_that_its_figure_means(figure: str, interval: tuple[float | None, float | None]) -> None:
+    assert claim(figure, conv((6, 5, 3, 3))).interval == interval
+
+
+def test_a_claim_that_was_not_measured_or_is_no_number_has_none() -> None:
+    record = conv((6, 5, 3, 3))
+    assert claim("270", record, scope=("zz",)).interval is None
+    assert claim("present", record, metric="presence", scope=("a",)).interval is None
+
+
 def test_of_several_pairs_the_one_that_is_closest_is_named() -> None:
     sides = {"before": make_profile({"a": 700, "b": 70}, name="before"), "after": make_profile({"a": 350, "b": 35}, name="after")}
     common: dict[str, Any] = {"origin": "claim", "metric": "params", "comparison": "equals"}
