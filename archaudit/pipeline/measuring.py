@@ -35,12 +35,20 @@ def _measure_live(targets: Sequence[Target], options: Options) -> list[Profile]:
     live = [target for target in targets if target.saved is None]
     if not live:
         return [target.saved for target in targets if target.saved is not None]
-    preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in live for name in target.preload))))
+    with open_workers(targets, options) as workers:
+        measured = iter(_measure_all(live, workers, options))
+    return [target.saved if target.saved is not None else next(measured) for target in targets]
+
+
+@contextmanager
+def open_workers(targets: Sequence[Target], options: Options) -> Iterator[Sequence[Worker]]:
+    """A worker process for each target with code, in order, as long as the block lasts."""
+    live = [(side, target) for side, target in enumerate(targets) if target.saved is None]
+    preload = tuple(dict.fromkeys((*options.workers.preload, *(name for _, target in live for name in target.preload))))
     workers_options = msgspec.structs.replace(options.workers, preload=preload)
-    pythons = [options.workers.choose_python(side) for side, target in enumerate(targets) if target.saved is None]
-    with start_workers([target.name for target in live], workers_options, options.on_stage, pythons, options.worker_pool) as workers:
-        measured = dict(zip(map(id, live), _measure_all(live, workers, options), strict=True))
-    return [target.saved if target.saved is not None else measured[id(target)] for target in targets]
+    pythons = [options.workers.choose_python(side) for side, _ in live]
+    with start_workers([target.name for _, target in live], workers_options, options.on_stage, pythons, options.worker_pool) as workers:
+        yield workers
 
 
 def list_formulas(target: Target, options: Options) -> tuple[str, ...]:
@@ -87,9 +95,7 @@ def explain_target(target: Target, path: str, options: Options) -> Explanation:
             return explain_target(opened, path, options)
     if target.reference is None:
         raise MeasureError(f"{target.name} is a saved profile: it does not contain how its numbers were computed", "Name the model's code.")
-    preload = tuple(dict.fromkeys((*options.workers.preload, *target.preload)))
-    pythons = [options.workers.choose_python(0)]
-    with start_workers([target.name], msgspec.structs.replace(options.workers, preload=preload), options.on_stage, pythons) as (worker,):
+    with open_workers([target], options) as (worker,):
         worker.send(make_load_request(target, options))
         receive_reply(worker, Loaded)
         worker.send(Explain(path))

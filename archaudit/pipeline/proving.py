@@ -11,12 +11,12 @@ import msgspec
 
 from archaudit.diff.checkpoint.weight_sources import Inheritance, inherit_weights
 from archaudit.errors import ArchauditError
-from archaudit.pipeline.measuring import make_load_request, open_targets
+from archaudit.pipeline.measuring import make_load_request, open_targets, open_workers
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target
 from archaudit.pipeline.timing import receive_reply
 from archaudit.schema import Equivalence, Match, ModuleRecord, Profile
-from archaudit.worker import CompareOutputs, Loaded, OutputsCompared, OutputsRecorded, RecordOutputs, Worker, start_workers
+from archaudit.worker import CompareOutputs, Loaded, OutputsCompared, OutputsRecorded, RecordOutputs, Worker
 
 # Twice that in doubles, on each side, and a file of the same size: what a CI machine of 7 GiB can do.
 PARAM_BYTES_LIMIT = 512 * 2**20
@@ -34,20 +34,14 @@ def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], ma
     if inheritances[0].new:
         return _refuse(f"parameters of after have no counterpart before whose values they could take: {_shorten(inheritances[0].new)}")
     for target, profile in zip(targets, profiles, strict=True):
-        if target.reference is None:
+        if target.reference is None or target.reference.kind == "saved":
             return _refuse(f"{target.name} is a saved profile or a live model: there is no code to run")
         if profile.totals.param_bytes > PARAM_BYTES_LIMIT:
             return _refuse(f"{target.name} is too large to be run for real twice: {profile.totals.param_bytes:,} bytes of parameters")
-    preload = tuple(dict.fromkeys((*options.workers.preload, *(name for target in targets for name in target.preload))))
     with (
         open_targets(targets, options) as opened,
         tempfile.TemporaryDirectory(prefix="archaudit-") as folder,
-        start_workers(
-            [target.name for target in targets],
-            msgspec.structs.replace(options.workers, preload=preload),
-            options.on_stage,
-            [options.workers.choose_python(side) for side in range(len(targets))],
-        ) as workers,
+        open_workers(opened, options) as workers,
     ):
         try:
             for target, worker in zip(opened, workers, strict=True):

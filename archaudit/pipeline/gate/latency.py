@@ -11,29 +11,29 @@ from archaudit.errors import ArchauditError
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, find_baseline_folder, read_profile, resolve
-from archaudit.schema import Latency, LatencyBudget, Profile, Verdict
+from archaudit.schema import Latency, LatencyBudget, Pair, Profile, Verdict
 
 
-def find_budget(options: Options, keys: tuple[str, str]) -> LatencyBudget | None:
+def find_budget(options: Options, keys: Pair[str]) -> LatencyBudget | None:
     """The latency budget of the user's config, if it is about these two models."""
     budget = options.config.latency if options.config is not None else None
     return budget if budget is not None and (budget.before, budget.after) == keys else None
 
 
-def choose_latency(options: Options, keys: tuple[str, str]) -> Options:
+def choose_latency(options: Options, keys: Pair[str]) -> Options:
     """The options; with the device and the dtype of the config's [latency] if the command does not set them."""
     budget = find_budget(options, keys)
     return _apply_budget(budget, options) if budget is not None and options.latency is None else options
 
 
-def judge_pair_latency(options: Options, keys: tuple[str, str], before: Profile, after: Profile) -> tuple[Verdict, ...]:
+def judge_pair_latency(options: Options, keys: Pair[str], before: Profile, after: Profile) -> tuple[Verdict, ...]:
     """The verdict on two profiles; none if [latency] is not about them."""
     budget = find_budget(options, keys)
     if budget is None:
         return ()
     from archaudit.judge.latency import judge_latency
 
-    return (judge_latency(keys[1], before.latency, after.latency, budget),)
+    return (judge_latency(keys.after, before.latency, after.latency, budget),)
 
 
 def judge_configured_latency(options: Options, names: Collection[str]) -> tuple[Verdict, ...]:
