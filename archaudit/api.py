@@ -31,7 +31,7 @@ from archaudit.load.inputs import parse_inputs
 from archaudit.metrics.quantities import format_short
 from archaudit.pipeline import Options, Target, compare_profiles, read_profile, resolve
 from archaudit.pipeline import profile as profile_reference
-from archaudit.pipeline.gate.limits import Limit, judge_limits
+from archaudit.pipeline.limits import Limit, judge_limits
 from archaudit.pipeline.measuring import measure_targets
 
 if TYPE_CHECKING:

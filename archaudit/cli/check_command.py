@@ -62,7 +62,7 @@ def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | Non
 def _test_gate(arguments: dict[str, Any]) -> int:
     """Prints the result of every self-test case. A case that is not caught is a failure, independent of the config."""
     from archaudit.pipeline import check
-    from archaudit.pipeline.gate.self_test import run_self_test
+    from archaudit.pipeline.self_test import run_self_test
 
     with build_options(**arguments) as options:
         cases = run_self_test(check, options)

@@ -12,9 +12,8 @@ import msgspec
 from archaudit.align import align
 from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
 from archaudit.judge import conclude, judge, judge_gated
-from archaudit.pipeline.comparing import compare_matched, diff_profiles
-from archaudit.pipeline.gate.baselines import Tightening, list_needed, list_worse, read_baselines, tighten
-from archaudit.pipeline.gate.checks import (
+from archaudit.pipeline.baselines import Tightening, list_needed, list_worse, read_baselines, tighten
+from archaudit.pipeline.checks import (
     Run,
     find_today,
     list_applying,
@@ -25,8 +24,9 @@ from archaudit.pipeline.gate.checks import (
     list_sections,
     resolve_run,
 )
-from archaudit.pipeline.gate.latency import choose_latency, judge_configured_latency, judge_pair_latency
-from archaudit.pipeline.gate.mismatches import compare_with_baselines, locate_classes
+from archaudit.pipeline.comparing import compare_matched, diff_profiles
+from archaudit.pipeline.failures import compare_with_baselines, locate_classes
+from archaudit.pipeline.latency_budget import choose_latency, judge_configured_latency, judge_pair_latency
 from archaudit.pipeline.measuring import explain_target, measure_targets
 from archaudit.pipeline.options import Options, TimingOptions
 from archaudit.pipeline.proving import prove_equivalence

@@ -18,8 +18,8 @@ from archaudit.diff import diff
 from archaudit.errors import ConfigError, InputError
 from archaudit.judge import conclude, judge
 from archaudit.metrics.catalog import select_named
-from archaudit.pipeline.gate.baselines import read_baselines
-from archaudit.pipeline.gate.checks import list_configs, list_pins, list_sections
+from archaudit.pipeline.baselines import read_baselines
+from archaudit.pipeline.checks import list_configs, list_pins, list_sections
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, resolve

@@ -128,7 +128,7 @@ def test_a_device_that_is_not_there_is_a_message(archaudit, project):
 
 
 def test_the_gate_can_be_tried_out(archaudit, project, monkeypatch):
-    from archaudit.pipeline.gate import self_test
+    from archaudit.pipeline import self_test
 
     holds = self_test.Planted(id="a sleep", expected="failed", outcome="failed", reason="seen twice")
     missed = self_test.Planted(id="more params", expected="failed", outcome=None, reason="not judged at all")

@@ -82,7 +82,7 @@ def _view_claim(check: Verdict) -> ClaimRow:
 
 
 def _describe_expectation(check: Verdict, finding: str) -> str:
-    """What the gate makes of a finding, where the two do not say the same."""
+    """The expectation, if finding and outcome seem to contradict each other."""
     if finding == "false" and check.outcome == "passed":
         return "expected false"
     if finding == "true" and check.outcome == "failed":

@@ -11,7 +11,7 @@ from pathlib import Path
 from archaudit.config import BASELINE, Config, replace_values
 from archaudit.errors import ArchauditError, SavedFileError
 from archaudit.judge import judge
-from archaudit.pipeline.gate.checks import list_budgets
+from archaudit.pipeline.checks import list_budgets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import find_baseline_folder, read_profile
 from archaudit.schema import Check, Profile, Record, Verdict, decode_profile

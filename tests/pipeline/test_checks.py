@@ -3,7 +3,7 @@
 import pytest
 
 from archaudit.config import load_config
-from archaudit.pipeline.gate.checks import Run, list_applying, list_baselined, list_budgets
+from archaudit.pipeline.checks import Run, list_applying, list_baselined, list_budgets
 from archaudit.schema import Pair
 
 CONFIG = """

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from archaudit.pipeline import Options, check
-from archaudit.pipeline.gate.self_test import run_self_test
+from archaudit.pipeline.self_test import run_self_test
 from archaudit.schema import Judgement, Verdict
 from archaudit.worker import WorkerOptions
 
