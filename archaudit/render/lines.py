@@ -28,10 +28,6 @@ from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, GapRow
 _WIDEST_TEXT = 120
 # Of more claims than this those that are true are counted only.
 _MOST_CLAIMS = 12
-# Kinds of change that a row of the layers tells in its columns or its note: figures, values of settings, the path before.
-_IN_COLUMNS = frozenset({"settings", "resized", "renamed", "moved"})
-# Others need no word of their own where the note has this in it.
-_IN_NOTE = {"dtype": "dtype ", "tied": " is tied to ", "untied": " was tied to ", "repeated": " → ×"}
 
 
 class Line(NamedTuple):
@@ -138,19 +134,15 @@ def _write_layers(table: LayerTable, width: int) -> Iterator[Line]:
             yield Line(line, "dim")
             continue
         yield Line(line, row.kind)
-        note = "; ".join(part for part in (_describe_kinds(row, line), row.note) if part)
+        note = "; ".join(part for part in (_describe_unexplained(row, line), row.note) if part)
         if note:
             yield from _write_text(f"    {note}", width, "dim")
     yield from _write_text(table.caption, width, "dim")
 
 
-def _describe_kinds(row: LayerRow, line: str) -> str:
-    """Which kinds of change the row's figures and its note do not show by themselves; the types in full where they were cut."""
-    if row.kind != "changed":
-        return ""
-    kinds = row.changes.split(", ")
-    untold = [kind for kind in kinds if kind not in _IN_COLUMNS and _IN_NOTE.get(kind, "\n") not in row.note] or ([] if row.note else kinds)
-    return ", ".join(f"replaced: {row.type}" if kind == "replaced" and row.type not in line else kind for kind in untold)
+def _describe_unexplained(row: LayerRow, line: str) -> str:
+    """The changes that neither figures nor note show; of a replaced module both types, if the line does not show them in full."""
+    return ", ".join(f"replaced: {row.type}" if kind == "replaced" and row.type not in line else kind for kind in row.unexplained)
 
 
 def _write_flow(flow: Flow, width: int) -> Iterator[Line]:

@@ -83,12 +83,12 @@ class ColumnGroup(Record, frozen=True, kw_only=True):
 
 
 class LayerRow(Record, frozen=True, kw_only=True):
-    """One module, or one before and one after that are the same one. `figures` stand in the order of the table's columns.
+    """One module, or a matched pair. `figures` are in the order of the table's columns.
 
-    `mark` is `+` added, `-` removed, `~` changed, `Δ` unchanged itself while its cost changed, or empty; `kind` is that mark as a word.
-    `note` says what has no column: another path before, settings that changed, what a container costs itself. `reason` says why two
-    modules are taken for one, or why the same module costs otherwise, where that is not plain. `weight` is how much of the change (of a
-    single profile: of the model) it is, which says what to keep where not everything fits.
+    `mark` is `+` added, `-` removed, `~` changed, `Δ` (unchanged itself, but its cost differs) or empty; `kind` is that mark as a word.
+    `note` has what no column shows: the path before, changed settings, a container's own cost. `unexplained` are the changes that neither
+    the note nor the figures show. `reason` says why two modules with different paths are matched, or why the cost of an unchanged module
+    differs. `weight` is the row's share of the change (of a single profile: of the model); where room is short, the lightest rows go first.
     """
 
     path: str
@@ -102,10 +102,11 @@ class LayerRow(Record, frozen=True, kw_only=True):
     reason: str
     figures: tuple[Figure, ...]
     weight: float = 0.0
+    unexplained: tuple[str, ...] = ()
 
     @property
     def is_gap(self) -> bool:
-        """Whether this stands for several rows."""
+        """Whether this row stands for several modules."""
         return False
 
 

@@ -1,18 +1,19 @@
-"""What changed, in two sentences: what the change comes to, and what was done to the modules."""
+"""The summary of a comparison in sentences: the change of the cost, the changes of the modules, and the check of equivalence."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from archaudit.index import index_modules, parent_path
 from archaudit.metrics.quantities import format_pair, format_percent, format_ratio, format_signed
 from archaudit.render.formatting import ARROW, format_repeats, join_names, make_visible, name_path
-from archaudit.schema import Equivalence, Group, ModuleDiff, ModuleRecord, Report
+from archaudit.schema import Equivalence, Group, ModuleDiff, ModuleRecord, Pair, Profile, Report
 
 _MOST_NAMED = 3
-# Of these it matters which modules they are, of others rather how many.
+# For these kinds of change, a few modules are named.
 _NAMED = frozenset({"resized", "tied", "untied", "frozen", "unfrozen", "reordered"})
-# Kinds of change in the order in which they are told, and what is said of a module that changed so.
+# The kinds of change in their order in the sentence, with the words for a module that changed in this way.
 _KINDS = {
     "added": "added",
     "removed": "removed",
@@ -49,13 +50,13 @@ def explain_cost(report: Report) -> str:
         parts.append(f"{_describe_bytes(before.param_bytes, after.param_bytes)}.")
     if not report.flops_complete:
         parts.append("The FLOPs are incomplete and cannot be compared.")
-    elif _list_shapes(report, 0) != _list_shapes(report, 1):
+    elif _list_shapes(report.before) != _list_shapes(report.after):
         parts.append("The two sides ran on inputs of different shapes, which changes their FLOPs.")
     return " ".join(parts)
 
 
-def _list_shapes(report: Report, side: int) -> list[tuple[int, ...]]:
-    return [each.shape for each in (report.before, report.after)[side].inputs]
+def _list_shapes(profile: Profile) -> list[tuple[int, ...]]:
+    return [each.shape for each in profile.inputs]
 
 
 def _describe_trainable(before: int, after: int) -> str:
@@ -77,7 +78,7 @@ def _describe_change(before: int, after: int, noun: str) -> str:
 
 
 def _find_largest(report: Report) -> str:
-    """Which section most of the parameters' change is in; nothing to say when it is spread or cancels out."""
+    """The section with most of the parameter change; empty if no section has half of it."""
     change = report.delta.params
     if change == 0 or not report.groups:
         return ""
@@ -89,14 +90,14 @@ def _find_largest(report: Report) -> str:
     if share(largest) < 0.5:
         return ""
     name = make_visible(largest.name)
-    if share(largest) > 1:  # a share of what is left after others took some of it back would be no share
+    if share(largest) > 1:  # other sections changed in the other direction, so a percentage would be over 100
         there, rest = format_signed(largest.delta.params), format_signed(change - largest.delta.params)
         return f"; parameters changed by {there} in {name} and by {rest} in the rest"
     return f"; {format_percent(share(largest))} of the parameter change is in {name}"
 
 
 def explain_proof(found: Equivalence | None) -> str:
-    """The verdict and its reason, which names the first module; what was allowed, where that was exceeded."""
+    """The verdict on the equivalence with its reason, which names the first different module; the tolerance if it was exceeded."""
     if found is None:
         return ""
     allowed = (
@@ -111,46 +112,45 @@ def explain_proof(found: Equivalence | None) -> str:
 def explain_changes(report: Report) -> str:
     """`Modules: 3 added (blocks.4, blocks.5, blocks.6, plus 15 inside); 8 with changed settings (kernel_size, padding).`
 
-    What was added or removed with a module above it is counted with that.
+    Submodules of an added or removed module are counted as `inside`.
     """
-    before = {module.path: module for module in report.before.modules}
-    after = {module.path: module for module in report.after.modules}
     by_kind: dict[str, list[ModuleDiff]] = {kind: [] for kind in _KINDS}
     for row in report.modules:
         alone = row.before_path is None or row.after_path is None
         for kind in row.changes:
-            # other settings and other types have other tensors as a matter of course
-            is_plain = kind == "resized" and not {"settings", "replaced"}.isdisjoint(row.changes)
-            if kind in by_kind and not is_plain and (not alone or kind in ("added", "removed")):
+            # another type or other settings imply other tensors
+            is_implied = kind == "resized" and not {"settings", "replaced"}.isdisjoint(row.changes)
+            if kind in by_kind and not is_implied and (not alone or kind in ("added", "removed")):
                 by_kind[kind].append(row)
-    told = [text for kind, rows in by_kind.items() if (text := _describe_kind(kind, rows, before, after))]
-    if not told:
+    parts = [_describe_kind(report, kind, rows) for kind, rows in by_kind.items() if rows]
+    if not parts:
         return "Modules: none changed." if report.modules else ""
-    return f"Modules: {'; '.join(told)}."
+    return f"Modules: {'; '.join(parts)}."
 
 
-def _describe_kind(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]) -> str:
-    if not rows:
-        return ""
+def _describe_kind(report: Report, kind: str, rows: Sequence[ModuleDiff]) -> str:
     if kind in ("added", "removed"):
         paths = [(row.after_path if kind == "added" else row.before_path) or "" for row in rows]
         tops = _list_topmost(paths)
         below = len(paths) - len(tops)
         where = _join([name_path(path) for path in tops]) + (f", plus {below:,} inside" if below else "")
         return f"{len(tops):,} {_KINDS[kind]} ({where})"
-    how = _describe_details(kind, rows, before, after)
-    if not how and kind in _NAMED and len(rows) <= _MOST_NAMED:
-        how = _join([name_path(row.after_path) for row in rows])
-    return f"{len(rows):,} {_KINDS[kind]}{f' ({how})' if how else ''}"
+    details = _describe_details(report, kind, rows)
+    if not details and kind in _NAMED and len(rows) <= _MOST_NAMED:
+        details = _join([name_path(row.after_path) for row in rows])
+    return f"{len(rows):,} {_KINDS[kind]}{f' ({details})' if details else ''}"
 
 
-def _describe_details(kind: str, rows: list[ModuleDiff], before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]) -> str:
-    """The commonest ways in which modules changed so; empty where which modules they are says more."""
-    pairs = [(before[row.before_path], after[row.after_path]) for row in rows if row.before_path is not None and row.after_path is not None]
+def _describe_details(report: Report, kind: str, rows: Sequence[ModuleDiff]) -> str:
+    """The most frequent details of a kind of change, such as the settings that changed; empty for kinds without details."""
+    before, after = index_modules(report.before).modules, index_modules(report.after).modules
+    pairs = [
+        Pair(before[row.before_path], after[row.after_path]) for row in rows if row.before_path is not None and row.after_path is not None
+    ]
     if kind == "settings":
         return _join_commonest(name for row in rows for name in row.settings_changed)
     if kind == "replaced":
-        return _join_commonest(f"{one.type} {ARROW} {other.type}" for one, other in pairs)
+        return _join_commonest(f"{pair.before.type} {ARROW} {pair.after.type}" for pair in pairs)
     if kind == "dtype":
         return _join_commonest(change for pair in pairs for change in _list_dtypes(*pair))
     if kind == "repeated":
@@ -165,17 +165,16 @@ def _list_dtypes(before: ModuleRecord, after: ModuleRecord) -> Iterator[str]:
 
 
 def _list_topmost(paths: Iterable[str]) -> list[str]:
-    """The paths that lie below no other of them, in order."""
+    """The paths that are below no other of them, in order."""
     listed = list(paths)
     known = set(listed)
-    found = []
-    for path in listed:
-        above = path
-        while above and (above := above.rpartition(".")[0]) not in known:
-            pass
-        if not (above and above in known) and not ("" in known and path):
-            found.append(path)
-    return found
+    return [path for path in listed if known.isdisjoint(_list_ancestors(path))]
+
+
+def _list_ancestors(path: str) -> Iterator[str]:
+    while path:
+        path = parent_path(path)
+        yield path
 
 
 def _join_commonest(texts: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The witnesses' totals, one row for each side and witness, with the difference from our count explained by class."""
+"""The numbers of other counters (witnesses): one row for each side and counter, with the reasons for the difference from archaudit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from archaudit.index import index_modules
 from archaudit.metrics.quantities import format_exact, format_percent, format_signed
 from archaudit.render.formatting import NOTHING, count, join_names, make_visible
 from archaudit.render.view.figures import make_delta, make_figure
@@ -20,7 +21,7 @@ _NONE = "Not in this report: saved profiles leave these counts out, because they
 
 
 def view_witnesses(sides: Sequence[tuple[str, Profile]]) -> tuple[tuple[WitnessRow, ...], str]:
-    """A row for each witness of each side, and a sentence on what they are."""
+    """A row for each counter and side, and a sentence that explains them."""
     rows = tuple(
         _view_witness(side, name, witness, profile) for side, profile in sides for name, witness in sorted(profile.witnesses.items())
     )
@@ -85,7 +86,7 @@ def _collect_notes(witness: Witness) -> list[str]:
     return notes
 
 
-# --- why a witness counts other MACs than we do, by class, derived from its own rows; what no class covers is named as unexplained ---
+# --- the reasons why a counter's MACs differ from archaudit's, from its own rows; the rest is named as unexplained ---
 
 
 UNEXPLAINED = "unexplained"
@@ -93,14 +94,14 @@ UNEXPLAINED = "unexplained"
 _MOST_NAMED = 4
 _RECURRENT = ("LSTM", "GRU", "RNN")
 
-# What fvcore counts by convention and we declare zero, by the operator's name.
+# Operators that fvcore counts and archaudit counts as zero, by name.
 _ELEMENTWISE = (
     ("normalization, counted per element", ("batch_norm", "layer_norm", "group_norm", "instance_norm")),
     ("adaptive pooling, counted per element", ("adaptive_avg_pool",)),
     ("resampling, counted per element", ("upsample", "grid_sampler")),
 )
 
-# What carries MACs and has no formula in fvcore, by a part of the name under which it lists it as unsupported.
+# Operators with MACs that fvcore has no formula for, by a part of the name in its list of unsupported operators.
 _WITHOUT_FORMULA = (
     ("scaled_dot_product_attention", "attention not counted: no formula for scaled_dot_product_attention"),
     ("baddbmm", "baddbmm not counted: no formula"),
@@ -111,7 +112,7 @@ _WITHOUT_FORMULA = (
 
 
 class _Gap(NamedTuple):
-    """One module whose own MACs a witness sees otherwise."""
+    """A module for which a counter has other own MACs."""
 
     module: ModuleRecord
     theirs: int
@@ -122,35 +123,36 @@ class _Gap(NamedTuple):
 
 
 def explain_difference(name: str, witness: Witness, profile: Profile) -> tuple[Difference, ...]:
-    """The classes of difference between a witness's total and ours, largest first, what stays unexplained last; empty when equal."""
+    """The reasons for the difference between a counter's total and archaudit's, largest first, the unexplained rest last."""
     total = (witness.totals.macs or 0) - profile.totals.macs
     gaps = list(_find_gaps(witness, profile))
     if name == "fvcore":
-        explained = [*_explain_operators(witness), *_group(gaps, lambda gap: _classify_missed(gap, witness))]
+        explained = [*_explain_operators(witness), *_group(gaps, lambda gap: _classify_missing(gap, witness))]
     else:
-        explained = _group(gaps, _classify_guessed)
+        explained = _group(gaps, _classify_by_shapes)
     explained.sort(key=lambda part: -abs(part[1]))
     differences = [Difference(label=label, macs=make_delta(macs), where=where) for label, macs, where in explained]
     left = total - sum(macs for _, macs, _ in explained)
     if left:
-        known = {id(gap) for gap in gaps if (_classify_missed(gap, witness) if name == "fvcore" else _classify_guessed(gap))}
+        known = {id(gap) for gap in gaps if (_classify_missing(gap, witness) if name == "fvcore" else _classify_by_shapes(gap))}
         where = "" if name == "fvcore" else _name_types(gap.module for gap in gaps if id(gap) not in known)
         differences.append(Difference(label=UNEXPLAINED, macs=make_delta(left), where=where, explained=False))
     return tuple(differences)
 
 
 def _find_gaps(witness: Witness, profile: Profile) -> Iterator[_Gap]:
-    """Each module's own count by the witness, where it is not ours. Children stand after their parents: one pass from the end adds up."""
+    """The modules for which a counter's own MACs differ. Children come after their parents, so one pass from the end adds them up."""
     below: Counter[str] = Counter()
-    with_children = {module.path.rpartition(".")[0] for module in profile.modules if module.path}
+    index = index_modules(profile)
     for module in reversed(profile.modules):
-        said = witness.modules.get(module.path)
+        row = witness.modules.get(module.path)
         children = below[module.path]
-        # A container that is never called itself (a ModuleList) may have no figure of its own, though its children have.
-        silent = said is None or said.macs is None or (not module.calls and module.path in with_children)
-        inclusive = children if silent or said is None or said.macs is None else said.macs
-        if module.path:
-            below[module.path.rpartition(".")[0]] += inclusive
+        # A container that is never called itself (a ModuleList) may have no number of its own, though its children have.
+        is_silent = not module.calls and not index.is_leaf(module.path)
+        inclusive = children if row is None or row.macs is None or is_silent else row.macs
+        parent = index.parents[module.path]
+        if parent is not None:
+            below[parent] += inclusive
         if inclusive - children != module.own.macs:
             yield _Gap(module, inclusive - children)
 
@@ -168,11 +170,11 @@ def _name_types(modules: Iterable[ModuleRecord]) -> str:
     return join_names([f"{number:,} {make_visible(kind)}" for kind, number in types.most_common()], _MOST_NAMED)
 
 
-# --- fvcore: known by operator ---------------------------------------------------------------------------------------
+# --- fvcore: it reports its counts by operator -----------------------------------------------------------------------
 
 
 def _explain_operators(witness: Witness) -> list[tuple[str, int, str]]:
-    """What it counts and we declare zero, exactly, since it says so by operator."""
+    """What fvcore counts and archaudit counts as zero: exact, since fvcore reports it by operator."""
     parts = []
     for label, names in _ELEMENTWISE:
         found = {
@@ -185,8 +187,8 @@ def _explain_operators(witness: Witness) -> list[tuple[str, int, str]]:
     return parts
 
 
-def _classify_missed(gap: _Gap, witness: Witness) -> str:
-    """Why fvcore says less of a module than we do; empty where that is not known, or where it says more."""
+def _classify_missing(gap: _Gap, witness: Witness) -> str:
+    """Why fvcore counts less than archaudit for a module; empty if that is not known, or if it counts more."""
     if gap.macs >= 0:
         return ""
     if not gap.module.calls and gap.theirs == 0 and gap.module.path in witness.uncalled:
@@ -197,11 +199,11 @@ def _classify_missed(gap: _Gap, witness: Witness) -> str:
     return candidates[0] if candidates else ""
 
 
-# --- torchinfo: guessed from parameters and shapes --------------------------------------------------------------------
+# --- torchinfo: derived from parameters and shapes --------------------------------------------------------------------
 
 
-def _classify_guessed(gap: _Gap) -> str:
-    """Why torchinfo says something else of a module, by its type, parameters and shapes; empty where that is not known."""
+def _classify_by_shapes(gap: _Gap) -> str:
+    """Why torchinfo counts something else for a module, from its type, parameters and shapes; empty if that is not known."""
     module, kind = gap.module, gap.module.type
     if gap.macs == _count_bias_additions(module):
         return "bias additions counted as multiply-adds"
@@ -223,7 +225,7 @@ def _classify_guessed(gap: _Gap) -> str:
 
 
 def _count_by_batch(module: ModuleRecord) -> int:
-    """Every parameter once for each sample, whatever lies between the batch and the features."""
+    """Every parameter once for each sample, independent of the dimensions between the batch and the features."""
     elements = sum(math.prod(tensor.shape) for tensor in module.tensors if tensor.kind == "parameter")
     return elements * sum(shape[0] for call in module.calls for shape in call.outputs[:1] if shape)
 
@@ -236,7 +238,7 @@ def _count_bias_additions(module: ModuleRecord) -> int:
 
 
 def count_tied(profile: Profile) -> int:
-    """The elements of parameters that are another name of a tensor counted elsewhere."""
+    """The elements of parameters that share a tensor with another parameter, which is counted."""
     return sum(
         math.prod(tensor.shape)
         for module in profile.modules
@@ -246,6 +248,6 @@ def count_tied(profile: Profile) -> int:
 
 
 def describe_unsupported(witness: Witness) -> str:
-    """The operators that a witness has no formula for, and how often each ran."""
+    """The operators that a counter has no formula for, and how often each was called."""
     ranked = sorted(witness.unsupported.items(), key=lambda pair: (-pair[1], pair[0]))
     return join_names([f"{make_visible(name)} ({number:,})" for name, number in ranked], _MOST_NAMED + 2) or count(0, "operator")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median, quantiles
 
+from archaudit.index import index_modules
 from archaudit.metrics.quantities import format_ratio, format_short
 from archaudit.render.formatting import NOTHING, count, format_milliseconds, make_visible
 from archaudit.render.view.figures import make_duration
@@ -90,7 +91,7 @@ def view_timing(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()
 
 def _gather(side: str, profile: Profile, latency: Latency) -> Timed:
     narrow = narrow_modules(profile, latency)
-    modules = {module.path: module for module in profile.modules} if narrow is None else narrow
+    modules = index_modules(profile).modules if narrow is None else narrow
     return Timed(side, profile, latency, modules, find_ceilings(latency.ceilings), narrow is not None)
 
 

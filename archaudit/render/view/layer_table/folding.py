@@ -1,4 +1,4 @@
-"""The layer table made short: repeated blocks, and runs of unchanged modules, each folded into one line."""
+"""Short layer tables: repeated blocks, and runs of unchanged modules, are folded into one line each."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from archaudit.index import is_below
 from archaudit.render.view.figures import Figure
-from archaudit.render.view.layer_table.columns import Pair
+from archaudit.render.view.layer_table.columns import ModulePair
 from archaudit.render.view.records import GapRow, LayerRow
 
-# A path of several names, which a figure never looks like, and the numbers in it: whole names, and what follows an underscore.
+# A path of several names (never a number), and the numbers in it: whole names, or what follows an underscore.
 _PATH = re.compile(r"(?<![\w.])[^\W\d][\w-]*(?:\.[\w-]+)+")
 _NUMBER = re.compile(r"(?<=[._])\d+(?=\.|$)")
 
 
 class Item(NamedTuple):
-    """A row with what it was made from. `quiet`: its params and FLOPs did not change; `unchanged`: nothing did, nor below it. `counted` is
-    what its figures are of: the pair, but for a container that is on one side only and holds what is on both."""
+    """A row with the modules that it was made from.
+
+    `quiet`: its params and FLOPs did not change; `unchanged`: nothing did, in it or in its submodules. `counted` are the modules whose
+    figures it shows: those of `pair`, except for wrappers (see `wrappers`).
+    """
 
     row: LayerRow
-    pair: Pair
+    pair: ModulePair
     quiet: bool
     unchanged: bool
-    counted: Pair
+    counted: ModulePair
 
 
 class Repeats(NamedTuple):
-    """Siblings that say what the one called `like` says, but for their names: `blocks` of them, and all their rows."""
+    """Siblings whose rows equal those of the sibling `like`, except for their paths: the `blocks` themselves, and all of their `items`."""
 
     like: str
     blocks: tuple[Item, ...]
@@ -36,8 +40,10 @@ class Repeats(NamedTuple):
 
 
 def make_relative(text: str, path: str) -> str:
-    """A text about the module at `path`, with the numbers in the paths that it names told from that one's: `was blocks.4.conv1` of
-    `stages.3.conv1` as `was blocks.+1.conv1`, so that blocks which say the same of themselves say it in the same words."""
+    """The text with the numbers in paths relative to those of `path`: `was blocks.4.conv1` of `stages.3.conv1` is `was blocks.+1.conv1`.
+
+    Blocks that changed in the same way then have the same text.
+    """
     own = [int(number) for number in _NUMBER.findall(path)]
 
     def relate(found: re.Match[str]) -> str:
@@ -48,9 +54,9 @@ def make_relative(text: str, path: str) -> str:
 
 
 def fold_rows(
-    entries: Sequence[Item | Repeats], sum_figures: Callable[[Sequence[Pair]], tuple[Figure, ...]]
+    entries: Sequence[Item | Repeats], sum_figures: Callable[[Sequence[ModulePair]], tuple[Figure, ...]]
 ) -> tuple[LayerRow | GapRow, ...]:
-    """The rows, with repeats folded into a gap each, and each run of two and more quiet rows as well."""
+    """The rows, with one gap row for the repeats of a block, and one for each run of two or more quiet rows."""
     rows: list[LayerRow | GapRow] = []
     for quiet, run in groupby(_unfold_quiet(entries), key=lambda entry: isinstance(entry, Item) and entry.quiet):
         members = list(run)
@@ -72,7 +78,7 @@ def _make_gap(items: Sequence[Item], figures: tuple[Figure, ...]) -> GapRow:
 
 
 def _unfold_quiet(entries: Sequence[Item | Repeats]) -> Iterator[Item | Repeats]:
-    """Repeats in which nothing changed are part of a longer run of such rows."""
+    """The entries, with repeats in which nothing changed as single items: these belong to a longer run of quiet rows."""
     for entry in entries:
         if isinstance(entry, Repeats) and all(item.quiet for item in entry.items):
             yield from entry.items
@@ -92,6 +98,6 @@ def _make_repeats_row(repeats: Repeats, figures: tuple[Figure, ...]) -> GapRow:
 
 
 def _find_common(members: Sequence[Item]) -> str:
-    """The path that the whole run lies in, when its first row is that of all the others."""
+    """The path of the first row, if all others are its submodules; else empty."""
     first = members[0].row.path
-    return first if all(item.row.path.startswith(f"{first}.") for item in members[1:]) else ""
+    return first if all(is_below(item.row.path, first) for item in members[1:]) else ""

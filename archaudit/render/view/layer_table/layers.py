@@ -1,71 +1,68 @@
-"""The layer table: every module of both sides in one row each, aligned, with the witnesses' counts beside ours.
+"""The layer table: one row for each module of both sides, matched, with the numbers of other counters.
 
-A row's figures include everything below the module, as a reader of a tree expects and as the witnesses count; what a container costs
-itself is said in its note, so nothing is lost between the rows.
+A row's figures include the submodules, as other counters' figures do. A container's own cost is in its note.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from archaudit.index import index_modules, parent_path
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, make_visible, name_path
 from archaudit.render.view.figures import Figure
-from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, Pair, fill_columns, make_columns, sum_columns
+from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, ModulePair, fill_columns, make_columns, sum_columns
 from archaudit.render.view.layer_table.folding import Item, fold_rows
-from archaudit.render.view.layer_table.notes import Notes, describe_own
+from archaudit.render.view.layer_table.notes import Note, Notes, describe_own
 from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
 from archaudit.render.view.layer_table.wrappers import Wrappers
 from archaudit.render.view.records import LayerRow, LayerTable
-from archaudit.schema import Cost, ModuleDiff, Profile, Report
+from archaudit.schema import Cost, ModuleDiff, Pair, Profile, Report
 
 _PROFILE_CAPTION = "Each row includes its submodules. FLOPs = 2 × MACs; ≥ marks a lower bound, where an operator has no FLOP formula."
 _CAPTION = f"{_PROFILE_CAPTION} Marks: + added, - removed, ~ changed, Δ not changed itself, but its cost differs."
 _WRAPPER_CAPTION = " An added or removed wrapper is compared with the cost of the modules inside it on the other side."
 _NOTHING = Cost()
+# The texts of ModuleDiff.cost_change.
 _COST_CHANGES: dict[object, str] = {
-    "calls": "called with other shapes, or another number of times",
+    "calls": "called with other input shapes, or a different number of times",
     "operators": "its own operators have another cost",
 }
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
 
 
 class _Scale(NamedTuple):
-    """What weights of rows are measured against."""
+    """The larger model's params and FLOPs, to which the weight of a row relates."""
 
     params: int
     flops: int
 
     def weigh(self, cost: Cost) -> float:
-        """How much of the models' params and FLOPs a cost or a difference comes to, together."""
+        """A cost, or a difference of costs, as a share of the params plus as a share of the FLOPs."""
         return abs(cost.params) / max(1, self.params) + abs(cost.flops) / max(1, self.flops)
 
 
 def view_layers(report: Report) -> LayerTable:
     """The table of a report."""
-    before = {module.path: module for module in report.before.modules}
-    after = {module.path: module for module in report.after.modules}
+    indexes = Pair(index_modules(report.before), index_modules(report.after))
     columns = make_columns((report.before, report.after))
-    parents = (_find_containers(before), _find_containers(after))
-    notes, around = Notes(report.modules, before, after), Wrappers(report.modules, before, after)
+    notes, wrappers = Notes(report), Wrappers(report)
     items = []
     scale = _Scale(max(report.before.totals.params, report.after.totals.params), max(report.before.totals.flops, report.after.totals.flops))
     for diff in report.modules:
-        pair = (
-            None if diff.before_path is None else before[diff.before_path],
-            None if diff.after_path is None else after[diff.after_path],
-        )
-        is_container = diff.before_path in parents[0] or diff.after_path in parents[1]
-        counted = around.complete(diff, pair)
+        pair = Pair(indexes.before.get(diff.before_path), indexes.after.get(diff.after_path))
+        is_container = any(module is not None and not index.is_leaf(module.path) for index, module in zip(indexes, pair, strict=True))
+        counted = wrappers.complete(pair)
         weight = scale.weigh(diff.total_delta if counted is pair else _subtract(counted)) + (diff.changes != ("same",)) / 1e3
-        note = "; ".join(filter(None, (*around.describe(diff), notes.write(diff, pair, is_container=is_container))))
+        note = notes.write(diff, pair, is_container=is_container)
+        note = note._replace(text="; ".join(filter(None, (*wrappers.describe(diff), note.text))))
         figures = fill_columns(columns, counted)
         items.append(_view_module(diff, (pair, counted), figures, note, weight))
-    items = _arrange_wrapped(items, {path: place for place, path in enumerate(after)})
+    items = _arrange_wrapped(items, {path: place for place, path in enumerate(indexes.after.modules)})
     changed = sum(item.row.kind in ("added", "removed", "changed") for item in items)
     return LayerTable(
-        caption=_CAPTION + (_WRAPPER_CAPTION if around.any else ""),
+        caption=_CAPTION + (_WRAPPER_CAPTION if wrappers.any else ""),
         sides=BOTH,
         groups=tuple(column.group for column in columns),
         tree=view_tree(items, lambda pairs: sum_columns(columns, pairs, inclusive=True), compared=True),
@@ -78,12 +75,12 @@ def view_layers(report: Report) -> LayerTable:
 def view_profile_layers(profile: Profile) -> LayerTable:
     """The table of a single profile."""
     columns = make_columns((profile,))
-    containers = _find_containers(module.path for module in profile.modules)
+    index = index_modules(profile)
     items = []
     scale = _Scale(profile.totals.params, profile.totals.flops)
     for module in profile.modules:
-        pair = (module, None)
-        note = "; ".join(describe_own(pair)) if module.path in containers else ""
+        pair: ModulePair = Pair(module, None)
+        note = "; ".join(describe_own(pair)) if not index.is_leaf(module.path) else ""
         row = LayerRow(
             **_describe_module(pair),
             mark="",
@@ -107,13 +104,15 @@ def view_profile_layers(profile: Profile) -> LayerTable:
 
 
 def _arrange_wrapped(items: Sequence[Item], places: dict[str, int]) -> list[Item]:
-    """The items, those in a container that is new in the order of the after side, which alone knows it; rows come in that of the before
-    side, where what the container was put around stood between others."""
-    new = {item.pair[1].path for item in items if item.pair[0] is None and item.pair[1] is not None}
+    """The items, with the children of each new container in the order of the after side.
+
+    Rows come in the order of the before side, which does not have that container.
+    """
+    new = {item.pair.after.path for item in items if item.pair.before is None and item.pair.after is not None}
     inside: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for position, item in enumerate(items):
-        module = item.pair[1]
-        if module is not None and module.path and (parent := module.path.rpartition(".")[0]) in new:
+        module = item.pair.after
+        if module is not None and module.path and (parent := parent_path(module.path)) in new:
             inside[parent].append((places[module.path], position))
     arranged = list(items)
     for siblings in inside.values():
@@ -133,17 +132,13 @@ def _measure_columns(columns: Sequence[Column], items: Sequence[Item]) -> tuple[
     )
 
 
-def _find_containers(paths: Iterable[str]) -> frozenset[str]:
-    return frozenset(path.rpartition(".")[0] for path in paths if path)
+def _subtract(pair: ModulePair) -> Cost:
+    totals = pair.map(lambda module: _NOTHING if module is None else module.total)
+    return totals.after - totals.before
 
 
-def _subtract(pair: Pair) -> Cost:
-    before, after = (_NOTHING if module is None else module.total for module in pair)
-    return after - before
-
-
-def _view_module(diff: ModuleDiff, pairs: tuple[Pair, Pair], figures: tuple[Figure, ...], note: str, weight: float) -> Item:
-    """The row of a pair of modules, whose figures are those of the second."""
+def _view_module(diff: ModuleDiff, pairs: tuple[ModulePair, ModulePair], figures: tuple[Figure, ...], note: Note, weight: float) -> Item:
+    """The row of a pair of modules; its figures are those of the second pair (see Item.counted)."""
     kind = classify(diff)
     changes = {"": "", "cost": "cost only"}.get(kind, ", ".join(diff.changes))
     row = LayerRow(
@@ -151,7 +146,8 @@ def _view_module(diff: ModuleDiff, pairs: tuple[Pair, Pair], figures: tuple[Figu
         mark=_MARKS[kind],
         kind=kind,
         changes=make_visible(changes),
-        note=note,
+        note=note.text,
+        unexplained=note.missing if kind == "changed" else (),
         reason=_describe_reason(diff, kind),
         figures=figures,
         weight=weight,
@@ -161,7 +157,7 @@ def _view_module(diff: ModuleDiff, pairs: tuple[Pair, Pair], figures: tuple[Figu
 
 
 def classify(diff: ModuleDiff) -> str:
-    """`added`, `removed` or `changed`; `cost` for the same module at another cost; empty for what is as it was."""
+    """`added`, `removed` or `changed`; `cost` for an unchanged module whose own cost differs; empty for an unchanged one."""
     if "added" in diff.changes or "removed" in diff.changes:
         return "added" if diff.before_path is None else "removed"
     if diff.changes != ("same",):
@@ -169,8 +165,8 @@ def classify(diff: ModuleDiff) -> str:
     return "" if diff.own_delta == _NOTHING else "cost"
 
 
-def _describe_module(pair: Pair) -> dict[str, str]:
-    """What a row says of the module itself; of two, both where they differ, and the after side's name."""
+def _describe_module(pair: ModulePair) -> dict[str, Any]:
+    """The path, type and output shape of a row; types and shapes of both sides where they differ."""
     modules = [module for module in pair if module is not None]
     shapes = tuple(dict.fromkeys(format_outputs(module.calls) for module in modules))
     types = tuple(dict.fromkeys(make_visible(module.type) or NOTHING for module in modules))
@@ -183,13 +179,13 @@ def _describe_module(pair: Pair) -> dict[str, str]:
 
 
 def _describe_reason(diff: ModuleDiff, kind: str) -> str:
-    """Why two modules are taken for one, where that is not plain; and why a module costs otherwise though it is the same."""
+    """Why two modules are matched, if their paths differ; why the cost of an unchanged module differs."""
     if diff.before_path is None or diff.after_path is None:
         return ""
     if diff.confidence < 1 or diff.before_path != diff.after_path:
         sure = f" (confidence {diff.confidence:.2f})" if diff.confidence < 1 else ""
         return make_visible(diff.reason) + sure
-    if kind != "cost":  # that its path is the same goes without saying; why it costs otherwise does not
+    if kind != "cost":
         return ""
     causes = ", ".join(cause.text for cause in diff.flop_causes)
     return make_visible(causes) or _COST_CHANGES.get(diff.cost_change, "")

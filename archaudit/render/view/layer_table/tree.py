@@ -1,6 +1,6 @@
-"""The layer table as a tree of both sides: rows under their parents, runs of like siblings gathered, and what is open at first.
+"""The layer table as a tree of both sides: rows under their parents, runs of equal siblings gathered, and which rows are open at first.
 
-Nothing here recurses: models may nest deeper than Python's limit.
+Nothing here is recursive, because models may be nested deeper than Python's recursion limit.
 """
 
 from __future__ import annotations
@@ -9,25 +9,27 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from archaudit.index import parent_path
 from archaudit.render.formatting import ELLIPSIS, count
 from archaudit.render.view.figures import Figure
-from archaudit.render.view.layer_table.columns import Pair
+from archaudit.render.view.layer_table.columns import ModulePair
 from archaudit.render.view.layer_table.folding import Item, Repeats, make_relative
 from archaudit.render.view.records import LayerRow, TreeRow
-from archaudit.schema import Cost, sum_costs
+from archaudit.schema import Cost, Pair, sum_costs
 
-# A page opens with so many rows at most: what changed, or the upper levels of a single profile.
+# A page opens with so many rows at most: of a comparison (True) those that changed, of a profile (False) the upper levels. More rows make a
+# page slow to read and to draw.
 _MOST_SHOWN = {True: 250, False: 60}
-# The first of a run stands for itself; gathering fewer rows than this of the others hides more than it shortens.
+# The first block of a run is shown; the others are gathered if they have at least this many rows, else they are shown too.
 _FEWEST_ALIKE = 3
 _BAR_STEPS = 20
 _ROOT = -1
 
-Sum = Callable[[Sequence[Pair]], tuple[Figure, ...]]
+Sum = Callable[[Sequence[ModulePair]], tuple[Figure, ...]]
 
 
 class _Entry(NamedTuple):
-    """A row of the tree before it is written: an item, or (`alike`) items that are like the sibling `like`."""
+    """A row of the tree as positions of items: one item, or the items `alike` that equal the sibling `like`."""
 
     item: int
     depth: int
@@ -37,7 +39,7 @@ class _Entry(NamedTuple):
 
 
 def view_tree(items: Sequence[Item], sum_figures: Sum, *, compared: bool) -> tuple[TreeRow, ...]:
-    """All items in tree order. Every item has its row, also those that are gathered under another."""
+    """All items in tree order. Every item has a row, even if it is gathered under another."""
     children = _list_children(items)
     entries = list(_walk(items, children))
     changed = [item.row.kind in ("added", "removed", "changed") for item in items]
@@ -67,7 +69,7 @@ def view_tree(items: Sequence[Item], sum_figures: Sum, *, compared: bool) -> tup
 
 
 def fold_repeats(items: Sequence[Item]) -> list[Item | Repeats]:
-    """The items, each after its parent and what stands before it there, with blocks that repeat one above folded into one entry."""
+    """The items in tree order, with the blocks that repeat one above folded into one entry."""
     children = _list_children(items)
     folded: list[Item | Repeats] = []
     until = _ROOT  # the depth at which the rows of a folded run end
@@ -85,13 +87,13 @@ def fold_repeats(items: Sequence[Item]) -> list[Item | Repeats]:
 
 
 def _shorten_path(path: str) -> str:
-    """A module's own name; a number alone names nothing, so that comes with its parent's."""
+    """A module's own name; a number comes with its parent's name."""
     names = path.split(".")
     return ".".join(names[-2:]) if names[-1].isdigit() else names[-1]
 
 
 def _list_below(position: int, children: dict[int, list[int]]) -> list[int]:
-    """A row and all below it, in tree order."""
+    """An item and all below it, in tree order."""
     found, pending = [], [position]
     while pending:
         found.append(pending.pop())
@@ -100,28 +102,27 @@ def _list_below(position: int, children: dict[int, list[int]]) -> list[int]:
 
 
 def _list_children(items: Sequence[Item]) -> dict[int, list[int]]:
-    """By parent, in order. A row hangs on the row of its nearest ancestor after, or before where it was removed."""
-    places: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    """Positions by parent, in order. The parent is the nearest ancestor on the after side; for a removed module on the before side."""
+    places: Pair[dict[str, int]] = Pair({}, {})
     for position, item in enumerate(items):
-        for side in (0, 1):
-            module = item.pair[side]
+        for known, module in zip(places, item.pair, strict=True):
             if module is not None:
-                places[side][module.path] = position
+                known[module.path] = position
     children: dict[int, list[int]] = {}
     for position, item in enumerate(items):
-        side = 1 if item.pair[1] is not None else 0
-        module = item.pair[side]
+        known = places.before if item.pair.after is None else places.after
+        module = item.pair.after or item.pair.before
         path = module.path if module is not None else ""
         parent = _ROOT
         while path and parent == _ROOT:
-            path = path.rpartition(".")[0]
-            parent = places[side].get(path, _ROOT)
+            path = parent_path(path)
+            parent = known.get(path, _ROOT)
         children.setdefault(parent, []).append(position)
     return children
 
 
 def _walk(items: Sequence[Item], children: dict[int, list[int]]) -> Iterator[_Entry]:
-    """Rows in tree order, each with the place of its parent among them; runs of siblings alike under an entry of their own."""
+    """Entries in tree order, each with the place of its parent entry; a run of equal siblings has an entry of its own above them."""
     signatures, sizes = _compute_signatures(items, children)
     pending = [_Entry(position, 0, _ROOT) for position in reversed(children.get(_ROOT, []))]
     place = 0
@@ -137,7 +138,7 @@ def _walk(items: Sequence[Item], children: dict[int, list[int]]) -> Iterator[_En
 
 
 def _gather(siblings: Sequence[int], signatures: dict[int, int], sizes: dict[int, int]) -> Iterator[tuple[int, tuple[int, ...], int]]:
-    """Siblings, each alone; in the place of a run that is like one shown before, one entry with the one that it is like."""
+    """Siblings as (first, run, like): single ones with an empty run; a run that equals an earlier sibling `like` as one entry."""
     shown: dict[int, int] = {}
     for signature, group in groupby(siblings, key=signatures.__getitem__):
         run = list(group)
@@ -152,8 +153,7 @@ def _gather(siblings: Sequence[int], signatures: dict[int, int], sizes: dict[int
 
 
 def _compute_signatures(items: Sequence[Item], children: dict[int, list[int]]) -> tuple[dict[int, int], dict[int, int]]:
-    """A number for each row, the same for rows that say the same, with everything below them, but for their paths; and how many rows those
-    are."""
+    """For each item a number that is equal for equal subtrees (same rows except for their paths), and the number of rows of its subtree."""
     order: list[int] = []
     pending = list(children.get(_ROOT, []))
     while pending:
@@ -167,14 +167,14 @@ def _compute_signatures(items: Sequence[Item], children: dict[int, list[int]]) -
         sizes[position] = 1 + sum(sizes[each] for each in children.get(position, []))
         row = items[position].row
         below = tuple((items[each].row.path.rpartition(".")[2], signatures[each]) for each in children.get(position, []))
-        told = make_relative(row.note, row.path), make_relative(row.reason, row.path)
-        key = (row.type, row.kind, row.changes, told, row.shape, row.figures, below)
+        texts = make_relative(row.note, row.path), make_relative(row.reason, row.path)
+        key = (row.type, row.kind, row.changes, texts, row.shape, row.figures, below)
         signatures[position] = known.setdefault(key, len(known))
     return signatures, sizes
 
 
 def _hide(entries: Sequence[_Entry], changed: Sequence[bool], compared: bool) -> list[bool]:
-    """Which rows are folded away at first. Level by level, what has changes below it is opened while there is room."""
+    """Which rows are hidden at first. Level by level, rows with changes below them are opened while there is room."""
     below: list[list[int]] = [[] for _ in entries]
     worth = [not compared or changed[entry.item] for entry in entries]
     for place in range(len(entries) - 1, -1, -1):
@@ -195,10 +195,10 @@ def _hide(entries: Sequence[_Entry], changed: Sequence[bool], compared: bool) ->
 
 
 def _name_anchors(items: Sequence[Item]) -> list[str]:
-    """`layer-` and the path; where a removed row has the path of another, that with `before-` in front."""
+    """`layer-` and the path; `layer-before-` for a removed module with the path of another one."""
     taken: set[str] = set()
     anchors = [""] * len(items)
-    for position in sorted(range(len(items)), key=lambda position: items[position].pair[1] is None):
+    for position in sorted(range(len(items)), key=lambda position: items[position].pair.after is None):
         name = f"layer-{items[position].row.path}"
         if name in taken:
             name = f"layer-before-{items[position].row.path}"
@@ -210,7 +210,7 @@ def _name_anchors(items: Sequence[Item]) -> list[str]:
 
 
 def _shorten_name(path: str, above: str) -> str:
-    """What a path says beyond the row that it stands under."""
+    """The path relative to the row above."""
     return path.removeprefix(f"{above}.") if above else path
 
 
@@ -245,13 +245,13 @@ def _make_gathered_row(items: Sequence[Item], entry: _Entry, sum_figures: Sum, h
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def _list_numbers(pair: Pair) -> tuple[int | None, ...]:
-    """Params, bytes of params and FLOPs, each before and after; None for a side that is not there."""
+def _list_numbers(pair: ModulePair) -> tuple[int | None, ...]:
+    """Params, bytes of params and FLOPs, each before and after; None for a missing side."""
     costs = [None if module is None else module.total for module in pair]
     return tuple(None if cost is None else getattr(cost, name) for name in ("params", "param_bytes", "flops") for cost in costs)
 
 
-def _list_sums(pairs: Sequence[Pair]) -> tuple[int | None, ...]:
+def _list_sums(pairs: Sequence[ModulePair]) -> tuple[int | None, ...]:
     sides = [sum_costs(module.total for pair in pairs if (module := pair[side]) is not None) for side in (0, 1)]
     present = [any(pair[side] is not None for pair in pairs) for side in (0, 1)]
     return tuple(
@@ -262,14 +262,14 @@ def _list_sums(pairs: Sequence[Pair]) -> tuple[int | None, ...]:
 
 
 def _find_totals(items: Sequence[Item]) -> tuple[int, int]:
-    """The larger side's params and FLOPs, which bars are measured against."""
+    """The larger side's params and FLOPs: the full length of a bar."""
     nothing = Cost()
     costs = [module.total if module is not None else nothing for item in items for module in item.pair]
     return max((cost.params for cost in costs), default=0), max((cost.flops for cost in costs), default=0)
 
 
-def _list_bars(pair: Pair, totals: tuple[int, int]) -> tuple[str, ...]:
-    """For params, then FLOPs: classes of the bars of before, after and delta; `v7` a value, `f7` fewer, `m7` more, of 20 steps."""
+def _list_bars(pair: ModulePair, totals: tuple[int, int]) -> tuple[str, ...]:
+    """CSS classes of the bars of before, after and delta, for params, then FLOPs: `v7` a value, `f7` fewer, `m7` more, in 20 steps."""
     classes: list[str] = []
     for name, total in zip(("params", "flops"), totals, strict=True):
         values = [0 if module is None else int(getattr(module.total, name)) for module in pair]

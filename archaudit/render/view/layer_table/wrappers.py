@@ -1,8 +1,8 @@
-"""Containers that were put around modules, or taken from around them: what they hold was there on the other side too.
+"""Wrappers: containers that were added around existing modules, or removed from around them.
 
-Such a container has no counterpart, but its figures include modules that have one. What those cost on the other side is what it stands
-for there: else a table would show what was only wrapped as new, and a container's delta would not be the sum of the rows below it. What
-was moved in from another container is left out, since that one's own delta says that it lost it.
+Such a container has no counterpart, but its figures include modules that have one. On the other side, the row shows the cost that these
+modules have there. Otherwise a table would show wrapped modules as new, and a container's delta would not be the sum of the rows below it.
+A module that was moved in from another container does not count, because the delta of that container already has it.
 """
 
 from __future__ import annotations
@@ -10,90 +10,95 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from archaudit.index import ModuleIndex, index_modules
 from archaudit.render.formatting import join_names, name_path
-from archaudit.render.view.layer_table.columns import Pair
-from archaudit.schema import Cost, ModuleDiff, ModuleRecord, sum_costs
+from archaudit.render.view.layer_table.columns import ModulePair
+from archaudit.schema import Cost, ModuleDiff, ModuleRecord, Pair, Report, sum_costs
 
 _NOTHING = Cost()
 _MOST_NAMED = 3
 
-_Modules = Mapping[str, ModuleRecord]
-
 
 class Wrappers:
-    """The containers of either side that have no counterpart themselves but hold what has one."""
+    """The containers of either side that have no counterpart, but hold modules that have one."""
 
-    def __init__(self, rows: Sequence[ModuleDiff], before: _Modules, after: _Modules) -> None:
-        pairs = [(row.before_path, row.after_path) for row in rows if row.before_path is not None and row.after_path is not None]
-        there = dict(pairs)
-        back = {other: one for one, other in pairs}
-        self._held = _find_held(before, after, there, back), _find_held(after, before, back, there)
+    def __init__(self, report: Report) -> None:
+        self._indexes = Pair(index_modules(report.before), index_modules(report.after))
+        pairs = [(row.before_path, row.after_path) for row in report.modules if row.before_path is not None and row.after_path is not None]
+        partners = dict(pairs)
+        origins = {other: one for one, other in pairs}
+        self._held = Pair(
+            _find_held(self._indexes.before, self._indexes.after, partners, origins),
+            _find_held(self._indexes.after, self._indexes.before, origins, partners),
+        )
 
     @property
     def any(self) -> bool:
-        """Whether there are such containers."""
+        """Whether there are wrappers."""
         return any(self._held)
 
-    def complete(self, diff: ModuleDiff, pair: Pair) -> Pair:
-        """The two modules that a row's figures are of: on a side that lacks such a container, what was or will be in it."""
+    def complete(self, pair: ModulePair) -> ModulePair:
+        """The two modules whose figures a row shows: a missing wrapper is replaced by the sum of what it holds on the other side."""
         before, after = pair
         if before is None and after is not None:
-            return _make_counterpart(after.path, self._held[1].get(after.path)), after
+            return Pair(_make_counterpart(after.path, self._held.after.get(after.path)), after)
         if after is None and before is not None:
-            return before, _make_counterpart(before.path, self._held[0].get(before.path))
+            return Pair(before, _make_counterpart(before.path, self._held.before.get(before.path)))
         return pair
 
     def describe(self, diff: ModuleDiff) -> tuple[str, ...]:
-        """`wraps conv1`, `wrapped conv1`."""
-        for side, path, verb in ((1, diff.after_path, "wraps"), (0, diff.before_path, "wrapped")):
-            other = (diff.before_path, diff.after_path)[1 - side]
-            held = self._held[side].get(path, []) if path is not None and other is None else []
-            if held:
-                inside = {module.path for module in held}
-                topmost = [name_path(module.path) for module in held if module.path.rpartition(".")[0] not in inside]
-                return (f"{verb} {join_names(topmost, _MOST_NAMED)}",)
+        """`wraps conv1`, `wrapped conv1`; empty for other modules."""
+        if diff.before_path is None and diff.after_path is not None:
+            return _describe_held("wraps", self._held.after.get(diff.after_path), self._indexes.before)
+        if diff.after_path is None and diff.before_path is not None:
+            return _describe_held("wrapped", self._held.before.get(diff.before_path), self._indexes.after)
         return ()
 
 
+def _describe_held(verb: str, held: Sequence[ModuleRecord] | None, index: ModuleIndex) -> tuple[str, ...]:
+    if not held:
+        return ()
+    inside = {module.path for module in held}
+    topmost = [name_path(module.path) for module in held if index.parents[module.path] not in inside]
+    return (f"{verb} {join_names(topmost, _MOST_NAMED)}",)
+
+
 def _make_counterpart(path: str, held: Sequence[ModuleRecord] | None) -> ModuleRecord | None:
-    """A module that is not there and costs in all what these do; None for none."""
+    """A stand-in for a missing wrapper, with the total cost of the modules that it would hold; None for none."""
     if not held:
         return None
     total = sum_costs(module.own for module in held)
-    # No module's path ends with a dot, so nothing that is known of paths is known of this.
+    # A real path never ends with a dot, so no lookup by path finds this one.
     return ModuleRecord(path=f"{path}.", type="", own=_NOTHING, total=total, flops_complete=all(each.flops_complete for each in held))
 
 
-def _find_held(side: _Modules, others: _Modules, partners: Mapping[str, str], back: Mapping[str, str]) -> dict[str, list[ModuleRecord]]:
-    """For each container of one side that has no counterpart: the modules of the other side that became what it holds."""
+def _find_held(
+    index: ModuleIndex, others: ModuleIndex, partners: Mapping[str, str], origins: Mapping[str, str]
+) -> dict[str, list[ModuleRecord]]:
+    """For each container of `index` without a partner: the modules of the other side whose partners it holds.
+
+    `partners` maps paths of `index` to paths of `others`, `origins` the reverse.
+    """
     held: defaultdict[str, list[ModuleRecord]] = defaultdict(list)
-    if len(partners) == len(side):
+    if len(partners) == len(index):
         return held
-    outer = _find_matched_above(others, back)
-    inner = _find_matched_above(side, partners)
-    above: dict[str, tuple[str, ...]] = {}  # by module, the containers that it is told of
-    alone: dict[str, tuple[str, ...]] = {}  # by module without a counterpart, those between it and the nearest that has one, and itself
-    for path in side:
-        parent = path.rpartition(".")[0]
-        between = alone.get(parent, ()) if path else ()
+    wrappers_above: dict[str, tuple[str, ...]] = {}  # by module with a partner: all wrappers that it counts for
+    unmatched: dict[str, tuple[str, ...]] = {}  # by module without a partner: it and the ones between it and the nearest with a partner
+    for module in index:
+        path, parent = module.path, index.parents[module.path]
+        between = unmatched.get(parent, ()) if parent is not None else ()
         if path not in partners:
-            alone[path] = (*between, path)
+            unmatched[path] = (*between, path)
             continue
-        home, was_home = inner.get(path), outer.get(partners[path])
-        stayed = (None if home is None else partners[home]) == was_home
-        above[path] = (*(above.get(home, ()) if home is not None else ()), *between) if stayed else ()
-        for container in above[path]:
-            held[container].append(others[partners[path]])
+        home = _find_matched_ancestor(index, path, partners)
+        other_home = _find_matched_ancestor(others, partners[path], origins)
+        stayed = (None if home is None else partners[home]) == other_home
+        wrappers_above[path] = (*(wrappers_above.get(home, ()) if home is not None else ()), *between) if stayed else ()
+        for container in wrappers_above[path]:
+            held[container].append(others.modules[partners[path]])
     return held
 
 
-def _find_matched_above(side: _Modules, partners: Mapping[str, str]) -> dict[str, str]:
-    """For each module the nearest above it that has a counterpart."""
-    found: dict[str, str] = {}
-    for path in side:
-        parent = path.rpartition(".")[0]
-        if path and parent in partners:
-            found[path] = parent
-        elif path and parent in found:
-            found[path] = found[parent]
-    return found
+def _find_matched_ancestor(index: ModuleIndex, path: str, partners: Mapping[str, str]) -> str | None:
+    """The nearest module above `path` that has a partner."""
+    return next((above for above in index.walk_up(path) if above in partners), None)
