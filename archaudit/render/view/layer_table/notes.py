@@ -110,7 +110,7 @@ class Notes:
         lost = join_names([name_path(path) for path in old if path not in new], _MOST_NAMED)
         if gained and lost:
             return f"input from {gained} instead of {lost}"
-        return f"new input from {gained}" if gained else f"no more input from {lost}" if lost else ""
+        return f"new input from {gained}" if gained else f"no longer input from {lost}" if lost else ""
 
 
 def _describe_settings(diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> list[str]:
