@@ -87,7 +87,7 @@ def _judge_check(check: Check, evidence: Evidence) -> Verdict:
 
 
 def _apply_last_day(check: Check, verdict: Verdict, today: str | None) -> Verdict:
-    """The verdict; failed after the limit's last day, whatever was measured. The reason never contains today's date: outputs are stable."""
+    """The verdict; after the limit's last day it fails. The reason does not contain today's date, so that outputs are stable."""
     if check.until is None:
         return verdict
     if today is None:

@@ -183,7 +183,7 @@ def _compare_change(case: Case, growth: int) -> Finding:
 
 
 def _read_floor(case: Case) -> Fraction:
-    """The largest change that is allowed whatever its share; -1 if there is none."""
+    """The largest change that is allowed even if its share is beyond the limit; -1 if there is none."""
     if case.check.floor is None:
         return Fraction(-1)
     floor = case.check.floor_figure

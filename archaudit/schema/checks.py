@@ -96,7 +96,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     `expected` means (3M is 3,000,000); for a growth in percent it is the `floor` where that allows more. `measured` is the result as text
     if it is no number (a shape, a setting).
 
-    Claims: `finding` is the result whatever was expected (`unbound`: nothing was compared); `outcome` takes the expectation into account.
+    Claims: `finding` is the result (`unbound`: nothing was compared); `outcome` takes the expectation into account.
     `interval` are the lowest and the highest number that the figure means, None for an open end. `reading` names another counting
     convention under which the claim is true (`finding` is then `other reading`). `hints` explain a false figure by what was measured;
     `reason` includes them.
