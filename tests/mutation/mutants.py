@@ -5,7 +5,7 @@ step, arithmetic turns into its opposite, and a decimal number moves by a quarte
 holds in place is what these mutants look for.
 
 Left alone is what changes no answer: annotations and assertions (for the type checker), `strict=True` (an assertion, too), what a decorator
-is given (`slots`, `maxsize`), and caches.
+or a class is given (`slots`, `maxsize`, `frozen`), and caches.
 """
 
 from __future__ import annotations
@@ -128,6 +128,8 @@ def _is_left_alone(node: Any) -> bool:
         if node.type in _UNTOUCHED and not (node.type == "annassign" and "=" in node.get_code()):
             return True
         if node.type == "argument" and node.get_code(include_prefix=False).startswith("strict="):
+            return True
+        if node.parent.type == "classdef" and node.type in ("arglist", "argument"):
             return True
         if node.parent.type == "funcdef" and node.parent.annotation is node:
             return True

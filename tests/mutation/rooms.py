@@ -16,7 +16,7 @@ _TAPE_TESTS = [
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "align": (("align", "index"), ("align", "index", "diff")),
     "diff": (("diff",), ("diff", "align")),
-    "judge": (("judge",), ("judge", "claims")),
+    "judge": (("judge",), ("judge", "claims", "pipeline/test_timing.py")),
     "metrics": (("metrics", "schema/quantity.py"), ("metrics", "schema/test_quantity.py", "diff", "judge")),
     "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_unregistered_weights.py")),
     "tape": (("measure/tape",), tuple(f"measure/test_{name}.py" for name in _TAPE_TESTS)),

@@ -52,6 +52,8 @@ def test_every_mutant_of_a_function() -> None:
 def test_annotations_assertions_and_docstrings_are_left_alone() -> None:
     assert mutate('"""Ten: 10."""\nfrom x import y\ndef f(a: int | None) -> int | str:\n    assert a > 1\n    b: int | None\n') == []
     assert mutate("a = list(zip(b, c, strict=True))\n@cache\ndef f(x): ...\n@g(True)\ndef h(x): ...\n") == [""]  # without g
+    assert mutate("class A(Record, frozen=True):\n    x = False\n") == ["x = True"]
+    assert mutate("class A(Record):\n    x: int\n") == mutate("class A(B, frozen=True): ...\n") == []
     assert mutate("b: int | None = 3\n") == ["b: int | None = 4", "b: int | None = 2"]
 
 
