@@ -6,36 +6,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-_TAPE_TESTS = [
-    *("tape", "flow", "moved_bytes", "written_memory", "shape_cache", "shape_rules"),
-    *("meta_kernels", "module_tree", "tensors", "unregistered_weights"),
-]
-
-# Sources under `archaudit` and tests under `tests`, each a folder or a file. Only the tests that state what a room does count, not those of
-# other rooms that happen to notice.
+# Sources under `archaudit` and tests under `tests`, each a folder or a pattern of files. Only the tests that state what a room does count,
+# not those of other rooms that happen to notice.
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "align": (("align", "index"), ("align", "index", "diff")),
     "diff": (("diff",), ("diff", "align")),
     "judge": (("judge",), ("judge", "claims", "pipeline/test_timing.py")),
     "metrics": (("metrics", "schema/quantity.py"), ("metrics", "schema/test_quantity.py", "diff", "judge")),
     "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_unregistered_weights.py")),
-    "tape": (("measure/tape",), tuple(f"measure/test_{name}.py" for name in _TAPE_TESTS)),
+    "tape": (("measure/tape",), ("measure/test_*.py",)),
 }
 
 
 def list_sources(room: str) -> list[str]:
     """The room's source files, relative to the project, in order."""
-    found = [path for name in ROOMS[room][0] for path in _expand(ROOT / "archaudit" / name)]
+    found = [path for name in ROOMS[room][0] for path in _expand("archaudit", name)]
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
 def list_tests(room: str) -> list[str]:
     """The test files that state what the room does, in the order given."""
-    found = [path for name in ROOMS[room][1] for path in _expand(ROOT / "tests" / name) if path.name.startswith("test_")]
+    found = [path for name in ROOMS[room][1] for path in _expand("tests", name) if path.name.startswith("test_")]
     return list(dict.fromkeys(path.relative_to(ROOT).as_posix() for path in found))
 
 
-def _expand(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(path.rglob("*.py"))
-    return [path] if path.exists() else []
+def _expand(folder: str, name: str) -> list[Path]:
+    """The Python files of a folder, or those that a pattern matches."""
+    path = ROOT / folder / name
+    return sorted(path.rglob("*.py") if path.is_dir() else path.parent.glob(path.name))

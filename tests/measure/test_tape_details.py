@@ -1,0 +1,135 @@
+"""Parts of the tape by themselves: what a schema says of an operator, live memory, and wrapped forward methods."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from modeling import measure, module
+from torch import nn
+
+from archaudit.measure.tape.memory import LivenessRecorder, read_traits
+from archaudit.measure.tape.meta_kernels import find_meta_kernel, run_meta_kernel
+from archaudit.measure.tape.recording import assume_boolean
+
+aten = torch.ops.aten
+
+
+@pytest.mark.parametrize(
+    ("operator", "is_view", "positions", "names", "is_lookup"),
+    [
+        (aten.add.Tensor, False, (), (), False),
+        (aten.add_.Tensor, False, (0,), ("self",), False),
+        (aten.add.out, False, (), ("out",), False),
+        (aten.view.default, True, (), (), False),
+        (aten.detach.default, True, (), (), False),
+        (aten.split.Tensor, True, (), (), False),
+        (aten.transpose_.default, False, (0,), ("self",), False),
+        (aten.copy_.default, False, (0,), ("self",), False),
+        (aten.sym_size.int, True, (), (), False),
+        (aten.embedding.default, False, (), (), True),
+        (aten.index_select.default, False, (), (), True),
+        (aten._native_batch_norm_legit.default, False, (3, 4), ("running_mean", "running_var"), False),
+        (aten.max_pool2d_with_indices.default, False, (), (), False),
+    ],
+)
+def test_what_the_schema_says_of_an_operator(
+    operator: Any, is_view: bool, positions: tuple[int, ...], names: tuple[str, ...], is_lookup: bool
+) -> None:
+    traits = read_traits(operator)
+    assert (traits.is_view, traits.written_positions, traits.written_names, traits.is_lookup) == (is_view, positions, names, is_lookup)
+    assert traits.name == operator._schema.name
+
+
+def test_an_operator_without_a_schema_neither_views_nor_writes() -> None:
+    traits = read_traits("cond")
+    assert (traits.name, traits.is_view, traits.written_positions, traits.written_names, traits.is_lookup) == (
+        "higher_order::cond", False, (), (), False,
+    )  # fmt: skip
+
+
+def test_memory_is_live_from_its_first_tensor_to_its_last() -> None:
+    recorder = LivenessRecorder()
+    assert (recorder.live_bytes, recorder.peak_bytes) == (0, 0)
+    first = torch.zeros(4)
+    assert recorder.watch(first) == 16
+    view = first[1:]
+    assert (recorder.watch(view), recorder.watch(first)) == (0, 0)  # one memory counts once
+    second = torch.zeros(2)
+    assert recorder.watch(second) == 8
+    assert (recorder.live_bytes, recorder.peak_bytes) == (24, 24)
+    del first
+    assert recorder.live_bytes == 24  # the view holds it
+    del view
+    assert (recorder.live_bytes, recorder.peak_bytes) == (8, 24)
+    third = torch.zeros(3)
+    recorder.watch(third)
+    assert (recorder.live_bytes, recorder.peak_bytes) == (20, 24)
+    recorder.close()
+    del second, third
+    assert (recorder.live_bytes, recorder.peak_bytes) == (20, 24)  # what is dropped after the run changes nothing
+
+
+def test_a_tensor_without_one_storage_is_not_counted() -> None:
+    recorder = LivenessRecorder()
+    places = torch.tensor([[0, 1], [1, 0]])
+    assert recorder.watch(torch.sparse_coo_tensor(places, torch.ones(2), (2, 2), check_invariants=True)) == 0
+    assert recorder.peak_bytes == 0
+
+
+class ReadsSignatures(nn.Module):
+    """Passes on what its layer takes, as libraries do that prune arguments by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.names: tuple[str, ...] = ()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert tuple(inspect.signature(self.layer.forward).parameters) == ("input",)
+        return self.layer(x)
+
+
+def test_a_forward_that_is_followed_keeps_its_signature() -> None:
+    assert module(measure(ReadsSignatures, torch.zeros(1, 2)), "layer").own.macs == 4
+
+
+def test_a_boolean_of_a_tensor_without_values_is_assumed_and_noted_once() -> None:
+    notes: list[str] = []
+    unknown = torch.empty((), dtype=torch.bool, device="meta")
+    answers = [assume_boolean(unknown, answer, notes) for answer in (True, False)]
+    assert answers == [True, False]
+    assert len(notes) == 1  # one place asked twice
+    assert "test_tape_details.py:" in notes[0]
+    # a boolean with a value, and a number without one, are not answered here
+    assert assume_boolean(torch.tensor(True), False, notes) is None
+    assert assume_boolean(torch.empty((), device="meta"), False, notes) is None
+
+
+class Fails(nn.Module):
+    """Raises in an inner module, which is caught outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bad, self.good = nn.Linear(3, 3), nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            return self.bad(x)
+        except RuntimeError:
+            return self.good(x)
+
+
+def test_a_module_that_raised_is_left_and_the_next_one_gets_its_own_work() -> None:
+    profile = measure(Fails, torch.zeros(1, 2))
+    assert (module(profile, "bad").own.macs, module(profile, "good").own.macs, module(profile, "").own.macs) == (0, 4, 0)
+
+
+@pytest.mark.skipif(not hasattr(aten, "_grouped_mm"), reason="this torch has no grouped product")
+def test_tensors_with_values_are_computed_by_torch() -> None:
+    operator = aten._grouped_mm.default
+    left, right, ends = torch.ones(4, 16), torch.ones(2, 16, 8), torch.tensor([2, 4], dtype=torch.int32)
+    result = run_meta_kernel(find_meta_kernel(operator), operator, (left, right), {"offs": ends})
+    assert torch.equal(result, torch.full((4, 8), 16.0))
