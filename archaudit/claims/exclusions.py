@@ -28,7 +28,7 @@ _LABEL_BEFORE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _MONTH_BEFORE = re.compile(rf"\b(?:{_MONTHS})\.?[ ](?:\d{{1,2}}(?:st|nd|rd|th)?,?[ ])?\Z", re.IGNORECASE)
-_MONTH_BEHIND = re.compile(rf"(?:st|nd|rd|th)?[ ](?:of[ ])?(?:{_MONTHS})\b", re.IGNORECASE)
+_MONTH_AFTER = re.compile(rf"(?:st|nd|rd|th)?[ ](?:of[ ])?(?:{_MONTHS})\b", re.IGNORECASE)
 _YEAR_BEFORE = re.compile(
     r"""(?:(?:\b(?:in|since|until|by|of|from|year|copyright|[A-Z]{3,8})|\(c\)|©)[ ']{0,2}   # since 2017, CVPR 2018
           | ,[ ]
@@ -51,14 +51,14 @@ def is_excluded(text: str, match: re.Match[str], place: str) -> bool:
     end = match.end("digits")
     if end - start > _MAX_DIGITS:
         return True
-    before, behind = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
-    if _is_in_a_name(before, behind, match):
+    before, after = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    if _is_in_a_name(before, after, match):
         return True
     if _is_numbering(text, match, place):
         return True
     if match["suffix"] is None and not match["prefix"] and _LABEL_BEFORE.search(before):
         return True
-    return _is_date_or_version(text, match, before, behind)
+    return _is_date_or_version(text, match, before, after)
 
 
 _NAME_BEFORE = re.compile(
@@ -69,15 +69,15 @@ _NAME_BEFORE = re.compile(
     """,
     re.VERBOSE,
 )
-_NAME_BEHIND = re.compile(r"[^\W\d]|[(_{\\]|\.[^\W\d]|/[^\W\d]")
-_SIZE_BEFORE, _SIZE_BEHIND = re.compile(r"\d[ ]?[x×]\Z"), re.compile(r"x[ ]?\d")
+_NAME_AFTER = re.compile(r"[^\W\d]|[(_{\\]|\.[^\W\d]|/[^\W\d]")
+_SIZE_BEFORE, _SIZE_AFTER = re.compile(r"\d[ ]?[x×]\Z"), re.compile(r"x[ ]?\d")
 
 
-def _is_in_a_name(before: str, behind: str, match: re.Match[str]) -> bool:
+def _is_in_a_name(before: str, after: str, match: re.Match[str]) -> bool:
     """Part of an identifier, a path, an expression: `Conv2d`, `ResNet-50`, `H/16`, `decoder.0`, `2D`."""
-    if match["digits"] == "0" and behind[:1] in "xX" and behind[1:2].isalnum():
+    if match["digits"] == "0" and after[:1] in "xX" and after[1:2].isalnum():
         return True
-    if match["suffix"] is None and _NAME_BEHIND.match(behind) and not _NAMED_UNITS.match(behind) and not _SIZE_BEHIND.match(behind):
+    if match["suffix"] is None and _NAME_AFTER.match(after) and not _NAMED_UNITS.match(after) and not _SIZE_AFTER.match(after):
         return True
     return not match["prefix"] and not match["sign"] and _NAME_BEFORE.search(before) is not None and not _SIZE_BEFORE.search(before)
 
@@ -89,18 +89,18 @@ def _is_numbering(text: str, match: re.Match[str], place: str) -> bool:
         return False
     if start > 200:
         return False
-    behind = text[end : end + 2]
-    return bool(re.match(r"[.)](?:\s|\Z)", behind)) or (place == "heading" and (behind[:1] in ("", " ") and len(match["digits"]) < 6))
+    after = text[end : end + 2]
+    return bool(re.match(r"[.)](?:\s|\Z)", after)) or (place == "heading" and (after[:1] in ("", " ") and len(match["digits"]) < 6))
 
 
-def _is_date_or_version(text: str, match: re.Match[str], before: str, behind: str) -> bool:
+def _is_date_or_version(text: str, match: re.Match[str], before: str, after: str) -> bool:
     start, end = match.start("digits"), match.end("digits")
-    around = text[max(0, start - 12) : end + 12]
+    window = text[max(0, start - 12) : end + 12]
     offset = start - max(0, start - 12)
     for pattern in (_DATE, _VERSION, _HEX):
-        if any(found.start() <= offset < found.end() for found in pattern.finditer(around)):
+        if any(found.start() <= offset < found.end() for found in pattern.finditer(window)):
             return True
-    if re.search(r"\b[vV]\.?\Z|==\s?\Z", before) or _ORDINAL.match(behind) or _MONTH_BEFORE.search(before) or _MONTH_BEHIND.match(behind):
+    if re.search(r"\b[vV]\.?\Z|==\s?\Z", before) or _ORDINAL.match(after) or _MONTH_BEFORE.search(before) or _MONTH_AFTER.match(after):
         return True
     digits = match["digits"]
     is_year = len(digits) == 4 and digits.isdecimal() and 1950 <= int(digits) <= 2099 and match["suffix"] is None

@@ -43,7 +43,7 @@ _CONTEXT = 48  # characters after a number that can be its noun
 _RANGE_GAP = re.compile(r"[ \u00a0]?[-–—][ \u00a0]?")
 _SIZE_GAP = re.compile(r"[ \u00a0]?[x×*][ \u00a0]?")
 _ARROW_GAP = re.compile(r"[^\n.;|]{0,24}?(?:→|-+>|=+>|⇒|➜|\bto\b)[ \u00a0]?(?:only |just )?")
-_UNIT_BEHIND = re.compile(r"(?<=\d)[ \u00a0]?[A-Za-z%][A-Za-z -]*\Z")
+_UNIT_AFTER = re.compile(r"(?<=\d)[ \u00a0]?[A-Za-z%][A-Za-z -]*\Z")
 _NOUN = re.compile(r"[ \u00a0*_)-]{0,3}([^\W\d_][\w-]{0,24}(?: [^\W\d_][\w-]{0,24}){0,2})")
 
 
@@ -129,7 +129,7 @@ def _find_roles(numbers: list[Number]) -> list[Number]:
         start = first.column - first.run.column + len(first.text)
         gap = first.run.text[start : second.column - second.run.column]
         if first.role != "after" and _ARROW_GAP.fullmatch(gap):
-            unit = _UNIT_BEHIND.search(second.text) if first.text[-1:].isdigit() and second.kind == "number" else None
+            unit = _UNIT_AFTER.search(second.text) if first.text[-1:].isdigit() and second.kind == "number" else None
             numbers[position - 1] = msgspec.structs.replace(first, role="before", unit=unit[0].strip() if unit else "")
             numbers[position] = msgspec.structs.replace(second, role="after")
     return numbers

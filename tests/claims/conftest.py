@@ -45,7 +45,7 @@ def saved_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a document, and the file of claims beside it."""
+    """Writes a document and its file of claims."""
 
     def write(text: str, claims: str = "", name: str = "NOTES.md") -> Path:
         path = tmp_path / name

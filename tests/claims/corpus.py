@@ -1,7 +1,7 @@
 """Claims with verdicts worked out by hand.
 
 The truth of a published model is the number of parameters and of multiply-accumulates that torchvision publishes with its weights, and the
-architecture's own sizes; of the example, what `tests/examples` derives from its description; of the rest, what stands in the row. A
+architecture's own sizes; of the example, what `tests/examples` derives from its description; of the rest, the content of the row. A
 figure of torchvision's tables or a paper is `true`, `other` (true under another convention) or `false` by its printed digits alone:
 
     resnet18            11,689,512 params    1.814 GMACs    46,758,048 bytes = 44.59 MiB    conv and linear weights 11,678,912

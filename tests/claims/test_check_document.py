@@ -148,12 +148,12 @@ def test_a_changed_figure_in_the_note_is_found_and_corrected(notes: Notes, saved
     assert judgement.outcome == "failed"
     wrong = [verdict.expected for verdict in judgement.verdicts if verdict.outcome == "failed"]
     assert wrong == ["589,284", "11.3x", "3,065,601"]
-    # 589,284 stands twice, so that which of the two the claim means is not certain
+    # 589,284 is there twice, so the claim is ambiguous and not corrected
     assert judgement.corrections[0].after == changed.replace("3,065,601", "3,065,600").replace("11.3x", "10.3x")
     assert len(judgement.corrections) == 1
 
 
-# --- putting it right
+# --- corrections
 
 
 def test_a_corrected_document_holds(notes: Notes, saved_pair: Pair) -> None:

@@ -17,12 +17,12 @@ LEAST_CLAIMS, LEAST_SHARE = 150, 0.98
 
 ProfileOf = Callable[[str], Profile]
 
-# The example's document: what was worked out by hand is that these four are false, and that every other figure in it is true.
+# The example's document: worked out by hand, these four figures are false and all others are true.
 FALSE_IN_THE_DOCUMENT = {"stage1-before", "stage1-ratio", "stage2-ratio", "decoder-convolutions-before"}
 
 
 def read_row(row: Row, name: str) -> Check:
-    """The check that a row comes to, by way of the config's own reader."""
+    """The check of a row, read as a claim of a config."""
     model, _, other = (part.strip() for part in row.model.partition("<"))
     table: dict[str, Any] = {"id": name, "figure": row.figure, "metric": row.metric, "model": model, "scope": row.scope or ""}
     if other:

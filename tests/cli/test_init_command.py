@@ -1,4 +1,4 @@
-"""`archaudit init`, `schema` and `completion`: what they write is read by what it is written for."""
+"""`archaudit init`, `schema` and `completion`: their output is valid for its readers."""
 
 import json
 import tomllib
@@ -9,7 +9,6 @@ import pytest
 from click.shell_completion import ShellComplete
 from factories import make_cost, make_module, make_profile
 
-import archaudit
 from archaudit.cli import main
 from archaudit.config import load_config, make_config_schema
 from archaudit.schema import encode
@@ -75,17 +74,11 @@ def read_toml(path, table=None):
     return json.loads(json.dumps(content, default=str))  # dates become texts, as editors see them
 
 
-CONFIGS = [ROOT / ".ci" / "archaudit.toml", Path(archaudit.__file__).parent / "examples" / "segmentation" / "audit.toml"]
+def test_the_command_prints_the_schema_of_the_config(archaudit):
+    assert json.loads(archaudit("schema", "config").out) == make_config_schema()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_the_shipped_configs_fulfil_the_schema(archaudit, path):
-    schema = json.loads(archaudit("schema", "config").out)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(read_toml(path), schema)
-
-
-def test_the_first_config_fulfils_the_schema_also_with_its_examples(archaudit, folder):
+def test_the_first_config_and_its_commented_examples_are_valid(archaudit, folder):
     archaudit("init", "net.json")
     path = folder / "archaudit.toml"
     jsonschema.validate(read_toml(path), make_config_schema())
@@ -95,29 +88,6 @@ def test_the_first_config_fulfils_the_schema_also_with_its_examples(archaudit, f
     path.write_text("\n".join(code))
     jsonschema.validate(read_toml(path), make_config_schema())
     assert len(load_config(path).checks) == 8
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "budget = 1",
-        "[[budgets]]\nmetric = 'params'",
-        "[[budgets]]\nmetric = 'parms'\nmax = 1",
-        "[[budgets]]\nmetric = 'params'\nmax = 1\nlevel = 'fatal'",
-        "[models.'a b']\nreference = 'x'",
-        "[models.a]",
-        "gated = ['parms']",
-        "[[unchanged]]\nmetric = 'params'",
-        "[[claims]]\nmetric = 'params'",
-        "[[claims]]\nfigure = '3M'\ncomparison = 'times'",
-        "[[claims]]\nfigure = '3M'\ndeviation = '5%'",
-        "[latency]\nbefore = 'a'",
-        "[latency]\nbefore = 'a'\nafter = 'b'\ndevice = 'tpu'",
-    ],
-)
-def test_the_schema_refuses_what_reading_refuses(text):
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(tomllib.loads(text), make_config_schema())
 
 
 def test_the_shipped_report_and_profiles_fulfil_their_schemas(archaudit, folder):

@@ -121,6 +121,8 @@ def test_the_choices_of_a_key_are_those_that_reading_accepts(name, key):
         "[models.a]\nreference = 'x'\ninput = '1'\ninputs = {a = '1'}",
         "[models.a]\nreference = 'x'\ninputs = {}",
         "gated = ['parms']",
+        "[[unchanged]]\nmetric = 'params'",
+        "[[claims]]\nfigure = '3M'\nmetric = 'params'\ncomparison = 'times'",
         "[[sections]]\nname = 'a'",
         "[[align]]\nforbid = true",
         "[[claims]]\nfigure = 3",
