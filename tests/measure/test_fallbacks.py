@@ -298,5 +298,5 @@ def test_a_model_too_large_for_a_real_run_shows_the_error_of_the_run_that_got_fu
     monkeypatch.setattr(fallbacks, "REAL_PARAM_BYTES_LIMIT", 1)
     with pytest.raises(MeasureError) as caught:
         measure(ReadsAValueThenFails, torch.zeros(2, 4))
-    assert "this kernel wants bfloat16" in caught.value.message  # not the value that the first run was asked for
+    assert "this kernel wants bfloat16" in caught.value.message  # not the error of the first run, which read a value
     assert "without values" in (caught.value.hint or "")

@@ -90,7 +90,7 @@ def test_an_unknown_value_written_through_a_view_makes_its_base_unknown(cache: S
 
 
 class Multimodal(nn.Module):
-    """What a vision-language model does: places the features of patches at the tokens that stand for them, and loops over image grids."""
+    """What a vision-language model does: puts the features of patches at the positions of the image tokens, and loops over image grids."""
 
     def __init__(self) -> None:
         super().__init__()

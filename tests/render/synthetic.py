@@ -358,7 +358,7 @@ def make_incomplete_report() -> Report:
         zero=166,
         unknown=2,
         operators=(OpRecord(name="mylib::fold", count=2, status="unknown", flops=0, modules=("decoder_stage1.pointwise",)),),
-        assumptions=("a boolean read from a tensor at model.py:12 depends on values; it was answered both ways",),
+        assumptions=("a branch at model.py:12 depends on the value of a boolean tensor; both branches were run",),
     )
     latency = Latency(
         device="cpu",

@@ -72,7 +72,7 @@ LENGTH_FIRST = ["_flash_attention_forward", "_efficient_attention_forward"]
 OTHER_VALUE_SIZE = 2 * 4 * 6 * 8 * 10 + 2 * 4 * 6 * 10 * 16
 
 
-def price_kernel(name, query, key, value, out):
+def count_kernel(name, query, key, value, out):
     """The work of one kernel by its formula. Torch rejects such values for most kernels, or decomposes them into products."""
     from archaudit.measure.formulas import count_operator
 
@@ -84,13 +84,13 @@ def price_kernel(name, query, key, value, out):
 
 @pytest.mark.parametrize("name", HEADS_FIRST)
 def test_fused_kernels_with_values_of_another_size(name):
-    work = price_kernel(name, rand(2, 4, 6, 8), rand(2, 4, 10, 8), rand(2, 4, 10, 16), rand(2, 4, 6, 16))
+    work = count_kernel(name, rand(2, 4, 6, 8), rand(2, 4, 10, 8), rand(2, 4, 10, 16), rand(2, 4, 6, 16))
     assert (work.status, work.macs) == ("counted", OTHER_VALUE_SIZE)
 
 
 @pytest.mark.parametrize("name", LENGTH_FIRST)
 def test_length_first_kernels_with_values_of_another_size(name):
-    work = price_kernel(name, rand(2, 6, 4, 8), rand(2, 10, 4, 8), rand(2, 10, 4, 16), rand(2, 6, 4, 16))
+    work = count_kernel(name, rand(2, 6, 4, 8), rand(2, 10, 4, 8), rand(2, 10, 4, 16), rand(2, 6, 4, 16))
     assert (work.status, work.macs) == ("counted", OTHER_VALUE_SIZE)
 
 

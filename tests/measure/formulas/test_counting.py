@@ -25,55 +25,55 @@ def operator():
     library._destroy()
 
 
-def price(operator, **kwargs):
+def count_work(operator, **kwargs):
     return count_operator(operator, (rand(3, 4), rand(4, 5)), kwargs, rand(3, 5))
 
 
 def test_an_operator_without_formula_is_unknown_with_a_reason(operator):
-    work = price(operator)
+    work = count_work(operator)
     assert (work.status, work.macs) == ("unknown", 0)
     assert format_work(work) == "unknown: no formula for this operator; a plugin can register one"
 
 
 def test_a_registered_formula_counts_at_once(operator):
-    assert price(operator).status == "unknown"
+    assert count_work(operator).status == "unknown"
 
     @formula("archaudit_test::fused")
     def count_fused(x, weight, repeats=1, *, out):
         return ((x.shape, out.shape[-1], repeats),)
 
-    assert price(operator).macs == 3 * 4 * 5
-    assert format_work(price(operator, repeats=2)) == "3*4 * 5 * 2 = 120"
+    assert count_work(operator).macs == 3 * 4 * 5
+    assert format_work(count_work(operator, repeats=2)) == "3*4 * 5 * 2 = 120"
 
 
 def test_a_formula_for_an_overload_has_priority(operator):
     register_formula("archaudit_test::fused", lambda *_, **__: 1)
     register_formula("archaudit_test::fused.default", lambda *_, **__: 2)
-    assert price(operator).macs == 2
+    assert count_work(operator).macs == 2
 
 
 @pytest.mark.parametrize(("answer", "macs"), [(7, 7), (((2, 3),), 6), ([[2, (3, 4)], [5]], 29)])
 def test_formulas_may_return_numbers_and_lists(operator, answer, macs):
     register_formula("archaudit_test::fused", lambda *_, **__: answer)
-    assert price(operator) == Work("counted", price(operator).products)
-    assert price(operator).macs == macs
+    assert count_work(operator) == Work("counted", count_work(operator).products)
+    assert count_work(operator).macs == macs
 
 
 @pytest.mark.parametrize("answer", [None, -1, 1.5, True, "12", (3, 4), ((2, -3),), ((2, (3, 0.5)),)])
 def test_results_that_are_no_products_make_the_work_unknown(operator, answer):
     register_formula("archaudit_test::fused", lambda *_, **__: answer)
-    assert price(operator).status == "unknown"
-    assert price(operator).note.startswith("its formula")
+    assert count_work(operator).status == "unknown"
+    assert count_work(operator).note.startswith("its formula")
 
 
 def test_a_formula_that_fails_makes_the_work_unknown(operator):
     register_formula("archaudit_test::fused", lambda x, weight, **_: ((x.shape[7],),))
-    assert price(operator).note.startswith("its formula failed: IndexError")
+    assert count_work(operator).note.startswith("its formula failed: IndexError")
 
 
 def test_a_formula_without_products_is_zero(operator):
     register_formula("archaudit_test::fused", lambda *_, **__: ())
-    assert price(operator) == Work("zero", note="multiplies nothing")
+    assert count_work(operator) == Work("zero", note="multiplies nothing")
 
 
 @pytest.mark.parametrize("name", ["fused", "::fused", "archaudit_test::", ""])

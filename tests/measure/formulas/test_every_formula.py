@@ -19,7 +19,7 @@ def T(*shape: int) -> torch.Tensor:
     return torch.empty(shape)
 
 
-def price(name: str, *args: Any, out: Any, **kwargs: Any) -> list[tuple[int, ...]]:
+def count_work(name: str, *args: Any, out: Any, **kwargs: Any) -> list[tuple[int, ...]]:
     """The products of an operator's formula without grouping, the factors of each sorted and without ones."""
     operator, _, overload = name.partition(".")
     function = find_formula(operator, overload or "default")
@@ -183,7 +183,7 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case[0] for case in CASES])
 def test_the_products_of_an_operator(number: int) -> None:
     name, args, out, products = CASES[number]
-    assert price(name, *args, out=out) == sorted(products)
+    assert count_work(name, *args, out=out) == sorted(products)
 
 
 def test_every_formula_has_a_case() -> None:

@@ -13,7 +13,7 @@ def integers(*shape, dtype=torch.int8):
     return torch.randint(-5, 5, shape, dtype=dtype)
 
 
-def price(operator, *args, out, **kwargs):
+def count_work(operator, *args, out, **kwargs):
     """For operators that only run on other devices: the formula with their schema's arguments."""
     packet = getattr(torch.ops.aten, operator, None)
     if packet is None:
@@ -33,8 +33,8 @@ def test_int8_weights(count):
 
 def test_int4_weights():
     out = rand(3, 8)
-    assert price("_weight_int4pack_mm", rand(3, 64), integers(1, 1, 32, 4), 32, rand(2, 8, 2), out=out).macs == 3 * 64 * 8
-    assert price("_dyn_quant_matmul_4bit", rand(3, 64), integers(99), 32, 64, 8, out=out).macs == 3 * 64 * 8
+    assert count_work("_weight_int4pack_mm", rand(3, 64), integers(1, 1, 32, 4), 32, rand(2, 8, 2), out=out).macs == 3 * 64 * 8
+    assert count_work("_dyn_quant_matmul_4bit", rand(3, 64), integers(99), 32, 64, 8, out=out).macs == 3 * 64 * 8
 
 
 def test_scaled_product(count):
@@ -50,7 +50,7 @@ def test_two_four_bit_floats_in_a_byte():
     if packed is None:
         pytest.skip("this torch has no packed 4-bit floats")
     left, right = (torch.empty(shape, dtype=packed, device="meta") for shape in ((16, 32), (32, 8)))
-    assert price("_scaled_mm", left, right, None, None, out=rand(16, 8)).macs == 16 * 64 * 8
+    assert count_work("_scaled_mm", left, right, None, None, out=rand(16, 8)).macs == 16 * 64 * 8
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,6 @@ def test_onednn_products(count):
         return onednn.qlinear_pointwise(inputs, 1.0, 0, weight, scale, zero, None, 1.0, 0, torch.float32, "none", [], "")
 
     if not hasattr(onednn, "qconv2d_pointwise"):
-        pytest.skip("this torch names it otherwise")
+        pytest.skip("this torch has another name for it")
     assert count(convolve, "cpu").macs == 16 * 8 * 2 * 9
     assert count(multiply, "cpu").macs == 3 * 4 * 5
