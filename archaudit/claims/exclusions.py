@@ -9,6 +9,9 @@ import re
 
 _MAX_DIGITS = 40  # a longer sequence is data, not a figure
 _NEAR = 32  # characters that are read before and after a figure
+_LONGEST_DATE = 12  # characters of a date, version or hash that are read on each side of a digit
+_MAX_INDENT = 200  # characters before the number of a list item, in nested lists and quotations
+_MAX_HEADING_DIGITS = 5  # a longer number at the start of a heading is not the number of a section
 
 _LABEL_WORDS = (
     "line|lines|l|section|sections|sect|sec|chapter|page|pages|pp|figure|figures|fig|figs|table|tables|tab|equation|eq|eqs|step|steps|stage|"
@@ -83,20 +86,22 @@ def _is_in_a_name(before: str, after: str, match: re.Match[str]) -> bool:
 
 
 def _is_numbering(text: str, match: re.Match[str], place: str) -> bool:
-    """The number of a list's item, or of a heading: `3.` or `2)` or `4.1 ` where the text begins."""
+    """The number of a list item or of a heading at the start of the text: `3.`, `2)` or `4.1 `."""
     start, end = match.start("digits"), match.end("digits")
-    if match["prefix"] or match["suffix"] is not None or not _ORDERED_ITEM.fullmatch(text[max(0, start - 200) : start]):
+    if match["prefix"] or match["suffix"] is not None or not _ORDERED_ITEM.fullmatch(text[max(0, start - _MAX_INDENT) : start]):
         return False
-    if start > 200:
+    if start > _MAX_INDENT:
         return False
     after = text[end : end + 2]
-    return bool(re.match(r"[.)](?:\s|\Z)", after)) or (place == "heading" and (after[:1] in ("", " ") and len(match["digits"]) < 6))
+    return bool(re.match(r"[.)](?:\s|\Z)", after)) or (
+        place == "heading" and (after[:1] in ("", " ") and len(match["digits"]) <= _MAX_HEADING_DIGITS)
+    )
 
 
 def _is_date_or_version(text: str, match: re.Match[str], before: str, after: str) -> bool:
     start, end = match.start("digits"), match.end("digits")
-    window = text[max(0, start - 12) : end + 12]
-    offset = start - max(0, start - 12)
+    window = text[max(0, start - _LONGEST_DATE) : end + _LONGEST_DATE]
+    offset = start - max(0, start - _LONGEST_DATE)
     for pattern in (_DATE, _VERSION, _HEX):
         if any(found.start() <= offset < found.end() for found in pattern.finditer(window)):
             return True

@@ -18,7 +18,7 @@ from archaudit.schema import InputSpec, Recipe
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
-    """The recipe for the architecture of a configuration. The default input is 128 tokens, or one image of its size."""
+    """The recipe for the architecture of a configuration. `transformers_inputs` makes the default inputs."""
     transformers = _import_transformers()
     path = Path(reference.attribute).expanduser()
     path = path / "config.json" if path.is_dir() else path

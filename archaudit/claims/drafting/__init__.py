@@ -24,6 +24,7 @@ from archaudit.schema.documents import Document, Number
 _THRESHOLD = 0.4
 # Facts whose scores differ by at most the first are alternatives. Each doubling of their number lowers the confidence by the second.
 _SCORE_TOLERANCE, _ALTERNATIVES_PENALTY = 0.02, 0.08
+_LONGEST_NEAR = 60  # characters of the text that identifies a number
 # The confidence of a number without a fitting fact that gets the metric of its neighbour, as a share of the neighbour's confidence.
 _COUNTERPART_SHARE = 0.75
 
@@ -144,10 +145,10 @@ def _format_scope(scope: Scope) -> str | list[str]:
 def _find_near(number: Number) -> str:
     """The text that identifies the number: the whole line if it is short, else the words before the number."""
     text = number.run.text.strip()
-    if len(text) <= 60 and text in number.run.whole:
+    if len(text) <= _LONGEST_NEAR and text in number.run.whole:
         return text
     end = number.column - number.run.column + len(number.text)
-    return number.run.whole[max(0, end - 60) : end].strip()
+    return number.run.whole[max(0, end - _LONGEST_NEAR) : end].strip()
 
 
 def _quote(value: object) -> str:

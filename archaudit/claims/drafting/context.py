@@ -147,6 +147,7 @@ _WAS = re.compile(r"(?:\binstead of|\b(?:down|up) from|\bpreviously|\bformerly|\
 _ASSIGNED = re.compile(r"(?:self\.)?([A-Za-z_]\w*)\s*=(?!=)|class\s+(\w+)")
 _MAX_CODE_LINES = 12  # lines of a code block above a comment, in which the name that it is about is searched
 _MAX_SIDE_LINES = 60  # lines above a number, in which its side is searched
+_LONGEST_SIDE_LINE = 60  # characters; a longer line above is a sentence of its own and names no side for the number
 
 _WHOLE = re.compile(r"\b(?:in all|total|overall|model|network|altogether)\b", re.IGNORECASE)
 _TOPIC_WORD = re.compile(r"[^\W\d_][\w-]*(?:@\d+)?")
@@ -251,7 +252,7 @@ class Contexts:
                 return side
         for position in range(number.line - 1, max(-1, number.line - _MAX_SIDE_LINES), -1):
             text = self._lines[position] if position != number.line - 1 else self._lines[position][: number.column - 1]
-            if position != number.line - 1 and (len(text) > 60 or text.lstrip().startswith(("#", "x ", "self", "def"))):
+            if position != number.line - 1 and (len(text) > _LONGEST_SIDE_LINE or text.lstrip().startswith(("#", "x ", "self", "def"))):
                 if text.startswith("## "):
                     return ""
                 continue

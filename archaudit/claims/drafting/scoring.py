@@ -30,6 +30,7 @@ _SECTION_SCORE, _TYPE_SCORE, _PARENT_SCORE, _LAYER_SCORE, _MODEL_SCORE = 0.4, 0.
 _OTHERS_PENALTY = 0.4  # the largest share that is lost if words of other modules' names are there, too
 _NAMED, _WELL_NAMED = 0.15, 0.5  # below the first, no module is named; the second is required if no metric is named
 _DEFAULT_METRIC_SCORE = 0.4  # of "params" if no metric is named
+_DEPTH_PENALTY = 0.003  # for each dot in the path: of two facts that fit equally, the one closer to the root
 _SMALLEST_COUNT = 1000  # below, a number without a unit is more likely a size than a count of parameters or operations
 _COUNT_METRICS = {"params": ("params", "trainable_params"), "macs": ("macs",), "flops": ("flops",)}
 
@@ -74,7 +75,7 @@ def score_fact(statement: Statement, fact: Fact) -> float:
     if (metric == 0 and words < _WELL_NAMED) or (fact.scope.path and words < _NAMED):  # the metric or the module is not named
         return 0
     side = 1.0 if fact.model == context.side or not context.side else _WRONG_SIDE
-    depth = 0 if fact.scope.paths else 0.003 * fact.scope.path.count(".")  # of two facts that fit equally, the one closer to the root
+    depth = 0 if fact.scope.paths else _DEPTH_PENALTY * fact.scope.path.count(".")
     return _VALUE_WEIGHT * value + _WORDS_WEIGHT * words + _SIDE_WEIGHT * side + _METRIC_WEIGHT * metric - depth
 
 
