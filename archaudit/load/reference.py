@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Kind = Literal["name", "saved", "file", "module", "library", "weights", "exported"]
 
 # Libraries whose models have names: `torchvision:resnet50`.
-LIBRARIES = ("torchvision", "timm", "transformers")
+LIBRARIES = ("torchvision", "timm", "transformers", "diffusers")
+# Of these, whose models are described by a file of the user, which may be in a git revision.
+FROM_FILES = ("transformers", "diffusers")
 
 _FORMS = "A reference is a name from the config, file.py:Model, package.module:Model, torchvision:NAME or a saved profile.json; REF@REV."
 # Kinds by the suffix of a file. Pickles are here so that they are refused with their own message.
@@ -79,9 +81,9 @@ def _read_revised(text: str, head: str, tail: str) -> Reference | None:
         raise LoadError(f"{text}: files of weights and exported programs cannot have a revision", "Only code and saved profiles can.")
     if reference.kind in ("name", "saved") and ":" in tail:
         return None  # pictures@large/net.py:Model is a file
-    if reference.target == "transformers" and ".json" in tail:
+    if reference.target in FROM_FILES and ".json" in tail:
         return None
-    if reference.kind == "library" and reference.target != "transformers":
+    if reference.kind == "library" and reference.target not in FROM_FILES:
         raise LoadError(f"{text}: models of {reference.target} cannot have a revision", "They come with the installed library.")
     arguments = reference.arguments
     if not arguments and reference.kind != "saved" and tail.endswith(")") and "(" in tail:

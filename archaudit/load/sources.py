@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from archaudit.errors import LoadError
 from archaudit.load.reference import Reference, find_plugin
@@ -21,6 +23,7 @@ SOURCES: dict[str, str] = {
     "torchvision": "torchvision_models",
     "timm": "timm_models",
     "transformers": "transformers_models",
+    "diffusers": "diffusers_models",
 }
 
 
@@ -59,3 +62,16 @@ def import_formulas(sources: Iterable[str]) -> None:
         from archaudit.load.python_source import import_source
 
         import_source(Reference(text=source, kind="file" if source.endswith(".py") else "module", target=source))
+
+
+def read_configuration(path: Path, reference: Reference, key: str) -> dict[str, Any]:
+    """The content of a configuration file of a library's model, which has the entry `key`. Raises LoadError."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise LoadError(f"{reference.text}: {path} cannot be read: {error.strerror}", "Give the path of a model's config.json.") from error
+    except ValueError as error:
+        raise LoadError(f"{reference.text}: {path} is not JSON: {error}") from error
+    if not isinstance(content, dict) or key not in content:
+        raise LoadError(f"{reference.text}: {path} has no {key}, so it is not a configuration of {reference.target}")
+    return content

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from pathlib import Path
 from typing import Any
 
 from archaudit.errors import LoadError
 from archaudit.load.reference import Reference
+from archaudit.load.sources import read_configuration
 from archaudit.load.transformers_inputs import DefaultInputs, UnknownInputsError, choose_inputs
 from archaudit.schema import InputSpec, Recipe
 
@@ -22,7 +22,7 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     transformers = _import_transformers()
     path = Path(reference.attribute).expanduser()
     path = path / "config.json" if path.is_dir() else path
-    content = {**_read_json(path, reference), **reference.arguments}
+    content = {**read_configuration(path, reference, "model_type"), **reference.arguments}
     model_class = _find_class(transformers, content, reference)
     # in one pass over the whole sequence a key-value cache costs nothing, but it cannot be built on the meta device
     configuration = _make_configuration(transformers, {**content, "use_cache": False}, reference)
@@ -66,18 +66,6 @@ def _import_transformers() -> Any:
             raise LoadError(f"transformers cannot be imported: {error}") from error
         raise LoadError("transformers is not installed", "Install it with: pip install 'archaudit[transformers]'.") from error
     return transformers
-
-
-def _read_json(path: Path, reference: Reference) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise LoadError(f"{reference.text}: {path} cannot be read: {error.strerror}", "Give the path of a model's config.json.") from error
-    except ValueError as error:
-        raise LoadError(f"{reference.text}: {path} is not JSON: {error}") from error
-    if not isinstance(content, dict) or "model_type" not in content:
-        raise LoadError(f"{reference.text}: {path} has no model_type, so it is not a configuration of transformers")
-    return content
 
 
 def _find_class(transformers: Any, content: dict[str, Any], reference: Reference) -> Any:

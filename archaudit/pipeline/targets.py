@@ -11,7 +11,7 @@ import msgspec
 from archaudit.config import Config, load_example_config
 from archaudit.errors import ConfigError, LoadError, RevisionError, SavedFileError
 from archaudit.load.inputs import parse_inputs
-from archaudit.load.reference import LIBRARIES, Reference, parse_reference
+from archaudit.load.reference import FROM_FILES, LIBRARIES, Reference, parse_reference
 from archaudit.pipeline.options import Options
 from archaudit.schema import Checkout, InputSpec, Pair, Profile, Record, decode_profile
 
@@ -122,7 +122,7 @@ def _revise(name: Reference, reference: Reference, config: Config) -> Reference:
     if (
         reference.revision
         or reference.kind in ("weights", "exported")
-        or (reference.kind == "library" and reference.target != "transformers")
+        or (reference.kind == "library" and reference.target not in FROM_FILES)
     ):
         raise LoadError(f"{name.text}: {name.target} is {reference.text}, which has no revisions")
     return msgspec.structs.replace(reference, text=name.text, revision=name.revision)
