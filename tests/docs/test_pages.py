@@ -88,7 +88,7 @@ def test_marks_stand_before_a_block_that_they_are_about():
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in PAGES:
+    for page in [*PAGES, ROOT / "CHANGELOG.md", *(ROOT / ".github").glob("*.md")]:
         text = page.read_text(encoding="utf-8")
         for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
             file = (page.parent / target) if target else page
