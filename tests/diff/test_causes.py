@@ -155,6 +155,19 @@ def test_a_transposed_convolution_works_at_the_positions_of_its_input() -> None:
     assert cause.delta == 2 * 72 * (16 - 64)
 
 
+def test_groups_that_do_not_divide_a_size_that_is_not_changed_yet_are_fractions() -> None:
+    def pointwise(channels: int, groups: int) -> ModuleRecord:
+        shape = (channels, channels // groups, 1, 1)
+        cost = make_cost(prod(shape), 64 * prod(shape))
+        call = Call(order=1, inputs=((1, channels, 8, 8),), outputs=((1, channels, 8, 8),))
+        return make_module(cost, "Conv2d", settings={"groups": groups}, tensors=(make_tensor("weight", shape),), calls=(call,))
+
+    # 4x4 weights became 6x6 in 3 groups: 16 to 12. With groups first, 16/3: over all orders -152/9 for the groups and 58/9 for each size,
+    # at 64 positions, twice: -2161.8, 824.9 and 824.9, which are rounded so that they sum to -512.
+    causes = {cause.text: cause.delta for cause in explain_flops([pointwise(4, 1)], [pointwise(6, 3)])}
+    assert causes == {"1x1 dense → 1x1 in 3 groups": -2162, "inputs 4→6": 825, "outputs 4→6": 825}
+
+
 def test_calls_are_positions_too() -> None:
     one = conv(4, 6)
     assert flops([run(one, (1, 6, 8, 8))], [run(one, (1, 6, 8, 8), times=2)]) == {"positions 64→128": 2 * 216 * 64}

@@ -81,6 +81,20 @@ def test_a_shape_that_does_not(figure: str, scope: str | tuple[str, ...], measur
         assert (verdict.finding, verdict.outcome, verdict.measured) == ("false", "failed", measured)
 
 
+def test_three_of_the_shapes_that_a_reused_module_has_are_named() -> None:
+    def count(shapes: int) -> str | None:
+        reused = make_profile(
+            {"a": make_module(1, calls=tuple(call((2, size)) for size in (*range(1, shapes + 1), 1)))},
+            name="after",
+            inputs=(make_input(2, 3),),
+        )
+        check = Check(id="c", origin="claim", model="after", metric="shape", comparison="equals", expected="[B, 99]", scope=("a",))
+        return judge([check], {"after": reused}, {})[0].measured
+
+    assert count(3) == "[2, 1] and [2, 2] and [2, 3]"
+    assert count(5) == "[2, 1] and [2, 2] and [2, 3] and 2 more"
+
+
 def test_shapes_of_inputs_and_of_operators() -> None:
     assert claim("shape:in", "[B, 3, H, W]", "a").finding == "true"
     assert claim("shape:in", "[B, 8, H/2, W/2]", "a").finding == "false"

@@ -71,3 +71,64 @@ def test_torch_runs_calls_that_it_would_reject() -> None:
     assert rules.look_up(aten.native_batch_norm.default, fitting, {}) is not None
     mismatched = (fitting[0], *[torch.empty(5, device="meta")] * 4, *fitting[5:])
     assert rules.look_up(aten.native_batch_norm.default, mismatched, {}) is None
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 4])
+def test_a_batch_norm_with_one_tensor_of_another_size_is_run_by_torch(place: int) -> None:
+    operator = aten.native_batch_norm.default
+    rules, fitting = ShapeRules(), make_arguments(operator, SHAPES[0], torch.float32)
+    rules.learn(operator, fitting, {}, operator(*fitting))
+    mismatched = list(fitting)
+    mismatched[place] = torch.empty(5, device="meta")
+    assert rules.look_up(operator, tuple(mismatched), {}) is None
+    mismatched[place] = None  # one that is missing fits
+    assert rules.look_up(operator, tuple(mismatched), {}) is None  # but is a call of another kind
+    two = torch.empty(4, 3, device="meta"), *fitting[1:]
+    rules.learn(operator, two, {}, operator(*two))
+    assert rules.look_up(operator, (torch.empty(6, 3, device="meta"), *fitting[1:]), {}) == [
+        ((6, 3), torch.float32), *[(tuple(tensor.shape), tensor.dtype) for tensor in operator(*two)[1:]],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [[4], [4, 4, 4], [0, 4], [4, -1]])
+def test_a_resize_to_a_size_that_does_not_fit_is_run_by_torch(size: list[int]) -> None:
+    operator = aten.upsample_nearest2d.default
+    rules, fitting = ShapeRules(), make_arguments(operator, SHAPES[0], torch.float32)[:2]
+    rules.learn(operator, fitting, {}, (operator(*fitting),))
+    assert rules.look_up(operator, fitting, {}) is not None
+    assert rules.look_up(operator, (fitting[0], size), {}) is None
+
+
+def test_numbers_differ_by_sign_and_type_and_other_settings_by_value() -> None:
+    operator = aten.leaky_relu.default
+    rules, tensor = ShapeRules(), torch.empty(2, 3, device="meta")
+    rules.learn(operator, (tensor, 0.1), {}, (operator(tensor, 0.1),))
+    known = [rules.look_up(operator, (tensor, slope), {}) is not None for slope in (0.1, 0.7, -0.1, 1, True, None)]
+    assert known == [True, True, False, False, False, False]
+    rules.learn(aten.gelu.default, (tensor,), {"approximate": "none"}, (tensor.clone(),))
+    assert rules.look_up(aten.gelu.default, (tensor,), {"approximate": "none"}) is not None
+    assert rules.look_up(aten.gelu.default, (tensor,), {"approximate": "tanh"}) is None
+
+
+def test_only_contiguous_tensors_with_elements_are_looked_up() -> None:
+    operator = aten.relu.default
+    rules, tensor = ShapeRules(), torch.empty(2, 3, device="meta")
+    rules.learn(operator, (tensor,), {}, (tensor.clone(),))
+    assert rules.look_up(operator, (torch.empty(5, 7, device="meta"),), {}) == [((5, 7), torch.float32)]
+    assert rules.look_up(operator, (torch.empty(5, 7, device="meta").T,), {}) is None
+    assert rules.look_up(operator, (torch.empty(0, 7, device="meta"),), {}) is None
+    assert rules.look_up(operator, (torch.empty(5, device="meta"),), {}) is None  # of another number of dimensions
+    assert rules.look_up(operator, (torch.empty(5, 7, device="meta", dtype=torch.float16),), {}) is None
+    assert rules.look_up(aten.add.Tensor, (tensor, tensor), {}) is None  # no rule
+
+
+def test_a_result_that_has_no_named_shape_is_never_looked_up() -> None:
+    operator = aten.relu.default
+    rules, tensor = ShapeRules(), torch.empty(2, 3, device="meta")
+    rules.learn(operator, (tensor,), {}, (torch.empty(3, 2, device="meta"),))
+    assert rules.look_up(operator, (tensor,), {}) is None
+    rules.learn(operator, (tensor,), {}, (tensor.clone(),))
+    assert rules.look_up(operator, (tensor,), {}) is None  # the first answer stays
+    other = ShapeRules()
+    other.learn(operator, (tensor,), {}, (torch.empty(3, 2, device="meta").T,))  # strided
+    assert other.look_up(operator, (tensor,), {}) is None

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -60,12 +61,12 @@ class CoverageMap:
         return [test for group in (direct, others) for test in sorted(group, key=lambda test: (self.seconds.get(test, 0.0), test))]
 
 
-def load_map() -> CoverageMap:
-    """The map of this tree: from the cache, or measured."""
-    path = _CACHE / f"{_hash_tree()}.json"
+def load_map(rooms: Collection[str]) -> CoverageMap:
+    """The map of this tree for these rooms: from the cache, or measured."""
+    path = _CACHE / f"{_hash_tree()}-{'-'.join(sorted(rooms))}.json"
     if not path.exists():
         _CACHE.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_measure()))
+        path.write_text(json.dumps(_measure(rooms)))
     found = json.loads(path.read_text())
     lines = {name: {int(line): tests for line, tests in covered.items()} for name, covered in found["lines"].items()}
     return CoverageMap(found["seconds"], lines)
@@ -97,8 +98,8 @@ def _hash_tree() -> str:
     return digest.hexdigest()[:16]
 
 
-def _measure() -> dict[str, object]:
-    tests = list(dict.fromkeys(path for room in ROOMS for path in list_tests(room)))
+def _measure(rooms: Collection[str]) -> dict[str, object]:
+    tests = list(dict.fromkeys(path for room in ROOMS if room in rooms for path in list_tests(room)))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "data").mkdir()
         settings = Path(folder) / "settings.ini"

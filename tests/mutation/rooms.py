@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+_TAPE_TESTS = "tape", "tape_details", "flow", "moved_bytes", "written_memory", "shape_cache", "shape_rules", "meta_kernels", "known_values"
+
 # Sources under `archaudit` and tests under `tests`, each a folder or a pattern of files. Only the tests that state what a room does count,
 # not those of other rooms that happen to notice.
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -14,7 +16,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "judge": (("judge",), ("judge", "claims", "pipeline/test_timing.py")),
     "metrics": (("metrics", "schema/quantity.py"), ("metrics", "schema/test_quantity.py", "diff", "judge")),
     "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_unregistered_weights.py")),
-    "tape": (("measure/tape",), ("measure/test_*.py",)),
+    "tape": (("measure/tape",), tuple(f"measure/test_{name}.py" for name in _TAPE_TESTS)),
 }
 
 

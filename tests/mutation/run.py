@@ -27,8 +27,8 @@ from mutation.trial import Outcome
 @click.option("--place", "places", multiple=True, metavar="FILE:LINE", help="Every mutant of this line instead (repeatable).")
 def main(size: int, seed: int, rooms: tuple[str, ...], places: tuple[str, ...]) -> None:
     """Plants defects and counts those that the tests notice."""
-    covered = load_map()
     sample = _list_at(places) if places else draw_sample(rooms or tuple(ROOMS), size, seed)
+    covered = load_map(tuple(sample))
     result = try_sample(sample, covered, _show_outcome)
     _show_survivors(result)
     for room in [*sample, None]:

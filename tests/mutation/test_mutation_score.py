@@ -18,7 +18,7 @@ _LEAST_SHARE = 0.85
 @pytest.mark.mutation
 def test_most_mutants_are_killed() -> None:
     seed = int(os.environ.get("MUTATION_SEED", "0"))
-    result = try_sample(draw_sample(tuple(ROOMS), _SAMPLE, seed), load_map())
+    result = try_sample(draw_sample(tuple(ROOMS), _SAMPLE, seed), load_map(tuple(ROOMS)))
     tried, killed, accepted = result.count()
     survivors = [
         show_mutant((ROOT / outcome.mutant.path).read_text(), outcome.mutant)

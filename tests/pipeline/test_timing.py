@@ -187,7 +187,9 @@ def test_recorded_times_of_the_same_machine_are_compared():
     stored, now = make_apart("a"), make_apart("a", seconds=0.012)
     assert not are_interleaved(stored, now)
     assert judge_latency("m", stored, stored, LatencyBudget()).outcome == "passed"
-    assert judge_latency("m", stored, now, LatencyBudget()).outcome == "failed"
+    verdict = judge_latency("m", stored, now, LatencyBudget())
+    assert (verdict.outcome, verdict.actual) == ("failed", pytest.approx(1.2, rel=0.01))
+    assert verdict.deviation == verdict.actual - verdict.limit
 
 
 @pytest.mark.parametrize(
@@ -209,4 +211,5 @@ def test_recorded_times_of_another_machine_or_settings_are_not_judged(other, rea
 
 def test_a_latency_that_was_not_measured_does_not_pass():
     verdict = judge_latency("m", None, make_apart("a"), LatencyBudget())
-    assert (verdict.outcome, verdict.reason, verdict.actual) == ("inconclusive", "latency was not measured", None)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "latency was not measured")
+    assert (verdict.actual, verdict.deviation) == (None, None)
