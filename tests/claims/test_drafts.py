@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from claims.drafts import NOTES, Note
 
+import archaudit
 from archaudit.align import align
 from archaudit.claims.drafting import Draft, draft_claims
 from archaudit.claims.markdown import read_document
@@ -19,7 +20,7 @@ from archaudit.diff import diff
 from archaudit.schema import Profile
 
 ProfileOf = Callable[[str], Profile]
-CHANGES = Path(__file__).parents[2] / "archaudit" / "examples" / "segmentation" / "CHANGES.md"
+CHANGES = Path(archaudit.__file__).parent / "examples" / "segmentation" / "CHANGES.md"
 
 
 def test_proposals_are_right(profile_of: ProfileOf) -> None:
