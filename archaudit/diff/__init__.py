@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archaudit.diff.auto_groups import find_hunks
+from archaudit.diff.auto_groups import find_groups
 from archaudit.diff.causes import explain_change, explain_flops
 from archaudit.diff.connections import find_rewired
 from archaudit.diff.groups import EVERYTHING_ELSE, Section, group_sections
@@ -43,7 +43,7 @@ def diff(before: Profile, after: Profile, matches: Iterable[Match], sections: It
         delta=delta,
         flops_complete=before.flops_complete and after.flops_complete,
         modules=rows,
-        groups=group_sections(before, after, sections) if sections else find_hunks(before, after, matches, rows),
+        groups=group_sections(before, after, sections) if sections else find_groups(before, after, matches, rows),
     )
 
 

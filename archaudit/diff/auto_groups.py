@@ -43,7 +43,7 @@ class _Hunk(NamedTuple):
     after: tuple[Part, ...]
 
 
-def find_hunks(before: Profile, after: Profile, matches: tuple[Match, ...], rows: tuple[ModuleDiff, ...]) -> tuple[Group, ...]:
+def find_groups(before: Profile, after: Profile, matches: tuple[Match, ...], rows: tuple[ModuleDiff, ...]) -> tuple[Group, ...]:
     """Groups that partition the modules of both profiles, in the order of their first rows. A model without parts has no groups."""
     sides = Parts(before, 0), Parts(after, 1)
     pairs = [(match.before_path, match.after_path) for match in matches if match.before_path is not None and match.after_path is not None]

@@ -105,7 +105,7 @@ def copy_weights(tensors: Weights, given: Weights, sources: Mapping[str, TensorS
 
 def _join_rows(given: Weights, source: JoinedRows) -> torch.Tensor:
     tensors = [given[name] for name in source.tensors]
-    if source.turned:
+    if source.transposed:
         return tensors[0].t()
     if len(tensors) == 1 and source.stop is None:  # a scalar has no rows
         return tensors[0]

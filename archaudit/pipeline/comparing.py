@@ -1,4 +1,4 @@
-"""Two profiles as a report of what changed: nothing is judged."""
+"""Two profiles compared into a report. Nothing is judged here."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from archaudit.align import align
 from archaudit.diff import Section, diff
-from archaudit.diff.checkpoint.key_map import map_checkpoint, put_together
-from archaudit.diff.checkpoint.weight_sources import inherit_weights
+from archaudit.diff.checkpoint.key_map import map_checkpoint, merge_sources
+from archaudit.diff.checkpoint.weight_sources import map_weights
 from archaudit.diff.definitions import diff_classes, diff_initialisation
 from archaudit.diff.flow import diff_flow
 from archaudit.metrics.catalog import is_unknown
@@ -15,7 +15,7 @@ from archaudit.schema import CheckpointMap, Diff, Match, Profile, Report
 
 
 def compare_plain(before: Profile, after: Profile) -> Report:
-    """What changed, as it comes out by itself: without pins and sections of a config."""
+    """The report of two profiles without a config: no pins and no sections."""
     return compare_matched(before, after, align(before, after, []), [])
 
 
@@ -25,11 +25,11 @@ def diff_profiles(before: Profile, after: Profile) -> Diff:
 
 
 def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], sections: Sequence[Section]) -> Report:
-    """What changed where `matches` says which modules are which, in the named `sections` first. The outcome is open: nothing was asked."""
+    """The report of two profiles whose modules are matched, grouped by `sections` first. Its outcome is inconclusive: it has no checks."""
     difference = diff(before, after, matches, sections)
-    # what a source without code does not say is no change: weights alone have no forward pass, no classes, no initialisation
-    told = not any(is_unknown(profile, "macs") for profile in (before, after))
-    classes_added, classes_removed = diff_classes(before, after) if told else ((), ())
+    # a file of weights alone has no forward pass, classes or initialisation: that they are absent is no change
+    has_code = not any(is_unknown(profile, "macs") for profile in (before, after))
+    classes_added, classes_removed = diff_classes(before, after) if has_code else ((), ())
     return Report(
         before=before,
         after=after,
@@ -38,8 +38,8 @@ def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], s
         modules=difference.modules,
         groups=difference.groups,
         outcome="inconclusive",
-        flow=diff_flow(before, after, difference.modules) if told else None,
-        initialisation=diff_initialisation(before, after, matches) if told else (),
+        flow=diff_flow(before, after, difference.modules) if has_code else None,
+        initialisation=diff_initialisation(before, after, matches) if has_code else (),
         classes_added=classes_added,
         classes_removed=classes_removed,
         checkpoint=_map_keys(before, after, matches),
@@ -50,4 +50,4 @@ def _map_keys(before: Profile, after: Profile, matches: Sequence[Match]) -> Chec
     mapping = map_checkpoint(before, after, matches)
     if not (mapping.reshaped or (mapping.missing and mapping.unused)):
         return mapping
-    return put_together(mapping, before, after, next(inherit_weights(before, after, matches)).sources)
+    return merge_sources(mapping, before, after, next(map_weights(before, after, matches)).sources)

@@ -1,4 +1,4 @@
-"""Whether two models that claim to be only rewritten compute the same: two workers, weights and inputs handed from one to the other."""
+"""Whether two models compute the same outputs: each runs in its own worker, with the same weights and inputs."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ from typing import NamedTuple
 
 import msgspec
 
-from archaudit.diff.checkpoint.weight_sources import Inheritance, inherit_weights
+from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights
 from archaudit.errors import ArchauditError
+from archaudit.index import index_modules
 from archaudit.pipeline.measuring import make_load_request, open_targets, open_workers
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target
 from archaudit.pipeline.timing import receive_reply
-from archaudit.schema import Equivalence, Match, ModuleRecord, Profile
+from archaudit.schema import Equivalence, Match, Pair, Profile
 from archaudit.worker import CompareOutputs, Loaded, OutputsCompared, OutputsRecorded, RecordOutputs, Worker
 
-# Twice that in doubles, on each side, and a file of the same size: what a CI machine of 7 GiB can do.
+# In float64 that is twice as much, on each side and in a file: a CI machine with 7 GiB of memory can hold it.
 PARAM_BYTES_LIMIT = 512 * 2**20
-# Every module's output is written down to find the first that differs.
+# The output of every module is recorded to find the first that differs; beyond this, only the model's outputs are compared.
 ACTIVATION_BYTES_LIMIT = 2 * 2**30
 _DTYPES = ("float64", "float32")
 _MOST_NAMED = 3
 
 
 def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], matches: Iterable[Match], options: Options) -> Equivalence:
-    """The answer, whatever it is: what cannot be tried is `not comparable`, never an error."""
-    inheritances = list(inherit_weights(profiles[0], profiles[1], matches))
-    if inheritances[0].unfitting:
-        return Equivalence(outcome="different", reason=f"the weights do not fit: {_shorten(inheritances[0].unfitting)}")
-    if inheritances[0].new:
-        return _refuse(f"parameters of after have no counterpart before whose values they could take: {_shorten(inheritances[0].new)}")
+    """The answer of running both models; models that cannot be run give `not comparable`, never an error."""
+    weight_maps = list(map_weights(profiles[0], profiles[1], matches))
+    first = weight_maps[0]
+    if first.mismatched:
+        return Equivalence(outcome="different", reason=f"the weights have other shapes: {_shorten(first.mismatched)}")
+    if first.new:
+        return _refuse(f"parameters of after have no counterpart before to take their values from: {_shorten(first.new)}")
     for target, profile in zip(targets, profiles, strict=True):
         if target.reference is None or target.reference.kind == "saved":
             return _refuse(f"{target.name} is a saved profile or a live model: there is no code to run")
         if profile.totals.param_bytes > PARAM_BYTES_LIMIT:
-            return _refuse(f"{target.name} is too large to be run for real twice: {profile.totals.param_bytes:,} bytes of parameters")
+            size = f"{profile.totals.param_bytes:,} bytes of parameters, more than {PARAM_BYTES_LIMIT:,}"
+            return _refuse(f"{target.name} is too large to run twice: it has {size}")
     with (
         open_targets(targets, options) as opened,
         tempfile.TemporaryDirectory(prefix="archaudit-") as folder,
@@ -48,78 +51,75 @@ def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], ma
                 worker.send(make_load_request(target, options))
             for worker in workers:
                 receive_reply(worker, Loaded)
-            return _try(_Stage(workers, Path(folder, "exhibit")), inheritances, profiles)
+            return _run_both(_ProofWorkers(Pair(*workers), Path(folder, "outputs")), weight_maps, Pair(*profiles))
         except ArchauditError as error:
             return _refuse(error.message)
 
 
-class _Stage(NamedTuple):
-    """Two workers, and the file through which weights, inputs and outputs go from one to the other."""
+class _ProofWorkers(NamedTuple):
+    """The worker of each side, and the file that passes weights, inputs and outputs from the first to the second."""
 
-    workers: Sequence[Worker]
+    workers: Pair[Worker]
     path: Path
 
-    def exhibit(self, dtype: str, modules: Iterable[str] = ()) -> None:
-        self.workers[0].send(RecordOutputs(str(self.path), dtype, tuple(dict.fromkeys(modules))))
-        receive_reply(self.workers[0], OutputsRecorded)
+    def record_outputs(self, dtype: str, modules: Iterable[str] = ()) -> None:
+        """Runs before, and writes its outputs, with those of the named modules, to the file."""
+        self.workers.before.send(RecordOutputs(str(self.path), dtype, tuple(dict.fromkeys(modules))))
+        receive_reply(self.workers.before, OutputsRecorded)
 
-    def imitate(self, dtype: str, inheritance: Inheritance, after: Profile | None = None) -> Equivalence:
-        """Compares the outputs; with the profile of after, also those of its modules."""
-        modules = inheritance.modules if after is not None else {}
-        feeders = {module.path: tuple(_list_feeders(module)) for module in after.modules} if after is not None else {}
-        self.workers[1].send(CompareOutputs(str(self.path), dtype, inheritance.sources, modules, feeders))
-        return receive_reply(self.workers[1], OutputsCompared).equivalence
+    def compare_outputs(self, dtype: str, weight_map: WeightMap, after: Profile | None = None) -> Equivalence:
+        """Runs after with these weights and compares the outputs; with the profile of after, those of its modules too."""
+        modules = weight_map.modules if after is not None else {}
+        sources = index_modules(after).inputs if after is not None else {}
+        self.workers.after.send(CompareOutputs(str(self.path), dtype, weight_map.sources, modules, sources))
+        return receive_reply(self.workers.after, OutputsCompared).equivalence
 
 
-def _try(stage: _Stage, inheritances: Sequence[Inheritance], profiles: Sequence[Profile]) -> Equivalence:
-    """In doubles, or in floats where the model insists on them; a second time, module by module, where the outputs differ."""
+def _run_both(workers: _ProofWorkers, weight_maps: Sequence[WeightMap], profiles: Pair[Profile]) -> Equivalence:
+    """In float64, or in float32 where a model requires it; where the outputs differ, a second time to compare each module."""
     failure: ArchauditError | None = None
     for dtype in _DTYPES:
         try:
-            stage.exhibit(dtype)
+            workers.record_outputs(dtype)
             answers = []
-            for inheritance in inheritances:
-                answers.append(stage.imitate(dtype, inheritance))
+            for weight_map in weight_maps:
+                answers.append(workers.compare_outputs(dtype, weight_map))
                 if answers[-1].outcome == "equivalent":
-                    return _name_guesses(answers[-1], inheritance)
+                    return _name_assumed(answers[-1], weight_map)
         except ArchauditError as error:
             failure = failure or error
             continue
         answer = answers[0]
         if all(profile.totals.activation_bytes <= ACTIVATION_BYTES_LIMIT for profile in profiles):
-            stage.exhibit(dtype, inheritances[0].modules.values())
-            answer = stage.imitate(dtype, inheritances[0], profiles[1])
-        return _doubt(answer, inheritances)
+            workers.record_outputs(dtype, weight_maps[0].modules.values())
+            answer = workers.compare_outputs(dtype, weight_maps[0], profiles.after)
+        return _weaken_assumed(answer, weight_maps)
     assert failure is not None
     raise failure
 
 
-def _list_feeders(module: ModuleRecord) -> Iterable[str]:
-    return dict.fromkeys(feeder for call in module.calls for feeder in call.inputs_from)
-
-
-def _name_guesses(answer: Equivalence, inheritance: Inheritance) -> Equivalence:
-    """The answer, which tells what a proof rests on where sources of weights were guessed: since it holds, so do they."""
-    if not inheritance.guesses:
+def _name_assumed(answer: Equivalence, weight_map: WeightMap) -> Equivalence:
+    """The answer with the assumed sources of weights: equal outputs confirm them."""
+    if not weight_map.assumed:
         return answer
-    groups = f", in each of {inheritance.groups} groups of rows" if inheritance.groups > 1 else ""
-    reason = f"{answer.reason}, taking the weights of {_write_guesses(inheritance.guesses)}{groups}"
+    groups = f", in each of {weight_map.groups} groups of rows" if weight_map.groups > 1 else ""
+    reason = f"{answer.reason}, with the weights of {_list_assumed(weight_map.assumed)}{groups}"
     return msgspec.structs.replace(answer, reason=reason)
 
 
-def _doubt(answer: Equivalence, inheritances: Sequence[Inheritance]) -> Equivalence:
-    """That outputs differ proves nothing where the sources of weights were guessed: they may lie otherwise, by heads, say."""
-    guesses = inheritances[0].guesses
-    if not guesses:
+def _weaken_assumed(answer: Equivalence, weight_maps: Sequence[WeightMap]) -> Equivalence:
+    """`not comparable` where sources of weights were assumed: other outputs prove nothing then, since another arrangement may be right."""
+    assumed = weight_maps[0].assumed
+    if not assumed:
         return answer
-    orders = ", in whichever order" if len(inheritances) > 1 else ""
-    orders += " of all rows or within each head" if any(inheritance.groups > 1 for inheritance in inheritances) else ""
-    reason = f"{answer.reason}. That was taking the weights of {_write_guesses(guesses)}{orders}; taken otherwise, they may be the same"
+    orders = ", in every order" if len(weight_maps) > 1 else ""
+    orders += " of all rows or within each head" if any(weight_map.groups > 1 for weight_map in weight_maps) else ""
+    reason = f"{answer.reason}. Tried with the weights of {_list_assumed(assumed)}{orders}; another arrangement may give equal outputs"
     return msgspec.structs.replace(answer, outcome="not comparable", reason=reason)
 
 
-def _write_guesses(guesses: dict[str, tuple[str, ...]]) -> str:
-    return _shorten([f"{whole or 'the model'} for {', '.join(parts)}" for whole, parts in guesses.items()])
+def _list_assumed(assumed: dict[str, tuple[str, ...]]) -> str:
+    return _shorten([f"{whole or 'the model'} for {', '.join(parts)}" for whole, parts in assumed.items()])
 
 
 def _shorten(texts: Sequence[str]) -> str:

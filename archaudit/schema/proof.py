@@ -1,24 +1,26 @@
-"""Where a tensor of after takes its values from, when both models are run with the same weights."""
+"""How weights of before become weights of after, and whether two models compute the same with them."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from archaudit.schema.record import FORMAT_VERSION, Record, Shape
 
 
 class JoinedRows(Record, frozen=True, kw_only=True, tag="rows"):
-    """The tensors of before with these names, one after the other along their first dimension; of that the rows from `start` up to `stop`.
+    """A tensor made of rows: the `tensors` of before, concatenated along the first dimension, and of the result rows `start` to `stop`.
 
-    With more than one of `groups`, rows lie so in each of so many equal parts (attention heads, say): those of a joined tensor are the
-    first part's of each, then the second's; `start` and `stop` count within a part. `turned`: rows and columns of the matrix change places.
+    With `groups` > 1 the rows are interleaved: each of that many equal parts (attention heads, say) holds a share of the rows of the first
+    tensor, then of the second; `start` and `stop` count within one part. `transposed` swaps rows and columns (`turned` in JSON).
     """
 
     tensors: tuple[str, ...]
     start: int = 0
     stop: int | None = None
     groups: int = 1
-    turned: bool = False
+    transposed: bool = msgspec.field(default=False, name="turned")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -27,9 +29,9 @@ class JoinedRows(Record, frozen=True, kw_only=True, tag="rows"):
 
 
 class FoldedNorm(Record, frozen=True, kw_only=True, tag="folded"):
-    """What a layer's weight (or its bias, where `weight` is None) becomes when the batch norm `norm` that followed it is folded into it.
+    """A layer's weight (or its bias, where `weight` is None) with the batch norm `norm`, which followed the layer, folded into it.
 
-    `bias` is the layer's own, None where it had none; `outputs` the dimension of the weight along which its outputs lie.
+    `bias` is the layer's own bias, None where it had none; `outputs` is the dimension of the weight that counts its outputs.
     """
 
     norm: str
@@ -40,7 +42,7 @@ class FoldedNorm(Record, frozen=True, kw_only=True, tag="folded"):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The tensors that it is made of; those of the norm where it has them."""
+        """The tensors that it is made of; the norm may lack some of its own."""
         own = [name for name in (self.weight, self.bias) if name is not None]
         return *own, *(f"{self.norm}.{name}" for name in ("weight", "bias", "running_mean", "running_var"))
 
@@ -48,11 +50,11 @@ class FoldedNorm(Record, frozen=True, kw_only=True, tag="folded"):
 TensorSource = JoinedRows | FoldedNorm
 
 
-# --- what two models have in common that can be tried: outputs and checkpoints ---
+# --- the results: outputs compared, and a checkpoint's keys mapped ---
 
 
 class Deviation(Record, frozen=True, kw_only=True):
-    """How far the outputs of two matched modules lie apart at most; None where they differ in shape, or one is not finite."""
+    """The largest difference between the outputs of two matched modules; None where their shapes differ, or a value is not finite."""
 
     before_path: str
     after_path: str
@@ -60,11 +62,11 @@ class Deviation(Record, frozen=True, kw_only=True):
 
 
 class Equivalence(Record, frozen=True, kw_only=True):
-    """Whether two models compute the same with the same weights, tried on random inputs.
+    """Whether two models compute the same outputs with the same weights on random inputs.
 
-    `not comparable` means that it could not be tried, for the `reason` given. `max_difference` is the largest between any two values of the
-    outputs, `tolerance` what was allowed, `dtype` what was computed in; `bitwise` says whether all values were equal to the last bit.
-    `first_difference` is the first module in the order of execution whose output differs.
+    `not comparable` means that they could not be run, for the `reason` given. `max_difference` is the largest difference between two values
+    of the outputs, `tolerance` the largest allowed one, `dtype` the type of the computation; `bitwise` says whether all values were equal
+    bit for bit. `first_difference` is the first module in the order of execution whose output differs.
     """
 
     outcome: Literal["equivalent", "different", "not comparable"]
@@ -86,13 +88,13 @@ class ReshapedKey(Record, frozen=True, kw_only=True):
 
 
 class CheckpointMap(Record, frozen=True, kw_only=True):
-    """What becomes of each key of a checkpoint of before when it is loaded into after. Only what a state_dict keeps.
+    """Which keys of a state_dict of before load into after.
 
-    `same` keys load as they are, `renamed` ones under another name (before to after). `reshaped` have other shapes. `missing` are keys of
-    after that nothing fills, `unused` keys of before that fill nothing. `tied` are keys of after that are another name of a tensor which
-    some key fills (after to before): they take the same values. `conflicts` are groups of keys of before, separate there, that go
-    into one tensor. `built` are keys of after that are put together from keys of before, and how: joined, divided, turned, with a norm
-    folded in, or under a name that only their size tells; which of several is which stands there as is likeliest.
+    `same` keys load unchanged, `renamed` ones under another name (before to after), `reshaped` ones have other shapes. `missing` are keys
+    of after without a source, `unused` keys of before without a target. `tied` are keys of after that name a tensor which another key fills
+    (after to before): they take the same values. `conflicts` are groups of keys of before, separate tensors there, that go into one tensor.
+    `built` are keys of after that are computed from keys of before, and how: concatenated, split, transposed, with a norm folded in, or
+    matched by size alone; where the order of several tensors is unknown, it is the likeliest one.
     """
 
     format_version: int = FORMAT_VERSION

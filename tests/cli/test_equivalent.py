@@ -168,7 +168,7 @@ def test_layers_that_were_joined_take_their_rows_in_the_order_that_fits(prove, o
     proof = json.loads(result.out)["equivalence"]
     assert result.status == 0, proof
     assert proof["outcome"] == "equivalent"
-    assert proof["reason"].endswith(f"in float64, taking the weights of qkv for {order}")
+    assert proof["reason"].endswith(f"in float64, with the weights of qkv for {order}")
 
 
 def test_rows_that_lie_by_heads_are_found(prove):
@@ -180,7 +180,7 @@ def test_rows_that_lie_by_heads_are_found(prove):
     )
     proof = json.loads(prove(SEPARATE, by_heads).out)["equivalence"]
     assert proof["outcome"] == "equivalent"
-    assert proof["reason"].endswith("taking the weights of qkv for q, k, v, in each of 4 groups of rows")
+    assert proof["reason"].endswith("with the weights of qkv for q, k, v, in each of 4 groups of rows")
 
 
 def test_joined_layers_that_fit_in_no_order_are_no_proof_of_a_difference(prove):
@@ -189,7 +189,7 @@ def test_joined_layers_that_fit_in_no_order_are_no_proof_of_a_difference(prove):
     proof = json.loads(result.out)["equivalence"]
     assert result.status == 2
     assert proof["outcome"] == "not comparable"
-    assert "taking the weights of qkv for q, k, v, in whichever order; taken otherwise, they may be the same" in proof["reason"]
+    assert "with the weights of qkv for q, k, v, in every order; another arrangement may give equal outputs" in proof["reason"]
     assert proof["first_difference"]["after_path"] == "out"
 
 

@@ -9,7 +9,7 @@ import pytest
 from factories import make_module, make_profile, make_tensor
 
 from archaudit.diff.checkpoint.key_map import map_checkpoint
-from archaudit.diff.checkpoint.weight_sources import Inheritance, inherit_weights
+from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights
 from archaudit.schema import Call, CheckpointMap, FoldedNorm, JoinedRows, Match, ModuleRecord, ReshapedKey, TensorRecord
 
 Modules = dict[str, ModuleRecord]
@@ -28,8 +28,8 @@ def match(before: str | None, after: str | None, **fields: Any) -> Match:
     return Match(before_path=before, after_path=after, confidence=1.0, reason="by hand", **fields)
 
 
-def inherit(before: Modules, after: Modules, *matches: Match) -> list[Inheritance]:
-    return list(inherit_weights(make_profile(ROOT | before), make_profile(ROOT | after), [match("", ""), *matches]))
+def inherit(before: Modules, after: Modules, *matches: Match) -> list[WeightMap]:
+    return list(map_weights(make_profile(ROOT | before), make_profile(ROOT | after), [match("", ""), *matches]))
 
 
 PARTS = {"q": hold(weight(2, 4)), "k": hold(weight(3, 4)), "v": hold(weight(5, 4))}
@@ -89,7 +89,7 @@ def test_rows_may_be_interleaved_where_every_part_divides_by_the_number_of_heads
 )
 def test_what_does_not_add_up_to_the_whole_is_not_joined(parts: Modules) -> None:
     (found, *_) = inherit(parts, WHOLE, match("q", "qkv", change_id=0), match("k", None, change_id=0))
-    assert found.guesses == {}
+    assert found.assumed == {}
 
 
 def test_each_tensor_of_a_whole_is_joined_from_those_of_its_name() -> None:
@@ -99,7 +99,7 @@ def test_each_tensor_of_a_whole_is_joined_from_those_of_its_name() -> None:
     assert found.sources == {
         name: JoinedRows(tensors=(f"q.{key}", f"k.{key}")) for name, key in (("qk.weight", "weight"), ("qk.bias", "bias"))
     }
-    assert found.guesses == {"qk": ("q", "k")}
+    assert found.assumed == {"qk": ("q", "k")}
 
 
 def test_tensors_of_a_module_itself_go_to_its_new_children_and_back() -> None:

@@ -8,7 +8,7 @@ import pytest
 from factories import make_module, make_profile, make_rows
 
 from archaudit.diff import diff
-from archaudit.diff.checkpoint.transforms import Pairing, list_layouts
+from archaudit.diff.checkpoint.transforms import MatchedModules, list_layouts
 from archaudit.diff.flow import diff_flow
 from archaudit.diff.groups import name_group
 from archaudit.schema import FlowNode, Match, Profile
@@ -136,14 +136,14 @@ def test_operators_of_one_name_are_paired_by_what_they_are_between_unless_there_
 # --- ways in which rows may lie
 
 
-def make_pairing(**heads: int) -> Pairing:
+def make_matched(**heads: int) -> MatchedModules:
     profile = make_profile({name: make_module(0, settings={"num_heads": number}) for name, number in heads.items()})
-    return Pairing(profile, profile, [])
+    return MatchedModules(profile, profile, [])
 
 
 @pytest.mark.parametrize(("parts", "ways"), [([2], 2), ([3], 6), ([4], 1), ([4, 2], 2), ([1], 1), ([], 1)])
 def test_up_to_three_parts_are_tried_in_every_order(parts: list[int], ways: int) -> None:
-    assert len(list_layouts(make_pairing(), parts)) == ways
+    assert len(list_layouts(make_matched(), parts)) == ways
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,6 @@ def test_up_to_three_parts_are_tried_in_every_order(parts: list[int], ways: int)
     ],
 )
 def test_rows_may_be_interleaved_by_the_commonest_numbers_of_heads(heads: dict[str, int], groups: list[int]) -> None:
-    layouts = list_layouts(make_pairing(**heads), [2])
+    layouts = list_layouts(make_matched(**heads), [2])
     assert list(dict.fromkeys(layout.groups for layout in layouts)) == groups
     assert [layout.order for layout in layouts] == [0, 1] * len(groups)

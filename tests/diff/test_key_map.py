@@ -8,8 +8,8 @@ from modeling import measure
 from torch import nn
 
 from archaudit.align import Pin, align
-from archaudit.diff.checkpoint.key_map import map_checkpoint, put_together
-from archaudit.diff.checkpoint.weight_sources import inherit_weights
+from archaudit.diff.checkpoint.key_map import map_checkpoint, merge_sources
+from archaudit.diff.checkpoint.weight_sources import map_weights
 from archaudit.measure.equivalence import copy_weights
 from archaudit.schema import CheckpointMap, ReshapedKey
 
@@ -230,7 +230,7 @@ ROWS = torch.zeros(2, 3, 4)
 def test_keys_that_are_put_together_make_the_same_model(before, after, example, built):
     one, other = (measure(lambda model=model: copy.deepcopy(model), example) for model in (before, after))
     matches = align(one, other)
-    mapping = put_together(map_checkpoint(one, other, matches), one, other, next(inherit_weights(one, other, matches)).sources)
+    mapping = merge_sources(map_checkpoint(one, other, matches), one, other, next(map_weights(one, other, matches)).sources)
     assert set(mapping.built) == built
     assert mapping.missing == mapping.reshaped == mapping.unused == ()
     if isinstance(before, Net):

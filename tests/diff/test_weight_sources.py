@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from archaudit.align import align
-from archaudit.diff.checkpoint.weight_sources import Inheritance, inherit_weights
+from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights
 from archaudit.measure.equivalence import copy_weights
 
 WIDTH, HEADS = 8, 2
@@ -130,13 +130,13 @@ class One(nn.Module):
         return self.layer(x.transpose(1, 2)[..., None])[..., 0].transpose(1, 2) if self.channels else self.layer(x)
 
 
-def find(before: nn.Module, after: nn.Module, *shape: int) -> list[Inheritance]:
+def find(before: nn.Module, after: nn.Module, *shape: int) -> list[WeightMap]:
     profiles = [measure(partial(copy.deepcopy, model), lambda: torch.randn(shape or (2, 5, WIDTH))) for model in (before, after)]
-    return list(inherit_weights(*profiles, align(*profiles)))
+    return list(map_weights(*profiles, align(*profiles)))
 
 
 def list_same(before: nn.Module, after: nn.Module, *shape: int) -> list[bool]:
-    """Of each inheritance, whether after then gives what before gives."""
+    """Of each weight_map, whether after then gives what before gives."""
     torch.manual_seed(0)
     found = find(before, after, *shape)
     models = [copy.deepcopy(model).eval().double() for model in (before, after)]
@@ -146,9 +146,9 @@ def list_same(before: nn.Module, after: nn.Module, *shape: int) -> list[bool]:
     x = torch.randn(*(shape or (2, 5, WIDTH)), dtype=torch.float64)
     same = []
     with torch.no_grad():
-        for inheritance in found:
-            assert inheritance.new == inheritance.unfitting == ()
-            copy_weights(models[1].state_dict(), models[0].state_dict(), inheritance.sources)
+        for weight_map in found:
+            assert weight_map.new == weight_map.mismatched == ()
+            copy_weights(models[1].state_dict(), models[0].state_dict(), weight_map.sources)
             same.append(torch.allclose(models[0](x), models[1](x), rtol=1e-10, atol=1e-12))
     return same
 
@@ -285,4 +285,4 @@ def test_a_weight_that_is_the_other_way_round_is_turned():
 
 def test_what_has_another_size_does_not_fit():
     (found,) = find(One(nn.Linear(WIDTH, 3)), One(nn.Linear(WIDTH, 4)))
-    assert found.unfitting == ("layer.weight is 4x8, before 3x8", "layer.bias is 4, before 3")
+    assert found.mismatched == ("layer.weight is 4x8, before 3x8", "layer.bias is 4, before 3")

@@ -1,2 +1,2 @@
-"""What a checkpoint of before is worth after: which key loads into which (`key_map`), which weights go where when both models run
-(`weight_sources`), and how one tensor is made of others (`transforms`)."""
+"""How a checkpoint of before loads into after: which key into which (`key_map`), the sources of weights when both models run
+(`weight_sources`), and tensors made of others (`transforms`)."""

@@ -1,4 +1,4 @@
-"""Two profiles and which module of one is which of the other, indexed."""
+"""How tensors of matched modules become others: layers that were split or merged, and norms that were folded into the layer before."""
 
 from __future__ import annotations
 
@@ -8,74 +8,78 @@ from itertools import accumulate, permutations
 from math import factorial, prod
 from typing import NamedTuple
 
-from archaudit.schema import FoldedNorm, JoinedRows, Match, ModuleRecord, Profile, Shape, TensorRecord, TensorSource
+from archaudit.index import ModuleIndex, index_modules, join_name, parent_path
+from archaudit.schema import FoldedNorm, JoinedRows, Match, ModuleRecord, Pair, Profile, Shape, TensorRecord, TensorSource
 
 
-class Pairing:
-    """`before` and `after` are the modules by path; `origins` the paths before of modules after, `successors` the other way round."""
+class MatchedModules:
+    """The modules of both sides; `origins` are the paths before of modules after, `successors` the reverse."""
 
     def __init__(self, before: Profile, after: Profile, matches: Iterable[Match]) -> None:
-        self.before = {module.path: module for module in before.modules}
-        self.after = {module.path: module for module in after.modules}
+        self.before = index_modules(before)
+        self.after = index_modules(after)
         both = [(match.before_path, match.after_path) for match in matches]
         self.origins = {other: one for one, other in both if one is not None and other is not None}
         self.successors = {one: other for other, one in self.origins.items()}
-        self._new = _group_by_parent(self.after.values(), self.origins)
-        self._gone = _group_by_parent(self.before.values(), self.successors)
-        self._shapes = {join(module.path, tensor.name): tensor.shape for module in before.modules for tensor in module.tensors}
+        self._added = _group_by_parent(self.after, self.origins)
+        self._removed = _group_by_parent(self.before, self.successors)
 
-    def list_new(self, after_path: str) -> Sequence[ModuleRecord]:
+    def list_added(self, after_path: str) -> Sequence[ModuleRecord]:
         """The children of a module after that have tensors and no counterpart before."""
-        return self._new.get(after_path, ())
+        return self._added.get(after_path, ())
 
-    def list_gone(self, before_path: str) -> Sequence[ModuleRecord]:
+    def list_removed(self, before_path: str) -> Sequence[ModuleRecord]:
         """The children of a module before that have tensors and no counterpart after."""
-        return self._gone.get(before_path, ())
+        return self._removed.get(before_path, ())
 
     def find_shape(self, after_path: str, name: str) -> Shape | None:
-        """The shape of a tensor's namesake in the module that its own was."""
-        return self._shapes.get(join(self.origins[after_path], name)) if after_path in self.origins else None
+        """The shape before of the tensor of this name in the matched module; None where there is none."""
+        if after_path not in self.origins:
+            return None
+        owner = self.before.tensors.get(join_name(self.origins[after_path], name))
+        return owner.tensor.shape if owner is not None else None
 
 
-def _group_by_parent(modules: Iterable[ModuleRecord], matched: Mapping[str, str]) -> dict[str, list[ModuleRecord]]:
+def _group_by_parent(modules: ModuleIndex, matched: Mapping[str, str]) -> dict[str, list[ModuleRecord]]:
     groups: defaultdict[str, list[ModuleRecord]] = defaultdict(list)
     for module in modules:
         if module.path and module.path not in matched and module.tensors:
-            groups[module.path.rpartition(".")[0]].append(module)
+            groups[parent_path(module.path)].append(module)
     return dict(groups)
 
 
-def join(path: str, name: str) -> str:
-    """What a state_dict calls a tensor."""
-    return f"{path}.{name}" if path else name
-
-
 def measure_rows(shape: Shape) -> tuple[int, int]:
-    """How many rows, but for dimensions of one, and how many elements: what the weights of a linear layer and of a convolution that does
-    the same (of one by one, or over all of what was flattened) have in common."""
+    """The number of rows (without dimensions of one) and of elements.
+
+    Both are equal for the weight of a linear layer and of a convolution that computes the same (with a 1x1 kernel, or over everything that
+    was flattened).
+    """
     return next((size for size in shape if size != 1), 1), prod(shape)
 
 
-# --- layers that were taken apart, or joined into one: whose rows are whose ---
+# --- layers that were split, or merged into one: which rows come from which ---
 
 
-# So many tensors are tried in each order: six for query, key and value.
+# Up to this many tensors are tried in every order: six orders for query, key and value.
 _MOST_ORDERED = 3
-# So many numbers of heads are tried, by which rows may be interleaved.
+# How many numbers of attention heads are tried, by which rows may be interleaved, and the largest one.
 _MOST_GROUPS = 2
 _MOST_HEADS = 256
 
 
 class Layout(NamedTuple):
-    """How parts lie in the whole: in which of all their orders, and so in each of how many groups of rows."""
+    """How parts are arranged in the whole: which of all their orders, and in each of how many groups of rows."""
 
     order: int = 0
     groups: int = 1
 
 
 class Division(NamedTuple):
-    """Modules on one side that are one on the other: `whole` (after, where `joined`), those of its tensors that are in question, and its
-    parts in the order of registration; `certain` where all of them are."""
+    """Modules on one side that are one on the other.
+
+    `whole` is that one (of after, where `joined`), `tensors` those of its tensors that may be divided, `parts` the modules in the order of
+    registration. `certain`: all parts must have a share of each tensor.
+    """
 
     whole: ModuleRecord
     tensors: tuple[TensorRecord, ...]
@@ -90,58 +94,64 @@ class _Part(NamedTuple):
     shape: Shape
 
 
-def list_divisions(pairing: Pairing, matches: Iterable[Match]) -> list[Division]:
-    """What the alignment found to be split or merged, and modules that hold tensors of their own on one side, for which they have new
-    children on the other (the library's attention)."""
-    return [*_list_divided(pairing, matches), *_list_inlined(pairing)]
+def list_divisions(modules: MatchedModules, matches: Iterable[Match]) -> list[Division]:
+    """What the alignment found to be split or merged, and modules that hold tensors directly on one side and have new children with tensors
+    on the other (as torch's attention does)."""
+    return [*_list_divided(modules, matches), *_list_inlined(modules)]
 
 
-def _list_divided(pairing: Pairing, matches: Iterable[Match]) -> Iterator[Division]:
-    groups: defaultdict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+def _list_divided(modules: MatchedModules, matches: Iterable[Match]) -> Iterator[Division]:
+    groups: defaultdict[int, Pair[list[str]]] = defaultdict(lambda: Pair([], []))
     for match in matches:
         if match.change_id is not None:
-            for paths, path in zip(groups[match.change_id], (match.before_path, match.after_path), strict=True):
-                if path is not None:
-                    paths.append(path)
-    places = [{path: place for place, path in enumerate(side)} for side in (pairing.before, pairing.after)]
-    for ones, others in groups.values():
-        if len(others) == 1 and len(ones) > 1:
-            parts = tuple(pairing.before[path] for path in sorted(ones, key=places[0].__getitem__))
-            yield Division(pairing.after[others[0]], pairing.after[others[0]].tensors, parts, True, True)
-        elif len(ones) == 1 and len(others) > 1:
-            parts = tuple(pairing.after[path] for path in sorted(others, key=places[1].__getitem__))
-            yield Division(pairing.before[ones[0]], pairing.before[ones[0]].tensors, parts, False, True)
+            if match.before_path is not None:
+                groups[match.change_id].before.append(match.before_path)
+            if match.after_path is not None:
+                groups[match.change_id].after.append(match.after_path)
+    for before, after in groups.values():
+        if len(after) == 1 < len(before):
+            whole = modules.after[after[0]]
+            yield Division(whole, whole.tensors, _sort_records(modules.before, before), True, True)
+        elif len(before) == 1 < len(after):
+            whole = modules.before[before[0]]
+            yield Division(whole, whole.tensors, _sort_records(modules.after, after), False, True)
 
 
-def _list_inlined(pairing: Pairing) -> Iterator[Division]:
-    for after_path, before_path in pairing.origins.items():
-        one, other = pairing.before[before_path], pairing.after[after_path]
-        new, gone = pairing.list_new(after_path), pairing.list_gone(before_path)
-        if new and (lost := _list_unknown(one, other)):
-            yield Division(one, lost, tuple(new), False, False)
-        if gone and (gained := _list_unknown(other, one)):
-            yield Division(other, gained, tuple(gone), True, False)
+def _sort_records(index: ModuleIndex, paths: Iterable[str]) -> tuple[ModuleRecord, ...]:
+    """The modules in the profile's order."""
+    wanted = set(paths)
+    return tuple(module for module in index if module.path in wanted)
+
+
+def _list_inlined(modules: MatchedModules) -> Iterator[Division]:
+    for after_path, before_path in modules.origins.items():
+        before, after = modules.before[before_path], modules.after[after_path]
+        added, removed = modules.list_added(after_path), modules.list_removed(before_path)
+        if added and (lost := _list_unknown(before, after)):
+            yield Division(before, lost, tuple(added), False, False)
+        if removed and (gained := _list_unknown(after, before)):
+            yield Division(after, gained, tuple(removed), True, False)
 
 
 def _list_unknown(module: ModuleRecord, partner: ModuleRecord) -> tuple[TensorRecord, ...]:
-    """Its tensors that its partner has no namesakes of."""
+    """Its tensors that its partner has none of the same name for."""
     known = {tensor.name for tensor in partner.tensors}
     return tuple(tensor for tensor in module.tensors if tensor.name not in known)
 
 
 def divide(division: Division, layout: Layout) -> Iterator[tuple[tuple[str, ...], dict[str, TensorSource]]]:
-    """Of each tensor of the whole that rows of the parts add up to, the modules that they are of, and the sources that follow."""
+    """For each tensor of the whole whose rows the parts' rows add up to: the paths of these parts, and the sources that follow."""
     for whole in division.tensors:
         parts = [
-            _Part(module.path, join(module.path, tensor.name), tensor.shape)
+            _Part(module.path, join_name(module.path, tensor.name), tensor.shape)
             for module in division.parts
             for tensor in module.tensors
-            # a weight that attention holds itself is called in_proj_weight
+            # a weight that attention holds directly is called in_proj_weight
             if whole.name.endswith(tensor.name) and whole.shape and tensor.shape[1:] == whole.shape[1:]
         ]
         if not parts or (division.certain and len(parts) != len(division.parts)) or sum(part.shape[0] for part in parts) != whole.shape[0]:
             continue
-        name, parts = join(division.whole.path, whole.name), _reorder(parts, layout.order)
+        name, parts = join_name(division.whole.path, whole.name), _reorder(parts, layout.order)
         groups = layout.groups if all(part.shape[0] % layout.groups == 0 for part in parts) else 1
         found: dict[str, TensorSource] = {}
         if division.joined:
@@ -153,17 +163,17 @@ def divide(division: Division, layout: Layout) -> Iterator[tuple[tuple[str, ...]
         yield tuple(part.module for part in parts), found
 
 
-def list_layouts(pairing: Pairing, numbers: Iterable[int]) -> list[Layout]:
-    """The layouts that are worth a try for so many parts, the likeliest first."""
+def list_layouts(modules: MatchedModules, numbers: Iterable[int]) -> list[Layout]:
+    """The layouts to try for divisions into these numbers of parts, the likeliest first."""
     most = max((number for number in numbers if number <= _MOST_ORDERED), default=1)
-    groups = [1, *_list_heads(pairing)] if most > 1 else [1]
+    groups = [1, *_list_heads(modules)] if most > 1 else [1]
     return [Layout(order, each) for each in groups for order in range(factorial(most))]
 
 
-def _list_heads(pairing: Pairing) -> list[int]:
-    """The numbers of heads that most modules are set to, of whichever kind."""
+def _list_heads(modules: MatchedModules) -> list[int]:
+    """The numbers of attention heads in most modules' settings."""
     counts: Counter[int] = Counter()
-    for module in (*pairing.before.values(), *pairing.after.values()):
+    for module in (*modules.before, *modules.after):
         for name, value in module.settings.items():
             if "head" in name and "dim" not in name and type(value) is int and 1 < value <= _MOST_HEADS:
                 counts[value] += 1
@@ -176,7 +186,7 @@ def _reorder(parts: list[_Part], order: int) -> list[_Part]:
     return list(list(permutations(parts))[order % factorial(len(parts))])
 
 
-# --- norms that disappeared into the layer before them ---
+# --- norms that were folded into the layer before them ---
 
 
 class Fold(NamedTuple):
@@ -186,32 +196,32 @@ class Fold(NamedTuple):
     norm: ModuleRecord
 
     def find_source(self, name: str) -> FoldedNorm:
-        """That of the layer's `weight` or `bias` after."""
+        """The source of the layer's `weight` or `bias` after."""
         eps = self.norm.settings.get("eps")
         return FoldedNorm(
-            weight=join(self.layer.path, "weight") if name == "weight" else None,
-            bias=join(self.layer.path, "bias") if any(tensor.name == "bias" for tensor in self.layer.tensors) else None,
+            weight=join_name(self.layer.path, "weight") if name == "weight" else None,
+            bias=join_name(self.layer.path, "bias") if any(tensor.name == "bias" for tensor in self.layer.tensors) else None,
             norm=self.norm.path,
             eps=float(eps) if isinstance(eps, (int, float)) else 0.0,
             outputs=1 if self.layer.settings.get("transposed") else 0,
         )
 
 
-def find_folds(pairing: Pairing) -> dict[str, Fold]:
-    """Layers after into which the norm that alone followed them before went; it is gone, or nothing with tensors took its place."""
+def find_folds(modules: MatchedModules) -> dict[str, Fold]:
+    """Layers after whose only follower before was a norm that has no counterpart after, or one without tensors."""
     followers: defaultdict[str, list[ModuleRecord]] = defaultdict(list)
-    for module in pairing.before.values():
-        for feeder in {feeder for call in module.calls for feeder in call.inputs_from}:
-            followers[feeder].append(module)
+    for module in modules.before:
+        for source in modules.before.inputs[module.path]:
+            followers[source].append(module)
     found = {}
-    for after_path, before_path in pairing.origins.items():
-        layer, readers = pairing.before[before_path], followers.get(before_path, [])
-        # what keeps no variance takes each batch's own, which no weight can stand for
+    for after_path, before_path in modules.origins.items():
+        layer, readers = modules.before[before_path], followers.get(before_path, [])
+        # a norm without running statistics uses those of each batch, which no weight can contain
         if len(readers) != 1 or not {"running_mean", "running_var"} <= {tensor.name for tensor in readers[0].tensors}:
             continue
         norm = readers[0]
-        gone = norm.path not in pairing.successors or not pairing.after[pairing.successors[norm.path]].tensors
-        shapes = [{tensor.name: tensor.shape for tensor in module.tensors} for module in (layer, pairing.after[after_path])]
-        if gone and "bias" in shapes[1] and shapes[0].get("weight") == shapes[1].get("weight") is not None:
+        removed = norm.path not in modules.successors or not modules.after[modules.successors[norm.path]].tensors
+        shapes = Pair(layer, modules.after[after_path]).map(lambda module: {tensor.name: tensor.shape for tensor in module.tensors})
+        if removed and "bias" in shapes.after and shapes.before.get("weight") == shapes.after.get("weight") is not None:
             found[after_path] = Fold(layer, norm)
     return found

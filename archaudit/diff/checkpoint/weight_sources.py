@@ -1,9 +1,9 @@
 """From which tensors of before each tensor of after takes its values, so that two models can be run with the same weights.
 
-Tensors go where their modules went. Where a layer was taken apart, or several were joined into one (query, key and value in one
-projection), tensors are joined, or taken apart, by their first dimension; a norm that disappeared into the layer before it is folded
-into that layer's weight and bias. In which order tensors are joined nobody wrote down, nor that a lone parameter of one shape is another's
-of that shape under another name: those are guesses, and a run of both models tells.
+Tensors go where their modules went. Where a layer was split, or several were merged (query, key and value into one projection), tensors are
+split or concatenated along their first dimension; a norm that was folded into the layer before it is folded into that layer's weight and
+bias. The order of concatenation is not recorded anywhere, nor that a parameter was renamed: those sources are assumed, and a run of both
+models confirms or refutes them.
 """
 
 from __future__ import annotations
@@ -13,134 +13,142 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from typing import NamedTuple
 
-from archaudit.diff.checkpoint.transforms import Layout, Pairing, divide, find_folds, join, list_divisions, list_layouts, measure_rows
-from archaudit.schema import JoinedRows, Match, ModuleRecord, Profile, Shape, TensorRecord, TensorSource
+from archaudit.diff.checkpoint.transforms import (
+    Layout,
+    MatchedModules,
+    divide,
+    find_folds,
+    list_divisions,
+    list_layouts,
+    measure_rows,
+)
+from archaudit.index import join_name
+from archaudit.schema import JoinedRows, Match, ModuleRecord, Pair, Profile, Shape, TensorRecord, TensorSource
 
-__all__ = ["Inheritance", "inherit_weights"]
+__all__ = ["WeightMap", "map_weights"]
 
 
-class Inheritance(NamedTuple):
-    """What is known of the weights of after: the `sources` of its tensors, in words those whose shapes are `unfitting`, and parameters that
-    are `new`.
+class WeightMap(NamedTuple):
+    """Where the weights of after come from: the `sources` of its tensors, those of `mismatched` shapes (in words), and `new` parameters.
 
-    `guesses` names what a source was not told of, and what it is taken for: `attn.qkv` for `attn.q, attn.k, attn.v`; where rows lie so in
-    each of several `groups`, their number is more than one. `modules` are those after that should give what one before gave, to that one.
+    `assumed` names the sources that do not follow from the matches: `attn.qkv` from `attn.q, attn.k, attn.v`, interleaved in that many
+    `groups` of rows. `modules` are modules after whose outputs should equal those of a module before, with that module.
     """
 
     sources: dict[str, TensorSource]
-    unfitting: tuple[str, ...]
+    mismatched: tuple[str, ...]
     new: tuple[str, ...]
-    guesses: dict[str, tuple[str, ...]]
+    assumed: dict[str, tuple[str, ...]]
     modules: dict[str, str]
     groups: int
 
 
-def inherit_weights(before: Profile, after: Profile, matches: Iterable[Match]) -> Iterator[Inheritance]:
-    """Every way that is worth a try, the likeliest first; only one where nothing was taken apart or joined."""
-    finder = _Finder(before, after, tuple(matches))
+def map_weights(before: Profile, after: Profile, matches: Iterable[Match]) -> Iterator[WeightMap]:
+    """The possible maps, the likeliest first; only one where nothing was split or merged."""
+    finder = _SourceFinder(before, after, tuple(matches))
     first = finder.find(Layout())
     yield first
-    for layout in list_layouts(finder.pairing, (len(parts) for parts in first.guesses.values()))[1:]:
+    for layout in list_layouts(finder.modules, (len(parts) for parts in first.assumed.values()))[1:]:
         yield finder.find(layout)
 
 
-class _Finder:
-    """Looks for sources in one pair of profiles."""
+class _SourceFinder:
+    """Finds the sources of tensors for one pair of profiles."""
 
     def __init__(self, before: Profile, after: Profile, matches: tuple[Match, ...]) -> None:
-        self.pairing = Pairing(before, after, matches)
-        self._divisions = list_divisions(self.pairing, matches)
-        self._folds = find_folds(self.pairing)
+        self.modules = MatchedModules(before, after, matches)
+        self._divisions = list_divisions(self.modules, matches)
+        self._folds = find_folds(self.modules)
 
-    def find(self, layout: Layout) -> Inheritance:
-        """The sources of every tensor, parts lying so."""
+    def find(self, layout: Layout) -> WeightMap:
+        """The source of every tensor, with the parts of merged layers in this layout."""
         sources: dict[str, TensorSource] = {}
         divided: dict[str, tuple[str, ...]] = {}
         for division in self._divisions:
             for parts, found in divide(division, layout):
                 sources |= found
                 divided[division.whole.path] = parts
-        unfitting: list[str] = []
-        left: dict[str, tuple[str, TensorRecord]] = {}
-        for path, module in self.pairing.after.items():
-            for tensor in module.tensors:
-                name, shape = join(path, tensor.name), self.pairing.find_shape(path, tensor.name)
-                if not tensor.persistent:  # a checkpoint does not hold it: the constructor says what it is
-                    continue
-                source = sources.get(name) or self._inherit(path, tensor, shape)
-                if source is not None:
-                    sources[name] = source
-                elif tensor.kind == "parameter" and shape is not None:
-                    unfitting.append(f"{name} is {_write(tensor.shape)}, before {_write(shape)}")
-                elif tensor.kind == "parameter" and tensor.tied_to is None:
-                    left[name] = path, tensor
-        paired = {} if unfitting else pair_leftovers(self.pairing, left, sources.values())
-        sources |= {name: JoinedRows(tensors=(given,)) for name, given in paired.items()}
-        return Inheritance(
+        mismatched: list[str] = []
+        unmatched: dict[str, tuple[str, TensorRecord]] = {}
+        for name, (module, tensor) in self.modules.after.tensors.items():
+            if not tensor.persistent:  # not in a checkpoint: the constructor sets it
+                continue
+            shape = self.modules.find_shape(module.path, tensor.name)
+            source = sources.get(name) or self._find_source(module.path, tensor, shape)
+            if source is not None:
+                sources[name] = source
+            elif tensor.kind == "parameter" and shape is not None:
+                mismatched.append(f"{name} is {_write_shape(tensor.shape)}, before {_write_shape(shape)}")
+            elif tensor.kind == "parameter" and tensor.tied_to is None:
+                unmatched[name] = module.path, tensor
+        paired = {} if mismatched else pair_by_size(self.modules, unmatched, sources.values())
+        sources |= {name: JoinedRows(tensors=(origin,)) for name, origin in paired.items()}
+        return WeightMap(
             sources,
-            tuple(unfitting),
-            tuple(name for name in left if name not in paired),
-            divided | {name: (given,) for name, given in paired.items()},
+            tuple(mismatched),
+            tuple(name for name in unmatched if name not in paired),
+            divided | {name: (origin,) for name, origin in paired.items()},
             dict(self._pair_outputs(divided)),
             layout.groups,
         )
 
-    def _inherit(self, path: str, tensor: TensorRecord, shape: Shape | None) -> TensorSource | None:
-        """The source of a tensor in a module that is one module on both sides."""
+    def _find_source(self, path: str, tensor: TensorRecord, shape: Shape | None) -> TensorSource | None:
+        """The source of a tensor in a module that is one module on both sides; `shape` is that of the tensor of its name before."""
         if path in self._folds and tensor.name in ("weight", "bias"):
             return self._folds[path].find_source(tensor.name)
         if shape is None:
             return None
-        origin = self.pairing.before[self.pairing.origins[path]]
-        name = join(origin.path, tensor.name)
-        if _is_turned(origin, self.pairing.after[path]) and len(shape) == 2 and shape == tensor.shape[::-1]:
-            return JoinedRows(tensors=(name,), turned=True)
-        # a table of a buffer's may be flattened; a weight that is would be another layer, unless its rows stay
+        origin = self.modules.before[self.modules.origins[path]]
+        name = join_name(origin.path, tensor.name)
+        if _is_transposed(origin, self.modules.after[path]) and len(shape) == 2 and shape == tensor.shape[::-1]:
+            return JoinedRows(tensors=(name,), transposed=True)
+        # a buffer may be flattened; a flattened weight is another layer, unless its rows are the same
         fits = prod(shape) == prod(tensor.shape) if tensor.kind == "buffer" else measure_rows(shape) == measure_rows(tensor.shape)
         return JoinedRows(tensors=(name,)) if fits else None
 
     def _pair_outputs(self, divided: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
-        """Modules after that should give what those before did: not a layer and one of its parts."""
-        for after_path, before_path in self.pairing.origins.items():
+        """Modules after with the modules before that should have the same outputs: not a layer with one of its parts."""
+        for after_path, before_path in self.modules.origins.items():
             if after_path in self._folds:
                 yield after_path, self._folds[after_path].norm.path
             elif before_path not in divided.get(after_path, ()) and after_path not in divided.get(before_path, ()):
                 yield after_path, before_path
 
 
-def _is_turned(before: ModuleRecord, after: ModuleRecord) -> bool:
-    """Whether one keeps its weight the other way round: the Conv1D of transformers, inputs first."""
+def _is_transposed(before: ModuleRecord, after: ModuleRecord) -> bool:
+    """Whether only one of them stores its weight as (inputs, outputs): the Conv1D of transformers."""
     return (before.type == "Conv1D") != (after.type == "Conv1D")
 
 
-def _write(shape: Shape) -> str:
+def _write_shape(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "a scalar"
 
 
-# --- parameters that nothing tells the counterpart of: tried for each other by their sizes ---
+# --- parameters that neither a name nor a match pairs: paired by their sizes ---
 
 
-# A heap of tensors alike: in one module (its path before), or anywhere (None), of so many rows and elements.
-_Key = tuple[str | None, tuple[int, int]]
+# Tensors of one size: in one module (its path before), or anywhere (None), of so many rows and elements.
+_Size = tuple[str | None, tuple[int, int]]
 
 
-def pair_leftovers(pairing: Pairing, left: Mapping[str, tuple[str, TensorRecord]], sources: Iterable[TensorSource]) -> dict[str, str]:
-    """Parameters of after to those of before, of what is left on both sides, where as many of a size are: those in one module first."""
+def pair_by_size(
+    modules: MatchedModules, unmatched: Mapping[str, tuple[str, TensorRecord]], sources: Iterable[TensorSource]
+) -> dict[str, str]:
+    """Parameters of after to unused parameters of before, where both sides have equally many of a size: those in one module first."""
     used = {name for source in sources for name in source.names}
-    heaps: defaultdict[_Key, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for path, module in pairing.before.items():
-        for tensor in module.tensors:
-            if tensor.kind == "parameter" and tensor.tied_to is None and join(path, tensor.name) not in used:
-                for key in (path, None):
-                    heaps[key, measure_rows(tensor.shape)][0].append(join(path, tensor.name))
-    for name, (path, tensor) in left.items():
-        for key in dict.fromkeys((pairing.origins.get(path), None)):
-            heaps[key, measure_rows(tensor.shape)][1].append(name)
+    groups: defaultdict[_Size, Pair[list[str]]] = defaultdict(lambda: Pair([], []))
+    for name, (module, tensor) in modules.before.tensors.items():
+        if tensor.kind == "parameter" and tensor.tied_to is None and name not in used:
+            for path in (module.path, None):
+                groups[path, measure_rows(tensor.shape)].before.append(name)
+    for name, (after_path, tensor) in unmatched.items():
+        for path in dict.fromkeys((modules.origins.get(after_path), None)):
+            groups[path, measure_rows(tensor.shape)].after.append(name)
     found: dict[str, str] = {}
-    for heap in sorted(heaps, key=lambda heap: heap[0] is None):
-        given = set(found.values())
-        ones = [one for one in heaps[heap][0] if one not in given]
-        others = [other for other in heaps[heap][1] if other not in found]
-        if len(ones) == len(others):
-            found |= dict(zip(others, ones, strict=True))
+    for size in sorted(groups, key=lambda size: size[0] is None):
+        taken = set(found.values())
+        names_before = [name for name in groups[size].before if name not in taken]
+        names_after = [name for name in groups[size].after if name not in found]
+        if len(names_before) == len(names_after):
+            found |= dict(zip(names_after, names_before, strict=True))
     return found
