@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from archaudit.errors import ArchauditError, CannotJudge
-from archaudit.judge.claims import conclude_claim, explain
+from archaudit.judge.claims import add_hints, conclude_claim
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding, find_contributors
 from archaudit.judge.conventions import CONVENTIONS, Measurement, find_reading
 from archaudit.judge.evidence import Evidence, describe_inputs, measure, require_figure, resolve_scope
@@ -40,7 +40,7 @@ def judge(
     """
     evidence = Evidence(profiles=profiles, baselines=baselines, earlier=earlier or {}, unmeasured=unmeasured or {}, today=today)
     judged = tuple(checks)
-    return explain(judged, [_judge_check(check, evidence) for check in judged], profiles)
+    return add_hints(judged, [_judge_check(check, evidence) for check in judged], profiles)
 
 
 def conclude(verdicts: Iterable[Verdict]) -> Outcome:

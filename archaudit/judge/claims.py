@@ -55,13 +55,13 @@ def _find_interval(check: Check) -> tuple[float | None, float | None] | None:
     return figure.low, figure.high
 
 
-def explain(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapping[str, Profile]) -> tuple[Verdict, ...]:
+def add_hints(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapping[str, Profile]) -> tuple[Verdict, ...]:
     """The verdicts, with hints on false claims: a layer size that fits the figure, or figures of the document that it follows from."""
     documents: dict[str | None, list[tuple[Check, Verdict]]] = defaultdict(list)
     for check, verdict in zip(checks, verdicts, strict=True):
         if check.origin == "claim":
             documents[check.document].append((check, verdict))
-    explained = []
+    with_hints = []
     for check, verdict in zip(checks, verdicts, strict=True):
         hints: list[str] = []
         if verdict.finding == "false" and check.figure is not None and check.model in profiles and verdict.actual is not None:
@@ -70,8 +70,8 @@ def explain(checks: Sequence[Check], verdicts: Sequence[Verdict], profiles: Mapp
         reason = verdict.reason
         for hint in hints:  # a `why` may end in a full stop
             reason += f" {hint[:1].upper()}{hint[1:]}." if reason.endswith(".") else f"; {hint}"
-        explained.append(msgspec.structs.replace(verdict, hints=tuple(hints), reason=reason) if hints else verdict)
-    return tuple(explained)
+        with_hints.append(msgspec.structs.replace(verdict, hints=tuple(hints), reason=reason) if hints else verdict)
+    return tuple(with_hints)
 
 
 # --- hints: sizes of a layer that give the false figure, and other figures of the document that it follows from ---
