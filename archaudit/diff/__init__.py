@@ -1,9 +1,9 @@
-"""What happened to each matched module, what it cost, and the parts that the change consists of.
+"""What happened to each matched module, what it cost, and the groups that the change consists of.
 
-Rows carry own costs, so they add up: the sum of all `own_delta` is the difference of the totals, which `diff` asserts. What a row says of
-a module concerns the module itself, as its constructor made it and as the data flow feeds it: a container is `same` although a descendant
-changed; so is a layer that costs more only because its input grew (its reason says so), and so is a child of a renamed or moved container
-that is as it was: its path differs, but that is its parent's change.
+Rows have own costs, so they add up: the sum of all `own_delta` is the difference of the totals, which `diff` asserts. A row is about the
+module itself, as its constructor made it, and its inputs: a container is `same` although a descendant changed; so is a layer that costs
+more only because its input grew (its reason says so), and so is an unchanged child of a renamed or moved container: its path differs, but
+that is its parent's change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["EVERYTHING_ELSE", "KINDS", "Section", "diff", "explain_change", "exp
 def diff(before: Profile, after: Profile, matches: Iterable[Match], sections: Iterable[Section] = ()) -> Diff:
     """All rows in the order of `matches`, and groups that partition both models.
 
-    The groups are the given `sections` (what none of them claims is `everything else`); without any they are found from the matches.
+    The groups are the `sections` (modules of none are `everything else`); without sections, groups are found from the matches.
     Raises ConfigError for sections that overlap or match nothing, and ArchauditError for a profile that does not add up.
     """
     matches, sections = tuple(matches), tuple(sections)
@@ -36,7 +36,7 @@ def diff(before: Profile, after: Profile, matches: Iterable[Match], sections: It
     delta = after.totals - before.totals
     attributed = sum_costs(row.own_delta for row in rows)
     if attributed != delta:
-        raise AssertionError(f"the rows' own deltas come to {attributed}, the totals differ by {delta}")
+        raise AssertionError(f"the rows' own deltas sum to {attributed}, but the totals differ by {delta}")
     return Diff(
         before=before,
         after=after,

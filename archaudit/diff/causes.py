@@ -1,8 +1,8 @@
-"""Why a layer has more or fewer parameters or FLOPs: the change shared out over what was changed about it.
+"""Why a layer has more or fewer parameters or FLOPs: the change divided among its changed sizes.
 
-A convolution's or linear layer's count is a product (outputs x inputs / groups x kernel; for FLOPs also the positions that it is applied
-at), so how much the one or the other factor accounts for depends on which is changed first. Each cause gets its average over all orders
-(the Shapley value), and the shares sum to the change exactly: fractions are rounded so that they do, the largest remainder first.
+The count of a convolution or linear layer is a product (outputs x inputs / groups x kernel; for FLOPs also the positions that it is applied
+at), so the share of each factor depends on the order in which the factors are changed. Each cause gets its average over all orders (the
+Shapley value). The shares sum to the change exactly: they are rounded down, and the largest remainders are rounded up.
 """
 
 from __future__ import annotations
@@ -17,57 +17,63 @@ from archaudit.schema import Cause, ModuleRecord, Shape
 
 # The factors that a layer's FLOPs have.
 _OF_WORK = ("form", "inputs", "outputs", "kernel", "positions")
-# What a layer's count is made of. `form` is how the weights are laid out: `dense`, `depthwise`, `separable`, or a number of groups.
+# The factors of a layer's count. `form` is how the weights are laid out: `dense`, `depthwise`, `separable`, or a number of groups.
 _Factors: TypeAlias = dict[str, object]
 Count: TypeAlias = int | Fraction
 
 
 def explain_change(before: Sequence[ModuleRecord], after: Sequence[ModuleRecord]) -> tuple[Cause, ...]:
-    """The causes of a change in parameters from the modules before to those after (several where a layer was split or merged).
+    """The causes of a change in parameters between the modules before and after (several where a layer was split or merged).
 
     Their deltas sum to the difference of the modules' own parameters. Empty where nothing changed, or where one side has no module.
     """
     delta = sum(record.own.params for record in after) - sum(record.own.params for record in before)
     if not before or not after or not delta:
         return ()
-    factors = _read_factors(before), _read_factors(after)
-    if factors[0] is None or factors[1] is None or factors[0].keys() != factors[1].keys():
-        return (Cause(text=_describe_whole(before, after), delta=delta),)
-    if len(_list_kernel(factors[0])) != len(_list_kernel(factors[1])):
-        return (Cause(text=_describe_whole(before, after), delta=delta),)
-    changed = [name for name in factors[0] if factors[0][name] != factors[1][name]]
-    shares = _share_out(factors[0], factors[1], changed, _count)
-    counted = _count(factors[1]) - _count(factors[0])
-    if counted != delta or not changed:  # a tied or missing tensor: the product is not the whole story
-        return (Cause(text=_describe_whole(before, after), delta=delta),)
-    whole = _round_to(shares, delta)
-    return tuple(
-        Cause(text=_describe(name, factors[0], factors[1]), delta=share) for name, share in zip(changed, whole, strict=True) if share
+    whole_change = (Cause(text=_describe_whole(before, after), delta=delta),)
+    factors_before, factors_after = _read_factors(before), _read_factors(after)
+    if (
+        factors_before is None
+        or factors_after is None
+        or factors_before.keys() != factors_after.keys()
+        or len(_list_kernel(factors_before)) != len(_list_kernel(factors_after))
+    ):
+        return whole_change
+    changed = [name for name in factors_before if factors_before[name] != factors_after[name]]
+    if (
+        _count(factors_after) - _count(factors_before) != delta or not changed
+    ):  # a tied or missing tensor: the product is not the layer's count
+        return whole_change
+    return _write_causes(
+        factors_before, factors_after, changed, _round_to(_share_out(factors_before, factors_after, changed, _count), delta)
     )
 
 
 def explain_flops(before: Sequence[ModuleRecord], after: Sequence[ModuleRecord]) -> tuple[Cause, ...]:
-    """The causes of a change in FLOPs, in the same way; their deltas sum to the difference of the modules' own FLOPs.
+    """The causes of a change in FLOPs. Their deltas sum to the difference of the modules' own FLOPs.
 
-    Empty where nothing changed, and where a layer is no product of its weights and the positions that it is applied at.
+    Empty where nothing changed, and where a layer's FLOPs are not the product of its weights and the positions that it is applied at.
     """
     delta = sum(record.own.flops for record in after) - sum(record.own.flops for record in before)
     if not before or not after or not delta:
         return ()
-    factors = _read_work(before), _read_work(after)
-    if factors[0] is None or factors[1] is None or len(_list_kernel(factors[0])) != len(_list_kernel(factors[1])):
+    factors_before, factors_after = _read_work(before), _read_work(after)
+    if factors_before is None or factors_after is None or len(_list_kernel(factors_before)) != len(_list_kernel(factors_after)):
         return ()
-    changed = [name for name in factors[0] if name in _OF_WORK and factors[0][name] != factors[1][name]]
-    if _count_flops(factors[1]) - _count_flops(factors[0]) != delta:
+    changed = [name for name in factors_before if name in _OF_WORK and factors_before[name] != factors_after[name]]
+    if _count_flops(factors_after) - _count_flops(factors_before) != delta:
         return ()
-    whole = _round_to(_share_out(factors[0], factors[1], changed, _count_flops), delta)
-    return tuple(
-        Cause(text=_describe(name, factors[0], factors[1]), delta=share) for name, share in zip(changed, whole, strict=True) if share
+    return _write_causes(
+        factors_before, factors_after, changed, _round_to(_share_out(factors_before, factors_after, changed, _count_flops), delta)
     )
 
 
+def _write_causes(before: _Factors, after: _Factors, changed: Sequence[str], shares: Sequence[int]) -> tuple[Cause, ...]:
+    return tuple(Cause(text=_describe(name, before, after), delta=share) for name, share in zip(changed, shares, strict=True) if share)
+
+
 def _share_out(before: _Factors, after: _Factors, changed: Sequence[str], count: Callable[[_Factors], Count]) -> list[Fraction]:
-    """Each changed factor's difference to the count, averaged over all orders in which the factors may be changed."""
+    """The difference that each changed factor makes to the count, averaged over all orders in which the factors can be changed."""
     number = len(changed)
     counts = []  # by mask: the count with those factors as after whose bits are set
     for mask in range(1 << number):
@@ -82,7 +88,7 @@ def _share_out(before: _Factors, after: _Factors, changed: Sequence[str], count:
 
 
 def _round_to(shares: Sequence[Fraction], total: int) -> list[int]:
-    """Whole numbers that sum to `total`: each rounded down, and what is missing given to the largest remainders, the first of equals."""
+    """Whole numbers that sum to `total`: each share rounded down, then those with the largest remainders up (of equal ones, the first)."""
     whole = [floor(share) for share in shares]
     order = sorted(range(len(shares)), key=lambda place: (whole[place] - shares[place], place))
     for place in order[: total - sum(whole)]:
@@ -106,22 +112,22 @@ def _read_factors(records: Sequence[ModuleRecord]) -> _Factors | None:
 
 
 def _read_layer(record: ModuleRecord) -> _Factors | None:
-    """A convolution or linear layer by its weight's shape; a layer of vectors (a norm) by its features; None for anything else."""
-    held = {tensor.name: tensor.shape for tensor in record.tensors if tensor.kind == "parameter" and tensor.tied_to is None}
-    weight = held.get("weight", ())
-    if not held or held.keys() - {"weight", "bias"}:
+    """The factors of a convolution or linear layer, or of a layer of vectors (a norm); None for anything else."""
+    shapes = {tensor.name: tensor.shape for tensor in record.tensors if tensor.kind == "parameter" and tensor.tied_to is None}
+    weight = shapes.get("weight", ())
+    if not shapes or shapes.keys() - {"weight", "bias"}:
         return None
     layer = read_weight(record)
     if len(weight) < 2:
-        return {"features": prod(next(iter(held.values()))), "vectors": len(held)}
+        return {"features": prod(next(iter(shapes.values()))), "vectors": len(shapes)}
     if layer is None:
         return None
     form: object = "dense" if layer.groups == 1 else "depthwise" if layer.is_depthwise else layer.groups
-    return {"form": form, "inputs": layer.inputs, "outputs": layer.outputs, "kernel": layer.kernel, "bias": "bias" in held}
+    return {"form": form, "inputs": layer.inputs, "outputs": layer.outputs, "kernel": layer.kernel, "bias": "bias" in shapes}
 
 
 def _read_work(records: Sequence[ModuleRecord]) -> _Factors | None:
-    """The factors of a layer's FLOPs; None where they are not all of it, or where two layers work at different positions."""
+    """The factors of a layer's FLOPs; None where its FLOPs are not their product, or where two layers have different positions."""
     factors = _read_factors(records)
     if factors is None or "form" not in factors or not all(record.flops_complete for record in records):
         return None
@@ -137,7 +143,7 @@ def _read_work(records: Sequence[ModuleRecord]) -> _Factors | None:
 
 
 def _find_sizes(record: ModuleRecord) -> Shape:
-    """Height and width (or what there is of them) of what a convolution that is called once gives, and takes where it is transposed."""
+    """The spatial sizes of the output of a convolution that is called once (of the input where it is transposed)."""
     if len(record.calls) != 1 or (layer := read_weight(record)) is None or not layer.kernel:
         return ()
     shapes = record.calls[0].inputs if record.settings.get("transposed") else record.calls[0].outputs
@@ -158,7 +164,7 @@ def _count(factors: _Factors) -> Count:
     if form == "separable":
         return inputs * size + inputs * outputs + _int(first) * inputs + _int(last) * outputs
     groups = inputs if form == "depthwise" else 1 if form == "dense" else _int(form)
-    weights = outputs * inputs * size  # which the groups need not divide where other factors are not changed yet
+    weights = outputs * inputs * size  # in between, the groups need not divide them
     dense: Count = weights // groups if weights % groups == 0 else Fraction(weights, groups)
     return dense + bool(last) * outputs
 
@@ -174,7 +180,7 @@ def _list_kernel(factors: Mapping[str, object]) -> Shape:
     return kernel
 
 
-# --- words
+# --- texts
 
 
 def _describe(name: str, before: _Factors, after: _Factors) -> str:
@@ -192,7 +198,7 @@ def _describe(name: str, before: _Factors, after: _Factors) -> str:
 
 
 def _describe_positions(before: _Factors, after: _Factors) -> str:
-    """`output 128x128→64x64` where the sizes are all that differs (not the batch, nor how often the layer is called)."""
+    """`output 128x128→64x64` where only the sizes differ (not the batch, nor the number of calls)."""
     sizes = [each if isinstance(each := factors["sizes"], tuple) else () for factors in (before, after)]
     times = {Fraction(_int(factors["positions"]), max(1, prod(each))) for factors, each in zip((before, after), sizes, strict=True)}
     if all(sizes) and len(times) == 1:

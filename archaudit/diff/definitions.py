@@ -1,17 +1,18 @@
-"""What changed in how models are defined, rather than in what they cost: classes new or gone, and how parameters are initialised."""
+"""Changes of the definition rather than of costs: classes of modules that were added or removed, and how parameters are initialised."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-from archaudit.schema import ClassUse, InitialisationChange, Match, ModuleRecord, Profile
+from archaudit.index import index_modules, join_name
+from archaudit.schema import ClassUse, InitialisationChange, Match, ModuleRecord, Pair, Profile
 
 
 def diff_classes(before: Profile, after: Profile) -> tuple[tuple[ClassUse, ...], tuple[ClassUse, ...]]:
-    """Classes of modules that only after has, then those that only before has, in the order in which they first stand there.
+    """Classes of modules that only after has, then those that only before has, in the order of their first modules.
 
-    Classes are known by their names: the same class of two revisions of a file has nothing else in common.
+    Classes are compared by name: the same class of two revisions of a file has nothing else in common.
     """
     used_before, used_after = _list_classes(before), _list_classes(after)
     added = tuple(use for name, use in used_after.items() if name not in used_before)
@@ -30,39 +31,37 @@ def _list_classes(profile: Profile) -> dict[str, ClassUse]:
 
 
 def diff_initialisation(before: Profile, after: Profile, matches: Iterable[Match]) -> tuple[InitialisationChange, ...]:
-    """Parameters of matched modules that are initialised by another rule; and those of new or gone modules that have a rule of their own.
+    """Parameters of matched modules that are initialised by another rule; and those of added or removed modules with a rule of their own.
 
-    A rule is the function with its arguments: what it comes to for one shape (`= normal_(mean=0, std=0.0417)`) changes with the shape, and
-    is not compared. Nothing is said where a side was measured in a way that does not show how it is initialised.
+    A rule is the function with its arguments: its result for one shape (`= normal_(mean=0, std=0.0417)`) changes with the shape, and is not
+    compared. Empty where a side was measured in a way that does not show how it is initialised.
     """
     if not all(map(_is_observed, (before, after))):
         return ()
-    sides = [{module.path: module for module in profile.modules} for profile in (before, after)]
+    indexes = Pair(index_modules(before), index_modules(after))
     changes: list[InitialisationChange] = []
     for match in matches:
-        one = sides[0][match.before_path] if match.before_path is not None else None
-        other = sides[1][match.after_path] if match.after_path is not None else None
-        changes += _compare(one, other)
+        changes += _compare_rules(Pair(indexes.before.get(match.before_path), indexes.after.get(match.after_path)))
     return tuple(changes)
 
 
 def _is_observed(profile: Profile) -> bool:
-    """Whether the construction was followed: not that of a profile saved by an earlier version, nor of a model that was run for real."""
-    noted = all(module.defined_in is not None for module in profile.modules[:1])
-    return noted and (profile.provenance is None or profile.provenance.rung != "real")
+    """Whether the construction was recorded: not for a profile saved by an earlier version, nor for a model with real weights."""
+    recorded = all(module.defined_in is not None for module in profile.modules[:1])
+    return recorded and (profile.provenance is None or profile.provenance.rung != "real")
 
 
-def _compare(before: ModuleRecord | None, after: ModuleRecord | None) -> list[InitialisationChange]:
-    rules = [_list_rules(before), _list_rules(after)]
+def _compare_rules(modules: Pair[ModuleRecord | None]) -> list[InitialisationChange]:
+    rules = modules.map(_list_rules)
     changes = []
-    for name in dict.fromkeys([*rules[1], *rules[0]]):
-        inits = [side.get(name) for side in rules]
-        paths = [
-            _join(module, name) if module is not None and name in side else None
-            for module, side in zip((before, after), rules, strict=True)
-        ]
-        if _read_rule(inits[0]) != _read_rule(inits[1]):
-            changes.append(InitialisationChange(before_path=paths[0], after_path=paths[1], before=inits[0], after=inits[1]))
+    for name in dict.fromkeys([*rules.after, *rules.before]):
+        inits = Pair(rules.before.get(name), rules.after.get(name))
+        if _read_rule(inits.before) != _read_rule(inits.after):
+            paths = [
+                join_name(module.path, name) if module is not None and name in side else None
+                for module, side in zip(modules, rules, strict=True)
+            ]
+            changes.append(InitialisationChange(before_path=paths[0], after_path=paths[1], before=inits.before, after=inits.after))
     return changes
 
 
@@ -70,10 +69,6 @@ def _list_rules(module: ModuleRecord | None) -> dict[str, str | None]:
     if module is None:
         return {}
     return {tensor.name: tensor.init for tensor in module.tensors if tensor.kind == "parameter" and tensor.tied_to is None}
-
-
-def _join(module: ModuleRecord, name: str) -> str:
-    return f"{module.path}.{name}" if module.path else name
 
 
 def _read_rule(init: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Names of groups, from the paths of what is in them: `decoder.0-2 → decoder_stage1`."""
+"""Groups of modules: their names from the paths in them (`decoder.0-2 → decoder_stage1`), parts of a model, and a config's sections."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from archaudit.errors import ConfigError
+from archaudit.index import index_modules
 from archaudit.metrics.catalog import find_nearest_paths, select_modules
-from archaudit.schema import Cost, Group, ModuleRecord, Profile, sum_costs
+from archaudit.schema import Cost, Group, ModuleRecord, Pair, Profile, sum_costs
 
-# A number as a whole name, or behind its last underscore.
+# A number as a whole name, or after its last underscore.
 _INDEX = re.compile(r"((?:.*[._])?)(0|[1-9][0-9]{0,8})", re.DOTALL)
-# As many as fit beside a table's numbers.
+# As many names as fit next to a table's numbers.
 _MOST_NAMED = 3
 
 
@@ -44,18 +45,18 @@ def _join_paths(paths: tuple[str, ...]) -> str:
 
 
 def _find_list(place: tuple[int, str]) -> tuple[str | None, int]:
-    """What neighbours of one list share: the list, and the distance of index and place."""
+    """What neighbours in one list have in common: the list, and the difference between index and place."""
     found = split_index(place[1])
     return (None, place[0]) if found is None else (found[0], found[1] - place[0])
 
 
 def split_index(path: str) -> tuple[str, int] | None:
-    """The list that a path is a place in, and the place: `blocks.` and 3, `layers.layer_` and 11; None for a path that is in no list."""
+    """The list that a path is in, and its index there: `blocks.` and 3, `layers.layer_` and 11; None for a path in no list."""
     found = _INDEX.fullmatch(path)
     return (found[1], int(found[2])) if found is not None else None
 
 
-# --- a model cut into parts: subtrees that do not overlap, each known by its topmost path ---
+# --- a model cut into parts: subtrees that do not overlap, each named by the path of its topmost module ---
 
 
 class Part(NamedTuple):
@@ -70,29 +71,27 @@ class Parts:
 
     def __init__(self, profile: Profile, side: int) -> None:
         self.side = side
-        self._profile = profile
-        self._parents = find_parents(profile)
-        self._children: defaultdict[str | None, list[str]] = defaultdict(list)
-        for module in profile.modules:
-            self._children[self._parents[module.path]].append(module.path)
-        self._places = {module.path: place for place, module in enumerate(profile.modules)}
+        self._index = index_modules(profile)
+        self._order = {path: place for place, path in enumerate(self._index.modules)}
         self._pieces: set[str] = set()
-        self._tops = {child for root in self._children[None] for child in self._children[root]}
-        self._sort()
+        roots = [path for path, parent in self._index.parents.items() if parent is None]
+        self._tops = {child for root in roots for child in self._index.children[root]}
+        self._assign()
 
-    def _sort(self) -> None:
-        self.paths = sorted(self._tops, key=self._places.__getitem__)
+    def _assign(self) -> None:
+        """Finds the part of every module."""
+        self.paths = sorted(self._tops, key=self._order.__getitem__)
         self._owners: dict[str, str | None] = {}
-        for module in self._profile.modules:
-            self._assign(module.path)
+        for path in self._index.modules:
+            self._assign_module(path)
         self.sizes: Counter[str] = Counter(owner for owner in self._owners.values() if owner is not None)
 
-    def _assign(self, path: str) -> None:
+    def _assign_module(self, path: str) -> None:
         passed = []
         up: str | None = path
         while up is not None and up not in self._owners and up not in self._tops:
             passed.append(up)
-            up = self._parents[up]
+            up = self._index.parents[up]
         owner = up if up is None or up in self._tops else self._owners[up]
         for below in passed:
             self._owners[below] = owner
@@ -100,56 +99,56 @@ class Parts:
             self._owners[path] = path
 
     def find(self, path: str) -> str | None:
-        """The part that a module stands in; None for what stands above all parts."""
+        """The part that a module is in; None for a module above all parts."""
         return self._owners[path]
 
     def is_piece(self, path: str) -> bool:
-        """Whether a part was cut out of one that several share."""
+        """Whether a part was cut out of one that belongs to several parts of the other side."""
         return path in self._pieces
 
-    def share(self, path: str) -> float:
-        """How much of the model's modules a part holds."""
-        return self.sizes[path] / len(self._profile.modules)
+    def measure_share(self, path: str) -> float:
+        """The share of the model's modules in a part."""
+        return self.sizes[path] / len(self._index)
 
     def count_children(self, path: str) -> int:
-        """How many parts cutting this one would make."""
-        return len(self._children[path])
+        """How many parts cutting this one makes."""
+        return len(self._index.children[path])
 
     def cut(self, path: str, *, as_pieces: bool) -> bool:
-        """Puts a part's children in its place; False for one without children."""
-        children = self._children[path]
+        """Replaces a part by its children; False for one without children."""
+        children = self._index.children[path]
         if not children:
             return False
         self._tops.remove(path)
         self._tops.update(children)
         if as_pieces:
             self._pieces.update(children)
-        self._sort()
+        self._assign()
         return True
 
     def list_members(self) -> dict[str, list[ModuleRecord]]:
         """The modules of each part."""
         members: defaultdict[str, list[ModuleRecord]] = defaultdict(list)
-        for module in self._profile.modules:
+        for module in self._index:
             owner = self._owners[module.path]
             if owner is not None:
                 members[owner].append(module)
         return members
 
 
-# --- groups: the sections that a config names, and how any part of a model is named by its topmost paths ---
+# --- groups: the sections of a config, and the topmost paths that name any part of a model ---
 
 
 EVERYTHING_ELSE = "everything else"
 
-# A section of the breakdown: its name, and patterns over the paths before and after. An empty side has nothing there.
+# A section of the breakdown: its name, and the patterns of its paths before and after. A side without patterns has no module in it.
 Section: TypeAlias = tuple[str, Sequence[str], Sequence[str]]
 
 _NOTHING = Cost()
 
 
 def group_sections(before: Profile, after: Profile, sections: tuple[Section, ...]) -> tuple[Group, ...]:
-    """A group for each section, and one for what none of them claims, if there is anything."""
+    """A group for each section, and one for the modules of none, if there are any."""
     parts_before = _partition(before, [(name, patterns) for name, patterns, _ in sections])
     parts_after = _partition(after, [(name, patterns) for name, _, patterns in sections])
     groups = []
@@ -162,14 +161,14 @@ def group_sections(before: Profile, after: Profile, sections: tuple[Section, ...
 
 def make_group(name: str, before: tuple[Profile, list[ModuleRecord]], after: tuple[Profile, list[ModuleRecord]]) -> Group:
     """A group of the given modules of each profile, named by the topmost of them."""
-    costs = [sum_costs(module.own for module in part) for _, part in (before, after)]
+    costs = Pair(before, after).map(lambda side: sum_costs(module.own for module in side[1]))
     return Group(
         name=name,
         before_paths=_list_topmost(*before),
         after_paths=_list_topmost(*after),
-        before=costs[0],
-        after=costs[1],
-        delta=costs[1] - costs[0],
+        before=costs.before,
+        after=costs.after,
+        delta=costs.after - costs.before,
     )
 
 
@@ -203,12 +202,12 @@ def _unmatched(profile: Profile, section: str, pattern: str) -> ConfigError:
 
 
 def _list_topmost(profile: Profile, part: list[ModuleRecord]) -> tuple[str, ...]:
-    """The paths that stand for a part: the tops of its whole subtrees, and any other module of it that itself costs something.
+    """The paths that name a part: the tops of its whole subtrees, and its other modules with a cost of their own.
 
-    Of `everything else` the root is a module like any other: without a cost of its own it would only seem to claim the whole model.
+    The root is listed only with a cost of its own: as a part of `everything else` it would seem to mean the whole model.
     """
     inside = {module.path for module in part}
-    parents = find_parents(profile)
+    parents = index_modules(profile).parents
     cut: set[str] = set()
     for module in profile.modules:
         up = None if module.path in inside else parents[module.path]
@@ -220,15 +219,3 @@ def _list_topmost(profile: Profile, part: list[ModuleRecord]) -> tuple[str, ...]
         for module in part
         if (module.own != _NOTHING if module.path in cut else parents[module.path] not in inside or parents[module.path] in cut)
     )
-
-
-def find_parents(profile: Profile) -> dict[str, str | None]:
-    """The nearest module above each; None above the root."""
-    paths = {module.path for module in profile.modules}
-    parents: dict[str, str | None] = {}
-    for path in paths:
-        up = path.rpartition(".")[0]
-        while up not in paths and up:
-            up = up.rpartition(".")[0]
-        parents[path] = up if up in paths and path else None
-    return parents

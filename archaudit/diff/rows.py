@@ -1,4 +1,4 @@
-"""One matched module: which kinds of change it underwent, all that hold at once, and what they cost."""
+"""The rows of matched modules: all kinds of change of each, and what they cost."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from msgspec import UNSET
 
 from archaudit.diff.causes import explain_change, explain_flops
 from archaudit.diff.connections import Ties, compare_ties
-from archaudit.schema import Cost, Match, ModuleDiff, ModuleRecord, Profile, Setting
+from archaudit.index import ModuleIndex, index_modules
+from archaudit.schema import Cost, Match, ModuleDiff, ModuleRecord, Pair, Profile, Setting
 
-# In the order in which a row lists them. What the trees tell (renamed to repeated) comes with the match.
+# In the order in which a row lists them. Those that follow from the module trees (renamed to repeated) come with the match.
 KINDS = (
     "removed", "added", "replaced", "settings", "resized", "dtype", "tied", "untied", "frozen", "unfrozen", "renamed", "moved", "wrapped",
     "unwrapped", "split", "merged", "reordered", "repeated", "rewired",
@@ -23,41 +24,39 @@ _NOTHING = Cost()
 
 
 def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewired: Collection[str]) -> tuple[ModuleDiff, ...]:
-    """A row for each match; `rewired` are the paths after of those that other modules feed now."""
-    sides = {module.path: module for module in before.modules}, {module.path: module for module in after.modules}
-    shared = _list_shared(matches, sides)
+    """A row for each match; `rewired` are the paths after of modules that take inputs from other modules now."""
+    indexes = Pair(index_modules(before), index_modules(after))
+    divided = _list_divided(matches, indexes)
     names = {match.before_path: match.after_path for match in matches if match.before_path is not None and match.after_path is not None}
-    ties = Ties(before, names), Ties(after, {path: path for path in names.values()})
+    ties = Pair(Ties(before, names), Ties(after, {path: path for path in names.values()}))
     rows = []
     for match in matches:
-        one = None if match.before_path is None else sides[0][match.before_path]
-        other = None if match.after_path is None else sides[1][match.after_path]
+        one, other = indexes.before.get(match.before_path), indexes.after.get(match.after_path)
         if one is None or other is None:
             rows.append(_write_single(match, one, other))
             continue
-        parts = shared.get(match.change_id, ()) if match.change_id is not None else ([one], [other])
-        tied, untied = compare_ties((one, other), ties)
-        seen = {"rewired": match.after_path in rewired, "tied": tied, "untied": untied}
-        row = _write_pair(match, (one, other), {kind for kind, present in seen.items() if present})
+        modules = Pair(one, other)
+        tied, untied = compare_ties(modules, ties)
+        found = {"rewired": match.after_path in rewired, "tied": tied, "untied": untied}
+        row = _write_pair(match, modules, {kind for kind, present in found.items() if present})
+        parts = divided.get(match.change_id) if match.change_id is not None else Pair([one], [other])
         rows.append(_explain(row, parts) if parts and row.own_delta != _NOTHING else row)
     return tuple(rows)
 
 
-def _explain(row: ModuleDiff, parts: tuple[list[ModuleRecord], list[ModuleRecord]]) -> ModuleDiff:
+def _explain(row: ModuleDiff, parts: Pair[list[ModuleRecord]]) -> ModuleDiff:
     return msgspec.structs.replace(row, causes=explain_change(*parts), flop_causes=explain_flops(*parts))
 
 
-def _list_shared(
-    matches: tuple[Match, ...], sides: tuple[dict[str, ModuleRecord], dict[str, ModuleRecord]]
-) -> dict[int, tuple[list[ModuleRecord], list[ModuleRecord]]]:
+def _list_divided(matches: tuple[Match, ...], indexes: Pair[ModuleIndex]) -> dict[int, Pair[list[ModuleRecord]]]:
     """The modules before and after of each split or merge."""
-    shared: defaultdict[int, tuple[list[ModuleRecord], list[ModuleRecord]]] = defaultdict(lambda: ([], []))
+    divided: defaultdict[int, Pair[list[ModuleRecord]]] = defaultdict(lambda: Pair([], []))
     for match in matches:
         if match.change_id is not None:
-            for side, path in enumerate((match.before_path, match.after_path)):
-                if path is not None:
-                    shared[match.change_id][side].append(sides[side][path])
-    return dict(shared)
+            for side, module in enumerate((indexes.before.get(match.before_path), indexes.after.get(match.after_path))):
+                if module is not None:
+                    divided[match.change_id][side].append(module)
+    return dict(divided)
 
 
 def _write_single(match: Match, before: ModuleRecord | None, after: ModuleRecord | None) -> ModuleDiff:
@@ -73,11 +72,11 @@ def _write_single(match: Match, before: ModuleRecord | None, after: ModuleRecord
     )
 
 
-def _write_pair(match: Match, pair: tuple[ModuleRecord, ModuleRecord], around: Collection[str]) -> ModuleDiff:
-    before, after = pair
+def _write_pair(match: Match, modules: Pair[ModuleRecord], connections: Collection[str]) -> ModuleDiff:
+    before, after = modules
     own_delta = _subtract(before.own, after.own)
     settings = _compare_settings(before, after)
-    found = {*match.changes, *_list_kinds(before, after, settings), *around}
+    found = {*match.changes, *_list_kinds(before, after, settings), *connections}
     reason, cost_change = match.reason, _find_cost_change(before, after) if not found and own_delta != _NOTHING else UNSET
     if cost_change is not UNSET:
         reason += "; " + _COST_CHANGES[cost_change]
@@ -112,12 +111,12 @@ def sort_kinds(kinds: Collection[str]) -> tuple[str, ...]:
 
 
 def _subtract(before: Cost, after: Cost) -> Cost:
-    # Most rows of most comparisons are unchanged, and comparing is far cheaper than building a record.
+    # Most rows are unchanged, and a comparison is far cheaper than a new record.
     return _NOTHING if before == after else after - before
 
 
 def _compare_settings(before: ModuleRecord, after: ModuleRecord) -> dict[str, tuple[Setting, Setting]]:
-    """Settings that differ; one that a side lacks is None there. Of two types, only the settings that both know are comparable."""
+    """Settings that differ; one that a side lacks is None there. Of two types, only settings that both have are compared."""
     if before.settings == after.settings and before.type == after.type:
         return {}
     if before.type == after.type:
@@ -125,19 +124,19 @@ def _compare_settings(before: ModuleRecord, after: ModuleRecord) -> dict[str, tu
     else:
         names = sorted(before.settings.keys() & after.settings.keys())
     pairs = {name: (before.settings.get(name), after.settings.get(name)) for name in names}
-    # Compared as text too, since a NaN is unequal to itself.
+    # Compared as text too: a NaN is not equal to itself.
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and repr(pair[0]) != repr(pair[1])}
 
 
 def _list_kinds(before: ModuleRecord, after: ModuleRecord, settings: dict[str, tuple[Setting, Setting]]) -> list[str]:
-    """What the two records tell by themselves."""
+    """The kinds of change that follow from the two records alone."""
     replaced = before.type != after.type
     if not replaced and before.tensors == after.tensors:
         return ["settings"] if settings else []
     held_before = {(tensor.kind, tensor.name): tensor for tensor in before.tensors}
     held_after = {(tensor.kind, tensor.name): tensor for tensor in after.tensors}
     kept = [(tensor, held_after[key]) for key, tensor in held_before.items() if key in held_after]
-    # Another type holds other tensors as a matter of course, so there only those of the same name can have been resized.
+    # Another type has other tensors anyway, so only those of the same name can be resized.
     resized = any(one.shape != other.shape for one, other in kept) or (not replaced and held_before.keys() != held_after.keys())
     found = {
         "replaced": replaced,
