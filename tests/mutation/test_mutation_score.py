@@ -35,7 +35,9 @@ def test_most_mutants_are_killed() -> None:
 def test_every_accepted_survivor_is_still_a_mutant_and_says_why() -> None:
     for accepted in read_accepted():
         source = (ROOT / accepted.path).read_text()
-        changes = {list_changed(source, mutant) for mutant in list_mutants(accepted.path, source)}
+        lines = source.splitlines()
+        near = [mutant for mutant in list_mutants(accepted.path, source) if lines[mutant.line - 1].strip() in accepted.before]
+        changes = {list_changed(source, mutant) for mutant in near}
         assert (accepted.before, accepted.after) in changes, f"{accepted.path}: {accepted.before} is no longer there"
         assert accepted.kind in ("equivalent", "performance", "wording")
         assert len(accepted.why) > 20
