@@ -244,6 +244,20 @@ def test_long_sequences_are_searched_within_48_places_of_the_diagonal(column: in
     assert align_sequences(left, right, lambda row, other: float((row, other) == (0, column))) == pairs
 
 
+def test_sequences_with_very_many_differences_are_split_at_elements_that_occur_once() -> None:
+    # More than 400 differences. The element at 10 and at 150 occurs once, so 10 pairs fit before it and 59 after it; one that occurs twice
+    # is no place to split at.
+    left: list[object] = [f"left {place}" for place in range(210)]
+    right: list[object] = [f"right {place}" for place in range(210)]
+    left[10] = right[150] = "once"
+    left[5] = left[6] = right[200] = right[201] = "twice"
+
+    def gain(row: int, column: int) -> float:
+        return 0.1 if (row, column) == (10, 150) else float(row == column)
+
+    assert len(align_sequences(left, right, gain)) == 10 + 1 + 59
+
+
 @pytest.mark.parametrize("row", [99, 100])
 def test_a_pair_at_the_edge_of_the_band_is_reached_from_the_end(row: int) -> None:
     left, right = [f"left {place}" for place in range(300)], [f"right {place}" for place in range(300)]
