@@ -1,4 +1,4 @@
-"""Which module is which, and what became of each."""
+"""Which module is which, what changed about each, and what changed in the forward graph and the definition."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Cause(Record, frozen=True, kw_only=True):
 
 
 class ModuleDiff(Record, frozen=True, kw_only=True):
-    """What happened to one matched module. Rows are one-to-one: every module of each side stands in exactly one.
+    """What happened to one matched module. Rows are one-to-one: every module of each side is in exactly one.
 
-    `causes` share out the change in parameters over what was changed about a layer, `flop_causes` that in FLOPs (empty where a layer's
-    FLOPs are no product of its sizes); those of a split or merge stand in the row that has both sides, and cover all rows of that
-    `change_id`. `repeats` are the blocks whose number changed (`repeated`). `cost_change` says why a module without changes has another
-    cost: its `calls` (other shapes, or another number), or its own `operators`. Both keys are left out of the JSON if they are empty.
+    `causes` divide the change in parameters among the changed sizes of a layer, `flop_causes` that in FLOPs (empty where a layer's FLOPs
+    are not the product of its sizes); those of a split or merge are in the row with both sides, and cover all rows of that `change_id`.
+    `repeats` are the blocks whose number changed (`repeated`). `cost_change` says why a module without changes has another cost: its
+    `calls` (other shapes, or another number), or its own `operators`. Both keys are left out of the JSON if they are empty.
     """
 
     before_path: str | None
@@ -68,7 +68,7 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
 
 
 class Group(Record, frozen=True, kw_only=True):
-    """A named set of modules before and after, and what it cost: a section of the breakdown."""
+    """A named set of modules before and after, and their costs: a section of the breakdown."""
 
     name: str
     before_paths: tuple[str, ...]
@@ -145,11 +145,11 @@ class FlowDiff(Record, frozen=True, kw_only=True):
     detail: FlowDiff | None = None
 
 
-# --- what changed in what a model is made of and starts from ---
+# --- what changed in the definition ---
 
 
 class InitialisationChange(Record, frozen=True, kw_only=True):
-    """A parameter that the constructor initialises otherwise, or initialises now that it is there; None stands for its type's default.
+    """A parameter whose initialisation changed, or an added or removed one that is not initialised by its type's default (None).
 
     A path is None where the side has no such parameter.
     """
@@ -161,7 +161,7 @@ class InitialisationChange(Record, frozen=True, kw_only=True):
 
 
 class ClassUse(Record, frozen=True, kw_only=True):
-    """A class of modules on one side: its name, the library that brings it (empty: the user's own), and the modules that are of it."""
+    """A class of modules on one side: its name, the library that defines it (empty: the user's own code), and the paths of its modules."""
 
     name: str
     defined_in: str | None

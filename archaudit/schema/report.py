@@ -1,4 +1,4 @@
-"""Checks judged without a comparison of two models, as `archaudit check` does it."""
+"""The results that are rendered: a report of two models, and the judgement of `archaudit check`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from archaudit.schema.record import FORMAT_VERSION, Outcome, Record
 
 
 class SourceLine(Record, frozen=True, kw_only=True):
-    """Where something is written: a file, by its path from the top of its repository, and a line counted from 1."""
+    """A place in source code: a file, by its path from the top of its repository, and a line number from 1."""
 
     file: str
     line: int | None = None
 
 
 class Judgement(Record, frozen=True, kw_only=True):
-    """Verdicts, what they come to, and what explains those that are not green.
+    """The verdicts of `archaudit check`, the outcome of all, and what explains those that did not pass.
 
-    `differences` says, by the name of the run, how a model that does not hold against its baseline differs from it. `places` says, by the
-    id of the check, where the class of the module is written that caused most of it. `unmeasured` says, by the name of the run, why a model
-    could not be measured: then nothing is green. `source` is the config.
+    `differences` has, by the name of the run, the comparison of a model with the baseline that it fails. `places` has, by the id of the
+    check, the source line of the class of the module with the largest part of the change. `unmeasured` has, by the name of the run, the
+    reason why a model could not be measured: then the outcome is not `passed`. `source` is the path of the config.
     """
 
     format_version: int = FORMAT_VERSION
@@ -33,13 +33,10 @@ class Judgement(Record, frozen=True, kw_only=True):
     source: str = ""
 
 
-# --- all that a renderer may know ---
-
-
 class Report(Record, frozen=True, kw_only=True):
-    """All that a renderer may know: both profiles, the diff and the verdicts.
+    """Everything that a renderer of a comparison gets: both profiles, the diff and the verdicts.
 
-    `equivalence` is None where no proof was asked for.
+    `flow` is None for weights without code; `equivalence` is None without --equivalent.
     """
 
     format_version: int = FORMAT_VERSION

@@ -1,4 +1,4 @@
-"""Classes that are new or gone, and parameters that are initialised otherwise: the example, and profiles written by hand."""
+"""Added and removed classes, and parameters with another initialisation: the example, and profiles written by hand."""
 
 from factories import make_module, make_profile, make_tensor
 

@@ -50,13 +50,13 @@ def test_a_model_against_itself_has_only_edges_that_stayed():
     assert flow.sentences == ()
 
 
-def test_a_module_that_is_there_but_no_longer_called_is_not_said_to_be_gone():
+def test_a_module_that_is_no_longer_called_is_not_reported_as_removed():
     bypassed = make_model(("input", (), (1, 3, 8, 8)), ("stem", (0,), SHAPE), ("head", (1,), (1, 2)))
     kept = msgspec.structs.replace(bypassed, modules=(*bypassed.modules, *(each for each in PLAIN.modules if each.path == "body")))
     assert "body is no longer called: input from stem [1, 4, 8, 8], output to head" in diff_flow(PLAIN, kept, SAME).sentences
     assert "body is now called: input from stem [1, 4, 8, 8], output to head" in diff_flow(kept, PLAIN, SAME).sentences
-    gone = make_rows(("", ""), ("stem", "stem"), ("head", "head"), ("body", None))
-    assert "body is removed: input from stem [1, 4, 8, 8], output to head" in diff_flow(PLAIN, bypassed, gone).sentences
+    removed = make_rows(("", ""), ("stem", "stem"), ("head", "head"), ("body", None))
+    assert "body is removed: input from stem [1, 4, 8, 8], output to head" in diff_flow(PLAIN, bypassed, removed).sentences
 
 
 def test_a_new_skip_connection_is_a_new_edge_and_a_sentence():
@@ -88,7 +88,7 @@ def test_renamed_modules_are_the_same_parts():
     )
 
 
-def test_layers_that_were_put_into_one_module_are_one_part():
+def test_layers_that_were_wrapped_into_one_module_are_one_part():
     wrapped = make_model(("input", (), (1, 3, 8, 8)), ("net.0", (0,), SHAPE), ("net.1", (1,), SHAPE), ("head", (2,), (1, 2)))
     matches = make_rows(("", ""), ("stem", "net.0"), ("body", "net.1"), ("head", "head"), (None, "net"))
     flow = diff_flow(PLAIN, wrapped, matches)
@@ -100,7 +100,7 @@ def test_layers_that_were_put_into_one_module_are_one_part():
     assert flow.sentences == ()
 
 
-def test_operators_are_paired_by_what_they_stand_between():
+def test_operators_are_paired_by_their_neighbours():
     before = make_model(
         ("input", (), SHAPE), ("a", (0,), SHAPE), ("b", (0,), SHAPE), ("cat()", (1, 2), WIDE), ("c", (3,), SHAPE), name="before"
     )
@@ -112,7 +112,7 @@ def test_operators_are_paired_by_what_they_stand_between():
     assert pairs == {"cat()": None, "cat()#2": "cat()"}
 
 
-def test_a_split_is_told_and_at_full_depth_every_layer_is_a_part():
+def test_a_split_is_described_and_at_full_depth_every_layer_is_a_part():
     matches = [*make_rows(("", ""), ("stem", "stem")), *make_rows(("body", "body1"), (None, "body2"), changes=("split",), change_id=3)]
     matches += make_rows(("head", "head"))
     after = make_model(
@@ -124,7 +124,7 @@ def test_a_split_is_told_and_at_full_depth_every_layer_is_a_part():
     assert [part.after for part in diff_flow(after, after, matches[:1], depth=2).parts][1] == "stem.0"
 
 
-def test_constants_are_left_out_and_profiles_without_a_flow_say_nothing():
+def test_constants_are_left_out_and_profiles_without_a_flow_have_no_sentences():
     constant = make_model(
         ("input", (), SHAPE), ("arange()", (), (4,)), ("stem", (0, 1), SHAPE), ("body", (2,), SHAPE), ("head", (3,), (1, 2))
     )
@@ -133,7 +133,7 @@ def test_constants_are_left_out_and_profiles_without_a_flow_say_nothing():
     assert diff_flow(empty, empty, make_rows(("", ""), ("stem", "stem"))).sentences == ()
 
 
-def test_the_example_tells_what_its_notes_say_about_the_forward_pass():
+def test_the_example_changes_as_its_notes_say_about_the_forward_pass():
     from archaudit.align import align
     from archaudit.diff import diff
     from archaudit.load import load_recipe, parse_inputs, parse_reference
@@ -185,7 +185,7 @@ def make_pooled(channels, length):
     return make_model(*flow)
 
 
-def test_a_module_that_takes_a_slice_is_not_said_to_take_the_whole():
+def test_a_module_that_takes_a_slice_is_not_reported_to_take_the_whole():
     before, after = (take(make_pooled(8, length), "head", (1, 8)) for length in (197, 50))
     sentences = diff_flow(before, after, SAME).sentences
     assert any(sentence.startswith("body: input [1, 50, 8] instead of [1, 197, 8]") for sentence in sentences)

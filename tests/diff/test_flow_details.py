@@ -95,9 +95,9 @@ def test_a_module_that_stays_but_is_not_called_on_one_side_is_marked_there() -> 
     back = make_rows(("", ""), ("stem", "stem"), ("helper", "aux"), ("head", "head"))
     marked = [(part.before, part.after) for part in diff_flow(skipped, called, back).parts if part.uncalled]
     assert marked == [(None, "aux")]
-    # one that has no counterpart is simply gone, and so is not marked
-    gone = make_rows(("", ""), ("stem", "stem"), ("aux", None), (None, "helper"), ("head", "head"))
-    assert not any(part.uncalled for part in diff_flow(called, skipped, gone).parts)
+    # a module without a counterpart is removed, and so is not marked
+    removed = make_rows(("", ""), ("stem", "stem"), ("aux", None), (None, "helper"), ("head", "head"))
+    assert not any(part.uncalled for part in diff_flow(called, skipped, removed).parts)
 
 
 def test_a_container_of_which_a_layer_still_runs_is_called() -> None:

@@ -133,7 +133,7 @@ def test_operators_of_one_name_are_paired_by_what_they_are_between_unless_there_
     assert parts["neg()"] == partner
 
 
-# --- ways in which rows may lie
+# --- ways in which rows may be arranged
 
 
 def make_matched(**heads: int) -> MatchedModules:

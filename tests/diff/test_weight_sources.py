@@ -1,4 +1,4 @@
-"""Weights of one model put into another that was written otherwise: joined, divided, turned or folded, and proven by running both."""
+"""Weights of one model loaded into another way of writing it: joined, split, transposed or folded, and proven by running both."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def find(before: nn.Module, after: nn.Module, *shape: int) -> list[WeightMap]:
 
 
 def list_same(before: nn.Module, after: nn.Module, *shape: int) -> list[bool]:
-    """Of each weight_map, whether after then gives what before gives."""
+    """For each map of weights, whether both models have equal outputs."""
     torch.manual_seed(0)
     found = find(before, after, *shape)
     models = [copy.deepcopy(model).eval().double() for model in (before, after)]
@@ -278,7 +278,7 @@ def test_a_linear_layer_on_what_was_flattened_and_a_convolution_over_all_of_it_h
     assert list_same(Flattened(), Convolved(), 2, 3, 4, 4) == [True]
 
 
-def test_a_weight_that_is_the_other_way_round_is_turned():
+def test_a_weight_stored_with_inputs_first_is_transposed():
     assert list_same(One(Conv1D(3, WIDTH)), One(nn.Linear(WIDTH, 3))) == [True]
     assert list_same(One(nn.Linear(WIDTH, WIDTH)), One(Conv1D(WIDTH, WIDTH))) == [True]
 

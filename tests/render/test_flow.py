@@ -19,7 +19,7 @@ def find_states(flow: Flow, side: int) -> dict[str, str]:
     return {box.name: box.state for box in flow.diagrams[side].boxes}
 
 
-def test_a_new_step_is_added_and_what_reads_it_is_rewired() -> None:
+def test_a_new_step_is_added_and_the_step_after_it_is_changed() -> None:
     flow = view_flow(make_segmentation_report())
     assert find_states(flow, 1)["cat"] == ""
     assert find_states(flow, 1)["decoder_stage1"] == "added"
@@ -28,7 +28,7 @@ def test_a_new_step_is_added_and_what_reads_it_is_rewired() -> None:
     assert find_states(flow, 1)["backbone"] == ""
 
 
-def test_the_passes_stand_beside_each_other() -> None:
+def test_both_passes_are_in_two_columns() -> None:
     lines = [(line.mark, line.before, line.after) for line in view_flow(make_segmentation_report()).lines]
     assert ("", "backbone(input) → 1×8×16×16", "backbone(input) → 1×8×16×16") in lines
     assert ("-", "decoder(cat) → 1×256×128×128", "") in lines

@@ -43,7 +43,7 @@ def list_operator_pairs(graphs: Pair[FlowGraph], pairs: dict[str, str]) -> list[
 
 def _find_known(graphs: Pair[FlowGraph], operators: Iterable[tuple[int, int]]) -> dict[str, str]:
     labels = graphs.map(lambda graph: {part.nodes[0]: label for label, part in graph.parts.items() if part.kind == "operator"})
-    # one that is fed by a constant of a module that is opened now is a constant here, and no part
+    # an operator on a constant of a module that is opened at this level is a constant itself, and no part
     return {labels.before[one]: labels.after[other] for one, other in operators if one in labels.before and other in labels.after}
 
 

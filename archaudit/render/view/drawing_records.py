@@ -80,7 +80,7 @@ class Box(Record, frozen=True, kw_only=True):
 
 
 class Edge(Record, frozen=True, kw_only=True):
-    """Data that one box reads from another, by their positions; `state` is `added`, `removed` or empty."""
+    """A connection from one box to another, by their positions; `state` is `added`, `removed` or empty."""
 
     source: int
     target: int
@@ -88,7 +88,7 @@ class Edge(Record, frozen=True, kw_only=True):
 
 
 class Diagram(Record, frozen=True, kw_only=True):
-    """The data flow of one side; `alt` tells it in words. Without boxes, `message` says why there are none."""
+    """The data flow of one side; `alt` describes it in words. Without boxes, `message` says why there are none."""
 
     side: str
     title: str

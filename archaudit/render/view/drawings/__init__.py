@@ -1,1 +1,1 @@
-"""What is drawn: data flows beside each other, waterfalls and icicles."""
+"""The drawings: diagrams of the data flow, waterfalls and icicles."""

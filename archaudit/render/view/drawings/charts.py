@@ -1,10 +1,15 @@
-"""Where the parameters and the FLOPs are: each module as wide as its share, its children below it, both sides at one scale."""
+"""Icicles and waterfalls of parameters and FLOPs.
+
+An icicle shows where they are: each module is as wide as its share, with its children below it, both sides at one scale. A waterfall leads
+from the total before to the total after, one step a group.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from archaudit.index import ModuleIndex, index_modules
 from archaudit.metrics.quantities import format_change, format_exact, format_percent, format_short
 from archaudit.render.formatting import count, make_visible, name_path
 from archaudit.render.view.drawing_records import Cell, Icicle, IciclePair, Step, Waterfall
@@ -14,45 +19,31 @@ from archaudit.render.view.summary import INCOMPLETE_NOTE
 from archaudit.schema import Group, ModuleRecord, Profile, Report
 
 _LEVELS = 4
-# Narrower than this (per cent of the width) a cell cannot be seen, and joins its neighbours that cannot either.
+# A cell narrower than this (per cent of the width) is invisible, and is merged with its neighbours that are.
 _NARROWEST = 0.4
-_MOST_TOLD = 3
+_MOST_NAMED = 3
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": "", "rest": ""}
 _METRICS = (("params", "Parameters", "params"), ("flops", "FLOPs", "FLOPs"))
 
 
 class _Tree(NamedTuple):
-    """One side: its modules by the path of their parent, and what became of each."""
+    """One side: its modules, and the kind of change of each (empty for an unchanged one)."""
 
     profile: Profile
-    children: Mapping[str, Sequence[ModuleRecord]]
+    modules: ModuleIndex
     kinds: Mapping[str | None, str]
 
 
 def view_icicles(report: Report) -> tuple[IciclePair, ...]:
     """Both sides, for params and for FLOPs."""
-    trees = [
-        _plant(report.before, {row.before_path: classify(row) for row in report.modules}),
-        _plant(report.after, {row.after_path: classify(row) for row in report.modules}),
-    ]
-    return _view(("before", "after"), trees)
+    before = _Tree(report.before, index_modules(report.before), {row.before_path: classify(row) for row in report.modules})
+    after = _Tree(report.after, index_modules(report.after), {row.after_path: classify(row) for row in report.modules})
+    return _view(("before", "after"), (before, after))
 
 
 def view_profile_icicles(profile: Profile) -> tuple[IciclePair, ...]:
     """One profile, for params and for FLOPs."""
-    return _view(("",), [_plant(profile, {})])
-
-
-def _plant(profile: Profile, kinds: Mapping[str | None, str]) -> _Tree:
-    children: dict[str, list[ModuleRecord]] = {}
-    known = {module.path for module in profile.modules}
-    for module in profile.modules:
-        above = module.path.rpartition(".")[0]
-        while above and above not in known:  # a dot may be part of a name
-            above = above.rpartition(".")[0]
-        if module.path:
-            children.setdefault(above, []).append(module)
-    return _Tree(profile, children, kinds)
+    return _view(("",), [_Tree(profile, index_modules(profile), {})])
 
 
 def _view(sides: Sequence[str], trees: Sequence[_Tree]) -> tuple[IciclePair, ...]:
@@ -70,15 +61,16 @@ def _view(sides: Sequence[str], trees: Sequence[_Tree]) -> tuple[IciclePair, ...
 def _view_side(side: str, tree: _Tree, metric: str, unit: str, largest: int) -> Icicle:
     cells: list[Cell] = []
     total = int(getattr(tree.profile.totals, metric))
-    root = next((module for module in tree.profile.modules if not module.path), None)
+    root = tree.modules.get("")
     pending = [(root, 0, 0.0)] if root is not None else []
     while pending:
         module, level, left = pending.pop()
         value = int(getattr(module.total, metric))
         cells.append(_draw(module, level, left, 100 * value / largest, (value, total, unit, tree.kinds.get(module.path, ""))))
         if level + 1 < _LEVELS:
-            pending += _place_children(tree.children.get(module.path, ()), (metric, unit, largest), (level + 1, left), cells)
-    ranked = sorted((cell for cell in cells if cell.level == 1), key=lambda cell: -cell.width)[:_MOST_TOLD]
+            children = [tree.modules[path] for path in tree.modules.children[module.path]]
+            pending += _place_children(children, (metric, unit, largest), (level + 1, left), cells)
+    ranked = sorted((cell for cell in cells if cell.level == 1), key=lambda cell: -cell.width)[:_MOST_NAMED]
     alt = f"{unit} by module{f', {side}' if side else ''}: {format_short(total)} in all; " + "; ".join(cell.title for cell in ranked)
     return Icicle(side=side, alt=alt, levels=1 + max((cell.level for cell in cells), default=0), cells=tuple(cells))
 
@@ -86,7 +78,7 @@ def _view_side(side: str, tree: _Tree, metric: str, unit: str, largest: int) -> 
 def _place_children(
     children: Sequence[ModuleRecord], scale: tuple[str, str, int], place: tuple[int, float], cells: list[Cell]
 ) -> list[tuple[ModuleRecord, int, float]]:
-    """Each child with the level and left edge that it goes to; those too narrow to be seen are drawn at once, as one."""
+    """Each child with its level and left edge; those too narrow to be seen become one cell."""
     metric, unit, largest = scale
     level, left = place
     placed = []
@@ -106,8 +98,8 @@ def _place_children(
     return placed
 
 
-def _draw(module: ModuleRecord, level: int, left: float, width: float, told: tuple[int, int, str, str]) -> Cell:
-    value, total, unit, kind = told
+def _draw(module: ModuleRecord, level: int, left: float, width: float, facts: tuple[int, int, str, str]) -> Cell:
+    value, total, unit, kind = facts
     share = format_percent(value / total) if total else ""
     name = name_path(module.path)
     return Cell(
@@ -121,7 +113,7 @@ def _draw(module: ModuleRecord, level: int, left: float, width: float, told: tup
     )
 
 
-# --- the waterfall: from the total before to the total after, one step a group ---
+# --- the waterfall ---
 
 
 # More steps than this no longer fit on a screen; the smallest are drawn as one.
@@ -130,7 +122,7 @@ _WATERFALL_METRICS = (("params", "Parameters"), ("flops", "FLOPs"))
 
 
 def view_waterfalls(report: Report) -> tuple[Waterfall, ...]:
-    """One for params and one for FLOPs; none without groups, and none where nothing changed or the change cannot be said."""
+    """One for params and one for FLOPs; none without groups, and none where nothing changed or the change is unknown."""
     if not report.groups:
         return ()
     return tuple(
