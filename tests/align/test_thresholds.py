@@ -137,7 +137,7 @@ def nest(name: str, depth: int, layer: object) -> dict[str, object]:
 
 
 def test_contents_below_five_containers_count_half() -> None:
-    # the sixth container of a row is 0.3 + 0.7 x 0.5 = 0.65 whatever it holds; each above is 0.3 + 0.7 x the one below: 0.9411755 at the
+    # the sixth container of a row is 0.3 + 0.7 x 0.5 = 0.65 for any content; each above is 0.3 + 0.7 x the one below: 0.9411755 at the
     # top, times 0.85 without neighbours
     before, after = {**nest("x", 7, linear(8)), "m": conv(4, 4)}, {"m": conv(4, 4), **nest("y", 7, linear(9))}
     assert find_partner(before, after, "x") == ("y", 0.8)

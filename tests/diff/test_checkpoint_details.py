@@ -147,9 +147,9 @@ def test_a_layer_that_got_a_bias_takes_in_the_norm_that_followed_it() -> None:
 
 
 def test_a_transposed_layer_has_its_outputs_second_and_a_norm_may_have_no_eps() -> None:
-    turned = hold(weight(4, 3), type="ConvTranspose2d", settings={"transposed": True})
+    deconv = hold(weight(4, 3), type="ConvTranspose2d", settings={"transposed": True})
     after = {"c": hold(weight(4, 3), weight(4, name="bias"), type="ConvTranspose2d", settings={"transposed": True})}
-    (found,) = inherit({"c": turned, "n": norm("c", eps=None)}, after, match("c", "c"), match("n", None))
+    (found,) = inherit({"c": deconv, "n": norm("c", eps=None)}, after, match("c", "c"), match("n", None))
     assert found.sources["c.weight"] == FoldedNorm(weight="c.weight", bias=None, norm="n", eps=0.0, outputs=1)
 
 

@@ -20,7 +20,7 @@ def part(name: str, children: int, size: int = 1) -> dict[str, int]:
 
 
 def group(before: Mapping[str, int], after: Mapping[str, int], pairs: Mapping[str, str]) -> list[tuple[str, int]]:
-    """The groups by name, and by how much their parameters grew. What is not in `pairs` is removed, or added elsewhere in the data flow."""
+    """The groups by name, with the change of their parameters. What is not in `pairs` is removed, or added in another segment."""
     sides = make_profile(before, "before"), make_profile(after, "after")
     listed = [(module.path, pairs.get(module.path) if module.path else "") for module in sides[0].modules]
     found = {other for _, other in listed}

@@ -178,7 +178,7 @@ def test_of_several_pairs_the_one_that_is_closest_is_named() -> None:
         (hint,) = judge(checks, sides, {})[-1].hints
         return hint.split(", ")[1]
 
-    plain: dict[str, Any] = {"source": "elsewhere", "group": "g"}
+    plain: dict[str, Any] = {"source": "other", "group": "g"}
     assert find({}, plain, {}) == "1,600 / 400".replace(",", "")
     assert find({"source": "s"}, plain, {"source": "s", "group": "h"}) == "1600 / 400"  # the same source
     assert find({"group": "g"}, {"source": "x"}, {"group": "g", "source": "y"}) == "1600 / 400"  # the same group

@@ -101,7 +101,7 @@ def test_a_boolean_of_a_tensor_without_values_is_assumed_and_noted_once() -> Non
     unknown = torch.empty((), dtype=torch.bool, device="meta")
     answers = [assume_boolean(unknown, answer, notes) for answer in (True, False)]
     assert answers == [True, False]
-    assert len(notes) == 1  # one place asked twice
+    assert len(notes) == 1  # one line, twice
     assert "test_tape_details.py:" in notes[0]
     # a boolean with a value, and a number without one, are not answered here
     assert assume_boolean(torch.tensor(True), False, notes) is None

@@ -1,4 +1,4 @@
-"""Which tests run which statement: one run of the rooms' tests under coverage, kept until the tree changes."""
+"""Which tests run which statement: one run of the packages' tests under coverage, kept until the tree changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import coverage
-from mutation.rooms import ROOMS, ROOT, list_sources, list_tests
+from mutation.packages import PACKAGES, ROOT, list_sources, list_tests
 
 _CACHE = ROOT / ".cache" / "mutation"
 # The processes that a test starts are followed, too: each reads these settings anew, and knows the test by pytest's variable.
@@ -61,12 +61,12 @@ class CoverageMap:
         return [test for group in (direct, others) for test in sorted(group, key=lambda test: (self.seconds.get(test, 0.0), test))]
 
 
-def load_map(rooms: Collection[str]) -> CoverageMap:
-    """The map of this tree for these rooms: from the cache, or measured."""
-    path = _CACHE / f"{_hash_tree()}-{'-'.join(sorted(rooms))}.json"
+def load_map(packages: Collection[str]) -> CoverageMap:
+    """The map of this tree for these packages: from the cache, or measured."""
+    path = _CACHE / f"{_hash_tree()}-{'-'.join(sorted(packages))}.json"
     if not path.exists():
         _CACHE.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_measure(rooms)))
+        path.write_text(json.dumps(_measure(packages)))
     found = json.loads(path.read_text())
     lines = {name: {int(line): tests for line, tests in covered.items()} for name, covered in found["lines"].items()}
     return CoverageMap(found["seconds"], lines)
@@ -98,8 +98,8 @@ def _hash_tree() -> str:
     return digest.hexdigest()[:16]
 
 
-def _measure(rooms: Collection[str]) -> dict[str, object]:
-    tests = list(dict.fromkeys(path for room in ROOMS if room in rooms for path in list_tests(room)))
+def _measure(packages: Collection[str]) -> dict[str, object]:
+    tests = list(dict.fromkeys(path for package in PACKAGES if package in packages for path in list_tests(package)))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "data").mkdir()
         settings = Path(folder) / "settings.ini"
@@ -128,7 +128,7 @@ def _measure(rooms: Collection[str]) -> dict[str, object]:
 
 def _read_lines(folder: Path, seconds: dict[str, float]) -> dict[str, dict[int, list[str]]]:
     lines: dict[str, dict[int, set[str]]] = {}
-    sources = {path for room in ROOMS for path in list_sources(room)}
+    sources = {path for package in PACKAGES for path in list_sources(package)}
     for data_file in (folder / "data").iterdir():
         data = coverage.CoverageData(basename=str(data_file))
         try:

@@ -1,8 +1,9 @@
-"""How many planted defects the tests notice: `python tests/mutation/run.py --sample 200 --seed 1`.
+"""How many mutants the tests detect: `python tests/mutation/run.py --sample 200 --seed 1`.
 
-A sample of mutants is drawn from the rooms' code by `--seed`; each is planted in a copy of the tree, and the tests that run its line are
-run, the fastest first, until one fails. Printed are the score by room and each survivor as a diff. `--place FILE:LINE` tries every mutant
-of a line instead. The first run of a tree measures which test runs which line, which takes several minutes.
+A sample of mutants is drawn from the core packages; `--seed` chooses which. Each mutant is applied to a copy of the tree. Then the tests
+that run its line are run, the fastest first, until one fails. The output is the score of each package, and each survivor as a diff.
+`--place FILE:LINE` tries every mutant of a line instead. The first run in a tree records which test runs which line. That takes several
+minutes; later runs read it from `.cache/mutation`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import click
 from mutation.coverage_map import load_map
 from mutation.mutants import Mutant, list_mutants, show_mutant
-from mutation.rooms import ROOMS, ROOT, list_sources
+from mutation.packages import PACKAGES, ROOT, list_sources
 from mutation.sampling import Result, draw_sample, try_sample
 from mutation.trial import Outcome
 
@@ -23,27 +24,31 @@ from mutation.trial import Outcome
 @click.command()
 @click.option("--sample", "size", default=200, show_default=True, help="How many mutants.")
 @click.option("--seed", default=0, show_default=True, help="Which of all mutants are drawn.")
-@click.option("--room", "rooms", multiple=True, type=click.Choice(list(ROOMS)), help="Only mutants of this room (repeatable).")
+@click.option(
+    "--package", "--room", "packages", multiple=True, type=click.Choice(list(PACKAGES)), help="Only mutants of this package (repeatable)."
+)
 @click.option("--place", "places", multiple=True, metavar="FILE:LINE", help="Every mutant of this line instead (repeatable).")
-def main(size: int, seed: int, rooms: tuple[str, ...], places: tuple[str, ...]) -> None:
-    """Plants defects and counts those that the tests notice."""
-    sample = _list_at(places) if places else draw_sample(rooms or tuple(ROOMS), size, seed)
+def main(size: int, seed: int, packages: tuple[str, ...], places: tuple[str, ...]) -> None:
+    """Applies mutants and counts those that the tests detect."""
+    sample = _list_at(places) if places else draw_sample(packages or tuple(PACKAGES), size, seed)
     covered = load_map(tuple(sample))
     result = try_sample(sample, covered, _show_outcome)
     _show_survivors(result)
-    for room in [*sample, None]:
-        tried, killed, accepted = result.count(room)
+    for package in [*sample, None]:
+        tried, killed, accepted = result.count(package)
         if tried:
-            click.echo(f"{room or 'all':10} {killed:4} of {tried:4} killed, {100 * killed / tried:5.1f} %; accepted survivors: {accepted}")
+            click.echo(
+                f"{package or 'all':10} {killed:4} of {tried:4} killed, {100 * killed / tried:5.1f} %; accepted survivors: {accepted}"
+            )
 
 
 def _list_at(places: tuple[str, ...]) -> dict[str, list[Mutant]]:
     sample: dict[str, list[Mutant]] = {}
     for place in places:
         path, _, line = place.rpartition(":")
-        room = next(room for room in ROOMS if path in list_sources(room))
+        package = next(package for package in PACKAGES if path in list_sources(package))
         found = [mutant for mutant in list_mutants(path, (ROOT / path).read_text()) if mutant.line == int(line)]
-        sample.setdefault(room, []).extend(found)
+        sample.setdefault(package, []).extend(found)
     return sample
 
 

@@ -1,4 +1,4 @@
-"""A seeded sample of mutants, tried two at a time, and what it comes to."""
+"""A seeded sample of mutants, tried two at a time, and the score."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from random import Random
 
 from mutation.coverage_map import CoverageMap, find_statement
 from mutation.mutants import Mutant, group_places, list_changed, list_mutants
-from mutation.rooms import ROOMS, ROOT, list_sources
+from mutation.packages import PACKAGES, ROOT, list_sources
 from mutation.trial import Outcome, copy_tree, run_tests, try_mutant
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
@@ -34,32 +34,32 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Result:
-    """Outcomes by room, and which accepted survivors were among them."""
+    """Outcomes by package, and which accepted survivors were among them."""
 
     outcomes: dict[str, list[Outcome]]
     accepted: dict[Mutant, Accepted]
 
-    def count(self, room: str | None = None) -> tuple[int, int, int]:
-        """Mutants, killed ones and accepted survivors, of a room or of all."""
-        listed = [each for name, outcomes in self.outcomes.items() if room in (None, name) for each in outcomes]
+    def count(self, package: str | None = None) -> tuple[int, int, int]:
+        """Mutants, killed ones and accepted survivors, of a package or of all."""
+        listed = [each for name, outcomes in self.outcomes.items() if package in (None, name) for each in outcomes]
         killed = sum(each.killed_by is not None for each in listed)
         return len(listed), killed, sum(each.mutant in self.accepted for each in listed)
 
 
-def draw_sample(rooms: Collection[str], size: int, seed: int) -> dict[str, list[Mutant]]:
-    """So many places of the rooms' code, drawn alike, and one mutant of each."""
-    places = [(room, place) for room in ROOMS if room in rooms for place in _list_places(room)]
+def draw_sample(packages: Collection[str], size: int, seed: int) -> dict[str, list[Mutant]]:
+    """So many places of the packages' code, drawn alike, and one mutant of each."""
+    places = [(package, place) for package in PACKAGES if package in packages for place in _list_places(package)]
     random = Random(seed)
     drawn = sorted(random.sample(range(len(places)), min(size, len(places))))
-    sample: dict[str, list[Mutant]] = {room: [] for room in rooms}
+    sample: dict[str, list[Mutant]] = {package: [] for package in packages}
     for number in drawn:
-        room, place = places[number]
-        sample[room].append(random.choice(place))
+        package, place = places[number]
+        sample[package].append(random.choice(place))
     return sample
 
 
-def _list_places(room: str) -> list[list[Mutant]]:
-    return [place for path in list_sources(room) for place in group_places(list_mutants(path, (ROOT / path).read_text()))]
+def _list_places(package: str) -> list[list[Mutant]]:
+    return [place for path in list_sources(package) for place in group_places(list_mutants(path, (ROOT / path).read_text()))]
 
 
 def try_sample(sample: dict[str, list[Mutant]], covered: CoverageMap, notify: Callable[[Outcome], None] = lambda outcome: None) -> Result:
@@ -86,7 +86,7 @@ def try_sample(sample: dict[str, list[Mutant]], covered: CoverageMap, notify: Ca
         if killers:
             failed = run_tests(copies.get(), {killer: covered.seconds[killer] for killer in sorted(killers, key=str) if killer})
             assert failed is None, f"{failed} fails without a mutant, too, so it says nothing about {killers[failed]} of them"
-    outcomes = {room: [tried[mutant] for mutant in mutants] for room, mutants in sample.items()}
+    outcomes = {package: [tried[mutant] for mutant in mutants] for package, mutants in sample.items()}
     return Result(outcomes, find_accepted([outcome.mutant for outcome in tried.values() if outcome.killed_by is None]))
 
 

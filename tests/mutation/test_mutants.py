@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mutation.coverage_map import CoverageMap, Statement, find_statement
 from mutation.mutants import OPERATORS, Mutant, apply_mutant, group_places, list_changed, list_mutants, show_mutant
-from mutation.rooms import ROOMS, list_sources, list_tests
+from mutation.packages import PACKAGES, list_sources, list_tests
 from mutation.sampling import draw_sample
 
 SOURCE = '''
@@ -90,11 +90,11 @@ def test_the_statement_of_a_line_is_the_innermost_one_and_of_a_block_its_head() 
 
 def test_the_tests_of_a_statement_come_first_and_the_fastest_of_them_before_the_others() -> None:
     covered = CoverageMap(
-        {"t/a.py::slow": 2.0, "t/a.py::fast": 1.0, "t/a.py::beside": 0.1, "t/b.py::far": 0.1},
+        {"t/a.py::slow": 2.0, "t/a.py::fast": 1.0, "t/a.py::shared": 0.1, "t/b.py::far": 0.1},
         {"m.py": {1: [], 5: ["t/a.py::slow"], 6: ["t/a.py::fast"], 9: ["t/b.py::far"]}},
     )
-    assert covered.list_tests("m.py", Statement(5, 6, True)) == ["t/a.py::fast", "t/a.py::slow", "t/a.py::beside"]
-    assert covered.list_tests("m.py", Statement(1, 1, False)) == ["t/b.py::far", "t/a.py::fast", "t/a.py::slow", "t/a.py::beside"]
+    assert covered.list_tests("m.py", Statement(5, 6, True)) == ["t/a.py::fast", "t/a.py::slow", "t/a.py::shared"]
+    assert covered.list_tests("m.py", Statement(1, 1, False)) == ["t/b.py::far", "t/a.py::fast", "t/a.py::slow", "t/a.py::shared"]
     assert covered.list_tests("m.py", Statement(7, 8, True)) == []
 
 
@@ -104,5 +104,5 @@ def test_a_seed_draws_the_same_mutants_and_one_of_each_place() -> None:
     assert len({mutant.place for mutant in one}) == 30
 
 
-def test_every_room_has_sources_and_tests() -> None:
-    assert all(list_sources(room) and list_tests(room) for room in ROOMS)
+def test_every_package_has_sources_and_tests() -> None:
+    assert all(list_sources(package) and list_tests(package) for package in PACKAGES)

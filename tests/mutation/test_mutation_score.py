@@ -1,4 +1,4 @@
-"""The tests notice most defects: a sample of mutants over the core rooms."""
+"""The tests notice most defects: a sample of mutants over the core packages."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 import pytest
 from mutation.coverage_map import load_map
 from mutation.mutants import list_changed, list_mutants, show_mutant
-from mutation.rooms import ROOMS, ROOT
+from mutation.packages import PACKAGES, ROOT
 from mutation.sampling import draw_sample, read_accepted, try_sample
 
 _SAMPLE = 200
-# Accepted survivors count as survivors: they are stated beside the score, and do not raise it.
+# Accepted survivors count as survivors: they are stated with the score, and do not raise it.
 _LEAST_SHARE = 0.85
 
 
 @pytest.mark.mutation
 def test_most_mutants_are_killed() -> None:
     seed = int(os.environ.get("MUTATION_SEED", "0"))
-    result = try_sample(draw_sample(tuple(ROOMS), _SAMPLE, seed), load_map(tuple(ROOMS)))
+    result = try_sample(draw_sample(tuple(PACKAGES), _SAMPLE, seed), load_map(tuple(PACKAGES)))
     tried, killed, accepted = result.count()
     survivors = [
         show_mutant((ROOT / outcome.mutant.path).read_text(), outcome.mutant)

@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 from mutation.mutants import Mutant, apply_mutant
-from mutation.rooms import ROOT
+from mutation.packages import ROOT
 
 _PRELOADED = ["pytest", "numpy", "torch", "torchvision", "torch._dynamo", "torch._refs", "msgspec", "jinja2", "click", "rich"]
 # Tests are run, fastest first, until they would have taken this long without a mutant: what only slower ones notice has survived.

@@ -1,4 +1,4 @@
-"""The rooms whose code is mutated, and the test files that state what they do."""
+"""The packages whose code is mutated, and the test files that state what they do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ ROOT = Path(__file__).parents[2]
 
 _TAPE_TESTS = "tape", "tape_details", "flow", "moved_bytes", "written_memory", "shape_cache", "shape_rules", "meta_kernels", "known_values"
 
-# Sources under `archaudit` and tests under `tests`, each a folder or a pattern of files. Only the tests that state what a room does count,
-# not those of other rooms that happen to notice.
-ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+# Source files below `archaudit` and test files below `tests`, each a folder or a pattern. Only a package's own tests count, not those of
+# other packages that happen to fail.
+PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "align": (("align", "index"), ("align", "index", "diff")),
     "diff": (("diff",), ("diff", "align")),
     "judge": (("judge",), ("judge", "claims", "pipeline/test_timing.py")),
@@ -20,15 +20,15 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def list_sources(room: str) -> list[str]:
-    """The room's source files, relative to the project, in order."""
-    found = [path for name in ROOMS[room][0] for path in _expand("archaudit", name)]
+def list_sources(package: str) -> list[str]:
+    """The package's source files, relative to the project, in order."""
+    found = [path for name in PACKAGES[package][0] for path in _expand("archaudit", name)]
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
-def list_tests(room: str) -> list[str]:
-    """The test files that state what the room does, in the order given."""
-    found = [path for name in ROOMS[room][1] for path in _expand("tests", name) if path.name.startswith("test_")]
+def list_tests(package: str) -> list[str]:
+    """The test files that state what the package does, in the order given."""
+    found = [path for name in PACKAGES[package][1] for path in _expand("tests", name) if path.name.startswith("test_")]
     return list(dict.fromkeys(path.relative_to(ROOT).as_posix() for path in found))
 
 
