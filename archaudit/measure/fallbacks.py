@@ -13,7 +13,6 @@ and fake tensors share kernels of torch that reject some calls which the CPU acc
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -33,8 +32,9 @@ from archaudit.measure.building import (
     make_inputs,
     needs_missing_device,
 )
-from archaudit.measure.building.copying import run_with_large_stack
+from archaudit.measure.building.copying import copy_with_values, run_with_large_stack
 from archaudit.measure.failures import Attempt, explain_failures
+from archaudit.measure.formulas import SPARSE_WITHOUT_VALUES
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tape.known_values import track_constants
@@ -120,12 +120,19 @@ def _try_build_modes(search: _Search) -> Run | None:
         if build_mode == "real" and not _is_small_enough(search):
             break
         run = _try_build_mode(search, build_mode, builder) if builder is not None else _try_both_answers(search)
+        if run is not None and build_mode != "real" and _needs_stored_entries(run.tape) and _is_small_enough(search):
+            run = _try_build_mode(search, "real", build_real) or run
         if run is not None:
             run.failures = tuple(attempt.summarise() for attempt in search.attempts)
             return run
         if not search.without_device and needs_missing_device(search.attempts[-1].error):
             break
     return None
+
+
+def _needs_stored_entries(tape: Tape) -> bool:
+    """Whether a product is unknown only because its sparse operand has no values."""
+    return any(entry.work.note == SPARSE_WITHOUT_VALUES for entry in tape.entries)
 
 
 def _try_build_mode(
@@ -151,7 +158,7 @@ def _try_build_mode(
             args, kwargs = copy_inputs_to_meta(given)
             search.shape_cache.known_values.record_inputs(given, (args, kwargs))
         elif search.recipe.instance:
-            args, kwargs = copy.deepcopy((args, kwargs))
+            args, kwargs = copy_with_values((args, kwargs))
         attempt.inputs = (args, kwargs)
 
         def run(tree: ModuleTree) -> Tape:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from archaudit.errors import LoadError
-from archaudit.measure.building.copying import copy_to_meta, empty_like_meta, is_on_meta
+from archaudit.measure.building.copying import copy_to_meta, copy_with_values, empty_like_meta, is_on_meta
 from archaudit.measure.building.initialisation import InitialisationTape, record_initialisation
 from archaudit.schema import Recipe
 
@@ -61,7 +61,7 @@ def build_real(recipe: Recipe) -> Built:
         torch.manual_seed(0)  # random weights, but the same ones each time
         model = _build_module(recipe)
     if recipe.instance:
-        model = copy.deepcopy(model)
+        model = copy_with_values(model)
     return model, _seeded
 
 

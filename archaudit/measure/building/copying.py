@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archaudit.errors import MeasureError
+from archaudit.measure.formulas.registry import is_sparse
 from archaudit.measure.module_tree import walk_tree
 from archaudit.measure.tensors import iterate_module_tensors
 
@@ -26,7 +27,7 @@ from archaudit.measure.tensors import iterate_module_tensors
 def copy_to_meta(value: Any, what: str = "the model") -> Any:
     """A deep copy of a model, or of inputs, with every tensor on the meta device. Raises MeasureError if it cannot be copied."""
     depth = max(walk_tree(value).depths) if isinstance(value, nn.Module) else 0
-    with _empty_tensor_copies():
+    with _copy_tensors_by(empty_like_meta):
         try:
             return run_with_large_stack(lambda: copy.deepcopy(value), depth)
         except Exception as error:
@@ -34,6 +35,15 @@ def copy_to_meta(value: Any, what: str = "the model") -> Any:
                 f"{what} cannot be copied: {type(error).__name__}: {error}",
                 "archaudit measures a copy, so that your model stays unchanged. Pass a reference or a factory function instead.",
             ) from error
+
+
+def copy_with_values(value: Any) -> Any:
+    """A deep copy of a model, or of inputs. Raises what the copy raises.
+
+    `copy.deepcopy` alone fails for tensors in a compressed sparse layout (CSR, CSC, BSR, BSC), which have no single storage.
+    """
+    with _copy_tensors_by(lambda tensor: tensor.clone() if is_sparse(tensor) and not tensor.requires_grad else None):
+        return copy.deepcopy(value)
 
 
 def is_on_meta(model: nn.Module) -> bool:
@@ -49,6 +59,8 @@ def empty_like_meta(tensor: torch.Tensor) -> torch.Tensor:
         return lazy
     if tensor.layout is torch.strided and not tensor.is_quantized:
         empty = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+    elif is_sparse(tensor):
+        empty = _empty_sparse(tensor)
     else:
         empty = torch.empty(tensor.size(), dtype=tensor.dtype, device="meta")
     if isinstance(tensor, nn.Parameter):
@@ -58,13 +70,26 @@ def empty_like_meta(tensor: torch.Tensor) -> torch.Tensor:
     return empty.requires_grad_(tensor.requires_grad)
 
 
-@contextmanager
-def _empty_tensor_copies() -> Iterator[None]:
-    """While open, deepcopy of a tensor returns an empty meta tensor."""
+def _empty_sparse(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor of the same sparse layout with as many stored entries. A dense copy would be multiplied element by element."""
+    if tensor.layout is torch.sparse_coo:
+        indices, values = (torch.empty_like(part, device="meta") for part in (tensor._indices(), tensor._values()))
+        coo = torch.sparse_coo_tensor(indices, values, tensor.size(), check_invariants=False)
+        return coo._coalesced_(tensor.is_coalesced())
+    by_rows = tensor.layout in (torch.sparse_csr, torch.sparse_bsr)
+    stored = (tensor.crow_indices(), tensor.col_indices()) if by_rows else (tensor.ccol_indices(), tensor.row_indices())
+    compressed, plain, values = (torch.empty_like(part, device="meta") for part in (*stored, tensor.values()))
+    return torch.sparse_compressed_tensor(compressed, plain, values, tensor.size(), layout=tensor.layout, check_invariants=False)
 
-    def deepcopy_empty(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+
+@contextmanager
+def _copy_tensors_by(copy_one: Callable[[torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
+    """While open, deepcopy of a tensor returns the result of `copy_one`, or torch's own copy where that is None."""
+
+    def deepcopy_tensor(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
         if id(tensor) not in memo:
-            memo[id(tensor)] = empty_like_meta(tensor)
+            copied = copy_one(tensor)
+            memo[id(tensor)] = tensor.__deepcopy__(memo) if copied is None else copied
         return memo[id(tensor)]  # type: ignore[no-any-return]
 
     # copy.deepcopy reads its dispatch table before it calls __deepcopy__, so nothing of torch has to be replaced
@@ -73,7 +98,7 @@ def _empty_tensor_copies() -> Iterator[None]:
     previous = {kind: table.get(kind) for kind in kinds}
     try:
         for kind in kinds:
-            table[kind] = deepcopy_empty
+            table[kind] = deepcopy_tensor
         yield
     finally:
         for kind, function in previous.items():

@@ -13,13 +13,23 @@ from __future__ import annotations
 
 from archaudit.measure.formulas import attention, contraction, convolution, counting, quantized, recurrent, sparse
 from archaudit.measure.formulas.counting import count_operator, format_work, status_of
-from archaudit.measure.formulas.registry import NoFormulaAppliesError, Status, Work, formula, formula_names, load_plugins, register_formula
+from archaudit.measure.formulas.registry import (
+    SPARSE_WITHOUT_VALUES,
+    NoFormulaAppliesError,
+    Status,
+    Work,
+    formula,
+    formula_names,
+    load_plugins,
+    register_formula,
+)
 
 # Importing these files is what registers their formulas.
 FORMULA_FILES = (attention, contraction, convolution, counting, quantized, recurrent, sparse)
 
 __all__ = [
     "FORMULA_FILES",
+    "SPARSE_WITHOUT_VALUES",
     "NoFormulaAppliesError",
     "Status",
     "Work",

@@ -111,6 +111,31 @@ def count_mkldnn_transposed_convolution(inputs: Tensor, weight: Tensor, *_: obje
     return convolve_transposed(inputs, weight, inputs.dim() - 2)
 
 
+@formula("aten::convolution_backward")
+def count_convolution_backward(
+    gradient: Tensor,
+    inputs: Tensor,
+    weight: Tensor,
+    _bias_sizes: object,
+    _stride: object,
+    _padding: object,
+    _dilation: object,
+    transposed: bool,
+    _output_padding: object,
+    _groups: int,
+    output_mask: Sequence[bool],
+    *_: object,
+    **__: object,
+) -> Products:
+    """The products of the forward pass, once for the gradient of the input and once for that of the weight, where they are computed.
+
+    Source: each gradient multiplies the same pairs as the convolution. Leaves out: the gradient of the bias, a sum.
+    """
+    dimensions = weight.dim() - 2
+    forward = convolve_transposed(inputs, weight, dimensions) if transposed else convolve(weight, gradient, dimensions)
+    return forward * sum(map(bool, output_mask[:2]))
+
+
 @formula("aten::conv_tbc")
 def count_conv_tbc(_inputs: Tensor, weight: Tensor, *_: object, out: Tensor, **__: object) -> Products:
     """(time * batch) * output channels * (input channels * kernel); the weight is (kernel, input channels, output channels).

@@ -79,7 +79,7 @@ def _classify(operator: Any) -> Work | Formula:
 def _explain_unknown(operator: Any) -> str:
     name = str(operator._schema.name)
     if is_backward(name):
-        return "a backward operator: only the forward pass is counted"
+        return "a backward operator without a formula"
     namespace, _, base = name.partition("::")
     base = base.lstrip("_")
     if namespace not in ("aten", "prims"):

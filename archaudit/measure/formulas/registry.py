@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import torch
 from torch import Tensor
+from torch._guards import detect_fake_mode
 
 from archaudit.errors import ConfigError
 
@@ -139,6 +140,9 @@ def _flatten(product: Iterable[Factor]) -> Iterable[int]:
 # --- what formulas read from their arguments ---
 
 
+# The note on a product whose sparse operand has no values. A run with values knows the number of stored entries.
+SPARSE_WITHOUT_VALUES = "sparse operand without values: the number of stored entries is not known"
+
 _SPARSE_LAYOUTS = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
 
 
@@ -184,9 +188,12 @@ def is_sparse(tensor: Tensor) -> bool:
 
 
 def stored_entries(tensor: Tensor) -> int:
-    """The number of entries that a sparse tensor stores, including whole blocks and dense dimensions. Unknown on meta and fake tensors."""
-    if tensor.device.type == "meta" or hasattr(tensor, "fake_mode"):
-        raise NoFormulaAppliesError("sparse operand without values: the number of stored entries is not known")
+    """The number of entries that a sparse tensor stores, including whole blocks and dense dimensions.
+
+    Unknown on meta tensors and in a fake mode.
+    """
+    if tensor.device.type == "meta" or detect_fake_mode() is not None:
+        raise NoFormulaAppliesError(SPARSE_WITHOUT_VALUES)
     return count(sizes(tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()))
 
 

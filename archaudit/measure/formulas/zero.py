@@ -2,7 +2,7 @@
 
 Names without a namespace are in `aten`. The in-place variant (`fill_`), the copying view (`narrow_copy`), the prim (`prims::cat`) and the
 list variant (`_foreach_norm`) follow the operator of the same name. An operator is unknown if it is not listed here, is no view by its
-schema, has no tag of torch and no formula: linear algebra, Fourier transforms, backward operators, operators of other libraries.
+schema, has no tag of torch and no formula: linear algebra, Fourier transforms, derivatives of products, operators of other libraries.
 """
 
 from __future__ import annotations
@@ -172,6 +172,25 @@ ZERO_BY_KIND: dict[str, str] = {
         quantized::embedding_bag_2bit_rowwise_offsets quantized::embedding_bag_4bit_rowwise_offsets
         quantized::embedding_bag_byte_rowwise_offsets _quantized::add onednn::qadd onednn::qadd_relu onednn::qmul
         onednn::qbatch_norm2d""",
+    # The derivative of an operator that counts as zero, where it contracts nothing either.
+    "derivative": """
+        tanh_backward sigmoid_backward silu_backward gelu_backward threshold_backward logit_backward elu_backward softplus_backward
+        hardshrink_backward softshrink_backward hardsigmoid_backward hardswish_backward hardtanh_backward leaky_relu_backward
+        log_sigmoid_backward mish_backward glu_backward _prelu_kernel_backward rrelu_with_noise_backward native_dropout_backward
+        infinitely_differentiable_gelu_backward masked_select_backward masked_scatter_backward
+        _softmax_backward_data _log_softmax_backward_data _masked_softmax_backward native_batch_norm_backward
+        native_layer_norm_backward native_group_norm_backward _fused_rms_norm_backward batch_norm_backward
+        _batch_norm_impl_index_backward cudnn_batch_norm_backward
+        avg_pool2d_backward avg_pool3d_backward _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward
+        max_pool2d_with_indices_backward max_pool3d_with_indices_backward adaptive_max_pool2d_backward adaptive_max_pool3d_backward
+        reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward
+        replication_pad2d_backward replication_pad3d_backward upsample_bicubic2d_backward upsample_bilinear2d_backward
+        upsample_linear1d_backward upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
+        upsample_trilinear3d_backward grid_sampler_2d_backward grid_sampler_3d_backward
+        mse_loss_backward smooth_l1_loss_backward huber_loss_backward binary_cross_entropy_backward nll_loss_backward
+        nll_loss2d_backward soft_margin_loss_backward embedding_dense_backward index_select_backward gather_backward select_backward
+        slice_backward diagonal_backward unfold_backward trace_backward value_selecting_reduction_backward cumprod_backward
+        cummaxmin_backward""",
     "optimizer": """
         _fused_adagrad _fused_adam _fused_adamw _fused_sgd inductor::accumulate_grad_""",
 }
@@ -203,8 +222,8 @@ _KIND_BY_TAG = {"pointwise": "elementwise", "reduction": "reduction", "view_copy
 def find_zero_kind(operator: Any) -> str | None:
     """The kind of zero of an operator ("view", "norm", ...); None for one that does not count as zero by convention."""
     name = str(operator._schema.name)
-    if is_backward(name):
-        return None
+    if is_backward(name) and name not in ZERO_BY_NAME:
+        return "derivative" if torch.Tag.pointwise in operator.tags else None
     own = _kind_in_tables(name) or ("view" if _is_view(operator._schema) else None) or _kind_by_tags(operator, name)
     return own or _kind_of_variant(name)
 

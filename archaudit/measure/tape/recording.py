@@ -20,6 +20,7 @@ from archaudit.errors import MeasureError
 from archaudit.measure.formulas import Work, count_operator
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import DispatchMode, without_fusion
+from archaudit.measure.tape.complex_products import ComplexConvolutions
 from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.known_values import KnownValues, track_constants
 from archaudit.measure.tape.memory import LivenessRecorder, Traits, read_traits
@@ -82,6 +83,7 @@ class TapeRecorder:
         size = len(tree)
         self.tape = Tape(tree, activation_bytes=[0] * size, moved_bytes=[0] * size)
         self.liveness = LivenessRecorder()
+        self.complex_convolutions = ComplexConvolutions()
         self._open: list[TapeCall] = []
         self.paused = False
 
@@ -161,7 +163,7 @@ class TapeRecorder:
         for tensor in inputs:
             if isinstance(tensor, nn.Parameter):
                 self.tape.read_parameters.setdefault(storage_key(tensor), (position, tensor.numel()))
-        work = count_operator(operator, args, kwargs, result)
+        work = self.complex_convolutions.adjust(count_operator(operator, args, kwargs, result))
         shapes = (tuple(map(shape_of, inputs)), tuple(map(shape_of, outputs))) if work.status != "zero" else ((), ())
         self.tape.entries.append(TapeEntry(traits.name, position, work, *shapes))
 
@@ -313,6 +315,7 @@ def record_tape(
         stack.enter_context(torch.no_grad())
         on_other_threads = stack.enter_context(observe_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
+        stack.enter_context(recorder.complex_convolutions)
         if known_values is not None:
             stack.enter_context(track_constants(known_values))
         stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator, known_values))

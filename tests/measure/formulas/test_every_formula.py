@@ -91,6 +91,12 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("aten::_pdist_forward", (T(4, 3), 3.0), T(6), []),
     # --- convolutions
     ("aten::convolution", (GROUPED_IN, GROUPED, None, [1], [0], [1], False), GROUPED_OUT, CONVOLUTION),
+    (
+        "aten::convolution_backward",
+        (GROUPED_OUT, GROUPED_IN, GROUPED, None, [1], [0], [1], False, [0], 3, [True, False, True]),
+        GROUPED_IN,
+        CONVOLUTION,
+    ),
     ("aten::convolution", (TRANSPOSED_IN, TRANSPOSED, None, [1], [0], [1], True), TRANSPOSED_OUT, TRANSPOSED_PRODUCTS),
     ("aten::conv2d", (GROUPED_IN, GROUPED), GROUPED_OUT, CONVOLUTION),
     ("aten::conv2d", (T(15, 23, 29), GROUPED), T(21, 17, 19), [(5, 11, 13, 17, 19, 21)]),  # without a batch
