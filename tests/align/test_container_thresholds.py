@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from align.toys import box, conv, find_partner, linear, list_matches, norm
+from align.toys import Modules, box, chain, conv, find_partner, linear, list_matches, norm
 from factories import make_module, make_profile, make_tensor
 
 from archaudit.align.assignment import align_sequences, find_common_subsequence
 from archaudit.align.rows import order_matches
 from archaudit.index.layers import compare_containers
-from archaudit.schema import Match, ModuleRecord, Pair
+from archaudit.schema import Call, Match, ModuleRecord, Pair, Profile
 
 
 def block(name: str, *layers: ModuleRecord, type: str = "Block") -> dict[str, ModuleRecord]:
@@ -151,6 +151,49 @@ def test_a_norm_after_a_matched_layer_must_only_be_of_the_same_family(size: int,
     before = {"b": box("B"), "b.k": conv(5, 5), "a": box("A"), "a.x": linear(8), "a.n": norm(1000)}
     after = {"a": box("A"), "b": box("B"), "b.k": conv(5, 5), "b.y": linear(8), "b.m": other}
     assert find_partner(before, after, "a.n") == partner
+
+
+def ran(type: str, inputs: tuple[int, ...] = (1, 4), outputs: tuple[int, ...] = (1, 4)) -> ModuleRecord:
+    """A layer without tensors that ran once, as the second one."""
+    return make_module(0, type, calls=(Call(order=1, inputs=(inputs,), outputs=(outputs,)),))
+
+
+@pytest.mark.parametrize(
+    ("after", "partner"),
+    [
+        ({"s.1": ran("Mystery")}, ("s.1", 0.5)),
+        ({"s.1": ran("Mystery", outputs=(1, 5))}, (None, None)),  # other shapes
+        ({"s.1": ran("Mystery", inputs=(1, 5))}, (None, None)),
+        ({"s.1": box("Mystery")}, (None, None)),  # one that did not run
+        ({"s.1": ran("Mystery"), "s.3": ran("Riddle")}, (None, None)),  # two in its place
+        ({"s.1": ran("Mystery"), "s.1.in": box("Riddle")}, (None, None)),  # a container
+        ({"s.3": ran("Mystery")}, (None, None)),  # another index
+    ],
+)
+def test_a_layer_of_an_unrelated_type_with_the_same_index_and_shapes_replaces_another(
+    after: dict[str, ModuleRecord], partner: object
+) -> None:
+    # at index 1 of a list, between the same two layers
+    first = linear(8), linear(9)
+    before = {"s": box(), "s.0": first[0], "s.1": ran("Dropout"), "s.2": first[1]}
+    assert find_partner(before, {"s": box(), "s.0": first[0], **after, "s.2": first[1]}, "s.1") == partner
+
+
+def test_what_never_ran_on_either_side_is_not_replaced() -> None:
+    before, after = ({"s": box(), "s.0": linear(8), "s.1": box(type)} for type in ("Dropout", "Mystery"))
+    assert find_partner(before, after, "s.1") == (None, None)
+
+
+def test_segments_are_counted_from_zero_and_end_at_each_layer_that_everything_passes_through() -> None:
+    def number(before: Modules | Profile, after: Modules | Profile) -> dict[tuple[str | None, str | None], int]:
+        return {pair: row.segment for pair, row in list_matches(before, after).items()}
+
+    never = number({"a": linear(8), "gone": box("Dropout")}, {"a": linear(8), "new": box("Mystery")})
+    assert set(never.values()) == {0}
+    before = chain({"a": linear(8), "gone": box("Dropout"), "b": linear(9), "last": box("ReLU")})
+    after = chain({"a": linear(8), "b": linear(9), "new": conv(3, 3), "last": box("ReLU")})
+    found = number(before, after)
+    assert (found["a", "a"], found["gone", None], found["b", "b"], found[None, "new"], found["last", "last"]) == (1, 1, 2, 2, 3)
 
 
 # --- splits
