@@ -7,9 +7,9 @@
     def test_head(audit):
         assert audit(Net(), torch.zeros(1, 3, 64, 64)).totals.params < 3_000_000
 
-A test with the marker returns or yields its model, or a pair of the model and its inputs (a tensor, or a tuple of arguments), or of three
-with keyword arguments. What could not be measured fails too, as inconclusive: nothing is green that was not measured. Neither torch nor the
-rest of archaudit is imported until one of the two is used.
+A test with the marker returns or yields its model, or (model, inputs), where inputs are a tensor or a tuple of arguments, or
+(model, inputs, keyword arguments). A model that cannot be measured fails as inconclusive. Neither torch nor the rest of archaudit is
+imported before the marker or the fixture is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from archaudit.schema import Judgement
 
 _MARKER = "model_budget"
-_PROPERTY = "archaudit"  # by which a test's verdicts reach the summary, also from another process
+_PROPERTY = "archaudit"  # the test property with the verdicts, which reaches the summary from worker processes (xdist) too
 _HELP = (
     f'{_MARKER}(params="<3M", macs="<2.6G", ..., scope="", input="1x3x224x224"): the model that the test returns or yields, '
     "alone or with its inputs, stays within these limits"
@@ -36,7 +36,7 @@ _SYMBOLS = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Registers the marker."""
     config.addinivalue_line("markers", _HELP)
 
 
@@ -54,7 +54,7 @@ def audit() -> Callable[..., Profile]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> Any:
-    """A marked test that yields its model, which pytest itself no longer takes for a test."""
+    """Collects a marked test that yields its model: pytest itself does not collect generator functions."""
     if not inspect.isgeneratorfunction(obj) or not collector.funcnamefilter(name):
         return None
     if not any(mark.name == _MARKER for mark in _list_marks(obj)):
@@ -69,7 +69,7 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs a marked test and judges its model; others are left to pytest."""
+    """Runs a marked test and judges its model; pytest runs all other tests."""
     marks = list(pyfuncitem.iter_markers(_MARKER))
     if not marks:
         return None
@@ -88,7 +88,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """A section with every model that was judged; nothing where none was."""
+    """Adds a section with every judged model to the summary."""
     lines = [line for report in _list_reports(terminalreporter) for line in _format_test_report(report)]
     if lines:
         terminalreporter.section("archaudit: model budgets")
@@ -100,34 +100,34 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def _judge(item: pytest.Function, made: Any, marks: list[pytest.Mark]) -> None:
-    """Fails the test where a limit does not hold, or nothing could be said. The nearest marker's limits stand."""
+    """Fails the test if a limit is exceeded or could not be judged. The limits of the nearest marker override those of outer ones."""
     import archaudit
 
-    model, args, kwargs = _take_apart(made)
+    model, args, kwargs = _unpack(made)
     if model is None:
-        _conclude(item, "no model", [("inconclusive", _MARKER, "the test returned no model: return it, or yield it")])
+        _conclude(item, "no model", [("inconclusive", _MARKER, "the test returned no model; return or yield it")])
         return
-    asked: dict[tuple[str, str], Any] = {}
+    limits_by_scope: dict[tuple[str, str], Any] = {}
     for mark in marks:  # the nearest first
         limits = {name: limit for name, limit in mark.kwargs.items() if name not in ("scope", "input")}
         args = mark.kwargs.get("input", ()) if _is_nothing(args) else args
         for metric, limit in limits.items():
-            asked.setdefault((mark.kwargs.get("scope", ""), metric), limit)
-    if not asked or any(mark.args for mark in marks):
-        _conclude(item, type(model).__name__, [("inconclusive", _MARKER, 'it names no limit: write for example params="<3M"')])
+            limits_by_scope.setdefault((mark.kwargs.get("scope", ""), metric), limit)
+    if not limits_by_scope or any(mark.args for mark in marks):
+        _conclude(item, type(model).__name__, [("inconclusive", _MARKER, 'no limit is given; write for example params="<3M"')])
         return
     name, rows = type(model).__name__, []
     try:
         profile = archaudit.profile(model, args, kwargs)
-        judgements = [profile.check(scope=scope, **{metric: limit}) for (scope, metric), limit in asked.items()]
+        judgements = [profile.check(scope=scope, **{metric: limit}) for (scope, metric), limit in limits_by_scope.items()]
         name, rows = repr(profile), [row for judgement in judgements for row in _list_rows(judgement)]
     except archaudit.ArchauditError as error:
         rows = [("inconclusive", _MARKER, str(error))]
-    _conclude(item, name, rows)  # out here, since a failure that is raised from the handler would show the error twice
+    _conclude(item, name, rows)  # outside the handler, where a failure would show the error twice
 
 
-def _take_apart(made: Any) -> tuple[Any, Any, Any]:
-    """The model, its arguments and its keyword arguments, of what the test returned."""
+def _unpack(made: Any) -> tuple[Any, Any, Any]:
+    """The model, its arguments and its keyword arguments from the test's return value."""
     if not isinstance(made, tuple) or not 2 <= len(made) <= 3:
         return made, (), None
     return made[0], made[1], made[2] if len(made) == 3 else None
@@ -142,12 +142,12 @@ def _list_rows(judgement: Judgement) -> list[tuple[str, str, str]]:
 
 
 def _conclude(item: pytest.Item, name: str, rows: list[tuple[str, str, str]]) -> None:
-    """Notes the verdicts for the summary, and fails the test unless all of them passed."""
+    """Stores the verdicts for the summary, and fails the test unless all of them passed."""
     item.user_properties.append((_PROPERTY, json.dumps({"model": name, "rows": rows})))
     bad = [row for row in rows if row[0] != "passed"]
     if bad:
-        told = [f"{_SYMBOLS[outcome]} {outcome}: {check}: {reason}" for outcome, check, reason in bad]
-        pytest.fail("\n".join([f"{_MARKER}: {name}", *told]), pytrace=False)
+        lines = [f"{_SYMBOLS[outcome]} {outcome}: {check}: {reason}" for outcome, check, reason in bad]
+        pytest.fail("\n".join([f"{_MARKER}: {name}", *lines]), pytrace=False)
 
 
 # --- the summary ------------------------------------------------------------------------------------------------------
@@ -166,6 +166,6 @@ def _list_reports(terminalreporter: Any) -> Iterator[Any]:
 def _format_test_report(report: Any) -> Iterator[str]:
     for name, value in report.user_properties:
         if name == _PROPERTY:
-            noted = json.loads(value)
-            yield f"{report.nodeid}: {noted['model']}"
-            yield from (f"  {_SYMBOLS[outcome]} {outcome}: {check}: {reason}" for outcome, check, reason in noted["rows"])
+            stored = json.loads(value)
+            yield f"{report.nodeid}: {stored['model']}"
+            yield from (f"  {_SYMBOLS[outcome]} {outcome}: {check}: {reason}" for outcome, check, reason in stored["rows"])

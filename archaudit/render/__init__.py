@@ -1,4 +1,4 @@
-"""Reports and profiles in every format. What each format needs is imported when it is first asked for."""
+"""Reports and profiles in every format. The modules of a format are imported when it is first used."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ __all__ = [
 ]
 
 _TEMPLATES = {"markdown": "report.md.j2", "html": "report.html.j2"}
-# As wide as all columns of an ordinary model need.
+# Wide enough for all columns of an ordinary model.
 DEFAULT_WIDTH = 120
 
 
 def render_text(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-    """A report as text, no line wider than `width` (but for widths under 40)."""
+    """A report as text. No line is wider than `width`, or than 40 for smaller widths."""
     from archaudit.render.terminal import format_report
 
     return format_report(report, width, color)
 
 
 def render_profile_text(profile: Profile, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-    """A profile as text, no line wider than `width` (but for widths under 40)."""
+    """A profile as text. No line is wider than `width`, or than 40 for smaller widths."""
     from archaudit.render.terminal import format_profile
 
     return format_profile(profile, width, color)
 
 
 def render_judgement_text(judgement: Judgement, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-    """Checks that were judged without a comparison, as text; the last line is the verdict."""
+    """A judgement without a comparison as text; the last line is the verdict."""
     from archaudit.render.terminal import format_judgement
 
     return format_judgement(judgement, width, color)
 
 
 def summary_html(report: Report) -> str:
-    """A report as a notebook shows it: the verdict and the totals, everything else folded. HTML without style or script."""
+    """A report for a notebook: verdict and totals, the rest folded. HTML without style or script."""
     from archaudit.render.templating import render_summary
 
     return render_summary(report)
 
 
 def summary_profile_html(profile: Profile) -> str:
-    """A profile as a notebook shows it: the totals, the layers folded. HTML without style or script."""
+    """A profile for a notebook: totals, the layers folded. HTML without style or script."""
     from archaudit.render.templating import render_profile_summary
 
     return render_profile_summary(profile)
 
 
 def prepare(formats: Iterable[str]) -> None:
-    """Imports and compiles what these formats of a report need: for a caller that waits for something else meanwhile."""
+    """Imports and compiles what these formats of a report need, so that a caller can do it while it waits for something else."""
     import archaudit.render.terminal  # noqa: F401 - imported for later
 
     templates = [_TEMPLATES[name] for name in formats if name in _TEMPLATES]
@@ -110,5 +110,5 @@ PROFILE_FORMATS: dict[str, Callable[[Profile], str]] = {
     "markdown": _write_profile_markdown,
     "html": _write_profile_html,
 }
-# What the name of a file in each format ends with.
+# The file name extension of each format.
 EXTENSIONS: dict[str, str] = {"text": ".txt", "json": ".json", "markdown": ".md", "html": ".html"}

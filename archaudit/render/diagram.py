@@ -1,9 +1,8 @@
-"""Diagrams laid out: where each box and each line goes, for a template to draw.
+"""Layout of diagrams: the positions of boxes and edges, for a template to draw.
 
-The layout is Graphviz's `dot`, which places layered graphs well; a few hundred lines of our own would not. It comes as the wheel
-`graphviz-pure` (one binary, about 5 ms a graph, the same coordinates on every platform, hence pinned in pyproject.toml); where that is
-missing the system's own `dot` is asked, and where there is none the diagram is left out with a message. Only numbers are handed over and
-read back, so no name has to be escaped and no font matters.
+Graphviz's `dot` computes the layout. It comes with the package `graphviz-pure`: one binary, about 5 ms per graph, and the same coordinates
+on every platform, for which the version is pinned in pyproject.toml. Without it the system's `dot` is used; without both, a message
+replaces the diagram. Only numbers go to `dot` and come back, so no name needs escaping and no font matters.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ NO_PROGRAM = "No diagram: neither the package graphviz-pure nor Graphviz is inst
 
 _PROGRAMS = ("graphviz-pure", "dot")
 _TIMEOUT_S = 20
-# Graphviz thinks in inches of 72 points; a point is a pixel here.
+# Graphviz uses inches of 72 points; a point is a pixel here.
 _DPI = 72
 _MARGIN = 6
 _WIDTHS = {"module": 196, "operator": 150, "input": 130}
@@ -32,12 +31,12 @@ _TITLE_WIDTHS = {"module": 25, "operator": 19, "input": 16}
 _LINE_WIDTHS = {"module": 25, "operator": 22, "input": 18}
 _FIRST_LINE, _LINE = 17, 15
 _ARROW = 7.0
-# Lines on the longest way from input to output are drawn straight before all others.
+# Weight of the edges on the longest path from input to output, which are drawn as straight as possible.
 _SPINE = 8
 
 
 class PlacedBox(Record, frozen=True, kw_only=True):
-    """A box with its corner and size in pixels; `lines` are what stands below its name, each with its place from the top."""
+    """A box with its corner and size in pixels; `lines` are the lines below its name as (offset from the top, CSS class, text)."""
 
     box: Box
     name: str
@@ -49,7 +48,7 @@ class PlacedBox(Record, frozen=True, kw_only=True):
 
 
 class PlacedEdge(Record, frozen=True, kw_only=True):
-    """A line as an SVG path, and its arrowhead as the points of a polygon."""
+    """An edge as an SVG path, and its arrowhead as the points of a polygon."""
 
     path: str
     head: str
@@ -66,7 +65,7 @@ class Placed(Record, frozen=True, kw_only=True):
 
 
 def place_diagram(diagram: Diagram) -> Placed | None:
-    """Where everything goes; None where no program can say."""
+    """The layout of a diagram; None if no layout program is installed or it fails."""
     program = _find_program()
     if program is None or not diagram.boxes:
         return None
@@ -86,16 +85,16 @@ def place_diagram(diagram: Diagram) -> Placed | None:
 
 @lru_cache(maxsize=1)
 def _find_program() -> str | None:
-    beside = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
+    folders = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
     for name in _PROGRAMS:
-        found = next((each for folder in beside if (each := shutil.which(name, path=folder))), None) or shutil.which(name)
+        found = next((each for folder in folders if (each := shutil.which(name, path=folder))), None) or shutil.which(name)
         if found:
             return found
     return None
 
 
 def _list_lines(box: Box) -> list[tuple[str, str]]:
-    """What a box says below its name, each line with its class."""
+    """The lines below the name of a box, each with its CSS class."""
     marks = {"added": "+", "removed": "-", "changed": "~"}
     change = f"{marks[box.state]} {box.change}" if box.state else ""
     lines = [("dim", box.type), ("dim", box.shape), ("num", box.figures), (f"is {box.state}", change)]
@@ -111,7 +110,7 @@ def _write_dot(diagram: Diagram, sizes: list[tuple[int, int]]) -> str:
 
 
 def _find_spine(diagram: Diagram) -> set[tuple[int, int]]:
-    """The edges of the longest way, by boxes; an edge that leads back (to a reused module) is on none."""
+    """The edges of the longest path. An edge that leads back to a reused module is on no path."""
     lengths = [(1, -1)] * len(diagram.boxes)
     for edge in sorted(diagram.edges, key=lambda edge: (edge.target, edge.source)):
         if edge.source < edge.target and lengths[edge.source][0] + 1 > lengths[edge.target][0]:
@@ -125,7 +124,7 @@ def _find_spine(diagram: Diagram) -> set[tuple[int, int]]:
 
 
 def _read_plain(text: str, diagram: Diagram, sizes: list[tuple[int, int]], lines: list[list[tuple[str, str]]]) -> Placed:
-    """Graphviz's plain output: inches from the lower left corner, a line for each node and edge."""
+    """Reads Graphviz's plain output: inches from the lower left corner, a line for each node and edge."""
     rows = [line.split() for line in text.splitlines()]
     width, height = (_scale(each) for each in rows[0][2:4])
     boxes: dict[int, PlacedBox] = {}
@@ -161,7 +160,7 @@ def _scale(inches: str) -> float:
 
 
 def _draw_edge(points: list[tuple[float, float]], state: str) -> PlacedEdge:
-    """A Bézier line; its arrowhead goes on in the direction in which the line ends, since `dot` leaves room for it there."""
+    """A Bézier curve with its arrowhead, for which `dot` leaves room at the end of the curve."""
     (x1, y1), (x2, y2) = points[-2], points[-1]
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5 or 1.0
     along, across = (x2 - x1) / length, (y2 - y1) / length
@@ -179,5 +178,5 @@ def _draw_edge(points: list[tuple[float, float]], state: str) -> PlacedEdge:
 
 
 def _write_points(points: list[tuple[float, float]]) -> str:
-    # Whole pixels: a last digit that differs between machines stays out of committed files.
+    # Whole pixels, because the last digits may differ between machines and the files are committed.
     return " ".join(f"{round(x)},{round(y)}" for x, y in points)

@@ -1,4 +1,4 @@
-"""Text that is not a quantity: shapes, names made harmless, settings, outcomes with their symbols, and times."""
+"""Formats texts that are no quantities: names with invisible characters escaped, shapes, settings, outcomes with symbols, and times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTHING = "-"
 ELLIPSIS = "…"
 ROOT = "(root)"
 
-# Each outcome and finding has a symbol besides its colour, so that neither carries the meaning alone.
+# Each outcome and finding has a symbol in addition to its colour, because colours alone are not readable for everybody.
 SYMBOLS = {
     "passed": "✓",
     "failed": "✗",
@@ -32,13 +32,13 @@ SYMBOLS = {
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
-# A setting may be a whole table; a cell only has to say which one it is.
+# A setting may be a whole table; in a cell it only has to be recognisable.
 _LONGEST_SETTING = 60
 
 
 @lru_cache(maxsize=65536)
 def make_visible(text: str) -> str:
-    r"""The text with every character that cannot be seen written out: a newline as `\n`, an escape as `\x1b`."""
+    r"""The text with every invisible character escaped: a newline as `\n`, an escape as `\x1b`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_show(character) if unicodedata.category(character) in _INVISIBLE else character for character in text)
@@ -52,12 +52,12 @@ def _show(character: str) -> str:
 
 
 def name_path(path: str | None) -> str:
-    """A module's path as it is shown; the root's is empty and gets a name."""
+    """A module's path for people; `(root)` for the empty path, `-` for None."""
     return NOTHING if path is None else make_visible(path) or ROOT
 
 
 def shorten_middle(text: str, longest: int) -> str:
-    """The text, or its two ends around an ellipsis; the end of a path tells more than its beginning, so it gets the odd one."""
+    """The text, or its two ends with an ellipsis between them. The end gets the odd character, because it says more about a path."""
     if len(text) <= longest:
         return text
     if longest <= 1:
@@ -72,7 +72,7 @@ def format_shape(shape: Shape) -> str:
 
 
 def format_outputs(calls: Sequence[Call]) -> str:
-    """The output shapes of a module's first call, and how often it was called when that was not once."""
+    """The output shapes of a module's first call, with the number of calls if it is not one."""
     if not calls:
         return "not called"
     shapes = ", ".join(format_shape(shape) for shape in calls[0].outputs) or NOTHING

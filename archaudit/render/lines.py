@@ -1,4 +1,4 @@
-"""The terminal report line by line: a loop over the rows of the view, each line with the name of its style."""
+"""The text report line by line, each line with the name of its style."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, GapRow
 
 # Longer lines of prose are hard to follow, however wide the terminal.
 _WIDEST_TEXT = 120
-# Of more claims than this those that are true are counted only.
+# With more claims than this, the true ones are only counted.
 _MOST_CLAIMS = 12
 
 
 class Line(NamedTuple):
-    """One line, without its end, and how it is coloured."""
+    """One line without its newline, and its style (a key of terminal.STYLES)."""
 
     text: str = ""
     style: str = ""
@@ -79,7 +79,7 @@ def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
 
 
 def write_timing_lines(title: str, layers: LayerTable, methods: Methods, width: int) -> Iterator[Line]:
-    """All lines of a timing: every layer's time, then what the latency section says."""
+    """All lines of `archaudit latency`: the time of every layer, then the latency section."""
     yield Line(shorten(title, width), "heading")
     if any(row.row.figures for row in layers.tree) and layers.columns_of("latency"):
         yield from _write_table("Layers, ms including submodules", make_layer_time_columns(layers), [""] * len(layers.tree), width)
@@ -87,7 +87,7 @@ def write_timing_lines(title: str, layers: LayerTable, methods: Methods, width: 
 
 
 def _write_latency(methods: Methods, width: int) -> Iterator[Line]:
-    yield from _write_titled("Latency", (_of(row.side) + row.line for row in methods.latency), width)
+    yield from _write_titled("Latency", (_format_side(row.side) + row.line for row in methods.latency), width)
     if methods.timing is not None:
         yield from _write_timing(methods.timing, width)
 
@@ -146,7 +146,7 @@ def _describe_unexplained(row: LayerRow, line: str) -> str:
 
 
 def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
-    """What changed of the forward pass, in sentences, and as a diff where steps that are as before are counted only."""
+    """The changes of the forward pass in sentences and as a diff; unchanged steps are only counted."""
     if not flow.lines and not flow.sentences:
         return
     yield Line()
@@ -197,18 +197,18 @@ def _write_methods(methods: Methods, width: int) -> Iterator[Line]:
         yield from _write_titled(
             "Cross-check with other counters", (line for row in methods.witnesses for line in _describe_witness(row)), width
         )
-    yield from _write_titled("Operator coverage", (_of(row.side) + row.line for row in methods.ledger), width)
+    yield from _write_titled("Operator coverage", (_format_side(row.side) + row.line for row in methods.ledger), width)
     for row in methods.ledger:
         for operator in row.unknown:
-            yield from _write_text(f"? {_of(row.side)}no formula for {operator}", width, "inconclusive")
+            yield from _write_text(f"? {_format_side(row.side)}no formula for {operator}", width, "inconclusive")
     yield from _write_titled("Tied parameters", _list_facts(methods.ties), width)
     yield from _write_titled("Assumptions", _list_facts(methods.assumptions), width)
-    yield from _write_titled("Measured with", (f"{_of(row.side)}{row.kind}: {row.text}" for row in methods.provenance), width)
+    yield from _write_titled("Measured with", (f"{_format_side(row.side)}{row.kind}: {row.text}" for row in methods.provenance), width)
     yield from _write_titled("Method", methods.conventions, width, hanging="")
 
 
 def _write_timing(timing: Timing, width: int) -> Iterator[Line]:
-    """Totals and reconciliation, the verdict, and what the time is spent on."""
+    """Totals, the verdict, and where the time goes."""
     yield from _write_table("Totals, ms", make_timing_columns(timing.heads, timing.rows), [""] * len(timing.rows), width)
     yield from _write_text(timing.source, width, "dim", "  ")
     for row in timing.rows:
@@ -224,7 +224,7 @@ def _write_timing(timing: Timing, width: int) -> Iterator[Line]:
 
 
 def _describe_witness(row: WitnessRow) -> Iterator[str]:
-    name = f"{_of(row.side)}{row.name}"
+    name = f"{_format_side(row.side)}{row.name}"
     if row.absent:
         yield f"{name}: {row.absent}"
         return
@@ -235,15 +235,15 @@ def _describe_witness(row: WitnessRow) -> Iterator[str]:
 
 
 def _list_facts(rows: Sequence[FactRow]) -> Iterator[str]:
-    return (_of(row.side) + row.text for row in rows)
+    return (_format_side(row.side) + row.text for row in rows)
 
 
-def _of(side: str) -> str:
+def _format_side(side: str) -> str:
     return f"{side}: " if side else ""
 
 
 def _write_titled(title: str, texts: Iterable[str], width: int, hanging: str = "  ") -> Iterator[Line]:
-    """A heading and its paragraphs; nothing at all without any."""
+    """A heading and its paragraphs; nothing if there are none."""
     listed = list(texts)
     if not listed:
         return
@@ -258,7 +258,7 @@ def _write_text(text: str, width: int, style: str = "", hanging: str = "") -> It
 
 
 def _write_table(title: str, columns: Sequence[TextColumn], styles: Sequence[str], width: int) -> Iterator[Line]:
-    """A heading and the columns that fit; `styles` has one for each row."""
+    """A heading and the columns that fit; `styles` has the style of each row."""
     head, lines = _format_table(title, columns, width)
     yield from head
     yield from (Line(line, style) for line, style in zip(lines, styles, strict=True))

@@ -1,7 +1,7 @@
-"""Markdown that stays useful where only so much of it fits: what matters least goes first, and what went is named.
+"""Markdown within a maximum length: the least important parts are left out first, and a note names them. Also diagrams as Mermaid.
 
-A template marks where a part begins, and which rows of a table may go one by one. The marks are control characters, which no text of a
-report has, since they are all written out (`formatting.make_visible`).
+A template marks where a part begins, and which table rows may be left out one by one. The marks are control characters, which no text of a
+report contains (`formatting.make_visible` escapes them).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import NamedTuple
 from archaudit.render.formatting import shorten_middle
 from archaudit.render.view.drawing_records import Box, Diagram
 
-# What a comment or an issue on GitHub may hold.
+# The longest comment or issue on GitHub, in characters.
 LIMIT = 65_536
 
 _PART, _ROW = "\x1e", "\x1f"
 _MARKED_PART = re.compile(f"^{_PART}([0-9]+) (.*)\n", re.MULTILINE)
 _MARKED_ROW = re.compile(f"^{_ROW}([^{_ROW}]*){_ROW}", re.MULTILINE)
-# The sentence that names what was left out.
+# Characters reserved for the note that names what was left out.
 _ROOM_FOR_NOTE = 600
 
 
 class MarkdownPart(NamedTuple):
-    """A part of a document. The lowest importance goes first; without a name it never goes. Its text may have rows that can go."""
+    """A part of a document. Parts with the lowest importance are left out first, parts without a name never."""
 
     name: str
     importance: int
@@ -32,17 +32,17 @@ class MarkdownPart(NamedTuple):
 
 
 def mark_part(name: str, importance: int) -> str:
-    """Stands alone in a line where a part begins."""
+    """The mark of a new part; it needs a line of its own."""
     return f"{_PART}{importance} {name}"
 
 
 def mark_row(weight: float) -> str:
-    """Begins a row that may go by itself, the lightest first."""
+    """The mark at the start of a row that may be left out; the lightest rows go first."""
     return f"{_ROW}{weight:.6g}{_ROW}"
 
 
 def split_parts(text: str) -> list[MarkdownPart]:
-    """The parts of a marked text; what comes before the first mark has no name."""
+    """The parts of a marked text; the text before the first mark has no name."""
     pieces = _MARKED_PART.split(text)
     parts = [MarkdownPart("", 0, pieces[0])]
     parts += (
@@ -52,7 +52,7 @@ def split_parts(text: str) -> list[MarkdownPart]:
 
 
 def cut_markdown(text_parts: Sequence[MarkdownPart], limit: int = LIMIT) -> str:
-    """All parts in one text of at most `limit` characters; a last sentence names what was left out."""
+    """All parts in one text of at most `limit` characters; the last sentence names what was left out."""
     whole = "".join(_unmark(part.text) for part in text_parts)
     if len(whole) <= limit:
         return whole
@@ -82,7 +82,7 @@ def _unmark(text: str) -> str:
 
 
 def _drop_rows(text: str, excess: int) -> tuple[str, int, int]:
-    """The text without its lightest rows, as many as it takes; how many went, and how many there still are."""
+    """The text without as many of its lightest rows as needed; how many were removed, and how many are left."""
     lines = text.split("\n")
     rows = [(float(found[1]), place) for place, line in enumerate(lines) if (found := _MARKED_ROW.match(line))]
     going: set[int] = set()
@@ -95,7 +95,7 @@ def _drop_rows(text: str, excess: int) -> tuple[str, int, int]:
 
 
 def _cut_lines(text: str, limit: int) -> str:
-    """The last resort: whole lines from the beginning."""
+    """As many whole lines from the beginning as fit."""
     return text if len(text) <= limit else text[: max(0, text.rfind("\n", 0, max(0, limit)) + 1)]
 
 
@@ -107,7 +107,7 @@ _PLAIN = re.compile(r"[^A-Za-z0-9 _.,:%()+~\u00a0-\U0010ffff-]")
 _SHAPES = {"module": ('["', '"]'), "operator": ('(["', '"])'), "input": ('(["', '"])')}
 _LINKS = {"": "-->", "added": "==>", "removed": "-.->"}
 _MARKS = {"added": "+ ", "removed": "- ", "changed": "~ "}
-# Fixed colours with their own text colour: GitHub's themes change what is around them only.
+# Fixed colours with their own text colour, so that they are readable in GitHub's light and dark theme.
 _CLASSES = (
     "classDef added fill:#e4f4ea,stroke:#11703a,stroke-width:3px,color:#1a2129",
     "classDef removed fill:#fde8e6,stroke:#b3261e,stroke-width:2px,stroke-dasharray:6 4,color:#1a2129",
@@ -116,7 +116,7 @@ _CLASSES = (
 
 
 def write_mermaid(diagrams: Sequence[Diagram]) -> str:
-    """One flowchart with a part for each side; its last line has no end."""
+    """One flowchart with a subgraph for each side, without a final newline."""
     lines = ["flowchart TB"]
     if any(box.state for diagram in diagrams for box in diagram.boxes):
         lines += (f"  {each}" for each in _CLASSES)
@@ -144,5 +144,5 @@ def _label(box: Box) -> str:
 
 
 def escape_mermaid(text: str) -> str:
-    """The text for a quoted label, shortened in the middle."""
+    """The text shortened and escaped for a quoted label."""
     return _PLAIN.sub(lambda found: f"#{ord(found[0])};", shorten_middle(text, _LONGEST_LABEL))

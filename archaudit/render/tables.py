@@ -1,4 +1,4 @@
-"""The tables of the terminal report as columns of text: which there are, in what order, and which go first when room is short."""
+"""The columns of each table of the text report, in order, with the rank by which columns are dropped when room is short."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from archaudit.render.view.figures import Figure, Sides, Trend
 from archaudit.render.view.method_records import HotspotRow, TimingRow
 from archaudit.render.view.records import CheckRow, ClaimRow, GapRow, LayerRow, LayerTable, MetricRow, SectionRow, TotalRow
 
+# Paths and types are shortened to these widths at most: less would not tell modules apart.
 _LEAST_PATH = 23
 _LEAST_TYPE = 12
 
 
 def make_metric_columns(rows: Sequence[MetricRow], width: int) -> list[TextColumn]:
-    """The whole models' numbers: exact where there is room for it."""
+    """The totals: exact if there is room."""
     trends = [row.trend for row in rows]
     label = TextColumn("", tuple(row.label for row in rows), least=16)
     tail = (_percent(trends, 2), _ratio(trends))
@@ -23,7 +24,7 @@ def make_metric_columns(rows: Sequence[MetricRow], width: int) -> list[TextColum
 
 
 def make_total_columns(rows: Sequence[TotalRow]) -> list[TextColumn]:
-    """One model's numbers."""
+    """The totals of one model."""
     return [
         TextColumn("", tuple(row.label for row in rows), least=16),
         TextColumn("", tuple(row.value.short for row in rows), right=True),
@@ -49,7 +50,7 @@ def make_section_columns(rows: Sequence[SectionRow]) -> list[TextColumn]:
 
 
 def make_check_columns(rows: Sequence[CheckRow], width: int) -> list[TextColumn]:
-    """Budgets and baselines; the reasons come below. Limits as they were written, or as bare bounds where there is no room for that."""
+    """Budgets and baselines. Limits as written in the config, or only as numbers if room is short."""
     verdict = TextColumn("", tuple(f"{row.symbol} {row.outcome}" + (f" ({row.level})" if row.level else "") for row in rows))
     check = TextColumn("check", tuple(row.id for row in rows), least=20)
     about = TextColumn("metric", tuple(row.what for row in rows), rank=2, least=24)
@@ -62,7 +63,7 @@ def make_check_columns(rows: Sequence[CheckRow], width: int) -> list[TextColumn]
 
 
 def make_claim_columns(rows: Sequence[ClaimRow]) -> list[TextColumn]:
-    """What documents say."""
+    """The claims of documents."""
     return [
         TextColumn("", tuple(f"{row.symbol} {row.finding}" for row in rows)),
         TextColumn("document says", tuple(row.figure for row in rows), least=13),
@@ -75,7 +76,7 @@ def make_claim_columns(rows: Sequence[ClaimRow]) -> list[TextColumn]:
 
 
 def make_layer_time_columns(table: LayerTable) -> list[TextColumn]:
-    """Every module with its FLOPs and its time, indented as in the tree."""
+    """Every module with its FLOPs and its time, indented by depth."""
     rows = table.tree
     return [
         TextColumn("module", tuple(f"{'  ' * min(row.depth, 6)}{row.name}" for row in rows), least=_LEAST_PATH),
@@ -95,14 +96,14 @@ def _figure_columns(table: LayerTable, key: str, label: str) -> list[TextColumn]
 
 
 def make_timing_columns(heads: Sequence[str], rows: Sequence[TimingRow]) -> list[TextColumn]:
-    """Forms of the whole pass, the layers' sum, and what is between them; what each is comes below."""
+    """The times of the whole pass and the sum of the layers."""
     values = [TextColumn(head, tuple(row.values[place] for row in rows), right=True) for place, head in enumerate(heads)]
     ratio = [TextColumn("ratio", tuple(row.ratio for row in rows), right=True)] if len(heads) == 2 else []
     return [TextColumn("", tuple(row.label for row in rows), least=16), *values, *ratio]
 
 
 def make_hotspot_columns(rows: Sequence[HotspotRow]) -> list[TextColumn]:
-    """The layers that take most time."""
+    """The layers with the longest own time."""
     paths = tuple(f"{row.side}: {row.path}" if row.side else row.path for row in rows)
     return [
         TextColumn("module", paths, least=_LEAST_PATH),
@@ -116,7 +117,7 @@ def make_hotspot_columns(rows: Sequence[HotspotRow]) -> list[TextColumn]:
 
 
 def make_layer_columns(table: LayerTable, width: int) -> list[TextColumn]:
-    """Every module that changed: parameters exact if they fit beside everything that may not be left out, else short."""
+    """Every changed module: parameters exact if the columns of rank 0 then still fit, else short."""
     rows = table.brief
     paths = tuple(row.label if isinstance(row, GapRow) else _mark(row) for row in rows)
     types = tuple(row.inside if isinstance(row, GapRow) else row.type for row in rows)
@@ -140,7 +141,7 @@ def _mark(row: LayerRow) -> str:
 
 
 def _cost_columns(table: LayerTable, key: str, label: str, exact: bool, rank: int) -> list[TextColumn]:
-    """The columns of one group under its label. What is before and after goes when room is short, the delta stays."""
+    """The columns of one group under its label. Only the delta stays if room is short."""
     headings = next((group.columns for group in table.groups if group.key == key), ())
     columns: list[TextColumn] = []
     for heading, position in zip(headings, table.columns_of(key), strict=True):

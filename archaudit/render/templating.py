@@ -1,7 +1,7 @@
-"""Templates to text: the only file that knows jinja2.
+"""Renders the templates; the only module that imports jinja2.
 
-Everything that a template prints is escaped for its format unless it is already markup: HTML by jinja's autoescape, Markdown by
-`escape_markdown`, which comes before it. A name that is not there is an error.
+Everything that a template prints is escaped for its format unless it is Markup: HTML by jinja's autoescape, Markdown by `escape_markdown`.
+An undefined name is an error.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ from archaudit.render.view.drawing_records import Diagram, Flow
 from archaudit.render.view.records import LayerTable
 from archaudit.schema import Judgement, Profile, Report
 
-# What Markdown, HTML or GitHub would act upon: emphasis, code, links, tables, strikethrough, formulas, tags, references, mentions and
-# addresses that become links by themselves.
+# What Markdown, HTML or GitHub interprets: emphasis, code, links, tables, strikethrough, formulas, tags, references, mentions and
+# addresses that become links automatically.
 _MARKDOWN_SPECIAL = re.compile(r"[&<>|`\\*\[\]~#$@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[Ww])\.|(?<=:)(?=//)")
-# Where a backslash is not enough: it is itself special, or tables and code are split before it is looked at.
+# Characters for which a backslash is not enough, because tables and code are split before backslashes are interpreted.
 _AS_ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "\\": "&#92;"}
-# An empty comment keeps apart what would be recognised together, and shows nothing.
+# An empty comment is invisible and prevents GitHub from recognising a mention or an address.
 _AS_SPLIT = {"@": "@<!-- -->", ".": ".<!-- -->", "": "<!-- -->"}
-# Numbers beyond this lose digits in a browser; they go there as texts.
+# Larger numbers lose digits in a browser's JSON, so they are written as strings.
 _LARGEST_EXACT = 2**53
-# What would end a script, or a line of one, in the middle of a text.
+# What would end a script element, or a line of a script, inside a string.
 _JSON_SPECIAL = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-# Pixels of a character in an icicle, and what a cell needs besides.
+# Pixels of a character in an icicle chart, and the margin of a cell.
 _CELL_CHARACTER, _CELL_MARGIN = 6.7, 8
-# A notebook keeps every output in its file.
+# A notebook stores every output in its file, so long tables are cut.
 _MOST_NOTEBOOK_ROWS = 300
-# Marks the page before it is drawn, so that what folds is not drawn open first.
+# Runs before the page is drawn, so that folded rows are never drawn open.
 _START = 'document.documentElement.classList.add("js")'
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
 def render_report(template: str, report: Report) -> str:
-    """A report in the format that the template's name says."""
+    """Renders a report with a template."""
     return _finish(template, _load_environment(template).get_template(template).render(view=view_report(report)))
 
 
 def render_profile(template: str, profile: Profile) -> str:
-    """A profile in the format that the template's name says."""
+    """Renders a profile with a template."""
     return _finish(template, _load_environment(template).get_template(template).render(view=view_profile(profile)))
 
 
 def render_judgement(template: str, judgement: Judgement, limit: int) -> str:
-    """Checks without a comparison as Markdown of at most `limit` characters, after the line by which it is found again."""
+    """Renders a judgement as Markdown of at most `limit` characters, with a first line that identifies the comment."""
     page = _load_environment(template).get_template(template)
     return cut_markdown(split_parts(page.render(view=view_judgement(judgement), mark_line=Markup(_make_marker(judgement)))), limit)
 
 
 def render_view(template: str, view: object) -> str:
-    """Any other view in the format that the template's name says."""
+    """Renders any other view with a template."""
     return _finish(template, _load_environment(template).get_template(template).render(view=view))
 
 
@@ -70,7 +70,7 @@ def _finish(template: str, text: str) -> str:
 
 
 def load_templates(templates: Iterable[str]) -> None:
-    """Compiles all templates of these ones' formats, which is half of what the first report costs."""
+    """Compiles all templates of the same formats as these, which takes half of the time of a first report."""
     for template in templates:
         environment = _load_environment(template)
         ending = template[template.index(".") :]
@@ -80,24 +80,24 @@ def load_templates(templates: Iterable[str]) -> None:
 
 
 def render_summary(report: Report) -> str:
-    """A report as a piece of HTML for a page of somebody else's: no style, no script, nothing that reaches beyond it."""
+    """Renders a report as an HTML fragment for a notebook: no style, no script, nothing that affects the rest of the page."""
     return _load_environment("notebook.html.j2").get_template("notebook.html.j2").render(view=view_report(report))
 
 
 def render_profile_summary(profile: Profile) -> str:
-    """A profile as a piece of HTML for a page of somebody else's, as `render_summary` makes it of a report."""
+    """Renders a profile as an HTML fragment for a notebook, like `render_summary`."""
     name = "notebook_profile.html.j2"
     return _load_environment(name).get_template(name).render(view=view_profile(profile))
 
 
 def _make_marker(judgement: Judgement) -> str:
-    """The line that tells this comment from others: one for each config."""
+    """The invisible line that identifies the comment of this config, so that CI updates it instead of adding another."""
     source = "".join(character for character in judgement.source if character.isalnum() or character in "./_").replace("..", "")
     return f"<!-- archaudit check {source} -->"
 
 
 def escape_markdown(value: object) -> Markup:
-    """The text for a line or a table cell of Markdown, where it means itself and nothing else."""
+    """The text for a line or a table cell of Markdown, escaped so that nothing in it is interpreted."""
     if isinstance(value, Markup):
         return value
     return Markup(_MARKDOWN_SPECIAL.sub(_escape_special, _LINE_BREAKS.sub(" ", str(value))))
@@ -109,7 +109,7 @@ def _escape_special(found: re.Match[str]) -> str:
 
 
 def _mark_part(name: str, importance: int) -> Markup:
-    return Markup(mark_part(name, importance))  # our own words
+    return Markup(mark_part(name, importance))  # no names from models
 
 
 def _mark_row(weight: float) -> Markup:
@@ -121,7 +121,7 @@ def _draw_mermaid(diagrams: Sequence[Diagram]) -> Markup:
 
 
 def _write_steps(flow: Flow) -> Markup:
-    """The forward passes as a diff, which GitHub colours; the fence is longer than any that a name could bring."""
+    """The forward passes as a diff block, which GitHub colours; its fence is longer than any run of tildes in a name."""
     lines = []
     for line in flow.lines:
         if line.kind in ("", "moved") and line.before == line.after:
@@ -135,7 +135,7 @@ def _write_steps(flow: Flow) -> Markup:
 
 
 def _pack_numbers(layers: LayerTable) -> Markup:
-    """The numbers of the layer table for its script: depth, whether it gathers, params, FLOPs and (where not four each) param bytes."""
+    """The layer table's numbers for the page's script: depth, whether the row gathers, params, FLOPs, and param bytes if not 4 each."""
     return write_json([_pack_row(row.depth, row.gathers, row.numbers) for row in layers.tree])
 
 
@@ -147,13 +147,13 @@ def _pack_row(depth: int, gathers: bool, numbers: tuple[int | None, ...]) -> lis
 
 
 def write_json(value: object) -> Markup:
-    """JSON that can stand in a script element: nothing in it ends the element."""
+    """JSON for a script element: nothing in it ends the element."""
     text = msgspec.json.encode(value).decode()
     return Markup(re.sub("[<>&\u2028\u2029]", lambda found: _JSON_SPECIAL[found[0]], text))
 
 
 def _fit_cell(text: str, width: float) -> str:
-    """As much of a text as fits into so many pixels; nothing where that says nothing."""
+    """The text shortened to a width in pixels; empty if fewer than three characters fit."""
     room = int((width - _CELL_MARGIN) / _CELL_CHARACTER)
     return shorten(text, room) if room >= 3 else ""
 
@@ -176,7 +176,7 @@ def _load_environment(template: str) -> Environment:
 
 
 def _add_page_parts(environment: Environment) -> None:
-    """What pages need: our own style and scripts, with the hashes that the page's policy allows them by, and functions."""
+    """Adds what pages need: style and scripts with the hashes for the Content-Security-Policy, and functions."""
     assert environment.loader is not None
     style, script = (environment.loader.get_source(environment, name)[0] for name in ("style.css", "page.js"))
     for name, text in (("style", style), ("script", script), ("start", _START)):

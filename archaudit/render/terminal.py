@@ -1,6 +1,6 @@
-"""A report or profile as text for a terminal, within its width; plain or in colour.
+"""Reports, profiles and judgements as text for a terminal, plain or in colour.
 
-Texts from models are only ever put into rich's `Text` objects, never read as markup.
+rich only writes the colours (see `layout` for the reason). Texts from models go into rich's `Text` objects, never through its markup.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from archaudit.render.lines import Line, write_judgement, write_profile, write_r
 from archaudit.render.view import view_judgement, view_profile, view_report
 from archaudit.schema import Judgement, Profile, Report
 
-# Below this nothing is readable anyway.
+# Narrower text is not readable.
 _NARROWEST = 40
 
-_STYLES = {
+STYLES = {
     "passed": "bold green",
     "failed": "bold red",
     "inconclusive": "bold yellow",
@@ -46,19 +46,19 @@ def format_profile(profile: Profile, width: int, color: bool) -> str:
 
 
 def format_comparison_timing(report: Report, width: int, color: bool) -> str:
-    """What `archaudit latency` prints of two models."""
+    """The output of `archaudit latency` for two models."""
     view = view_report(report)
     return _join_lines(write_timing_lines(view.headline.title, view.layers, view.methods, max(width, _NARROWEST)), color)
 
 
 def format_profile_timing(profile: Profile, width: int, color: bool) -> str:
-    """What `archaudit latency` prints of one model."""
+    """The output of `archaudit latency` for one model."""
     view = view_profile(profile)
     return _join_lines(write_timing_lines(view.title, view.layers, view.methods, max(width, _NARROWEST)), color)
 
 
 def format_judgement(judgement: Judgement, width: int, color: bool) -> str:
-    """Checks without a comparison, as text."""
+    """A judgement without a comparison as text."""
     return _join_lines(write_judgement(view_judgement(judgement), max(width, _NARROWEST)), color)
 
 
@@ -71,5 +71,5 @@ def _join_lines(lines: Iterable[Line], color: bool) -> str:
     out = StringIO()
     console = Console(file=out, force_terminal=True, color_system="standard", markup=False, highlight=False, emoji=False, no_color=False)
     for line in lines:
-        console.print(Text(line.text.rstrip(), style=_STYLES[line.style]), soft_wrap=True)
+        console.print(Text(line.text.rstrip(), style=STYLES[line.style]), soft_wrap=True)
     return out.getvalue()

@@ -1,7 +1,7 @@
-"""What a gate leaves for other programs: a judgement in each of their formats, one line each in OUTPUTS.
+"""The output formats of `archaudit check`, one line each in OUTPUTS.
 
-`github` holds the formats that GitHub shows, `formats` those that other programs parse. All are plain texts without time stamps: the same
-judgement gives the same bytes. Names from models and files are untrusted in each.
+`github` has the formats for GitHub, `formats` those for other programs. All are texts without time stamps: the same judgement gives the
+same bytes. Names from models and files are untrusted in all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["OUTPUTS", "Output", "write_output"]
 
 
 class Output(NamedTuple):
-    """A format: the file here that writes it and the function there, the name of the file that it is written to, and what reads it."""
+    """A format: the module and function that write it, its file name, and what reads it."""
 
     module: str
     writer: str

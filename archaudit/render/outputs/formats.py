@@ -1,6 +1,7 @@
-"""JUnit XML: a suite for each model, a case for each check.
+"""The outputs of `archaudit check` for programs: JUnit XML, SARIF, OpenMetrics, JSON, CSV, and a badge as SVG.
 
-A check that failed is a failure, one that could not be judged an error; those that only warn are skipped cases with what they found.
+JUnit has a suite for each model and a case for each check. A failed check is a failure, an inconclusive one an error; checks of level warn
+and info that did not pass are skipped cases with their reason.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _KINDS = {"failed": "failure", "inconclusive": "error"}
 
 
 def write_junit(judgement: Judgement) -> str:
-    """The document; without checks it has one case, which is an error."""
+    """JUnit XML; without checks it has one case, which is an error."""
     root = Element("testsuites", name="archaudit")
     checks = sorted(judgement.checks, key=_name_suite)
     for name, group in groupby(checks, key=_name_suite):
@@ -61,7 +62,7 @@ def _find_kind(check: Verdict) -> str:
     return _KINDS[check.outcome] if check.level == "error" else "skipped"
 
 
-# --- sARIF 2.1.0, the format of code scanning: a result for each check that does not hold, at the class of the module that caused it ---
+# --- SARIF 2.1.0, the format of code scanning: a result for each check that did not pass, at the class of the module that caused it ---
 
 
 _LEVELS = {"error": "error", "warn": "warning", "info": "note"}
@@ -70,13 +71,13 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 
 
 def write_sarif(judgement: Judgement) -> str:
-    """The log of one run; that it ended well says only that every check was judged."""
-    told = [check for check in judgement.checks if check.outcome != "passed"]
-    rules = list(dict.fromkeys(f"{check.metric}/{check.comparison}" for check in told))
+    """SARIF with one run. `executionSuccessful` means that every check could be judged."""
+    open_checks = [check for check in judgement.checks if check.outcome != "passed"]
+    rules = list(dict.fromkeys(f"{check.metric}/{check.comparison}" for check in open_checks))
     run: dict[str, Any] = {
         "tool": {"driver": {"name": "archaudit", "rules": [{"id": make_visible(rule)} for rule in rules]}},
         "invocations": [{"executionSuccessful": bool(judgement.checks) and judgement.outcome != "inconclusive"}],
-        "results": [_make_result(check, judgement.places.get(check.id), judgement.source) for check in told],
+        "results": [_make_result(check, judgement.places.get(check.id), judgement.source) for check in open_checks],
         "columnKind": "unicodeCodePoints",
     }
     return json.dumps({"$schema": _SCHEMA, "version": _VERSION, "runs": [run]}, indent=1, sort_keys=True) + "\n"
@@ -95,11 +96,11 @@ def _make_result(check: Verdict, place: SourceLine | None, source: str) -> dict[
     }
 
 
-# --- openMetrics text, as GitLab's metrics reports and Prometheus read it ---
+# --- OpenMetrics text, for GitLab's metrics reports and Prometheus ---
 
 
 _OUTCOMES = ("passed", "failed", "inconclusive")
-# What each family says, and its value for a check; None leaves the check out.
+# Each family with its help text and its value for a check; None leaves the check out.
 _FAMILIES: dict[str, tuple[str, Callable[[Verdict], float | None]]] = {
     "archaudit_measured": ("What was measured, in the metric's own unit.", lambda check: check.actual),
     "archaudit_limit": ("The limit as a number, in the metric's own unit.", lambda check: check.limit),
@@ -107,7 +108,7 @@ _FAMILIES: dict[str, tuple[str, Callable[[Verdict], float | None]]] = {
 
 
 def write_openmetrics(judgement: Judgement) -> str:
-    """A sample of each check in each family, then its outcome as a set of states; ends as the format demands."""
+    """OpenMetrics: each family with a sample for each check, then the outcomes as state sets."""
     lines = []
     for name, (text, read) in _FAMILIES.items():
         lines += [f"# TYPE {name} gauge", f"# HELP {name} {text}"]
@@ -135,7 +136,7 @@ def _escape(text: str) -> str:
     return make_visible(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
-# --- jSON: the judgement's own record; of a model that differs from its baseline, the rows that differ ---
+# --- JSON: the record; for a model that differs from its baseline, only the rows that differ ---
 
 
 def write_json(judgement: Judgement) -> str:
@@ -152,18 +153,18 @@ def write_json(judgement: Judgement) -> str:
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
-# --- cSV (RFC 4180), a line for each check; no cell is a formula to a spreadsheet ---
+# --- CSV (RFC 4180) with a line for each check; a spreadsheet reads no cell as a formula ---
 
 
 _COLUMNS = (
     "id", "outcome", "level", "model", "scenario", "metric", "scope", "comparison", "expected", "limit", "actual", "deviation", "reason",
 )  # fmt: skip
-# What spreadsheets take for the beginning of a formula.
+# Characters that begin a formula in spreadsheets.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(judgement: Judgement) -> str:
-    """The table with a head. Numbers are unrounded; a text that could be a formula begins with an apostrophe."""
+    """CSV with a header line. Numbers are unrounded; a text that looks like a formula gets an apostrophe in front."""
     out = StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
@@ -181,17 +182,17 @@ def _format_cell(value: str | float | None) -> str | float:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-# --- a badge as SVG: the outcome, by word and colour. It brings no font, script or link ---
+# --- a badge as SVG with the outcome as word and colour, without fonts, scripts or links ---
 
 
-# Dark enough for white text to be read on (WCAG AA).
+# Dark enough for white text (WCAG AA).
 _COLORS = {"passed": "#1a7f37", "failed": "#cf222e", "inconclusive": "#9a6700"}
 _GREY = "#555555"
 _HEIGHT, _CHARACTER, _MARGIN = 20, 6.6, 12
 
 
 def write_badge(judgement: Judgement) -> str:
-    """The badge."""
+    """An SVG badge."""
     label, value = "archaudit", judgement.outcome if judgement.checks else "no checks"
     widths = [round(len(text) * _CHARACTER) + _MARGIN for text in (label, value)]
     title = f"{label}: {value}"

@@ -1,6 +1,7 @@
-"""Annotations as GitHub's runner reads them from a log: `::error file=...,line=...::message`.
+"""The outputs of `archaudit check` for GitHub: annotations, a pull request comment, and a step summary.
 
-Source: GitHub's documentation of workflow commands. Ten of a kind are shown for a step, so what matters most comes first.
+Annotations are workflow commands in the log: `::error file=...,line=...::message` (GitHub's documentation of workflow commands). GitHub
+shows ten of each kind for a step, so the most important come first.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ _COMMANDS = {"error": "error", "warn": "warning", "info": "notice"}
 
 
 def write_annotations(judgement: Judgement) -> str:
-    """A line for each check that does not hold, those that decide first; empty where all hold."""
-    told = [check for check in judgement.checks if check.outcome != "passed"]
-    told.sort(key=lambda check: (list(_COMMANDS).index(check.level), check.outcome != "failed"))
-    return "".join(_annotate(check, judgement.places.get(check.id), judgement.source) + "\n" for check in told)
+    """A line for each check that did not pass, errors first; empty if all passed."""
+    open_checks = [check for check in judgement.checks if check.outcome != "passed"]
+    open_checks.sort(key=lambda check: (list(_COMMANDS).index(check.level), check.outcome != "failed"))
+    return "".join(_annotate(check, judgement.places.get(check.id), judgement.source) + "\n" for check in open_checks)
 
 
 def _annotate(check: Verdict, place: SourceLine | None, source: str) -> str:
@@ -31,28 +32,28 @@ def _annotate(check: Verdict, place: SourceLine | None, source: str) -> str:
 
 
 def _escape(text: str, special: str) -> str:
-    """What the runner would read as the end of a property, of a message or of the line."""
+    """The text with the characters escaped that end a property, a message or the line."""
     escaped = make_visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     for character in special:
         escaped = escaped.replace(character, f"%{ord(character):02X}")
     return escaped
 
 
-# --- markdown for a comment on a pull request ---
+# --- Markdown for a pull request comment ---
 
 
-# GitHub refuses a comment of 65,536 characters; what posts it may add a line of its own.
+# GitHub rejects comments from 65,536 characters on; the program that posts the comment may add a line.
 COMMENT_LIMIT = 65_000
 
 
 def write_comment(judgement: Judgement) -> str:
-    """The comment, cut by importance where it would not fit, with a sentence that names what was cut."""
+    """The comment; if it is too long, the least important parts are left out and named."""
     from archaudit.render.templating import render_judgement
 
     return render_judgement("judgement.md.j2", judgement, COMMENT_LIMIT)
 
 
-# --- markdown for the summary of a step on GitHub, which drops one of more than 1 MiB without a word ---
+# --- Markdown for the summary of a step on GitHub, which silently drops summaries of more than 1 MiB ---
 
 
 # The limit is in bytes, and a character has up to four of them.
@@ -60,7 +61,7 @@ SUMMARY_LIMIT = (2**20 - 1024) // 4
 
 
 def write_summary(judgement: Judgement) -> str:
-    """The summary: what the comment says, with room for more."""
+    """The summary: the content of the comment, with a higher limit."""
     from archaudit.render.templating import render_judgement
 
     return render_judgement("judgement.md.j2", judgement, SUMMARY_LIMIT)

@@ -1,4 +1,4 @@
-"""Verdicts as rows: budgets and baselines in one table, the claims of documents in another, and claims beside their section."""
+"""Verdicts as rows: budgets and baselines in one table, claims in another, and the claims about a section of the breakdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SUFFIXES = {"bytes": " bytes", "%": " %", "x": "x", "ms": " ms"}
 
 
 def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
-    """What came of all checks together; that nothing was asked is neither good nor bad, and said."""
+    """The outcome of all checks together; `NO CHECKS` without any."""
     if not checks:
         why = "there are no budgets, baselines or claims to check"
         return Conclusion(outcome=outcome, symbol=NOTHING, verdict="NO CHECKS", why=why)
@@ -27,10 +27,10 @@ def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
     if known := sum(check.finding == "false" and check.outcome == "passed" for check in checks):
         why += f" ({count(known, 'claim')} false, as expected)"
     for level, noun in (("warn", "warning"), ("info", "note")):
-        told = sum(check.level == level and check.outcome != "passed" for check in checks)
-        held = sum(check.level == level and check.outcome == "passed" for check in checks)
-        why += f"; {count(told, noun)}" if told else ""
-        why += f"; {held:,} of level {level} passed" if held else ""
+        missed = sum(check.level == level and check.outcome != "passed" for check in checks)
+        passed = sum(check.level == level and check.outcome == "passed" for check in checks)
+        why += f"; {count(missed, noun)}" if missed else ""
+        why += f"; {passed:,} of level {level} passed" if passed else ""
     return Conclusion(outcome=outcome, symbol=SYMBOLS[outcome], verdict=outcome.upper(), why=why)
 
 
@@ -59,7 +59,7 @@ def _view_check(check: Verdict) -> CheckRow:
 
 
 def view_claims(checks: Iterable[Verdict]) -> tuple[ClaimRow, ...]:
-    """What documents say, in the order of the config."""
+    """The claims, in the order of the config."""
     return tuple(_view_claim(check) for check in checks if check.origin == "claim")
 
 
@@ -91,7 +91,7 @@ def _describe_expectation(check: Verdict, finding: str) -> str:
 
 
 def make_remark(check: Verdict) -> Remark:
-    """A claim in few words, to stand beside its section."""
+    """A claim in a few words, for its section of the breakdown."""
     finding = check.finding or "unbound"
     return Remark(
         figure=make_visible(check.expected) or NOTHING,
@@ -103,14 +103,14 @@ def make_remark(check: Verdict) -> Remark:
 
 
 def _describe_measured(check: Verdict) -> str:
-    """The number that was found, or the text where what was asked for is no number."""
+    """The measured number, or the text for a claim that is no number."""
     if check.actual is None and check.measured is not None:
         return make_visible(check.measured) or NOTHING
     return _format_value(check.actual, _find_unit(check))
 
 
 def _describe_reading(check: Verdict) -> str:
-    """Which numbers the figure stands for: `exactly`, `2,515,000 to 2,525,000`, `under 3,000,000`; or the other convention that fits it."""
+    """The numbers that the figure stands for: `exactly`, `2,515,000 to 2,525,000`, `under 3,000,000`; or the other convention that fits."""
     if check.reading is not None:
         return f"as {make_visible(check.reading)}"
     if check.interval is None:
@@ -129,12 +129,12 @@ def _describe_subject(check: Verdict) -> str:
 
 
 def _describe_expected(check: Verdict, unit: str) -> str:
-    """The limit as it was written, and what it came to where that is not the same text."""
+    """The limit as written, and its number if that is another text."""
     comparison = make_visible(check.comparison).replace("_", " ")
     written = make_visible(check.expected)
     if check.floor not in (None, "0"):
         written += f" or {make_visible(check.floor)}"
-    if not written:  # a pin, or a metric that was declared only
+    if not written:  # a comparison without a figure
         return comparison
     if check.limit is None or _format_value(check.limit, unit) == written or format_exact(round_quotient(check.limit)) == written:
         return f"{comparison} {written}"
@@ -142,13 +142,13 @@ def _describe_expected(check: Verdict, unit: str) -> str:
 
 
 def _describe_bound(check: Verdict, unit: str) -> str:
-    """The limit as a bare bound, `≤ 6,831,509`; as it was written where it is none."""
+    """The limit as a bound, `≤ 6,831,509`; as written if it is no bound."""
     sign = _BOUNDS.get(check.comparison)
     return _describe_expected(check, unit) if sign is None or check.limit is None else f"{sign} {_format_plain(check.limit, unit)}"
 
 
 def _find_unit(check: Verdict) -> str:
-    """What the verdict's numbers are in: percent and ratios have their own, everything else the metric's."""
+    """The unit of the verdict's numbers: percent, a ratio, or the metric's unit."""
     if check.comparison in ("percent", "ratio", "max_ratio"):
         return "%" if check.comparison == "percent" else "x"
     metric = find_metric(check.metric)

@@ -1,4 +1,4 @@
-"""Numbers to figures: short and exact, with `≥` where FLOPs are incomplete and no delta where none can be said."""
+"""Numbers as text, short and exact: `≥` marks incomplete FLOPs, which have no delta."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archaudit.schema import Record
 
 
 class Figure(Record, frozen=True, kw_only=True):
-    """A number as text, short and exact, with its unit named by its row or column. Both empty where there is none."""
+    """A number as text: `short` with three digits, `exact` with all; both are empty for no number. The unit is in the heading."""
 
     short: str = ""
     exact: str = ""
@@ -25,7 +25,7 @@ class Sides(Record, frozen=True, kw_only=True):
 
 
 class Trend(Record, frozen=True, kw_only=True):
-    """A number before and after with all that is said of its change. `direction` is `fewer`, `more`, `same` or empty (cannot be said).
+    """A number before and after with the texts about its change. `direction` is `fewer`, `more`, `same` or empty (unknown).
 
     `share_before` and `share_after` are the lengths of the two bars, 0 to 100.
     """
@@ -47,10 +47,10 @@ _ZERO = Figure(short="0", exact="0")
 _UNKNOWN = Figure(short="?", exact="?")
 
 
-# Most numbers of a report stand in it several times: before and after, ours and the witnesses'.
+# Cached, because most numbers of a report occur several times: before and after, and from other counters.
 @lru_cache(maxsize=65536)
 def make_figure(value: float | None, unit: str = "", *, complete: bool = True) -> Figure:
-    """A number; `-` where there is none, `≥ 1.2G` where it is only the counted part, `?` where no part of it was counted."""
+    """A number; `-` for None, `≥ 1.2G` if it is incomplete, `?` if it is incomplete and nothing was counted."""
     if value is None:
         return _ABSENT
     if value == 0 and not complete:
@@ -69,19 +69,19 @@ def make_delta(value: float, unit: str = "") -> Figure:
 
 
 def make_sides(before: float | None, after: float | None, unit: str = "", *, complete: tuple[bool, bool] = (True, True)) -> Sides:
-    """Before, after and their difference. A side that is absent counts as nothing in the delta; of incomplete numbers there is no delta."""
+    """Before, after and their difference. A missing side counts as zero in the delta; incomplete numbers have no delta."""
     delta = make_delta((after or 0) - (before or 0), unit) if all(complete) else _UNKNOWN
     return Sides(before=make_figure(before, unit, complete=complete[0]), after=make_figure(after, unit, complete=complete[1]), delta=delta)
 
 
 def make_trend(before: float | None, after: float | None, unit: str = "", *, complete: tuple[bool, bool] = (True, True)) -> Trend:
-    """Before, after, and what is said of the change: nothing where a side was not measured or is incomplete."""
+    """Before, after, and the texts about the change: none if a side was not measured or is incomplete."""
     sides = make_sides(before, after, unit, complete=complete)
     if before is None or after is None:
         return Trend(sides=Sides(before=sides.before, after=sides.after, delta=_ABSENT), percent=NOTHING, ratio=NOTHING, direction="")
     if not all(complete):
         return Trend(sides=sides, percent=INCOMPLETE, ratio=INCOMPLETE, direction="")
-    if before != after and sides.before.short == sides.after.short:  # what differs must not look equal
+    if before != after and sides.before.short == sides.after.short:  # numbers that differ must not look equal
         sides = Sides(before=_only_exact(sides.before), after=_only_exact(sides.after), delta=sides.delta)
     largest = max(abs(before), abs(after)) or 1
     return Trend(
@@ -99,7 +99,7 @@ def _only_exact(figure: Figure) -> Figure:
 
 
 def scale_trend(trend: Trend, before: float, after: float, largest: float) -> Trend:
-    """The same trend with its bars measured against `largest`, so that the bars of several rows can be compared."""
+    """The same trend with bars relative to `largest`, so that the bars of several rows can be compared."""
     return Trend(
         sides=trend.sides,
         percent=trend.percent,
@@ -116,7 +116,7 @@ def make_duration(seconds: float | None) -> Figure:
 
 
 def make_duration_trend(before: float | None, after: float | None, *, comparable: bool) -> Trend:
-    """Two times and their change; no change where they were not taken alike."""
+    """Two times and their change; no change if they are not `comparable`."""
     sides = Sides(before=make_duration(before), after=make_duration(after), delta=_ABSENT)
     if before is None or after is None or not comparable:
         return Trend(sides=sides, percent=NOTHING, ratio=NOTHING, direction="")
@@ -137,7 +137,7 @@ def make_duration_trend(before: float | None, after: float | None, *, comparable
 
 
 def summarise_trend(trend: Trend) -> str:
-    """`-63.2 % (-4.31M, 2.71x fewer)`; why nothing can be said where nothing can."""
+    """`-63.2 % (-4.31M, 2.71x fewer)`; the reason if the two cannot be compared."""
     if not trend.direction:
         return "cannot be compared" + (": incomplete" if trend.percent == INCOMPLETE else "")
     if trend.percent == trend.ratio:
@@ -146,5 +146,5 @@ def summarise_trend(trend: Trend) -> str:
 
 
 def _share(value: float, largest: float) -> float:
-    """A bar's length, 0 to 100; what is not nothing stays visible."""
+    """A bar's length, 0 to 100; at least 0.5 for any number but zero, so that it is visible."""
     return 0.0 if value == 0 else round(max(0.5, 100 * abs(value) / largest), 1)

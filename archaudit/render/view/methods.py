@@ -1,4 +1,4 @@
-"""What the numbers rest on: ledger, timing, ties, assumptions, versions, and the method in sentences."""
+"""How the numbers were made: operator coverage, timing, ties, assumptions, versions, and the counting conventions in sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archaudit.schema import OpRecord, Profile
 
 _MOST_MODULES = 4
 
-# The convention, in the words of the project's own definition.
+# The conventions as docs/counting.md defines them.
 _CONVENTIONS = (
     "FLOPs = 2 × MACs. MACs are the multiply-accumulates of dense contractions in one forward pass with the given inputs in eval mode: "
     "convolutions (transposed: per input position), linear/matmul/bmm/einsum, QK^T and AV of attention (no discount for causal masks or "
@@ -29,9 +29,9 @@ _NO_LATENCY = f"Latency: {NOT_MEASURED}."
 
 
 def view_methods(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Methods:
-    """Everything below the tables; `sides` are the profiles with what to call them (a single profile has an empty name).
+    """Everything below the tables. `sides` are the profiles with their names (empty for a single profile).
 
-    `parts` are the parts of both models that are told of by name.
+    `parts` are the parts of both models that the sentences on time are about.
     """
     witnesses, witness_note = view_witnesses(sides)
     latency, latency_note = view_latency(sides)
@@ -52,7 +52,7 @@ def view_methods(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = (
 
 
 def _describe_command(profiles: Sequence[Profile]) -> Iterator[str]:
-    """How to measure the same again; a live model has no reference, which always has a colon, so nothing can be said of it."""
+    """The command that reproduces the measurement; nothing for a live model. References of code always contain a colon."""
     if all(":" in profile.reference for profile in profiles):
         names = " ".join(shlex.quote(make_visible(profile.name)) for profile in profiles)
         command = "profile" if len(profiles) == 1 else "compare"
@@ -60,7 +60,7 @@ def _describe_command(profiles: Sequence[Profile]) -> Iterator[str]:
 
 
 def _merge_sides(rows: Iterable[FactRow]) -> tuple[FactRow, ...]:
-    """What holds for both sides, said once."""
+    """The rows, with those that are the same for both sides listed once."""
     sides: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         sides.setdefault((row.kind, row.text), []).append(row.side)

@@ -1,4 +1,4 @@
-"""What changed besides modules and their cost: classes, how parameters are initialised, what a checkpoint is still good for."""
+"""Changes that are no changes of modules: classes, the initialisation of parameters, and the keys of a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEFAULT = "the layer's default"
 
 
 def view_other_changes(report: Report) -> tuple[FactRow, ...]:
-    """Facts about the change, `kind` saying what each is about."""
+    """A sentence for each change; `kind` is `class`, `initialisation` or `checkpoint`."""
     rows = [FactRow(side="", kind="class", text=_describe_class(each, "added")) for each in report.classes_added]
     rows += (FactRow(side="", kind="class", text=_describe_class(each, "removed")) for each in report.classes_removed)
     rows += (FactRow(side="", kind="initialisation", text=text) for text in _describe_initialisation(report.initialisation))
@@ -30,16 +30,18 @@ def _describe_class(use: ClassUse, change: str) -> str:
 
 
 def _describe_initialisation(changes: tuple[InitialisationChange, ...]) -> Iterator[str]:
-    """One line for all parameters that changed alike."""
-    alike: dict[tuple[str, str], list[str]] = {}
+    """One line for all parameters with the same change."""
+    same_change: dict[tuple[str, str], list[str]] = {}
     for change in changes:
         before = "new" if change.before_path is None else make_visible(change.before or _DEFAULT)
         after = "removed" if change.after_path is None else make_visible(change.after or _DEFAULT)
-        alike.setdefault((before, after), []).append(name_path(change.after_path if change.after_path is not None else change.before_path))
-    for (before, after), paths in list(alike.items())[:_MOST_INITIALISED]:
+        same_change.setdefault((before, after), []).append(
+            name_path(change.after_path if change.after_path is not None else change.before_path)
+        )
+    for (before, after), paths in list(same_change.items())[:_MOST_INITIALISED]:
         yield f"{join_names(paths, _MOST_NAMED)}: " + (f"new, {after}" if before == "new" else f"{before} {ARROW} {after}")
-    if len(alike) > _MOST_INITIALISED:
-        yield f"{len(alike) - _MOST_INITIALISED:,} more changes of initialisation"
+    if len(same_change) > _MOST_INITIALISED:
+        yield f"{len(same_change) - _MOST_INITIALISED:,} more changes of initialisation"
 
 
 def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:

@@ -1,7 +1,4 @@
-"""The rows of text that a report or a profile comes to. Immutable, in reading order; a renderer loops over them and decides nothing.
-
-A `Figure` is a number as text: `exact` has every digit, `short` three of them; a renderer shows one of the two, by the room that it has.
-"""
+"""The rows of text of reports and profiles: immutable, in reading order. Renderers only loop over them."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from archaudit.schema import Record
 
 
 class Conclusion(Record, frozen=True, kw_only=True):
-    """What came of the checks: the record's word, its symbol, the word as a headline, and the counts."""
+    """The outcome of all checks: the outcome, its symbol, the outcome as a headline, and the counts."""
 
     outcome: str
     symbol: str
@@ -21,9 +18,9 @@ class Conclusion(Record, frozen=True, kw_only=True):
 
 
 class Headline(Record, frozen=True, kw_only=True):
-    """What a report is about, what came of it, what the change comes to in a sentence, and in another what `changes` it consists of.
+    """The head of a report: names, inputs, the outcome, the change of the cost in a `sentence`, and the `changes` of the modules.
 
-    `proof` is whether the two compute the same, empty where that was not asked.
+    `proof` is the result of --equivalent, empty without that option.
     """
 
     title: str
@@ -38,9 +35,9 @@ class Headline(Record, frozen=True, kw_only=True):
 
 
 class MetricRow(Record, frozen=True, kw_only=True):
-    """One metric of the whole models; `label` names its unit, `key` is its name in METRICS. `leading` ones are shown large.
+    """One metric of the whole models; `label` has its unit, `key` is its name in METRICS. `leading` rows are shown large.
 
-    `summary` says of the change, in few words, what the columns say; `aside` the same number in another unit.
+    `summary` is the change in a few words, `aside` the same number in another unit.
     """
 
     key: str
@@ -53,7 +50,7 @@ class MetricRow(Record, frozen=True, kw_only=True):
 
 
 class Remark(Record, frozen=True, kw_only=True):
-    """What a document says of a section: the figure, what it is of, what was found, and what was measured."""
+    """A claim about a section: the figure in the document, its metric, the finding, and the measured value."""
 
     figure: str
     about: str
@@ -74,7 +71,7 @@ class SectionRow(Record, frozen=True, kw_only=True):
 
 
 class ColumnGroup(Record, frozen=True, kw_only=True):
-    """Neighbouring number columns of a layer table under one heading; `columns` are their own headings, `exact` which form to show."""
+    """Neighbouring number columns of a layer table under one heading; `columns` are their own headings, `exact` selects the form."""
 
     key: str
     label: str
@@ -111,8 +108,10 @@ class LayerRow(Record, frozen=True, kw_only=True):
 
 
 class GapRow(Record, frozen=True, kw_only=True):
-    """Neighbouring rows whose params and FLOPs did not change, or blocks that repeat one above, folded into one; its figures are the sums
-    of their own costs."""
+    """Several rows folded into one: rows whose params and FLOPs did not change, or blocks that repeat one above (`repeats`).
+
+    Its figures are the sums of their own costs.
+    """
 
     label: str
     inside: str
@@ -122,15 +121,15 @@ class GapRow(Record, frozen=True, kw_only=True):
 
     @property
     def is_gap(self) -> bool:
-        """Whether this stands for several rows."""
+        """Whether this row stands for several modules."""
         return True
 
 
 class TreeRow(Record, frozen=True, kw_only=True):
-    """A layer row at its place in the tree. `name` is what its path says beyond its parent's; `hidden` rows are folded away at first.
+    """A layer row in the tree. `name` is its path relative to the parent; `hidden` rows are folded at first.
 
-    `numbers` are params, their bytes and FLOPs, each before and after, of the module with all below it; `bars` classes of the bars in the
-    cells of params and of FLOPs. A row that `gathers` stands for like siblings, which follow it one level deeper.
+    `numbers` are params, their bytes and FLOPs, each before and after, including submodules; `bars` are the CSS classes of the bars of
+    params and FLOPs. A row that `gathers` is a heading for equal siblings, which follow one level deeper.
     """
 
     row: LayerRow
@@ -144,9 +143,9 @@ class TreeRow(Record, frozen=True, kw_only=True):
 
 
 class LayerTable(Record, frozen=True, kw_only=True):
-    """Every module, once as a tree and once in order with what did not change folded away (`brief`).
+    """Every module, once as a `tree` and once as a `brief` list with unchanged modules folded.
 
-    `widths` has the characters of the longest text in each column of figures.
+    `widths` has the length of the longest text in each column of figures.
     """
 
     caption: str
@@ -206,7 +205,7 @@ class CheckRow(Record, frozen=True, kw_only=True):
 class ClaimRow(Record, frozen=True, kw_only=True):
     """A figure that a document states, and what was found. `finding` is true, false or unbound; `outcome` what the gate makes of it.
 
-    `reading` says which numbers the figure stands for, or the other convention under which it would be true.
+    `reading` is the range of numbers that the figure stands for, or the other convention under which it is true.
     """
 
     figure: str
@@ -222,7 +221,7 @@ class ClaimRow(Record, frozen=True, kw_only=True):
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is nothing to explain: it is true, and that is what was asked."""
+        """Whether the claim is true as expected, so that nothing needs an explanation."""
         return self.finding == "true" and self.outcome == "passed"
 
 

@@ -1,4 +1,4 @@
-"""The breakdown: sections of the model before and after, with what documents say beside, and a total that they add up to."""
+"""The breakdown: sections of the model before and after with the claims about them, and the total."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _find_incomplete(profile: Profile) -> frozenset[str]:
 
 
 def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], frozenset[str]], largest: int) -> SectionRow:
-    # A module counts as incomplete with everything below it, and a section may hold only a part of that: `≥` then says less than is
-    # known, never more.
+    # A module is incomplete if one of its submodules is. A section may contain only the complete ones; it then has a `≥` that it does not
+    # need, which is the safe side.
     complete = incomplete[0].isdisjoint(group.before_paths), incomplete[1].isdisjoint(group.after_paths)
     trend = make_trend(group.before.params, group.after.params)
     return SectionRow(
@@ -49,13 +49,13 @@ def _describe_paths(group: Group) -> str:
 
 
 def _list_remarks(checks: Iterable[Verdict]) -> tuple[Remark, ...]:
-    """What documents say, each figure once however often it is said."""
+    """The claims, each figure once even if documents repeat it."""
     return tuple(dict.fromkeys(make_remark(check) for check in checks if check.origin == "claim"))
 
 
 def _view_total(report: Report) -> SectionRow:
     before, after = report.before, report.after
-    # What is about the whole model but no cost of it (that a type is there, a shape) stands among the claims only.
+    # Claims about the whole model that are no metrics (a type exists, a shape) are only listed in the table of claims.
     whole = (check for check in report.checks if check.group is None and not check.scope and check.metric in METRICS)
     return SectionRow(
         name=TOTAL,

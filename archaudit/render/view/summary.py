@@ -1,4 +1,4 @@
-"""The first screen: what is compared, what came of it, the whole models' numbers, and one sentence that explains the change."""
+"""The first screen of a report: names, inputs, outcome, totals, and the change in sentences."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from archaudit.render.view.sentences import explain_changes, explain_cost, expla
 from archaudit.schema import Profile, Report
 
 _LEADING = ("params", "flops", "peak_activation_bytes", "latency")
-# Shown in this order, then the others as METRICS has them.
+# Shown in this order, then the others in the order of METRICS.
 _ORDER = ("params", "flops", "macs", "peak_activation_bytes", "latency")
-# A name is a heading; the reference says the rest.
+# The name is a heading; the reference below it is complete.
 _LONGEST_NAME = 80
 _NOTES = {
     "flops": "2 × MACs",
@@ -52,21 +52,21 @@ def view_headline(report: Report) -> Headline:
 
 
 def name_profile(profile: Profile) -> str:
-    """A profile's name as it is shown."""
+    """A profile's name for headings."""
     return shorten_middle(make_visible(profile.name), _LONGEST_NAME) or "(unnamed)"
 
 
 def describe_inputs(profile: Profile) -> tuple[str, ...]:
     """`1×3×512×512 float32`, or `ids 1×128 int64` for one passed by name."""
     texts = (f"{format_shape(each.shape)} {make_visible(each.dtype)}" for each in profile.inputs)
-    # A positional input is named by its place, which its place here says as well.
+    # The name of a positional input is its position, which the order shows already.
     return tuple(
         text if each.name.isdecimal() else f"{make_visible(each.name)} {text}" for each, text in zip(profile.inputs, texts, strict=True)
     )
 
 
 def view_metrics(report: Report) -> tuple[MetricRow, ...]:
-    """Every metric of the whole models that says something about them, the latency last and only where one was measured."""
+    """The totals of every informative metric, and the latency if it was measured."""
     complete = (report.before.flops_complete, report.after.flops_complete)
     rows = [
         _view_metric(report, metric, complete if metric.needs_complete_flops else (True, True))
@@ -82,7 +82,7 @@ def view_metrics(report: Report) -> tuple[MetricRow, ...]:
 
 
 def _is_informative(metric: Metric, profile: Profile) -> bool:
-    """Whether a metric that counts one kind of parameters says more of a model than its parameters do: some, but not all."""
+    """Whether to show a metric: one that counts a kind of parameters is shown if it counts some of them, but not all."""
     return metric.of_scope is None or _read(profile, metric) not in (None, 0, profile.totals.params)
 
 
@@ -106,12 +106,12 @@ def _describe_macs(report: Report, complete: tuple[bool, bool]) -> str:
 
 
 def _label(metric: Metric) -> str:
-    """The label with its unit, where it does not say so itself."""
+    """The label, with its unit if that is not part of it."""
     return f"{metric.label}, bytes" if metric.unit == "bytes" and "ytes" not in metric.label else metric.label
 
 
 def _read(profile: Profile, metric: Metric) -> int | None:
-    """The whole model's number, also where FLOPs are incomplete: the counted part. None where its source cannot tell it."""
+    """The whole model's number; the counted part for incomplete FLOPs. None if the profile's source does not have it."""
     if is_unknown(profile, metric.name):
         return None
     return metric.of_cost(profile.totals) if metric.of_cost is not None else measure_scope(profile, metric).value

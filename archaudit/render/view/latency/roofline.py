@@ -13,10 +13,10 @@ from archaudit.render.view.method_records import Roofline, RooflinePoint, Roofli
 from archaudit.schema import Latency, ModuleRecord
 from archaudit.timing import Ceilings, Work
 
-# Layers below this share of the time would only cover the others.
+# Layers below this share of the time are left out, because they would cover the others.
 _LEAST_SHARE = 0.004
 _MOST_LABELS = 5
-# Of a name, in per cent of the plot.
+# The size of a label, in per cent of the plot.
 _LABEL_WIDTH, _LABEL_HEIGHT = 22.0, 5.0
 
 # The side, the path, what it does, and its share of the side's time.
@@ -67,7 +67,7 @@ def draw_roofline(timed: Sequence[TimedSide]) -> Roofline | None:
 
 
 def _place_points(layers: Sequence[Layer], across: _Axis, up: _Axis) -> tuple[RooflinePoint, ...]:
-    """Every layer, the largest first; of those the first few are named, as far as the names do not lie on one another."""
+    """A point for each layer, the largest first. The first few have labels, if these do not overlap."""
     points: list[RooflinePoint] = []
     named: list[tuple[float, float]] = []
     for side, path, work, share in sorted(layers, key=lambda layer: -layer[3]):
@@ -104,10 +104,10 @@ def _list_layers(timed: TimedSide) -> list[tuple[str, Work, float]]:
 
 def _tell(layers: Sequence[Layer], ceilings: Ceilings) -> str:
     largest = sorted(layers, key=lambda layer: -layer[3])[:3]
-    told = "; ".join(_describe_layer(side, path, work, share) for side, path, work, share in largest)
+    listed = "; ".join(_describe_layer(side, path, work, share) for side, path, work, share in largest)
     return (
         f"Roofline: FLOP/s over FLOPs per byte of {len(layers)} layers, ceilings {format_short(ceilings.flops_per_s)}FLOP/s and "
-        f"{format_short(ceilings.bytes_per_s)}B/s. Largest: {told}"
+        f"{format_short(ceilings.bytes_per_s)}B/s. Largest: {listed}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Measured times as rows: derived from the raw samples, compared only when both sides were timed alike."""
+"""The latency section: times derived from the raw samples, compared only if both sides were timed in the same way."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def describe_source(latency: Latency) -> str:
         if settings.device == "cpu" and settings.threads is not None:
             parts.append(count(settings.threads, "thread"))
         parts += [settings.dtype] + ["channels last"] * settings.channels_last + [f"batch {settings.batch}"] * (settings.batch is not None)
-    told = f"recorded in {latency.recorded}" if latency.recorded else "measured"
-    return make_visible(f"{told}: {', '.join(parts)}")
+    source = f"recorded in {latency.recorded}" if latency.recorded else "measured"
+    return make_visible(f"{source}: {', '.join(parts)}")
 
 
 # --- totals and their reconciliation --------------------------------------------------------------------------------
@@ -158,10 +158,10 @@ def _describe_agreement(timed: Timed, replay: float | None, total: float | None)
 
 
 def _make_row(label: str, values: Sequence[float | None], note: str, *, ratio: bool = True) -> TimingRow:
-    told = NOTHING
+    speed = NOTHING
     if ratio and len(values) == 2 and values[0] and values[1]:
-        told = format_ratio(values[0], values[1]).replace("fewer", "faster").replace("more", "slower")
-    return TimingRow(label=label, values=tuple(make_duration(value).short for value in values), ratio=told, note=note)
+        speed = format_ratio(values[0], values[1]).replace("fewer", "faster").replace("more", "slower")
+    return TimingRow(label=label, values=tuple(make_duration(value).short for value in values), ratio=speed, note=note)
 
 
 def _median(samples: Sequence[float]) -> float | None:

@@ -1,4 +1,4 @@
-"""What the time is spent on: the work of each layer, what bounds it, and what a change of FLOPs came to in time."""
+"""Where the time goes: the work of each layer, what bounds it, and the effect of changed FLOPs on time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archaudit.schema import Cost, Latency, ModuleRecord, Profile, Report
 from archaudit.timing import Ceilings, Work, find_bottleneck
 
 _MOST_HOTSPOTS, _MOST_SENTENCES = 10, 6
-# What is told of in a sentence takes at least this share of the time on one side.
+# Sentences are about parts with at least this share of the time on one side; smaller ones do not matter for the total.
 _LEAST_SHARE = 0.03
 _HALVES = ("float16", "bfloat16")
 _CEILING_NAMES = {
@@ -57,7 +57,7 @@ def _halve_bytes(cost: Cost) -> Cost:
 
 
 class Part(NamedTuple):
-    """A part of both models that is told of: its name, and the modules that it is made of, before and after."""
+    """A part of both models for a sentence: its name, and its modules before and after."""
 
     name: str
     before_paths: tuple[str, ...]
@@ -83,7 +83,7 @@ def measure_work(timed: Timed, path: str, *, total: bool) -> Work | None:
 
 
 def describe_bound(work: Work, ceilings: Ceilings | None) -> str:
-    """`memory-bound, 71 % of copy bandwidth`; empty where nothing can be said."""
+    """`memory-bound, 71 % of copy bandwidth`; empty without ceilings."""
     label = find_bottleneck(work, ceilings) if ceilings is not None else None
     if label is None:
         return ""
@@ -130,7 +130,7 @@ def list_parts(report: Report) -> list[Part]:
 
 def describe_speedups(before: Timed, after: Timed, parts: Sequence[Part]) -> tuple[str, ...]:
     """`Decoder stage 2: 96.3 % fewer FLOPs, 8.1x faster: memory-bound, 71 % of copy bandwidth`, the largest parts first."""
-    told: list[tuple[float, str]] = []
+    weighted: list[tuple[float, str]] = []
     whole = [sum_layers(each.latency) or 1.0 for each in (before, after)]
     for part in parts:
         was, now = _measure_paths(before, part.before_paths), _measure_paths(after, part.after_paths)
@@ -138,8 +138,8 @@ def describe_speedups(before: Timed, after: Timed, parts: Sequence[Part]) -> tup
             continue
         weight = max(was.seconds / whole[0], now.seconds / whole[1])
         if weight >= _LEAST_SHARE:
-            told.append((weight, _describe_speedup(part.name, was, now, describe_bound(now, after.ceilings))))
-    return tuple(text for _, text in sorted(told, key=lambda pair: -pair[0])[:_MOST_SENTENCES])
+            weighted.append((weight, _describe_speedup(part.name, was, now, describe_bound(now, after.ceilings))))
+    return tuple(text for _, text in sorted(weighted, key=lambda pair: -pair[0])[:_MOST_SENTENCES])
 
 
 def _measure_paths(timed: Timed, paths: Sequence[str]) -> Work | None:

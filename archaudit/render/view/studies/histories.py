@@ -1,4 +1,4 @@
-"""A history as a table and a chart over commits, and what came of a search."""
+"""A history as a table and charts over commits, and the result of a bisection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archaudit.schema import Bisection, History, HistoryStep, Jump
 
 
 def view_history(history: History, metrics: Sequence[str] = ("params", "flops")) -> StudyView:
-    """Newest last, as a chart is read; jumps below their commits."""
+    """The view of a history: newest commit last, jumps below their commits."""
     steps = history.steps
     measured = [step for step in steps if step.totals is not None]
     columns = [
@@ -40,21 +40,21 @@ def view_history(history: History, metrics: Sequence[str] = ("params", "flops"))
 
 
 def describe_bisection(found: Bisection) -> list[str]:
-    """What came of the search, a sentence a line."""
+    """The result of a bisection, a sentence per line."""
     condition = make_visible(found.condition)
     looked = f"{found.profiles:,} of {found.commits:,} commits were measured."
     if found.first is None and found.skipped:
         where = "anywhere in the range" if len(found.skipped) == found.commits else "at the end of the range"
-        told = f"It is not known whether {condition} holds {where}: these commits could not be measured or judged"
-        return [told, *map(_describe_skipped, found.skipped), looked]
+        sentence = f"It is not known whether {condition} holds {where}: these commits could not be measured or judged"
+        return [sentence, *map(_describe_skipped, found.skipped), looked]
     if found.first is None:
         return [f"{condition} does not hold at the end of the range.", looked]
     first = f"{found.first.short} {found.first.date} {make_visible(found.first.subject)}"
     if found.outcome == "always":
         return [f"{condition} already holds at the first commit of the range: {first}", looked]
     if found.outcome == "unsure":
-        told = f"{condition} first holds at {first}, or at one of these commits, which could not be measured or judged"
-        return [told, *map(_describe_skipped, found.skipped), looked]
+        sentence = f"{condition} first holds at {first}, or at one of these commits, which could not be measured or judged"
+        return [sentence, *map(_describe_skipped, found.skipped), looked]
     return [f"{condition} first holds at {first}", looked]
 
 

@@ -1,4 +1,4 @@
-"""A study as every format shows it: a table, plots, and what is said about them."""
+"""The view of a history or sweep: a table, plots, and sentences; and the layout of the plots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archaudit.schema import HistoryStep, Record, Variant
 
 
 class Column(Record, frozen=True, kw_only=True):
-    """A column of a study's table; `rank` says how soon it goes where there is no room, `least` how far it may be narrowed."""
+    """A column of the table; `rank` and `least` as in layout.TextColumn."""
 
     heading: str
     cells: tuple[str, ...]
@@ -22,7 +22,7 @@ class Column(Record, frozen=True, kw_only=True):
 
 
 class StudyView(Record, frozen=True, kw_only=True):
-    """A study, ready to be written in any format. `details` has what is told below a row of the table, by its place."""
+    """A history or sweep for any format. `details` has the lines below a row, by its position."""
 
     title: str
     sentence: str
@@ -33,7 +33,7 @@ class StudyView(Record, frozen=True, kw_only=True):
 
 
 def read_value(record: HistoryStep | Variant, metric: str) -> int | None:
-    """A metric of a step or a variant; None where it was not measured."""
+    """A metric of a step or a variant; None if it was not measured."""
     if record.totals is None:
         return None
     if metric.startswith("peak_") or metric == "saved_bytes":
@@ -43,7 +43,7 @@ def read_value(record: HistoryStep | Variant, metric: str) -> int | None:
     return known.of_cost(record.totals) if known.of_cost is not None else None
 
 
-# --- plots of studies: points in pixels, the numbers at their axes, and names beside the points that matter ---
+# --- plots: points in pixels, the numbers at the axes, and names next to important points ---
 
 
 # Left, top, right, bottom.
@@ -51,13 +51,13 @@ Box = tuple[float, float, float, float]
 
 # Room around a plot for the numbers of its axes, and its size, in pixels.
 LEFT, TOP, WIDTH, HEIGHT = 70, 26, 640, 220
-_ASIDE, _BELOW = 28, 8  # how far names may stand out to the right, where the drawing ends, and below, where the axis' numbers are
+_ASIDE, _BELOW = 28, 8  # how far names may extend to the right of the plot (to the edge of the image) and below it (to the axis' numbers)
 _LETTER, _LINE = 6.4, 13  # the room that a letter and a line of a name take, in pixels
 _NEAR, _DOT = 8, 5  # the distance of a name from its point, and the point's own size
 
 
 class Point(Record, frozen=True, kw_only=True):
-    """A point of a plot in pixels; `marked` ones are told apart. A `name` stands beside it where there is room (`anchor` is SVG's)."""
+    """A point of a plot in pixels; `marked` ones are highlighted. Its `name` is drawn if there is room (`anchor` is SVG's text-anchor)."""
 
     x: float
     y: float
@@ -70,14 +70,14 @@ class Point(Record, frozen=True, kw_only=True):
 
     @property
     def is_apart(self) -> bool:
-        """Whether the name stands so far off that a line has to lead to it."""
+        """Whether the name is so far from the point that a line connects them."""
         return bool(self.anchor) and self.y - self.name_y > _NEAR + _LINE
 
 
 class Plot(Record, frozen=True, kw_only=True):
-    """A plot: points, joined to a line or not, and the numbers at its axes. `names` and `values` are for what draws by itself.
+    """A plot: points, optionally joined by a line, and the numbers at its axes. `names` and `values` are for Mermaid's charts.
 
-    `across` and `up` are what its axes show, where that has to be said.
+    `across` and `up` are the titles of the axes, if they need some.
     """
 
     label: str
@@ -93,7 +93,7 @@ class Plot(Record, frozen=True, kw_only=True):
 
 
 def place_values(values: Sequence[int], unit: str) -> tuple[list[float], tuple[tuple[float, str], ...]]:
-    """Heights of values from zero up, in pixels from the top, and the axis' numbers."""
+    """The y positions of values on an axis from zero, in pixels from the top, and the axis' numbers."""
     largest = max(values) or 1
     heights = [round(TOP + HEIGHT * (1 - value / largest), 1) for value in values]
     return heights, ((float(TOP + HEIGHT), "0"), (float(TOP), format_short(largest, unit)))
@@ -102,7 +102,7 @@ def place_values(values: Sequence[int], unit: str) -> tuple[list[float], tuple[t
 def name_points(points: Sequence[Point]) -> tuple[Point, ...]:
     """The points with the places of their names, the marked ones' first: right, left, above or below, covering no point and no other name.
 
-    A name that fits nowhere stays away; it is still told when the point is pointed at.
+    A name that fits nowhere is left out; the tooltip of the point still has it.
     """
     taken = [(point.x - _DOT, point.y - _DOT, point.x + _DOT, point.y + _DOT) for point in points]
     named = list(points)
@@ -116,7 +116,7 @@ def name_points(points: Sequence[Point]) -> tuple[Point, ...]:
 
 
 def _list_places(point: Point) -> Iterator[tuple[Box, float, float, str]]:
-    """Where a name may stand, the best first: its box, and the text's own place and anchor. A marked point's may stand further off."""
+    """Positions for a name, the best first: its box, and the text's position and anchor. Names of marked points may be further away."""
     width = _LETTER * len(point.name)
     sides = ((point.x + _NEAR, "start"), (point.x - _NEAR - width, "end"))
     centre = (point.x - width / 2, "middle")

@@ -1,4 +1,4 @@
-"""A sweep as a table of its variants and a plot of two metrics, those on its front named."""
+"""A sweep as a table of its variants and a plot of two metrics with the Pareto front."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_NAME = 40  # letters of a variant's name in the plot
 
 
 def view_sweep(sweep: Sweep) -> StudyView:
-    """One row a variant; those that no other beats in both metrics of the plot are marked."""
+    """The view of a sweep: one row per variant, those on the Pareto front marked."""
     variants = sweep.variants
     choices = _list_choices(variants)
     several = len({variant.reference for variant in variants}) > 1
@@ -43,7 +43,7 @@ def view_sweep(sweep: Sweep) -> StudyView:
 
 
 def _list_errors(variants: Sequence[Variant]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Why there are no numbers, by place: once where it is the same for the rows that follow."""
+    """The errors by the position of the row; an error that is the same for the next rows is listed once."""
     place = 0
     for error, run in itertools.groupby(variants, key=lambda each: each.error):
         count = len(list(run))
@@ -62,7 +62,7 @@ def _describe(variant: Variant) -> str:
 
 
 def _make_namer(variants: Sequence[Variant]) -> Callable[[Variant], str]:
-    """Names a variant by what it does not share with all the others."""
+    """Makes a function that names a variant by the choices that differ between the variants."""
     varied = [name for name in _list_choices(variants) if len({each.choices.get(name) for each in variants}) > 1]
     references = {each.reference for each in variants}
     shared = _share_source(references)
@@ -70,14 +70,14 @@ def _make_namer(variants: Sequence[Variant]) -> Callable[[Variant], str]:
 
     def name(variant: Variant) -> str:
         parts = [f"{each}={variant.choices[each]}" for each in varied if each in variant.choices]
-        told = make_visible(" ".join(([variant.reference[shared:]] if len(references) > 1 else []) + parts + [variant.input] * has_inputs))
-        return told if len(told) <= _LONGEST_NAME else f"{told[: _LONGEST_NAME - 1]}…"
+        label = make_visible(" ".join(([variant.reference[shared:]] if len(references) > 1 else []) + parts + [variant.input] * has_inputs))
+        return label if len(label) <= _LONGEST_NAME else f"{label[: _LONGEST_NAME - 1]}…"
 
     return name
 
 
 def _share_source(references: Iterable[str]) -> int:
-    """How many letters the library or the file takes up that all the references begin with."""
+    """The length of the library or file name that all references begin with."""
     sources = {reference.partition(":")[0] for reference in references if ":" in reference}
     return len(sources.pop()) + 1 if len(sources) == 1 and all(":" in reference for reference in references) else 0
 
@@ -105,14 +105,14 @@ def _plot_variants(sweep: Sweep) -> tuple[Plot, ...]:
         return ()
     largest = max(x for _, x, _ in kept) or 1
     heights, ticks = place_values([y for _, _, y in kept], METRICS[up].unit)
-    tell = _make_namer(sweep.variants)
+    name_variant = _make_namer(sweep.variants)
     points = tuple(
         Point(
             x=round(LEFT + WIDTH * x / largest, 1),
             y=height,
             label=f"{_describe(each)}: {_write(x, across)}, {_write(y, up)}",
             marked=each.pareto,
-            name=tell(each),
+            name=name_variant(each),
         )
         for (each, x, y), height in zip(kept, heights, strict=True)
     )
