@@ -186,8 +186,8 @@ def test_an_exceeded_budget_fails_with_limit_overage_and_layers(outcome):
     ("name", "reason"),
     [
         ("test_no_model", "the test returned no model"),
-        ("test_no_limit", "it names no limit"),
-        ("test_no_metric", "it names no limit"),
+        ("test_no_limit", "no limit is given"),
+        ("test_no_metric", "no limit is given"),
         ("test_unknown_metric", "there is no metric 'parms'"),
         ("test_no_relation", "params='3M' has no relation"),
         ("test_other_unit", "is in macs: "),

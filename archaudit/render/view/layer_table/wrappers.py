@@ -82,6 +82,7 @@ def _find_held(
     held: defaultdict[str, list[ModuleRecord]] = defaultdict(list)
     if len(partners) == len(index):
         return held
+    homes, other_homes = _find_matched_ancestors(index, partners), _find_matched_ancestors(others, origins)
     wrappers_above: dict[str, tuple[str, ...]] = {}  # by module with a partner: all wrappers that it counts for
     unmatched: dict[str, tuple[str, ...]] = {}  # by module without a partner: it and the ones between it and the nearest with a partner
     for module in index:
@@ -90,15 +91,17 @@ def _find_held(
         if path not in partners:
             unmatched[path] = (*between, path)
             continue
-        home = _find_matched_ancestor(index, path, partners)
-        other_home = _find_matched_ancestor(others, partners[path], origins)
-        stayed = (None if home is None else partners[home]) == other_home
+        home = homes[path]
+        stayed = (None if home is None else partners[home]) == other_homes[partners[path]]
         wrappers_above[path] = (*(wrappers_above.get(home, ()) if home is not None else ()), *between) if stayed else ()
         for container in wrappers_above[path]:
             held[container].append(others.modules[partners[path]])
     return held
 
 
-def _find_matched_ancestor(index: ModuleIndex, path: str, partners: Mapping[str, str]) -> str | None:
-    """The nearest module above `path` that has a partner."""
-    return next((above for above in index.walk_up(path) if above in partners), None)
+def _find_matched_ancestors(index: ModuleIndex, partners: Mapping[str, str]) -> dict[str, str | None]:
+    """For each module the nearest one above it that has a partner. Parents come first, so each needs one lookup, however deep it is."""
+    found: dict[str, str | None] = {}
+    for path, parent in index.parents.items():
+        found[path] = parent if parent is None or parent in partners else found[parent]
+    return found
