@@ -93,7 +93,8 @@ def choose_opened(
             for side, graph in enumerate(graphs)
             for node in graph
             if node.path is not None and node.path in indexes[side] and not indexes[side].is_leaf(node.path)
-            if (side, node.path) not in refused
+            # an opened module whose call has no inner nodes is still a node, and opening it again changes nothing
+            if (side, node.path) not in refused and node.path not in chosen[side]
         ]
         if not candidates or not (few or max(candidates)[0] > _LARGEST_SHARE):
             return [frozenset(each) for each in chosen]
