@@ -211,3 +211,21 @@ def test_sizes_that_were_dropped_leave_the_others_their_names():
 def test_which_of_several_inputs_a_changed_tensor_became_is_not_guessed():
     before, after = (take(make_pooled(8, length), "head", (1, 8), (1, 3)) for length in (197, 50))
     assert not any("head: input" in sentence for sentence in diff_flow(before, after, SAME).sentences)
+
+
+def test_a_module_called_output_is_a_part_next_to_the_models_output():
+    model = make_model(("input", (), SHAPE), ("stem", (0,), SHAPE), ("output", (1,), (1, 2)))
+    flow = diff_flow(model, model, make_rows(("", ""), ("stem", "stem"), ("output", "output")))
+    assert [(part.kind, part.after) for part in flow.parts] == [
+        ("input", "input"), ("module", "stem"), ("module", "output"), ("output", "model output"),
+    ]  # fmt: skip
+    assert [edge.after for edge in flow.edges] == [("input", "stem"), ("stem", "output"), ("output", "model output")]
+
+
+def test_a_module_that_changed_inside_is_changed_and_one_with_another_shape_alone_is_resized():
+    wider = make_model(("input", (), (1, 3, 8, 8)), ("stem", (0,), WIDE), ("body", (1,), WIDE), ("head", (2,), (1, 2)))
+    rows = [*make_rows(("", ""), ("body", "body"), ("head", "head")), *make_rows(("stem", "stem"), changes=("settings",))]
+    flow = diff_flow(PLAIN, wider, rows)
+    assert {part.after: part.change for part in flow.parts} == {
+        "input": "same", "stem": "changed", "body": "resized", "head": "same", "output": "same",
+    }  # fmt: skip

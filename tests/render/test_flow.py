@@ -137,3 +137,39 @@ def test_a_run_that_was_renamed_is_named_as_a_run_on_both_sides() -> None:
     boxes = [{box.name: box.change for box in diagram.boxes} for diagram in view_flow(report).diagrams]
     assert boxes[0]["model.layers.0 … 3"] == "becomes model.blocks.0 … 3"
     assert boxes[1]["model.blocks.0 … 3"] == "was model.layers.0 … 3"
+
+
+def run_layers(order: tuple[int, ...]) -> Profile:
+    """The stack of layers, run one after the other in this order."""
+    steps = [("input", "", ()), *(("call", f"model.layers.{number}", (place,)) for place, number in enumerate(order))]
+    return msgspec.structs.replace(make_stack(len(order)), flow=make_flow(*steps))
+
+
+def test_a_run_of_layers_hides_no_changed_connection() -> None:
+    swapped = view_flow(make_report(run_layers((0, 1, 2, 3, 4, 5)), run_layers((1, 0, 2, 3, 4, 5))))
+    names = [[box.name for box in diagram.boxes] for diagram in swapped.diagrams]
+    changed = [
+        {(names[side][edge.source], names[side][edge.target]) for edge in diagram.edges if edge.state}
+        for side, diagram in enumerate(swapped.diagrams)
+    ]
+    # layers 2 to 5 run in the same order; layer 2 is apart, since its input comes from another layer
+    first, last = ("model.layers.0", "model.layers.1"), "model.layers.2"
+    assert changed == [
+        {("input", first[0]), first, (first[1], last)},
+        {("input", first[1]), first[::-1], (first[0], last)},
+    ]
+    assert names[0][-1] == names[1][-1] == "model.layers.3 … 5"
+
+
+def test_a_run_is_folded_on_both_sides_or_on_none() -> None:
+    shorter = view_flow(make_report(run_layers((0, 1, 2)), run_layers((0, 1, 2, 3))))
+    names = [[box.name for box in diagram.boxes] for diagram in shorter.diagrams]
+    assert names == [["input", "model.layers.0 … 2"], ["input", "model.layers.0 … 2", "model.layers.3"]]
+    # after, two layers are left: not enough for a run, so before has none of them in one either
+    removed = view_flow(make_report(run_layers((0, 1, 2, 3, 4)), run_layers((0, 1))))
+    names = [[box.name for box in diagram.boxes] for diagram in removed.diagrams]
+    assert names == [
+        ["input", "model.layers.0", "model.layers.1", "model.layers.2 … 4"],
+        ["input", "model.layers.0", "model.layers.1"],
+    ]
+    assert removed.summary == "6 steps before, 3 after: 3 removed"
