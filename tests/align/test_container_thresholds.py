@@ -153,6 +153,25 @@ def test_a_norm_after_a_matched_layer_must_only_be_of_the_same_family(size: int,
     assert find_partner(before, after, "a.n") == partner
 
 
+@pytest.mark.parametrize(("sizes", "inner"), [((900, 990), "x.q"), ((990, 900), "x.p")])
+def test_of_several_layers_in_a_wrapper_the_most_similar_is_the_wrapped_one(sizes: tuple[int, int], inner: str) -> None:
+    after = {"x": box("Wrapper"), "x.p": linear(sizes[0]), "x.q": linear(sizes[1])}
+    assert find_partner({"x": linear(1000)}, after, "x") == (inner, 0.95)
+
+
+def test_a_wrapper_in_a_wrapper_counts_as_wrapped() -> None:
+    # half of what `w` holds was its sibling, the other half is a wrapper itself
+    before = {"a": LINEARS[0], "c": LINEARS[1], "d": LINEARS[2]}
+    after = {"w": box("Outer"), "w.a": LINEARS[0], "w.v": box("Inner"), "w.v.c": LINEARS[1], "w.v.d": LINEARS[2], "w.n": box("Riddle")}
+    assert find_changes(before, after, "w.a") == ("wrapped",)
+
+
+def test_most_children_keep_their_order_even_if_the_one_that_moved_is_larger() -> None:
+    small, large = {"p": linear(2), "q": linear(3)}, {"large": linear(50)}
+    changed = [row.after_path for row in list_matches({**large, **small}, {**small, **large}).values() if row.changes]
+    assert changed == ["large"]
+
+
 def ran(type: str, inputs: tuple[int, ...] = (1, 4), outputs: tuple[int, ...] = (1, 4)) -> ModuleRecord:
     """A layer without tensors that ran once, as the second one."""
     return make_module(0, type, calls=(Call(order=1, inputs=(inputs,), outputs=(outputs,)),))
