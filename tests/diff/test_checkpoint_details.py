@@ -146,6 +146,13 @@ def test_a_layer_that_got_a_bias_takes_in_the_norm_that_followed_it() -> None:
     )
 
 
+def test_a_norm_without_scale_and_shift_is_folded_by_its_mean_and_variance_alone() -> None:
+    buffers = [weight(4, name=name, kind="buffer", trainable=False) for name in ("running_mean", "running_var")]
+    plain = hold(*buffers, type="BatchNorm2d", calls=(Call(order=2, inputs=(), outputs=(), inputs_from=("c",)),))
+    (found,) = inherit({"c": hold(weight(4, 3)), "n": plain}, BIASED, match("c", "c"), match("n", None))
+    assert isinstance(found.sources["c.weight"], FoldedNorm)
+
+
 def test_a_transposed_layer_has_its_outputs_second_and_a_norm_may_have_no_eps() -> None:
     deconv = hold(weight(4, 3), type="ConvTranspose2d", settings={"transposed": True})
     after = {"c": hold(weight(4, 3), weight(4, name="bias"), type="ConvTranspose2d", settings={"transposed": True})}
