@@ -43,7 +43,7 @@ _Unchanged = set[tuple[str | None, str | None]]
 def find_groups(before: Profile, after: Profile, matches: tuple[Match, ...], rows: tuple[ModuleDiff, ...]) -> tuple[Group, ...]:
     """Groups that partition the modules of both profiles, in the order of their first rows. A model without parts has no groups."""
     profiles = Pair(before, after)
-    parts = Pair(Parts(before, 0), Parts(after, 1))
+    parts = Pair(Parts(before), Parts(after))
     pairs = [(match.before_path, match.after_path) for match in matches if match.before_path is not None and match.after_path is not None]
     unchanged = {(row.before_path, row.after_path) for row in rows if row.changes == ("same",) and row.own_delta == _NOTHING}
     for _ in range(_MOST_ROUNDS):

@@ -69,8 +69,7 @@ class Part(NamedTuple):
 class Parts:
     """The parts of one profile, in its order: at first the children of its root."""
 
-    def __init__(self, profile: Profile, side: int) -> None:
-        self.side = side
+    def __init__(self, profile: Profile) -> None:
         self._index = index_modules(profile)
         self._order = {path: place for place, path in enumerate(self._index.modules)}
         self._pieces: set[str] = set()
