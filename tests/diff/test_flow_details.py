@@ -228,3 +228,25 @@ def test_operators_that_part_and_meet_again_hide_none_of_the_modules_behind_them
     (sentence,) = [each for each in diff_flow(before, after, matches).sentences if each.startswith("top ")]
     assert "stem" in sentence
     assert "other" in sentence
+
+
+def test_operators_in_a_row_are_paired_by_the_modules_behind_the_last_and_before_the_first_one() -> None:
+    def run(first: str, last: str) -> Profile:
+        return make_model(
+            ("input", (), S), ("a", (0,), S), ("neg()", (1,), S), ("relu()", (2,), S), (first, (3,), S), ("neg()", (1,), S),
+            ("relu()", (5,), S), (last, (6,), S), outputs=((9, 9),),
+        )  # fmt: skip
+
+    matches = make_rows(("", ""), ("a", "a"), ("b", "b"), ("c", "c"))
+    pairs = dict(list_parts(run("b", "c"), run("c", "b"), matches))
+    assert (pairs["neg()"], pairs["neg()#2"]) == ("neg()#2", "neg()")
+    assert (pairs["relu()"], pairs["relu()#2"]) == ("relu()#2", "relu()")
+
+    def join(first: str, last: str) -> Profile:
+        return make_model(
+            ("input", (), S), (first, (0,), S), ("neg()", (1,), S), ("relu()", (2,), S), (last, (0,), S), ("neg()", (4,), S),
+            ("relu()", (5,), S), ("c", (3, 6), S),
+        )  # fmt: skip
+
+    pairs = dict(list_parts(join("a", "b"), join("b", "a"), matches))
+    assert (pairs["neg()"], pairs["relu()"]) == ("neg()#2", "relu()#2")
