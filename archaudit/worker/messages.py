@@ -99,14 +99,14 @@ class CompareOutputs(msgspec.Struct, frozen=True, tag="compare_outputs"):
     """Run the loaded model with the weights and inputs that another worker wrote to `path`, and compare its outputs with those.
 
     `sources` maps each tensor of the model to the tensors that its values come from, `modules` maps its modules to those of the other
-    model, and `feeders` maps each of its modules to those whose outputs are its inputs.
+    model, and `input_modules` maps each of its modules to those whose outputs are its inputs.
     """
 
     path: str
     dtype: str
     sources: dict[str, TensorSource]
     modules: dict[str, str]
-    feeders: dict[str, tuple[str, ...]]
+    input_modules: dict[str, tuple[str, ...]]
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):

@@ -146,7 +146,7 @@ class Session:
             record_outputs(recipe, Path(request.path), request.dtype, request.modules)
             return OutputsRecorded()
         return OutputsCompared(
-            compare_outputs(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.feeders)
+            compare_outputs(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.input_modules)
         )
 
     def _time(self, recipe: Recipe, request: PrepareTiming | TimeBlock | TimeModules | InspectDevice) -> Reply:

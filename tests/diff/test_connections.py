@@ -5,11 +5,11 @@ from archaudit.diff import diff
 from archaudit.schema import Call, ModuleDiff, Profile
 
 
-def model(**feeders: tuple[str, ...]) -> Profile:
+def model(**sources_by_name: tuple[str, ...]) -> Profile:
     """Layers by name, each of a type of its own, with what feeds them, in order of execution."""
     return make_profile({
         name: make_module(type=name.upper(), calls=(Call(order=place, inputs=((1,),), outputs=((1,),), inputs_from=sources),))
-        for place, (name, sources) in enumerate(feeders.items())
+        for place, (name, sources) in enumerate(sources_by_name.items())
     })  # fmt: skip
 
 
