@@ -15,6 +15,7 @@ from archaudit.measure.building import describe_inputs, needs_missing_device
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.tape import Tape
 from archaudit.schema import Recipe
+from archaudit.schema.record import escape_surrogates
 
 _LONGEST_MESSAGE = 300
 _OWN_FOLDER = str(Path(__file__).resolve().parents[1])
@@ -87,7 +88,7 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
 
 
 def _first_line(error: BaseException | None) -> str:
-    text = " ".join(str(error).split())
+    text = escape_surrogates(" ".join(str(error).split()))
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from archaudit.schema import Setting
+from archaudit.schema.record import escape_surrogates
 
 # A longer list is data, not a hyperparameter.
 _LONGEST_SETTING = 64
@@ -81,7 +82,7 @@ def iterate_children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _make_unique(path: str, taken: set[str]) -> str:
     """The path, or the path with `#2` where another module has it: a child named `a.b` and the child `b` of `a` have the same path."""
-    unique, number = path.encode("utf-8", "backslashreplace").decode(), 2  # a lone surrogate cannot be written to a file
+    unique, number = escape_surrogates(path), 2
     path = unique
     while unique in taken:
         unique, number = f"{path}#{number}", number + 1
@@ -104,7 +105,7 @@ def list_aliases(tree: ModuleTree) -> dict[int, tuple[str, ...]]:
             break
         position, path, above = pending.pop()
         if path != tree.paths[position]:
-            aliases.setdefault(position, []).append(path)
+            aliases.setdefault(position, []).append(escape_surrogates(path))
         for name, child in reversed(links[position]):
             if child != position and child not in above:
                 pending.append((child, f"{path}.{name}" if above or path else name, (*above, position)))
@@ -120,9 +121,12 @@ def read_settings(module: nn.Module) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for name, value in vars(module).items():
         if not name.startswith("_") and name != "training" and name != "forward":
-            plain = _as_plain(value)
+            try:
+                plain = _as_plain(value)
+            except Exception:  # noqa: BLE001 - an object of a library may refuse anything (`len` of a tuple subclass); then it is left out
+                plain = _LEFT_OUT
             if plain is not _LEFT_OUT:
-                settings[name] = plain  # type: ignore[assignment]
+                settings[escape_surrogates(name)] = plain  # type: ignore[assignment]
     parameters = vars(module).get("_parameters", {})
     if "bias" in parameters:
         settings["bias"] = parameters["bias"] is not None
@@ -134,9 +138,9 @@ _LEFT_OUT = object()
 
 def _as_plain(value: object, depth: int = 0) -> object:
     if isinstance(value, enum.Enum):
-        return value.name
+        return escape_surrogates(value.name)
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return escape_surrogates(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -149,5 +153,5 @@ def _as_plain(value: object, depth: int = 0) -> object:
         items = [_as_plain(item, depth + 1) for item in value]
         return _LEFT_OUT if any(item is _LEFT_OUT for item in items) else items
     if callable(value) and not isinstance(value, nn.Module | type) and hasattr(value, "__name__"):
-        return str(value.__name__)
+        return escape_surrogates(str(value.__name__))
     return _LEFT_OUT

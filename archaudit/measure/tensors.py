@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.schema import TensorRecord
+from archaudit.schema.record import escape_surrogates
 
 # The attribute of a parameter that says what initialised it; set where the model is built.
 INIT_NOTE = "_archaudit_init"
@@ -45,6 +46,7 @@ def read_module_tensors(tree: ModuleTree, used: Collection[int] | None = None) -
     for module, path in zip(tree.modules, tree.paths, strict=True):
         held = ModuleTensors()
         for name, tensor, kind, persistent in iterate_module_tensors(module):
+            name = escape_surrogates(name)
             full = f"{path}.{name}" if path else name
             owner = owners.setdefault(id(tensor), full)
             groups.setdefault(id(tensor), []).append(full)

@@ -31,3 +31,8 @@ class Pair(NamedTuple, Generic[Value]):
     def map(self, function: Callable[[Value], OtherValue]) -> Pair[OtherValue]:
         """The function's result for each side."""
         return Pair(function(self.before), function(self.after))
+
+
+def escape_surrogates(text: str) -> str:
+    """The text with each lone surrogate, which no file can have, as an escape such as `\\udc80`."""
+    return text.encode("utf-8", "backslashreplace").decode()

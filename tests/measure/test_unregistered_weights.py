@@ -50,6 +50,23 @@ def test_registered_weights_make_no_assumption():
     assert not list_assumptions(measure(lambda: nn.LSTM(4, 4, 2), torch.zeros(3, 1, 4)))
 
 
+class Recast(nn.Linear):
+    """Replaces the memory of its bias after the first use, as 4-bit layers of bitsandbytes do for a new dtype."""
+
+    def forward(self, x):
+        x = x @ self.weight.t() + self.bias
+        self.bias.data = self.bias.data.to(torch.float64)
+        return x
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_lazy_layers_and_replaced_memory_make_no_assumption():
+    lazy = measure(lambda: nn.Sequential(nn.Linear(3, 4), nn.LazyLinear(2, bias=False)), torch.zeros(2, 3))
+    assert not list_assumptions(lazy)
+    assert lazy.totals.params == (3 * 4 + 4) + 4 * 2
+    assert not list_assumptions(measure(lambda: Recast(3, 4), torch.zeros(2, 3)))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_packed_weights_of_quantized_layers():
     profile = measure(

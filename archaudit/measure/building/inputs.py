@@ -12,6 +12,7 @@ from torch import nn
 from archaudit.errors import InputError
 from archaudit.measure.tensors import iterate_tensors_in, shape_of
 from archaudit.schema import InputRecord, InputSpec, Recipe
+from archaudit.schema.record import escape_surrogates
 
 
 def make_inputs(recipe: Recipe, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -72,5 +73,7 @@ def describe_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Inpu
         tensors = list(iterate_tensors_in(value))
         for number, tensor in enumerate(tensors):
             label = name if isinstance(value, torch.Tensor) else f"{name}.{number}"
-            records.append(InputRecord(name=label, dtype=str(tensor.dtype).removeprefix("torch."), shape=shape_of(tensor)))
+            records.append(
+                InputRecord(name=escape_surrogates(label), dtype=str(tensor.dtype).removeprefix("torch."), shape=shape_of(tensor))
+            )
     return tuple(records)

@@ -60,6 +60,7 @@ class Tape:
     """One recorded forward pass. `activation_bytes` and `moved_bytes` have one entry for each module, by its position in `tree`.
 
     `read_parameters` has the parameters that operators read, by storage key: the first module that read it, and its number of elements.
+    Those that a module of the tree has registered at that moment are left out, and so are empty ones (of lazy modules).
     """
 
     tree: ModuleTree
@@ -84,6 +85,8 @@ class TapeRecorder:
         self.tape = Tape(tree, activation_bytes=[0] * size, moved_bytes=[0] * size)
         self.liveness = LivenessRecorder()
         self.complex_convolutions = ComplexConvolutions()
+        # a module may replace the memory of a parameter later (`self.bias.data = ...`), so its storage does not identify it afterwards
+        self._registered = {id(parameter) for module in tree.modules for parameter in dict(module._parameters.items()).values()}
         self._open: list[TapeCall] = []
         self.paused = False
 
@@ -161,7 +164,7 @@ class TapeRecorder:
             self._add_to_flow(traits, position, args, kwargs, (inputs, outputs))
             self.tape.used_storages.update(storage_key(tensor) for tensor in inputs)
         for tensor in inputs:
-            if isinstance(tensor, nn.Parameter):
+            if isinstance(tensor, nn.Parameter) and tensor.numel() and id(tensor) not in self._registered:
                 self.tape.read_parameters.setdefault(storage_key(tensor), (position, tensor.numel()))
         work = self.complex_convolutions.adjust(count_operator(operator, args, kwargs, result))
         shapes = (tuple(map(shape_of, inputs)), tuple(map(shape_of, outputs))) if work.status != "zero" else ((), ())
