@@ -198,6 +198,17 @@ def describe_unregistered_weights(tree: ModuleTree, tape: Tape) -> Iterator[str]
         yield f"{_list_paths(tree, packed)} has weights packed in an object that is not a tensor: no parameter count includes them"
 
 
+def describe_summed_products(tree: ModuleTree, tape: Tape) -> Iterator[str]:
+    """An assumption on contractions that the model writes as an elementwise product and a sum."""
+    elements = tape.summed_products.elements
+    if elements:
+        yield (
+            f"elementwise products or gathered rows are summed in {_list_paths(tree, sorted(elements))}: they count as zero, as "
+            f"elementwise operators do, but would be {sum(elements.values()):,} multiply-accumulates "
+            "as einsum or as a sparse matrix product"
+        )
+
+
 def _is_packed_object(value: object) -> bool:
     """Whether it is an object of TorchScript that is no module; the parameters of a module are known."""
     return isinstance(value, torch.ScriptObject) and not isinstance(value, torch._C.ScriptModule)

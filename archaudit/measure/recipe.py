@@ -11,7 +11,13 @@ import torch
 from torch import nn
 
 from archaudit.errors import MeasureError
-from archaudit.measure.assemble import assemble_explanation, assemble_ledger, assemble_modules, describe_unregistered_weights
+from archaudit.measure.assemble import (
+    assemble_explanation,
+    assemble_ledger,
+    assemble_modules,
+    describe_summed_products,
+    describe_unregistered_weights,
+)
 from archaudit.measure.building import describe_inputs
 from archaudit.measure.building.copying import run_with_large_stack
 from archaudit.measure.fallbacks import Run, run_with_fallbacks
@@ -119,8 +125,14 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
     if not run.complete:
         modules = _mark_incomplete(modules)
     saved_bytes, problem = measure_saved_bytes(run)
-    unregistered = describe_unregistered_weights(run.tree, run.tape)
-    assumptions = (*recipe.assumptions, *run.assumptions, *_describe_build_mode(run), *((problem,) if problem else ()), *unregistered)
+    found = (*describe_unregistered_weights(run.tree, run.tape), *describe_summed_products(run.tree, run.tape))
+    assumptions = (
+        *recipe.assumptions,
+        *run.assumptions,
+        *_describe_build_mode(run),
+        *((problem,) if problem else ()),
+        *found,
+    )
     return Profile(
         name=recipe.name,
         reference=recipe.reference,

@@ -25,6 +25,7 @@ from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.known_values import KnownValues, track_constants
 from archaudit.measure.tape.memory import LivenessRecorder, Traits, read_traits
 from archaudit.measure.tape.module_calls import observe_calls
+from archaudit.measure.tape.summed_products import SummedProducts
 from archaudit.measure.tensors import count_touched_bytes, list_tensors_in, shape_of, storage_key
 from archaudit.schema import Shape
 
@@ -70,6 +71,7 @@ class Tape:
     moved_bytes: list[int] = field(default_factory=list)
     used_storages: set[int] = field(default_factory=set)
     read_parameters: dict[int, tuple[int, int]] = field(default_factory=dict)
+    summed_products: SummedProducts = field(default_factory=SummedProducts)
     flow: FlowRecorder = field(default_factory=FlowRecorder)
     peak_activation_bytes: int = 0
     assumptions: list[str] = field(default_factory=list)
@@ -166,6 +168,7 @@ class TapeRecorder:
         for tensor in inputs:
             if isinstance(tensor, nn.Parameter) and tensor.numel() and id(tensor) not in self._registered:
                 self.tape.read_parameters.setdefault(storage_key(tensor), (position, tensor.numel()))
+        self.tape.summed_products.observe(traits.name, position, inputs, outputs)
         work = self.complex_convolutions.adjust(count_operator(operator, args, kwargs, result))
         shapes = (tuple(map(shape_of, inputs)), tuple(map(shape_of, outputs))) if work.status != "zero" else ((), ())
         self.tape.entries.append(TapeEntry(traits.name, position, work, *shapes))
