@@ -167,7 +167,7 @@ def test_models_within_their_budget_pass(outcome, name):
     assert outcome[1][name] == ""
 
 
-def test_each_judged_model_stands_in_the_summary(outcome):
+def test_each_judged_model_is_in_the_summary(outcome):
     summary = outcome[0].partition("archaudit: model budgets")[2]
     assert "test_models.py::test_by_text: <Profile Sequential: 216 params, 13.8K MACs>" in summary
     assert "  ✓ passed: params <=216: 216 is exactly the limit of 216" in summary
@@ -197,12 +197,12 @@ def test_an_exceeded_budget_fails_with_limit_overage_and_layers(outcome):
         ("test_incomplete", "macs <1G: the FLOPs of the model are incomplete"),
     ],
 )
-def test_what_cannot_be_judged_is_not_green_and_says_so(outcome, name, reason):
+def test_an_inconclusive_model_fails_with_the_reason(outcome, name, reason):
     assert "? inconclusive" in outcome[1][name]
     assert reason in outcome[1][name]
 
 
-def test_what_cannot_be_judged_is_told_once_and_names_no_option_of_the_command_line(outcome):
+def test_an_inconclusive_reason_is_given_once_without_command_line_options(outcome):
     assert "During handling of the above exception" not in outcome[0]
     assert "pass it another input" in outcome[0]
     assert "--input" not in outcome[0]

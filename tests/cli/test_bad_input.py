@@ -93,7 +93,7 @@ def test_usage_errors_exit_with_2(archaudit, arguments, part):
     assert part in result.err
 
 
-def test_every_fault_of_a_config_is_told_at_once(archaudit, project):
+def test_all_errors_of_a_config_are_reported_together(archaudit, project):
     (project / "archaudit.toml").write_text(
         '[[budgets]]\nmetric = "parms"\nmax = "three"\n[[budgets]]\nmetric = "params"\nmax = "3 apples"\n[oops]\n'
     )
@@ -176,7 +176,7 @@ def test_baselines_are_the_same_bytes_each_time(archaudit, gated):
     assert json.loads(first)["provenance"] is None
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_half_written(archaudit, project):
+def test_an_unwritable_folder_is_an_error_and_no_file_is_partial(archaudit, project):
     (project / "taken").write_text("a file")
     result = archaudit("compare", "old.py:Net", "new.py:Net", *INPUT, "-o", "taken")
     assert result.status == 2
@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_half_written(arc
 
 
 @pytest.mark.parametrize("text", ["import torchvision", "from torchvision.models import resnet18"])
-def test_torch_and_torchvision_that_do_not_match_are_told(archaudit, project, text):
+def test_incompatible_torch_and_torchvision_are_reported(archaudit, project, text):
     (project / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
     (project / "uses.py").write_text(f"{text}\n")
     result = archaudit("profile", "uses.py:Net", "--input", "1x3x8x8", "--no-witnesses")

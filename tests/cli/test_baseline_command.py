@@ -73,7 +73,7 @@ def test_the_ratchet_turned_twice_changes_nothing_more(archaudit, folder):
     assert archaudit("check").status == 1  # buffers of other never held, and were not touched
 
 
-def test_the_ratchet_raises_nothing(archaudit, folder):
+def test_tighten_never_loosens(archaudit, folder):
     (folder / "net.json").write_bytes(encode(make_profile({"a": make_cost(800, 9_000)}, name="net")))
     before = (folder / "baselines" / "net.json").read_bytes()
     result = archaudit("baseline", "--tighten", "net")

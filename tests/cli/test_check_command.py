@@ -255,7 +255,7 @@ def test_a_raise_holds_until_its_last_day_and_fails_after(gate, monkeypatch):
 # --- what changed
 
 
-def test_a_model_that_differs_from_its_baseline_is_told_as_a_diff(gate):
+def test_a_model_that_differs_from_its_baseline_is_shown_as_a_diff(gate):
     grown = make_net(1_500, settings=CONV | {"out_channels": 72})
     result = gate(BUDGET + 'max_increase = "1%"\n', net=grown, baselines={"net": make_net()})
     assert result.status == 1
@@ -264,7 +264,7 @@ def test_a_model_that_differs_from_its_baseline_is_told_as_a_diff(gate):
     assert "mostly head (+500)" in say(result)
 
 
-def test_nothing_is_told_of_a_baseline_that_holds(gate):
+def test_an_unchanged_baseline_shows_no_diff(gate):
     result = gate(BUDGET + 'max_increase = "1%"\n', net=make_net(), baselines={"net": make_net()})
     assert (result.status, "since its baseline" in result.out) == (0, False)
 

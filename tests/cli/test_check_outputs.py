@@ -44,7 +44,7 @@ def test_a_run_that_could_not_judge_leaves_no_green_files_of_an_earlier_one(gate
     assert "gone.json cannot be read" in (tmp_path / "out" / "check.md").read_text().replace("<!-- -->", "")
 
 
-def test_an_annotation_stands_at_the_class_that_grew(archaudit, project):
+def test_an_annotation_is_at_the_class_that_grew(archaudit, project):
     (project / "archaudit.toml").write_text(f'[models.net]\nreference = "old.py:Net"\ninput = "1x3x8x8"\n{CAP.replace("1K", "10")}')
     result = archaudit("check", "--format", "annotations", "--no-isolation", "--no-witnesses")
     line = (project / "old.py").read_text().splitlines().index("class Net(nn.Module):") + 1

@@ -138,7 +138,7 @@ def test_a_users_own_files_are_compared_from_any_folder(archaudit, project):
     assert content["checks"] == []
 
 
-def test_a_saved_profile_stands_on_either_side_without_torch(archaudit, project):
+def test_a_saved_profile_can_be_either_side_without_torch(archaudit, project):
     assert archaudit("profile", "new.py:Net", "--input", "1x3x64x64", "-o", "saved", "--no-witnesses", "--no-isolation").status == 0
     import subprocess
     import sys
@@ -154,7 +154,7 @@ def test_a_saved_profile_stands_on_either_side_without_torch(archaudit, project)
     assert json.loads(done.stdout)["delta"]["params"] == 0
 
 
-def test_latency_is_measured_when_asked(archaudit, project):
+def test_latency_is_measured_with_the_option(archaudit, project):
     result = archaudit(
         "compare",
         "old.py:Net",

@@ -331,7 +331,7 @@ def test_the_mapping_of_a_checkpoint_is_written_and_loads(prove, tmp_path):
     assert torch.equal(models["old"](x), models["new"](x))
 
 
-def test_the_report_tells_forward_pass_classes_initialisation_and_checkpoint(archaudit):
+def test_the_report_has_forward_pass_classes_initialisation_and_checkpoint(archaudit):
     report = json.loads(archaudit("compare", "before", "after", "--no-witnesses", "--format", "json").out)
     assert "mid_level_project is added: input from backbone [B, 24, H/8, W/8], output to decoder_stage1" in report["flow"]["sentences"]
     assert [use["name"] for use in report["classes_added"]] == ["DepthwiseSeparableConv"]

@@ -127,7 +127,7 @@ def test_a_device_that_is_not_there_is_a_message(archaudit, project):
     assert "this machine has no CUDA device" in result.err
 
 
-def test_the_gate_can_be_tried_out(archaudit, project, monkeypatch):
+def test_the_self_test_reports_its_cases(archaudit, project, monkeypatch):
     from archaudit.pipeline import self_test
 
     holds = self_test.Planted(id="a sleep", expected="failed", outcome="failed", reason="seen twice")

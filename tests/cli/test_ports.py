@@ -199,7 +199,7 @@ def test_a_port_computes_the_same(prove, before, after):
         ("timm:vit_tiny_patch16_224", "transformers:vit_other_eps/config.json", "vit.layers.0.layernorm_before"),
     ],
 )
-def test_a_port_with_another_eps_is_told_apart(prove, before, after, first):
+def test_a_port_with_another_eps_is_different(prove, before, after, first):
     proof = prove(before, after)
     assert proof["outcome"] in ("different", "not comparable")
     assert 1e-9 < proof["max_difference"] < 1e-2

@@ -81,7 +81,7 @@ def test_a_long_chain_that_did_not_change_is_drawn_together() -> None:
     assert [(box.name, box.type) for box in diagram.boxes] == [("input", ""), ("m0 … m79", "80 modules")]
 
 
-def test_without_a_recorded_flow_it_says_so() -> None:
+def test_a_missing_flow_gives_a_message() -> None:
     report = make_segmentation_report()
     without = msgspec.structs.replace(report, before=msgspec.structs.replace(report.before, flow=()))
     assert view_flow(without).message == "The data flow was not recorded, so there is nothing to draw."
@@ -106,7 +106,7 @@ def test_boxes_do_not_overlap_and_flow_downwards() -> None:
     assert placed == place_diagram(diagram)
 
 
-def test_without_a_program_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_layout_program_gives_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     from archaudit.render import FORMATS
 
     monkeypatch.setattr(diagrams, "_find_program", lambda: None)

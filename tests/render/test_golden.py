@@ -46,7 +46,7 @@ def test_json_holds_every_number(report: Report) -> None:
     assert decode_report(FORMATS["json"](report).encode(), "rendered") == report
 
 
-def test_without_provenance_nothing_tells_the_machine(report: Report) -> None:
+def test_without_provenance_nothing_identifies_the_machine(report: Report) -> None:
     for form in ("text", "markdown", "html"):
         assert "Measured with" not in FORMATS[form](report)
         assert "2.15.0" not in FORMATS[form](report)

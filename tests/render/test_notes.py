@@ -35,7 +35,7 @@ WEIGHT = make_tensor("weight", (2, 4))
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "expected"),
     [
         (make_module(tensors=(WEIGHT,)), make_module(tensors=(make_tensor("weight", (2, 4), dtype="float16"),)), "dtype float32 → float16"),
         (make_module(tensors=(WEIGHT,)), make_module(tensors=(make_tensor("weight", (3, 4)),)), "weight [2, 4] → [3, 4]"),
@@ -67,17 +67,17 @@ WEIGHT = make_tensor("weight", (2, 4))
         ),
     ],
 )  # fmt: skip
-def test_what_happened_is_told_with_what_it_was_and_is(before: ModuleRecord, after: ModuleRecord, told: str) -> None:
-    assert note_one(before, after) == told
+def test_a_note_has_the_values_before_and_after(before: ModuleRecord, after: ModuleRecord, expected: str) -> None:
+    assert note_one(before, after) == expected
 
 
-def test_what_a_block_runs_more_often_is_told_of_the_block_alone() -> None:
+def test_a_changed_number_of_calls_is_noted_at_the_outermost_module() -> None:
     once, often = ({"block": make_module(0, "Block", calls=run(n)), "block.fc": make_module(8, calls=run(n))} for n in (1, 4))
     notes = note(make_profile(once), make_profile(often))
     assert (notes["block"], notes["block.fc"]) == ("called 4 times (before: once)", "")
 
 
-def test_what_a_rewired_module_reads_is_named() -> None:
+def test_a_rewired_module_names_its_inputs() -> None:
     def feed(feeder: str) -> Profile:
         layers = {path: make_module(8, path.upper(), calls=run(1, "" if path != "c" else feeder)) for path in ("a", "b", "c")}
         return make_profile(layers, inputs=(make_input(1, 2),))
@@ -96,12 +96,12 @@ class Factored(nn.Module):
         return self.inner(x)
 
 
-def test_a_number_of_blocks_is_told_with_both_numbers() -> None:
+def test_a_changed_number_of_blocks_has_both_numbers() -> None:
     few, many = ({"blocks": 0} | {f"blocks.{number}": make_module(8, "Block") for number in range(depth)} for depth in (3, 5))
     assert note(make_profile(few), make_profile(many))["blocks"] == "Block ×3 → ×5"
 
 
-def test_a_part_of_a_split_says_what_it_is_split_off() -> None:
+def test_a_part_of_a_split_names_the_module_it_is_split_from() -> None:
     before, after = (measure(lambda factored=factored: Factored(factored), torch.zeros(1, 16)) for factored in (False, True))
     assert note(before, after)["inner.1"] == "split from inner"
     assert note(after, before)["inner.1"] == "merged into inner"

@@ -35,7 +35,7 @@ def list_blocks(depth: int) -> dict[str, ModuleRecord]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "expected"),
     [
         (make_net(fc=make_weight()), make_net(fc=make_weight()), "Modules: none changed."),
         (make_net(act=make_module(0, "ReLU")), make_net(act=make_module(0, "GELU")), "Modules: 1 replaced (ReLU → GELU)."),
@@ -57,23 +57,23 @@ def list_blocks(depth: int) -> dict[str, ModuleRecord]:
         ),
     ],
 )  # fmt: skip
-def test_what_was_done_to_the_modules(before: Profile, after: Profile, told: str) -> None:
-    assert explain_changes(compare(before, after)) == told
+def test_the_changes_of_modules_in_a_sentence(before: Profile, after: Profile, expected: str) -> None:
+    assert explain_changes(compare(before, after)) == expected
 
 
-def test_what_can_still_be_trained_is_told_where_it_is_not_all() -> None:
+def test_trainable_parameters_are_given_if_they_are_not_all() -> None:
     before, after = make_net(fc=make_module(1_000)), make_net(fc=make_module(make_cost(1_000, trainable_params=10)))
     assert explain_cost(compare(before, after)).endswith("Of the parameters 1.00K → 10 are trainable.")
     assert "trainable" not in explain_cost(compare(before, before))
 
 
-def test_bytes_are_told_where_a_parameter_has_more_or_fewer() -> None:
+def test_bytes_are_given_if_the_bytes_per_parameter_changed() -> None:
     before, after = make_net(fc=make_module(1_000)), make_net(fc=make_module(make_cost(1_000, param_bytes=2_000)))
     assert explain_cost(compare(before, after)).endswith("The parameters take 3.91 KiB → 1.95 KiB (2.00x fewer).")
     assert "take" not in explain_cost(compare(before, make_net(fc=make_module(500))))
 
 
-def test_flops_of_different_inputs_are_not_left_to_look_comparable() -> None:
+def test_flops_of_different_inputs_have_a_warning() -> None:
     small, large = (make_profile({"fc": make_cost(10, 100)}, inputs=(make_input(1, 3, size, size),)) for size in (8, 16))
     assert explain_cost(compare(small, large)).endswith("The two sides ran on inputs of different shapes, which changes their FLOPs.")
     assert "different shapes" not in explain_cost(compare(small, small))

@@ -73,7 +73,7 @@ def test_a_lone_point_is_always_named() -> None:
             assert name_points([Point(x=x, y=y, label="", name="width=8")])[0].anchor
 
 
-def test_the_same_error_of_rows_that_follow_is_told_once() -> None:
+def test_the_same_error_of_neighbouring_rows_is_listed_once() -> None:
     failed = [Variant(reference="r", input=f"1x{size}", error=error) for size, error in ((1, "no"), (2, "no"), (3, "other"), (4, "no"))]
     found = Sweep(variants=(make_variant(1, 1), *failed))
     assert view_sweep(found).details == {1: ("no (same error for the next row)",), 3: ("other",), 4: ("no",)}

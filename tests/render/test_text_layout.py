@@ -27,7 +27,7 @@ TEXTS = st.text(max_size=60).map(make_visible)
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
 @pytest.mark.parametrize("make", [make_segmentation_report, make_incomplete_report, lambda: make_large_report(300)])
-def test_no_line_is_wider_than_asked(make: object, width: int) -> None:
+def test_no_line_is_wider_than_the_width(make: object, width: int) -> None:
     assert callable(make)
     report = make()
     for text in (render_text(report, width), render_profile_text(report.before, width)):

@@ -70,7 +70,7 @@ def view(before, after, **fields):
     return view_timing((("before", before), ("after", after)), list_parts(report))
 
 
-def test_the_layers_and_the_reconciliation_come_to_the_whole():
+def test_the_layers_and_the_difference_sum_to_the_whole_pass():
     rows = {row.label: row for row in view(*make_pair()).rows}
     assert rows["end to end, eager"].values == ("3,500", "1,200")
     assert rows["sum of the layers"].values == ("3,200", "1,100")
@@ -137,7 +137,7 @@ def test_the_source_says_the_device_the_versions_and_the_settings():
     assert view(*recorded).source.startswith("recorded in gpu.json: Fake 1")
 
 
-def test_the_state_of_the_device_is_told():
+def test_the_state_of_the_device_is_noted():
     hot = DeviceState(clock_mhz=900, temperature_c=88, throttled=("hardware thermal",), other_processes=2)
     notes = view(*make_pair(states=(DeviceState(clock_mhz=1980), hot))).notes
     assert "after: device at the start: 1980 MHz" in notes

@@ -28,7 +28,7 @@ def test_rows_stand_below_their_parents_wherever_the_matches_put_them() -> None:
     assert rows == [("layer-(root)", 0, ""), ("layer-a", 1, ""), ("layer-a.new", 2, "added"), ("layer-z", 1, "")]
 
 
-def test_what_a_new_container_was_put_around_stands_in_it_as_the_after_side_has_it() -> None:
+def test_modules_in_a_new_wrapper_have_the_order_of_the_after_side() -> None:
     """The rows come in the order of the before side, with what is new in the container right behind it."""
     before = make_profile("b", [make_module("", "Net"), make_module("conv", "Conv2d"), make_module("norm", "Norm")])
     body = [

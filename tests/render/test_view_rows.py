@@ -69,7 +69,7 @@ def test_what_differs_never_looks_equal() -> None:
     assert row.summary == "+<0.1 % (+1, <1.01x more)"
 
 
-def test_a_claim_stands_beside_its_section(report: Report) -> None:
+def test_a_claim_is_shown_at_its_section(report: Report) -> None:
     sections = {row.name: row for row in view_report(report).sections}
     assert [(remark.figure, remark.finding, remark.measured) for remark in sections["Decoder stage 1"].remarks] == [
         ("884,736", "false", "700,416"),
@@ -78,7 +78,7 @@ def test_a_claim_stands_beside_its_section(report: Report) -> None:
     assert [remark.figure for remark in sections["Total"].remarks] == ["42%", "6x"]
 
 
-def test_a_claim_says_what_the_gate_makes_of_it(report: Report) -> None:
+def test_a_claim_shows_whether_it_is_expected_to_be_false(report: Report) -> None:
     claims = {row.figure: row for row in view_report(report).claims}
     assert claims["884,736"].expected == "expected false"
     assert claims["884,736"].reason.endswith("304 input channels, not 384.")
@@ -107,7 +107,7 @@ def test_a_claim_that_is_not_as_expected_says_once_why_it_is_marked(report: Repo
         (None, None, "-"),
     ],
 )
-def test_a_claim_says_how_its_figure_was_read(interval: Any, reading: str | None, told: str, report: Report) -> None:
+def test_a_claim_shows_the_range_of_its_figure(interval: Any, reading: str | None, told: str, report: Report) -> None:
     claim = make_verdict(origin="claim", interval=interval, reading=reading)
     (row,) = view_report(msgspec.structs.replace(report, checks=(claim,))).claims
     assert row.reading == told
@@ -153,18 +153,18 @@ def test_without_times_there_is_no_latency_column() -> None:
     assert "Latency: not measured." in view.methods.conventions
 
 
-def test_what_a_container_costs_itself_is_said() -> None:
+def test_the_own_cost_of_a_container_is_in_its_note() -> None:
     profile = make_profile("m", [make_module("", "Net", make_cost(5, 10)), make_module("a", "Linear", make_cost(1, 1))])
     assert view_profile(profile).layers.brief[0].note == "excluding submodules: 5 params, 20 FLOPs"  # type: ignore[union-attr]
 
 
-def test_it_says_how_to_measure_the_same_again(report: Report) -> None:
+def test_the_report_has_the_command_that_reproduces_it(report: Report) -> None:
     assert "To reproduce: archaudit compare before after (with the input shown at the top)" in view_report(report).methods.conventions
     live = msgspec.structs.replace(report.before, reference="Net")
     assert not any("To reproduce" in each for each in view_profile(live).methods.conventions)
 
 
-def test_a_difference_is_told_once_with_what_was_allowed() -> None:
+def test_a_difference_of_outputs_is_listed_once_with_the_tolerance() -> None:
     reason = "the outputs differ by up to 0.0536; the first module whose output differs is head, by up to 0.0514"
     found = Equivalence(
         outcome="different",
@@ -179,7 +179,7 @@ def test_a_difference_is_told_once_with_what_was_allowed() -> None:
     assert view_report(make_segmentation_report()).headline.proof == ""
 
 
-def test_a_change_that_others_took_back_is_told_as_numbers_and_not_as_more_than_all_of_it() -> None:
+def test_a_section_with_more_than_the_whole_change_is_given_in_numbers() -> None:
     before, after = (
         make_profile(
             name, [make_module("", "Net"), make_module("body", "Body", make_cost(body)), make_module("head", "Head", make_cost(head))]
@@ -195,6 +195,6 @@ def test_a_change_that_others_took_back_is_told_as_numbers_and_not_as_more_than_
 
 
 @pytest.mark.parametrize(("untouched", "told"), [(0, "0 others did not"), (1, "1 other did not"), (2, "2 others did not")])
-def test_a_history_counts_the_commits_that_it_left_out(untouched: int, told: str) -> None:
+def test_a_history_counts_the_commits_without_changes(untouched: int, told: str) -> None:
     step = HistoryStep(commit="a" * 40, short="aaaaaaa", date="2026-01-01", subject="first")
     assert told in view_history(History(reference="net.py:Net", steps=(step, step), untouched=untouched)).sentence

@@ -66,7 +66,7 @@ def read(table: LayerTable) -> dict[str, tuple[str, ...]]:
     return {row.row.path: (*(figure.exact for figure in row.row.figures[:3]), row.row.note) for row in table.tree}
 
 
-def test_a_wrapper_counts_what_it_was_put_around() -> None:
+def test_an_added_wrapper_counts_the_modules_inside_it_before() -> None:
     table = view(PLAIN, ADAPTED)
     rows = read(table)
     assert rows["attn.q"] == ("64", "96", "+32", "wraps attn.q")
@@ -75,7 +75,7 @@ def test_a_wrapper_counts_what_it_was_put_around() -> None:
     assert "added or removed wrapper" in table.caption
 
 
-def test_a_wrapper_that_is_gone_counts_what_it_was_around() -> None:
+def test_a_removed_wrapper_counts_the_modules_inside_it_after() -> None:
     rows = [row.row for row in view(ADAPTED, PLAIN).tree]
     (wrapper,) = (row for row in rows if row.kind == "removed" and row.type == "Adapter")
     assert (*(figure.exact for figure in wrapper.figures[:3]), wrapper.note) == ("96", "64", "-32", "wrapped attn.q")
@@ -87,7 +87,7 @@ def test_wrappers_in_one_another_all_count_it() -> None:
     assert rows["encoder.inner"] == ("128", "128", "0", "wraps attn")
 
 
-def test_what_was_moved_in_from_elsewhere_is_told_of_where_it_was() -> None:
+def test_a_module_moved_in_from_another_container_counts_there() -> None:
     after = make_profile({"attn": make_module(0, "Attention"), "attn.q": make_linear(8, 8), "new": 0, "new.v": make_linear(8, 8)})
     rows = read(view(PLAIN, after, (("", ""), ("attn", "attn"), ("attn.q", "attn.q"), ("attn.v", "new.v"), (None, "new"), ("head", None))))
     assert (rows["attn"][2], rows["new"][:3]) == ("-64", ("-", "64", "+64"))

@@ -110,7 +110,7 @@ def test_sarif_fulfils_its_schema_and_points_at_the_source(judgement):
         assert place == {"artifactLocation": {"uri": "src/a%20b%2Cc.py"}, "region": {"startLine": 7}}
 
 
-def test_the_badge_is_svg_that_brings_nothing_from_elsewhere(judgement):
+def test_the_badge_is_svg_without_external_resources(judgement):
     root = ElementTree.fromstring(write_output("badge", judgement))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert root[0].text == ("archaudit: failed" if judgement is JUDGEMENT else "archaudit: no checks")
@@ -187,7 +187,7 @@ def test_a_cut_keeps_the_errors_and_drops_warnings_first():
     assert "of 401 rows of the checks that did not pass" in text
 
 
-def test_the_comment_tells_what_changed_of_a_model():
+def test_the_comment_lists_the_changes_of_a_model():
     from archaudit.pipeline.comparing import compare_plain
 
     report = compare_plain(make_profile({"a": 5, "b": 7}, name="net"), make_profile({"a": 5, "b": 9}, name="net"))
