@@ -29,8 +29,9 @@ _FORMS = "A reference is a name from the config, file.py:Model, package.module:M
 # Kinds by the suffix of a file. Pickles are here so that they are refused with their own message.
 _SUFFIXES: dict[str, Kind] = {
     ".safetensors": "weights", ".onnx": "weights", ".pt": "weights", ".pth": "weights", ".ckpt": "weights", ".bin": "weights",
-    ".pkl": "weights", ".pt2": "exported",
+    ".pkl": "weights", ".gguf": "weights", ".safetensors.index.json": "weights", ".pt2": "exported",
 }  # fmt: skip
+_INDEX_SUFFIX = ".safetensors.index.json"
 _NAME = re.compile(r"^[^\W\d][\w.-]*$")
 _ATTRIBUTE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")
 
@@ -98,11 +99,11 @@ def _parse_plain(text: str) -> Reference:
     library, colon, rest = head.partition(":")
     if colon and library in LIBRARIES:
         return Reference(text=text, kind="library", target=library, attribute=rest, arguments=arguments)
-    if head.endswith(".json") and ":" not in head.rpartition("/")[2]:
+    if head.endswith(".json") and ":" not in head.rpartition("/")[2] and not head.endswith(_INDEX_SUFFIX):
         if arguments:
             raise LoadError(f"{text}: a saved profile takes no arguments", _FORMS)
         return Reference(text=text, kind="saved", target=head)
-    suffix = head[head.rfind(".") :] if "." in head.rpartition("/")[2] else ""
+    suffix = _INDEX_SUFFIX if head.endswith(_INDEX_SUFFIX) else head[head.rfind(".") :] if "." in head.rpartition("/")[2] else ""
     if suffix in _SUFFIXES:
         if arguments:
             raise LoadError(f"{text}: a file of weights or an exported program takes no arguments", _FORMS)

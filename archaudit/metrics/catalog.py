@@ -98,6 +98,13 @@ METRICS: dict[str, Metric] = {
 }
 
 
+# What the elements of packed tensors decide: unknown where the layout of a file of quantized weights is not recognized.
+PARAM_COUNTS = (
+    "params", "buffers", "embedding_params", "non_embedding_params", "unused_params", "active_params", "adapter_params", "base_params",
+    "logical_params",
+)  # fmt: skip
+
+
 class Measured(Record, frozen=True, kw_only=True):
     """A metric's value over a scope; None, with the reason, where it is not known."""
 
@@ -115,7 +122,8 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
     """The value of `metric` over all modules of `profile` that `scopes` (one pattern or several) match, with everything below them."""
     patterns = (scopes,) if isinstance(scopes, str) else tuple(scopes)
     if is_unknown(profile, metric.name):
-        return Measured(value=None, reason=f"{metric.name} of {profile.name} is not known: there is no code to run")
+        reason = "weights are packed in a layout that is not recognized" if metric.name in PARAM_COUNTS else "there is no code to run"
+        return Measured(value=None, reason=f"{metric.name} of {profile.name} is not known: {reason}")
     if metric.of_profile is not None:
         if any(patterns):
             return Measured(value=None, reason=f"{metric.name} is not additive: it is known for the whole model only")

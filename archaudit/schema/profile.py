@@ -95,7 +95,8 @@ class InputRecord(Record, frozen=True, kw_only=True):
 class TensorRecord(Record, frozen=True, kw_only=True):
     """A parameter or buffer held directly by a module.
 
-    `logical_elements` is the number of weights in a packed tensor (None for an ordinary one: its own elements). `tied_to` names the first
+    `logical_elements` is the number of weights in a packed tensor (None for an ordinary one: its own elements); in the profile of a file of
+    weights, `shape` and `dtype` are those of the weights, not of the elements that they are packed into. `tied_to` names the first
     owner if this is another name of a tensor that is counted there. `used` says whether an operator of the forward pass used it (None if
     that was not observed). `init` is its last initialisation, if that is not the default of its torch layer:
     `kaiming_normal_(mode='fan_out') = normal_(mean=0, std=0.0417)`.

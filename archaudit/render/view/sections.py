@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archaudit.metrics.catalog import METRICS
+from archaudit.metrics.catalog import METRICS, is_unknown
 from archaudit.render.formatting import ARROW, NOTHING, join_names, make_visible, name_path
 from archaudit.render.view.checks import make_remark
 from archaudit.render.view.figures import make_trend, scale_trend
@@ -32,7 +32,7 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
     # A module is incomplete if one of its submodules is. A section may contain only the complete ones; it then has a `≥` that it does not
     # need, which is the safe side.
     complete = incomplete[0].isdisjoint(group.before_paths), incomplete[1].isdisjoint(group.after_paths)
-    trend = make_trend(group.before.params, group.after.params)
+    trend = make_trend(group.before.params, group.after.params, complete=_know_params(report))
     return SectionRow(
         name=make_visible(group.name) or NOTHING,
         paths=_describe_paths(group),
@@ -40,6 +40,11 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
         flops=make_trend(group.before.flops, group.after.flops, complete=complete),
         remarks=_list_remarks(check for check in report.checks if check.group == group.name),
     )
+
+
+def _know_params(report: Report) -> tuple[bool, bool]:
+    """Whether the numbers of parameters are whole: those of quantized weights in a layout that is not recognized are lower bounds."""
+    return not is_unknown(report.before, "params"), not is_unknown(report.after, "params")
 
 
 def _describe_paths(group: Group) -> str:
@@ -60,7 +65,7 @@ def _view_total(report: Report) -> SectionRow:
     return SectionRow(
         name=TOTAL,
         paths="",
-        params=make_trend(before.totals.params, after.totals.params),
+        params=make_trend(before.totals.params, after.totals.params, complete=_know_params(report)),
         flops=make_trend(before.totals.flops, after.totals.flops, complete=(before.flops_complete, after.flops_complete)),
         remarks=_list_remarks(whole),
         is_total=True,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from archaudit.index import index_modules, parent_path
+from archaudit.metrics.catalog import is_unknown
 from archaudit.metrics.quantities import format_pair, format_percent, format_ratio, format_signed
 from archaudit.render.formatting import ARROW, format_repeats, join_names, make_visible, name_path
 from archaudit.schema import Equivalence, Group, ModuleDiff, ModuleRecord, Pair, Profile, Report
@@ -40,6 +41,8 @@ _KINDS = {
 def explain_cost(report: Report) -> str:
     """`2.71x fewer parameters (6.83M → 2.52M) and 10.3x fewer FLOPs (52.7G → 5.10G); 71.1 % of the parameter change is in ASPP.`"""
     before, after = report.before.totals, report.after.totals
+    if any(is_unknown(profile, "params") for profile in (report.before, report.after)):
+        return "The number of parameters is unknown and cannot be compared: weights are packed in a layout that is not recognized."
     params = _describe_change(before.params, after.params, "parameters")
     if report.flops_complete:
         params += f" and {_describe_change(before.flops, after.flops, 'FLOPs')}"

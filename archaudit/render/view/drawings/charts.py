@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from archaudit.index import ModuleIndex, index_modules
+from archaudit.metrics.catalog import is_unknown
 from archaudit.metrics.quantities import format_change, format_exact, format_percent, format_short
 from archaudit.render.formatting import count, make_visible, name_path
 from archaudit.render.view.drawing_records import Cell, Icicle, IciclePair, Step, Waterfall
@@ -50,7 +51,7 @@ def _view(sides: Sequence[str], trees: Sequence[_Tree]) -> tuple[IciclePair, ...
     pairs = []
     for metric, label, unit in _METRICS:
         largest = max(int(getattr(tree.profile.totals, metric)) for tree in trees)
-        if not largest:
+        if not largest or any(is_unknown(tree.profile, metric) for tree in trees):
             continue
         complete = metric == "params" or all(tree.profile.flops_complete for tree in trees)
         icicles = tuple(_view_side(side, tree, metric, unit, largest) for side, tree in zip(sides, trees, strict=True))
@@ -128,7 +129,9 @@ def view_waterfalls(report: Report) -> tuple[Waterfall, ...]:
     return tuple(
         _view_waterfall(report, metric, label)
         for metric, label in _WATERFALL_METRICS
-        if getattr(report.delta, metric) and (metric == "params" or report.flops_complete)
+        if getattr(report.delta, metric)
+        and not any(is_unknown(profile, metric) for profile in (report.before, report.after))
+        and (metric == "params" or report.flops_complete)
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from archaudit.metrics.catalog import is_unknown
 from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import NO_FIGURE, Figure, make_duration, make_figure, make_sides
 from archaudit.render.view.latency.section import find_module_median
@@ -22,10 +23,15 @@ ModulePair = Pair[ModuleRecord | None]
 
 
 class CostColumn(NamedTuple):
-    """Which cost a column shows, and whether it is a lower bound where the module's FLOPs are incomplete."""
+    """Which cost a column shows, and whether it is a lower bound: where the module's FLOPs are incomplete, or on a whole side."""
 
     read: Callable[[Cost], int]
     needs_flops: bool
+    known: Pair[bool] = Pair(True, True)
+
+    def is_complete(self, side: int, modules: Iterable[ModuleRecord | None]) -> bool:
+        """Whether the cost of these modules of one side is the whole cost."""
+        return self.known[side] and (not self.needs_flops or all(module.flops_complete for module in modules if module))
 
 
 class Column(NamedTuple):
@@ -38,8 +44,9 @@ class Column(NamedTuple):
 
 def make_columns(profiles: Sequence[Profile]) -> tuple[Column, ...]:
     """The columns for one profile, or for two that are compared."""
+    known = [not is_unknown(profile, "params") for profile in profiles]
     return (
-        _make_cost_column("params", "Parameters", CostColumn(lambda cost: cost.params, False), profiles),
+        _make_cost_column("params", "Parameters", CostColumn(lambda cost: cost.params, False, Pair(known[0], known[-1])), profiles),
         _make_cost_column("flops", "FLOPs", CostColumn(lambda cost: cost.flops, True), profiles),
         *_make_latency_columns(profiles),
         *_make_witness_columns(profiles),
@@ -60,7 +67,7 @@ def sum_columns(columns: Sequence[Column], pairs: Sequence[ModulePair], *, inclu
         if column.cost is None:
             figures += [NO_FIGURE] * width
             continue
-        complete = all(module.flops_complete for module in (*before, *after) if module) or not column.cost.needs_flops
+        complete = column.cost.is_complete(0, (*before, *after)) and column.cost.is_complete(1, ())
         read = column.cost.read
         sums = [sum(read(module.total if inclusive else module.own) for module in modules if module) for modules in (before, after)]
         figures += _make_figures(Pair(sums[0], sums[1]), (complete, complete), width)
@@ -73,7 +80,7 @@ def _make_cost_column(key: str, label: str, cost: CostColumn, profiles: Sequence
 
     def fill(pair: ModulePair) -> tuple[Figure, ...]:
         values = pair.map(lambda module: None if module is None else cost.read(module.total))
-        complete = pair.map(lambda module: module is None or module.flops_complete or not cost.needs_flops)
+        complete = (cost.is_complete(0, (pair.before,)), cost.is_complete(1, (pair.after,)))
         return _make_figures(values, complete, width)
 
     return Column(ColumnGroup(key=key, label=label, columns=headings, exact=key != "flops"), fill, cost)
