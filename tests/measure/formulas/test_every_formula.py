@@ -199,6 +199,21 @@ def test_every_formula_has_a_case() -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_cells_have_a_formula_in_floats_and_quantized(name: str) -> None:
+    cell = (T(3, 7), T(3, 11), T(44, 7), T(44, 11), T(44))
+    for prefix in ("", "quantized_"):
+        assert count_work(f"aten::{prefix}{name}_cell", *cell, out=T(3, 11)) == [(3, 7, 44), (3, 11, 44)]
+
+
+def test_packed_convolutions_of_every_dimension_and_variant_have_a_formula() -> None:
+    names = set(formula_names())
+    for namespace in ("quantized", "_quantized"):
+        for dimensions in (1, 2, 3):
+            assert {f"{namespace}::conv{dimensions}d{ending}" for ending in ("", "_relu", "_dynamic")} <= names
+            assert {f"{namespace}::conv_transpose{dimensions}d{ending}" for ending in ("", "_dynamic")} <= names
+
+
 class Operator:
     """A replacement for an operator that this torch may not have."""
 
