@@ -12,6 +12,7 @@ from archaudit.measure.formulas import format_work
 from archaudit.measure.module_tree import ModuleTree, list_aliases, read_settings
 from archaudit.measure.tape import Tape, TapeEntry
 from archaudit.measure.tensors import ModuleTensors, iterate_module_tensors, storage_key
+from archaudit.metrics.catalog import PARAM_COUNTS
 from archaudit.schema import Call, Cost, Explanation, Ledger, ModuleRecord, OperatorRun, OperatorStatus, OpRecord
 
 # Libraries whose classes are identified by name.
@@ -193,9 +194,18 @@ def describe_unregistered_weights(tree: ModuleTree, tape: Tape) -> Iterator[str]
             "that no module registers (layers in a plain list, for example): parameters() does not return them, and no parameter count "
             "includes them"
         )
-    packed = [position for position, module in enumerate(tree.modules) if any(map(_is_packed_object, vars(module).values()))]
+    packed = find_packed_modules(tree)
     if packed:
         yield f"{_list_paths(tree, packed)} has weights packed in an object that is not a tensor: no parameter count includes them"
+
+
+# The metrics that a weight packed in an object makes unknown. The count of the other weights would be a false low number.
+UNKNOWN_IF_PACKED = (*(name for name in PARAM_COUNTS if name != "buffers"), "trainable_params", "param_bytes")
+
+
+def find_packed_modules(tree: ModuleTree) -> list[int]:
+    """The positions of the modules that have weights inside objects that are no tensors."""
+    return [position for position, module in enumerate(tree.modules) if any(map(_is_packed_object, vars(module).values()))]
 
 
 def describe_summed_products(tree: ModuleTree, tape: Tape) -> Iterator[str]:

@@ -12,11 +12,13 @@ from torch import nn
 
 from archaudit.errors import MeasureError
 from archaudit.measure.assemble import (
+    UNKNOWN_IF_PACKED,
     assemble_explanation,
     assemble_ledger,
     assemble_modules,
     describe_summed_products,
     describe_unregistered_weights,
+    find_packed_modules,
 )
 from archaudit.measure.building import describe_inputs
 from archaudit.measure.building.copying import run_with_large_stack
@@ -146,6 +148,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         witnesses=witnesses,
         flow=run.tape.flow.to_records(run.tree.paths),
         provenance=Provenance(environment=read_environment(), rung=run.build_mode, rungs_failed=run.failures, sources=recipe.sources),
+        unknown=UNKNOWN_IF_PACKED if find_packed_modules(run.tree) else msgspec.UNSET,
     )
 
 

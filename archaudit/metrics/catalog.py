@@ -122,7 +122,9 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
     """The value of `metric` over all modules of `profile` that `scopes` (one pattern or several) match, with everything below them."""
     patterns = (scopes,) if isinstance(scopes, str) else tuple(scopes)
     if is_unknown(profile, metric.name):
-        reason = "weights are packed in a layout that is not recognized" if metric.name in PARAM_COUNTS else "there is no code to run"
+        # a profile without MACs was made from a file of weights; of a model that ran, only the size of packed weights is unknown
+        packed = metric.name in PARAM_COUNTS or not is_unknown(profile, "macs")
+        reason = "weights are packed in a layout that is not recognized" if packed else "there is no code to run"
         return Measured(value=None, reason=f"{metric.name} of {profile.name} is not known: {reason}")
     if metric.of_profile is not None:
         if any(patterns):

@@ -5,6 +5,8 @@ import torch
 from modeling import measure
 from torch import nn
 
+from archaudit.metrics.catalog import METRICS, measure_scope
+
 
 class Listed(nn.Module):
     """A common mistake: layers in a plain list are no children."""
@@ -72,10 +74,14 @@ def test_packed_weights_of_quantized_layers():
     profile = measure(
         lambda: torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), {nn.Linear}), torch.zeros(1, 4)
     )
-    assert profile.totals.params == 0
     assert list_assumptions(profile) == [
         "0._packed_params has weights packed in an object that is not a tensor: no parameter count includes them"
     ]
+    for metric in ("params", "param_bytes", "trainable_params"):
+        measured = measure_scope(profile, METRICS[metric])
+        assert measured.value is None
+        assert "packed" in measured.reason
+    assert measure_scope(profile, METRICS["macs"]).value == 16
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
