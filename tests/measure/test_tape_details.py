@@ -133,3 +133,17 @@ def test_tensors_with_values_are_computed_by_torch() -> None:
     left, right, ends = torch.ones(4, 16), torch.ones(2, 16, 8), torch.tensor([2, 4], dtype=torch.int32)
     result = run_meta_kernel(find_meta_kernel(operator), operator, (left, right), {"offs": ends})
     assert torch.equal(result, torch.full((4, 8), 16.0))
+
+
+class InInferenceMode(nn.Module):
+    """A composite operator in inference mode, where torch does not decompose it before dispatch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return torch.einsum("ij,kj->ik", x, x)
+
+
+def test_a_composite_operator_in_inference_mode_is_decomposed() -> None:
+    profile = measure(InInferenceMode, torch.zeros(3, 4))
+    assert profile.flops_complete
+    assert profile.totals.macs == 3 * 4 * 3

@@ -6,7 +6,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-_TAPE_TESTS = "tape", "tape_details", "flow", "moved_bytes", "written_memory", "shape_cache", "shape_rules", "meta_kernels", "known_values"
+_TAPE_TESTS = (
+    "tape",
+    "tape_details",
+    "flow",
+    "moved_bytes",
+    "written_memory",
+    "shape_cache",
+    "shape_rules",
+    "meta_kernels",
+    "known_values",
+    "unregistered_weights",
+)
 
 # Source files below `archaudit` and test files below `tests`, each a folder or a pattern. Only a package's own tests count, not those of
 # other packages that happen to fail.
