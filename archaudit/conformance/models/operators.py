@@ -172,6 +172,17 @@ CASES = (
         macs=5 * 3 * 16 * 8,
         tags=("transform",),
     ),
+    Case(
+        name="solve_triangular",
+        shows="Substitution multiplies each unknown with the elements below it.",
+        build=lambda: Model(lambda m, x: torch.linalg.solve_triangular(m.factor, x, upper=False), factor=nn.Parameter(torch.eye(6))),
+        args=floats(6, 4),
+        params=6 * 6,
+        macs=4 * (0 + 1 + 2 + 3 + 4 + 5),  # row i needs i products, for each of 4 right-hand sides
+        by_convention=(4 * 6 * 6, 4 * 6 * 7 // 2),  # as a dense product; with the divisions
+        may_be_incomplete=True,
+        tags=("linalg",),
+    ),
     # --- no count is known
     Case(
         name="custom_operator",

@@ -26,7 +26,7 @@ _FORMULA_FAULTS = (TypeError, ValueError, LookupError, AttributeError, Arithmeti
 
 _LINEAR_ALGEBRA = (
     *("linalg_", "cholesky", "lu_", "svd", "det", "logdet", "slogdet", "inverse", "pinverse", "matrix_exp"),
-    *("geqrf", "orgqr", "ormqr", "triangular_solve", "spsolve", "compute_linear_combination"),
+    *("geqrf", "orgqr", "ormqr", "spsolve", "compute_linear_combination"),
 )
 
 _classified: dict[Any, Work | Formula] = {}

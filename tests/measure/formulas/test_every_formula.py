@@ -89,6 +89,12 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("aten::_pdist_forward", (T(4, 3), 2.0), T(6), [(3, 6)]),
     ("aten::_pdist_forward", (T(4, 3),), T(6), [(3, 6)]),
     ("aten::_pdist_forward", (T(4, 3), 3.0), T(6), []),
+    # --- triangular systems: 5 unknowns, so 0 + 1 + 2 + 3 + 4 = 10 products for each of 7 right-hand sides; from the right, 11 of them
+    ("aten::linalg_solve_triangular", (T(2, 5, 5), T(2, 5, 7)), T(2, 5, 7), [(2, 7, 10)]),
+    ("aten::linalg_solve_triangular", (T(2, 5, 5), T(2, 11, 5)), T(2, 11, 5), [(2, 10, 11)]),
+    ("aten::triangular_solve", (T(5, 7), T(5, 5)), (T(5, 7), T(5, 5)), [(7, 10)]),
+    # Cholesky, 5 x 5: column j has 5 - j elements of j products: 0*5 + 1*4 + 2*3 + 3*2 + 4*1 = 20
+    ("aten::linalg_cholesky_ex", (T(3, 5, 5),), (T(3, 5, 5), T(3)), [(3, 20)]),
     # --- convolutions
     ("aten::convolution", (GROUPED_IN, GROUPED, None, [1], [0], [1], False), GROUPED_OUT, CONVOLUTION),
     (

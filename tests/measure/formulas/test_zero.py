@@ -36,9 +36,9 @@ CONTRACTIONS = """
 """
 
 REAL_WORK_WITHOUT_FORMULA = """
-    linalg_solve_ex linalg_inv_ex linalg_cholesky_ex linalg_qr linalg_eig linalg_lu_factor_ex linalg_matrix_exp linalg_lstsq
-    _linalg_svd _linalg_eigh _linalg_det _linalg_slogdet cholesky_solve cholesky_inverse triangular_solve geqrf ormqr
-    linalg_householder_product linalg_ldl_solve linalg_solve_triangular _fft_c2c _fft_r2c _fft_c2r
+    linalg_solve_ex linalg_inv_ex linalg_qr linalg_eig linalg_lu_factor_ex linalg_matrix_exp linalg_lstsq
+    _linalg_svd _linalg_eigh _linalg_det _linalg_slogdet cholesky_solve cholesky_inverse geqrf ormqr
+    linalg_householder_product linalg_ldl_solve _fft_c2c _fft_r2c _fft_c2r
 """
 
 ZERO = """
