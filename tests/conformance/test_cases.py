@@ -70,6 +70,7 @@ def test_importing_the_package_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+@pytest.mark.filterwarnings("ignore:Sparse ")  # torch says once that sparse layouts are new
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_builds_and_runs_with_the_params_it_says(case: Case) -> None:
     model = case.build()
@@ -98,6 +99,7 @@ def test_case_builds_on_meta_with_the_ties_and_inputs_it_has(case: Case) -> None
     assert all(leaf.is_meta for leaf in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
 
 
+@pytest.mark.filterwarnings("ignore:Sparse ")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_each_build_and_each_input_is_new(case: Case) -> None:
     first, second = case.build(), case.build()
