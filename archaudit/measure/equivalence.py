@@ -13,25 +13,40 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils import _pytree
 
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.module_tree import ModuleTree, walk_tree
-from archaudit.measure.output_comparison import ModuleComparison, OutputComparison, OutputRecorder, Outputs, format_shapes
+from archaudit.measure.output_comparison import (
+    ModuleComparison,
+    OutputComparison,
+    OutputRecorder,
+    Outputs,
+    is_finite,
+    list_outputs,
+)
 from archaudit.measure.process_state import DispatchMode, unchanged_globals, without_fusion
+from archaudit.measure.random_inputs import (
+    cast_model,
+    cast_tensor,
+    describe_plain_inputs,
+    draw_inputs,
+    list_bounds,
+    list_input_tensors,
+    map_tensors,
+    replace_tensors,
+)
 from archaudit.measure.tape.module_calls import CallObserver, observe_calls
-from archaudit.measure.tensors import iterate_module_tensors, iterate_tensors_in
-from archaudit.schema import Equivalence, FoldedNorm, JoinedRows, Pair, Recipe, TensorSource
+from archaudit.measure.weight_copying import add_noise, copy_weights, name_tensors, read_scales
+from archaudit.schema import Equivalence, Recipe, WeightSource
 
 # The allowed difference, relative to the largest output value (but at least to 1). Sums in another order differ in the last bits: by about
 # 1e-13 in float64 after dozens of layers, by 1e-5 in float32. The smallest real change (eps 1e-5 to 1e-6) makes a difference of 1e-6.
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
+# The inputs of the first trial are of this size, those of the others of size 1: only large values reach the limits of a clamp.
+_LARGE = 10.0
 _TRIALS = 2
 _SEED = 0
-# Noise that is added to the initial weights: without it, weights that start at zero or one (biases, norms, residual scales) have no effect.
-_MATRIX_NOISE, _VECTOR_NOISE = 0.02, 0.1
 
 
 def record_outputs(recipe: Recipe, path: Path, dtype: str, modules: Iterable[str] = ()) -> None:
@@ -41,28 +56,58 @@ def record_outputs(recipe: Recipe, path: Path, dtype: str, modules: Iterable[str
     """
     with unchanged_globals():
         built, inputs = _build(recipe, dtype)
+        plain = describe_plain_inputs(inputs)
         generator = torch.Generator().manual_seed(_SEED)
-        _add_noise(built.tree, generator)
-        bound = _find_index_bound(built.tree)
-        draws = [_map_tensors(inputs, lambda tensor: _draw_values(tensor, recipe, bound, generator)) for _ in range(_TRIALS)]
+        add_noise(built.tree, generator)
         recorder = OutputRecorder(built.tree, set(modules))
-        outputs = [built.run(draw, recorder if recorder.paths else None) for draw in draws]
-        if not all(bool(torch.isfinite(tensor).all()) for tensors in outputs for tensor in tensors if tensor.is_floating_point()):
+        draws, outputs = _run_on_draws(built, inputs, recipe, generator, recorder)
+        if not all(map(is_finite, outputs)):
             raise MeasureError("its outputs on random inputs are not finite, so they cannot be compared")
         recorded = {
-            "weights": {name: tensor.detach() for name, tensor in _name_tensors(built.tree)},
-            "inputs": [_list_tensors(draw) for draw in draws],
+            "weights": {name: tensor.detach().resolve_conj().resolve_neg() for name, tensor in name_tensors(built.tree)},
+            "scales": read_scales(built.tree),
+            "inputs": [list_input_tensors(draw) for draw in draws],
+            "plain": plain,
             "outputs": outputs,
             "modules": dict(recorder.outputs),
+            "random": _is_random(built, draws[0], outputs[0]),
         }
         torch.save(recorded, path)
+
+
+def _run_on_draws(
+    built: _BuiltModel, inputs: tuple[Any, Any], recipe: Recipe, generator: torch.Generator, recorder: OutputRecorder
+) -> tuple[list[tuple[Any, Any]], list[Outputs]]:
+    """Random inputs and the outputs for them: with the largest integers that the model takes, and large values where it stays finite."""
+    failure: MeasureError | None = None
+    for bound in list_bounds(built.tree, recipe):
+        try:
+            for large in (_LARGE, 1.0):
+                draws = [draw_inputs(inputs, recipe, bound, scale, generator) for scale in (large, *[1.0] * (_TRIALS - 1))]
+                recorder.outputs.clear()
+                outputs = [built.run(draw, recorder if recorder.paths else None) for draw in draws]
+                if is_finite(outputs[0]):
+                    break
+        except MeasureError as error:
+            failure = failure or error
+            continue
+        return draws, outputs
+    assert failure is not None
+    raise failure
+
+
+def _is_random(built: _BuiltModel, inputs: tuple[Any, Any], outputs: Outputs) -> bool:
+    """Whether the outputs depend on the seed: random numbers are part of them."""
+    comparison = OutputComparison(TOLERANCES[str(built.dtype).removeprefix("torch.")], exact=True)
+    comparison.add_trial(outputs, built.run(inputs, seed=_SEED + 1))
+    return comparison.differs
 
 
 def compare_outputs(
     recipe: Recipe,
     path: Path,
     dtype: str,
-    sources: dict[str, TensorSource],
+    sources: dict[str, WeightSource],
     modules: dict[str, str],
     inputs_from: Mapping[str, Iterable[str]],
 ) -> Equivalence:
@@ -74,76 +119,26 @@ def compare_outputs(
     with unchanged_globals():
         recorded = torch.load(path, weights_only=True)
         built, inputs = _build(recipe, dtype)
-        copy_weights(dict(_name_tensors(built.tree)), recorded["weights"], sources)
-        comparison = OutputComparison(TOLERANCES[dtype])
-        for given, outputs in zip(recorded["inputs"], recorded["outputs"], strict=True):
-            comparison.add_trial(outputs, built.run(_replace_tensors(inputs, given)))
+        plain = describe_plain_inputs(inputs)
+        if plain != recorded["plain"]:
+            raise MeasureError(f"the inputs that are no tensors differ: {recorded['plain']} before, {plain} after")
+        tensors = dict(name_tensors(built.tree))
+        copy_weights(tensors, recorded["weights"], sources, recorded["scales"])
+        values = [*recorded["weights"].values(), *tensors.values(), *(tensor for given in recorded["inputs"] for tensor in given)]
+        exact = not any(value.is_floating_point() or value.is_complex() for value in values)
+        comparison = OutputComparison(TOLERANCES[dtype], exact)
+        draws = [replace_tensors(inputs, given) for given in recorded["inputs"]]
+        for draw, outputs in zip(draws, recorded["outputs"], strict=True):
+            comparison.add_trial(outputs, built.run(draw))
+        if comparison.differs and (recorded["random"] or _is_random(built, draws[0], built.run(draws[0]))):
+            raise MeasureError("the outputs depend on random numbers that forward draws, so different outputs prove nothing")
         first = None
         if comparison.differs and recorded["modules"]:
             by_module = ModuleComparison(built.tree, recorded["modules"], modules, TOLERANCES[dtype])
-            for given in recorded["inputs"]:
-                built.run(_replace_tensors(inputs, given), by_module)
+            for draw in draws:
+                built.run(draw, by_module)
             first = by_module.find_first(inputs_from)
         return comparison.conclude(dtype, first)
-
-
-# --- weights ---
-
-
-Weights = Mapping[str, torch.Tensor]
-
-
-def copy_weights(tensors: Weights, given: Weights, sources: Mapping[str, TensorSource]) -> None:
-    """Fills each tensor that has a source with the given weights, in place. A tensor without a source keeps its initial values."""
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            source = sources.get(name)
-            if source is not None:
-                value = _join_rows(given, source) if isinstance(source, JoinedRows) else _fold_norm(given, source)
-                tensor.copy_(value.reshape(tensor.shape))
-
-
-def _join_rows(given: Weights, source: JoinedRows) -> torch.Tensor:
-    tensors = [given[name] for name in source.tensors]
-    if source.transposed:
-        return tensors[0].t()
-    if len(tensors) == 1 and source.stop is None:  # a scalar has no rows
-        return tensors[0]
-    grouped = torch.cat([tensor.unflatten(0, (source.groups, -1)) for tensor in tensors], 1)
-    return grouped[:, source.start : source.stop].flatten(0, 1)
-
-
-def _fold_norm(given: Weights, source: FoldedNorm) -> torch.Tensor:
-    """`norm(layer(x)) = scale * (weight @ x + bias - mean) + shift`, with `scale = gamma / sqrt(var + eps)`."""
-    mean, variance = given[f"{source.norm}.running_mean"], given[f"{source.norm}.running_var"]
-    gamma, shift = given.get(f"{source.norm}.weight"), given.get(f"{source.norm}.bias")
-    scale = torch.rsqrt(variance + source.eps) if gamma is None else gamma * torch.rsqrt(variance + source.eps)
-    if source.weight is not None:
-        weight = given[source.weight]
-        return weight * scale.reshape([-1 if place == source.outputs else 1 for place in range(weight.dim())])
-    bias = -mean if source.bias is None else given[source.bias] - mean
-    return bias * scale if shift is None else bias * scale + shift
-
-
-def _name_tensors(tree: ModuleTree) -> Iterator[tuple[str, torch.Tensor]]:
-    for module, path in zip(tree.modules, tree.paths, strict=True):
-        for name, tensor, _, _ in iterate_module_tensors(module):
-            yield (f"{path}.{name}" if path else name), tensor
-
-
-def _add_noise(tree: ModuleTree, generator: torch.Generator) -> None:
-    seen: set[int] = set()
-    with torch.no_grad():
-        for name, tensor in _name_tensors(tree):
-            if id(tensor) in seen or not tensor.is_floating_point():
-                continue
-            seen.add(id(tensor))
-            last = name.rpartition(".")[2]
-            if isinstance(tensor, nn.Parameter) or last == "running_mean":
-                noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-                tensor.add_(noise.mul_(_MATRIX_NOISE if tensor.dim() > 1 else _VECTOR_NOISE).to(tensor.dtype))
-            elif last == "running_var":
-                tensor.mul_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64).add_(0.5).to(tensor.dtype))
 
 
 # --- building and running ---
@@ -157,11 +152,12 @@ class _BuiltModel:
     context: Callable[[], AbstractContextManager[Any]]
     dtype: torch.dtype
 
-    def run(self, inputs: tuple[Any, Any], observer: CallObserver | None = None) -> Outputs:
-        """The output tensors of one seeded eval-mode pass."""
+    def run(self, inputs: tuple[Any, Any], observer: CallObserver | None = None, seed: int = _SEED) -> Outputs:
+        """The output tensors of one seeded eval-mode pass. Raises MeasureError if a part of the output cannot be compared."""
         args, kwargs = copy.deepcopy(inputs)
         try:
             with self.context(), without_fusion(), torch.no_grad(), use_dtype(self.dtype):
+                torch.manual_seed(seed)
                 if observer is None:
                     result = self.tree.modules[0](*args, **kwargs)
                 else:
@@ -169,7 +165,7 @@ class _BuiltModel:
                         result = self.tree.modules[0](*args, **kwargs)
         except (Exception, SystemExit) as error:
             raise MeasureError(f"it raised {type(error).__name__} when it was run in {self.dtype}: {error}") from error
-        return [tensor.detach() for tensor in iterate_tensors_in(result)]
+        return list_outputs(result)
 
 
 def _build(recipe: Recipe, dtype: str) -> tuple[_BuiltModel, tuple[Any, Any]]:
@@ -177,21 +173,18 @@ def _build(recipe: Recipe, dtype: str) -> tuple[_BuiltModel, tuple[Any, Any]]:
         wanted = getattr(torch, dtype)
         with use_dtype(wanted):  # constants that the constructor computes need the same precision
             model, context = build_real(recipe)
-        model = model.eval().to(wanted)
+        model = cast_model(model.eval(), wanted)
         with context():
             inputs = make_inputs(recipe, model)
     except ArchauditError:
         raise
     except (Exception, SystemExit) as error:
         raise MeasureError(f"it raised {type(error).__name__} when it was built for real: {error}") from error
-    return _BuiltModel(walk_tree(model), context, wanted), _map_tensors(inputs, lambda tensor: _cast(tensor, wanted))
-
-
-def _cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach().clone()
+    return _BuiltModel(walk_tree(model), context, wanted), map_tensors(inputs, lambda tensor: cast_tensor(tensor, wanted))
 
 
 _SHORTER = frozenset({torch.float32, torch.float16, torch.bfloat16})
+_SHORTER_COMPLEX = frozenset({torch.complex64, torch.complex32})
 
 
 class _ForceFloat64(DispatchMode):
@@ -204,6 +197,8 @@ class _ForceFloat64(DispatchMode):
         kwargs = dict(kwargs or {})
         if kwargs.get("dtype") in _SHORTER:
             kwargs["dtype"] = torch.float64
+        elif kwargs.get("dtype") in _SHORTER_COMPLEX:
+            kwargs["dtype"] = torch.complex128
         return func(*args, **kwargs)
 
 
@@ -220,38 +215,3 @@ def use_dtype(dtype: torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
-
-
-# --- inputs ---
-
-
-def _find_index_bound(tree: ModuleTree) -> int:
-    """The upper bound of random indices: every embedding table of the model has at least this many rows."""
-    return min((module.num_embeddings for module in tree.modules if isinstance(module, nn.Embedding)), default=1)
-
-
-def _draw_values(tensor: torch.Tensor, recipe: Recipe, bound: int, generator: torch.Generator) -> torch.Tensor:
-    """Random values for a tensor that was made from a shape. An example of the user gets noise, and keeps its indices and masks."""
-    if tensor.is_floating_point():
-        noise = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
-        return noise if recipe.inputs else tensor + 0.1 * noise
-    if recipe.inputs and tensor.dtype in (torch.int32, torch.int64):
-        return torch.randint(bound, tensor.shape, generator=generator, dtype=tensor.dtype)
-    return tensor.clone()
-
-
-def _map_tensors(inputs: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    return _pytree.tree_map(lambda value: function(value) if isinstance(value, torch.Tensor) else value, inputs)
-
-
-def _list_tensors(inputs: Any) -> Outputs:
-    return [value for value in _pytree.tree_leaves(inputs) if isinstance(value, torch.Tensor)]
-
-
-def _replace_tensors(inputs: tuple[Any, Any], given: Outputs) -> Any:
-    """The inputs with the given tensors in place of their own."""
-    shapes = Pair(given, _list_tensors(inputs)).map(format_shapes)
-    if shapes.before != shapes.after:
-        raise MeasureError(f"the input shapes differ: {shapes.before} before, {shapes.after} after")
-    remaining = iter(given)
-    return _map_tensors(inputs, lambda tensor: next(remaining))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 
+from archaudit.errors import MeasureError
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.tensors import iterate_tensors_in, shape_of
 from archaudit.schema import Deviation, Equivalence, Pair
@@ -21,15 +23,57 @@ def format_shapes(tensors: Outputs) -> str:
     return ", ".join("x".join(map(str, shape_of(tensor))) or "scalar" for tensor in tensors) or "no tensor"
 
 
-class OutputComparison:
-    """The largest difference between the outputs of two models over all trials."""
+# The caches of transformers: their keys and values are inputs of the attention, whose outputs are compared.
+_IGNORED_MODULE = "transformers.cache_utils"
 
-    def __init__(self, tolerance: float) -> None:
+
+def list_outputs(result: object) -> Outputs:
+    """A copy of every tensor in the result of a model. Raises MeasureError for a part that is no tensor, because no comparison sees it."""
+    return list(_iterate_outputs(result, "the output"))
+
+
+def _iterate_outputs(value: object, name: str) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        if value.is_nested:
+            yield from _iterate_outputs(list(value.unbind()), name)
+        elif value.is_quantized:
+            raise MeasureError(f"{name} is a quantized tensor, which is not compared")
+        else:
+            dense = value.detach() if value.layout == torch.strided else value.detach().to_dense()
+            yield dense.resolve_conj().resolve_neg().clone()
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _iterate_outputs(item, f"{name}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _iterate_outputs(item, f"{name}[{number}]")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for attribute in dataclasses.fields(value):
+            yield from _iterate_outputs(getattr(value, attribute.name, None), f"{name}.{attribute.name}")
+    elif value is not None and not any(each.__module__ == _IGNORED_MODULE for each in type(value).__mro__):
+        raise MeasureError(f"{name} is of type {type(value).__name__}: only outputs that are tensors can be compared")
+
+
+def is_finite(tensors: Outputs) -> bool:
+    """Whether no tensor has an infinity or a NaN."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+class OutputComparison:
+    """The largest difference between the outputs of two models over all trials.
+
+    `exact`: there are only integers in both models and their inputs. Otherwise integer outputs come from rounded values: equal ones can
+    hide a difference, and different ones can come from the order of a sum, so they prove nothing.
+    """
+
+    def __init__(self, tolerance: float, exact: bool = False) -> None:
         self.tolerance = tolerance
+        self.exact = exact
         self.bitwise = True
         self.max_difference = 0.0
         self.differs = False
         self.reason = ""
+        self.obstacle = ""
         self.trials = 0
 
     def add_trial(self, before: Outputs, after: Outputs) -> None:
@@ -39,14 +83,34 @@ class OutputComparison:
         if shapes.before != shapes.after:
             self.differs, self.bitwise, self.reason = True, False, f"the output shapes differ: {shapes.before} before, {shapes.after} after"
             return
+        if not any(tensor.numel() for tensor in before):
+            self.obstacle = self.obstacle or "the outputs have no elements to compare"
         for one, other in zip(before, after, strict=True):
-            self.bitwise = self.bitwise and torch.equal(one, other)
-            difference, limit = _measure_difference(one, other, self.tolerance)
+            self._add_pair(one, other)
+
+    def _add_pair(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        equal = before.dtype == after.dtype and torch.equal(before, after)
+        self.bitwise = self.bitwise and equal
+        kinds = Pair(before, after).map(_name_kind)
+        if kinds.before != kinds.after:
+            self.obstacle = self.obstacle or f"an output is {kinds.before} before and {kinds.after} after"
+        elif kinds.before == "integer":
+            if not self.exact:
+                self.obstacle = self.obstacle or f"an output is {before.dtype}: integers made from rounded values can hide a difference"
+            elif not equal:
+                self.differs = True
+                self.max_difference = max(self.max_difference, _measure_difference(before, after, 0.0)[0])
+        elif not is_finite([after]):
+            self.obstacle = self.obstacle or "the outputs of after are not finite where those of before are"
+        else:
+            difference, limit = _measure_difference(before, after, self.tolerance)
             self.max_difference = max(self.max_difference, difference)
             self.differs = self.differs or not difference <= limit
 
     def conclude(self, dtype: str, first: Deviation | None) -> Equivalence:
         """The verdict; `first` is the first module whose output differs."""
+        if self.obstacle and not self.differs:
+            return Equivalence(outcome="not comparable", reason=self.obstacle, dtype=dtype)
         precision = "bitwise equal" if self.bitwise else f"equal within {self.tolerance:g} of the largest value, computed in {dtype}"
         reason = self.reason or f"the outputs on {self.trials} random inputs are {precision}"
         if self.differs and not self.reason:
@@ -65,16 +129,20 @@ class OutputComparison:
         )
 
 
+def _name_kind(tensor: torch.Tensor) -> str:
+    if tensor.is_complex():
+        return "complex"
+    return "real" if tensor.is_floating_point() else "integer"
+
+
 def _measure_difference(before: torch.Tensor, after: torch.Tensor, tolerance: float) -> tuple[float, float]:
     """The largest difference and the allowed one. The difference is infinite if shapes or non-finite values differ."""
     if before.shape != after.shape:
         return float("inf"), 0.0
-    if before.numel() == 0 or torch.equal(before, after):
+    wide = torch.complex128 if before.is_complex() or after.is_complex() else torch.float64
+    if before.numel() == 0 or (before.dtype == after.dtype and torch.equal(before, after)):
         return 0.0, 0.0
-    if not before.is_floating_point() or before.is_complex():
-        before, after = (
-            (before.to(torch.complex128), after.to(torch.complex128)) if before.is_complex() else (before.double(), after.double())
-        )
+    before, after = before.to(wide), after.to(wide)
     difference = float((before - after).abs().nan_to_num(nan=float("inf")).max())
     return difference, tolerance * max(1.0, float(before.abs().max()))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from archaudit.diff.checkpoint.adapters import ADAPTER_SCALES
 from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights
 from archaudit.errors import ArchauditError
 from archaudit.index import index_modules
@@ -32,7 +33,7 @@ def prove_equivalence(targets: Sequence[Target], profiles: Sequence[Profile], ma
     weight_maps = list(map_weights(profiles[0], profiles[1], matches))
     first = weight_maps[0]
     if first.mismatched:
-        return Equivalence(outcome="different", reason=f"the weights have other shapes: {_shorten(first.mismatched)}")
+        return _refuse(f"weights have other shapes, so the models cannot run with the same ones: {_shorten(first.mismatched)}")
     if first.new:
         return _refuse(f"parameters of after have no counterpart before to take their values from: {_shorten(first.new)}")
     for target, profile in zip(targets, profiles, strict=True):
@@ -71,7 +72,7 @@ class _ProofWorkers(NamedTuple):
         """Runs after with these weights and compares the outputs; with the profile of after, those of its modules too."""
         modules = weight_map.modules if after is not None else {}
         sources = index_modules(after).inputs if after is not None else {}
-        self.workers.after.send(CompareOutputs(str(self.path), dtype, weight_map.sources, modules, sources))
+        self.workers.after.send(CompareOutputs(str(self.path), dtype, weight_map.sources | weight_map.adapters, modules, sources))
         return receive_reply(self.workers.after, OutputsCompared).equivalence
 
 
@@ -90,7 +91,7 @@ def _run_both(workers: _ProofWorkers, weight_maps: Sequence[WeightMap], profiles
             failure = failure or error
             continue
         answer = answers[0]
-        if all(profile.totals.activation_bytes <= ACTIVATION_BYTES_LIMIT for profile in profiles):
+        if answer.outcome == "different" and all(profile.totals.activation_bytes <= ACTIVATION_BYTES_LIMIT for profile in profiles):
             workers.record_outputs(dtype, weight_maps[0].modules.values())
             answer = workers.compare_outputs(dtype, weight_maps[0], profiles.after)
         return _weaken_assumed(answer, weight_maps)
@@ -108,11 +109,19 @@ def _name_assumed(answer: Equivalence, weight_map: WeightMap) -> Equivalence:
 
 
 def _weaken_assumed(answer: Equivalence, weight_maps: Sequence[WeightMap]) -> Equivalence:
-    """`not comparable` where sources of weights were assumed: other outputs prove nothing then, since another arrangement may be right."""
-    assumed = weight_maps[0].assumed
+    """`not comparable` where weights were dropped or their sources assumed: other outputs prove nothing then."""
+    assumed, unused = weight_maps[0].assumed, weight_maps[0].unused
+    if answer.outcome == "not comparable":
+        return answer
+    if unused:
+        reason = (
+            f"{answer.reason}. Weights of before have no counterpart after, so both models do not have the same weights: {_shorten(unused)}"
+        )
+        return msgspec.structs.replace(answer, outcome="not comparable", reason=reason)
     if not assumed:
         return answer
-    orders = ", in every order" if len(weight_maps) > 1 else ""
+    orders = ", in every order" if any(weight_map.sources != weight_maps[0].sources for weight_map in weight_maps) else ""
+    orders += f", with {len(ADAPTER_SCALES)} factors" if weight_maps[0].adapters else ""
     orders += " of all rows or within each head" if any(weight_map.groups > 1 for weight_map in weight_maps) else ""
     reason = f"{answer.reason}. Tried with the weights of {_list_assumed(assumed)}{orders}; another arrangement may give equal outputs"
     return msgspec.structs.replace(answer, outcome="not comparable", reason=reason)

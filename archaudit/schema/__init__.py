@@ -54,7 +54,17 @@ from archaudit.schema.profile import (
     WitnessRow,
     sum_costs,
 )
-from archaudit.schema.proof import CheckpointMap, Deviation, Equivalence, FoldedNorm, JoinedRows, ReshapedKey, TensorSource
+from archaudit.schema.proof import (
+    CheckpointMap,
+    Deviation,
+    Equivalence,
+    FoldedAdapter,
+    FoldedNorm,
+    JoinedRows,
+    ReshapedKey,
+    TensorSource,
+    WeightSource,
+)
 from archaudit.schema.quantity import Quantity, parse_quantity
 from archaudit.schema.recipe import Checkout, Dependencies, FileState, InputSpec, Recipe
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape
@@ -98,6 +108,7 @@ __all__ = [
     "FlowPart",
     "FlowPartChange",
     "FlowPartKind",
+    "FoldedAdapter",
     "FoldedNorm",
     "Group",
     "History",
@@ -144,6 +155,7 @@ __all__ = [
     "TimingSettings",
     "Variant",
     "Verdict",
+    "WeightSource",
     "Witness",
     "WitnessRow",
     "decode_latencies",

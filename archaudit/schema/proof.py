@@ -47,7 +47,29 @@ class FoldedNorm(Record, frozen=True, kw_only=True, tag="folded"):
         return *own, *(f"{self.norm}.{name}" for name in ("weight", "bias", "running_mean", "running_var"))
 
 
+class FoldedAdapter(Record, frozen=True, kw_only=True, tag="adapter"):
+    """A layer's `weight` with a low-rank adapter merged in: `weight + scale * up @ down`.
+
+    `scale` is None where an attribute of the model has it. `transposed_factors`: the adapter stores `down` as (inputs, rank) and `up` as
+    (rank, outputs). `transposed`: the layer stores its weight as (inputs, outputs).
+    """
+
+    weight: str
+    down: str
+    up: str
+    scale: float | None = None
+    transposed_factors: bool = False
+    transposed: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors that it is made of."""
+        return self.weight, self.down, self.up
+
+
 TensorSource = JoinedRows | FoldedNorm
+# A checkpoint map has no merged adapters: whether one was merged or dropped is known only after both models were run.
+WeightSource = JoinedRows | FoldedNorm | FoldedAdapter
 
 
 # --- the results: outputs compared, and a checkpoint's keys mapped ---
@@ -64,9 +86,10 @@ class Deviation(Record, frozen=True, kw_only=True):
 class Equivalence(Record, frozen=True, kw_only=True):
     """Whether two models compute the same outputs with the same weights on random inputs.
 
-    `not comparable` means that they could not be run, for the `reason` given. `max_difference` is the largest difference between two values
-    of the outputs, `tolerance` the largest allowed one, `dtype` the type of the computation; `bitwise` says whether all values were equal
-    bit for bit. `first_difference` is the first module in the order of execution whose output differs.
+    `not comparable` means that they could not be run with the same weights, or that their outputs prove nothing, for the `reason` given.
+    `max_difference` is the largest difference between two values of the outputs, `tolerance` the largest allowed one, `dtype` the type of
+    the computation; `bitwise` says whether all values were equal bit for bit. `first_difference` is the first module in the order of
+    execution whose output differs.
     """
 
     outcome: Literal["equivalent", "different", "not comparable"]

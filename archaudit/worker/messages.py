@@ -26,8 +26,8 @@ from archaudit.schema import (
     Machine,
     MeasuredCeilings,
     Profile,
-    TensorSource,
     TimingSettings,
+    WeightSource,
 )
 from archaudit.schema.record import escape_surrogates
 
@@ -105,7 +105,7 @@ class CompareOutputs(msgspec.Struct, frozen=True, tag="compare_outputs"):
 
     path: str
     dtype: str
-    sources: dict[str, TensorSource]
+    sources: dict[str, WeightSource]
     modules: dict[str, str]
     input_modules: dict[str, tuple[str, ...]]
 

@@ -95,11 +95,11 @@ def test_a_constant_is_as_it_was_built_unless_a_checkpoint_holds_it(prove, persi
     assert json.loads(prove(scaled, scaled.replace("2.0", "3.0")).out)["equivalence"]["outcome"] == outcome
 
 
-def test_weights_that_do_not_fit_are_different_and_no_error(prove):
+def test_models_whose_weights_have_other_shapes_are_not_comparable(prove):
     result = prove(NET, NET.replace("8", "4"))
-    assert result.status == 1
+    assert result.status == 2
     proof = json.loads(result.out)["equivalence"]
-    assert proof["outcome"] == "different"
+    assert proof["outcome"] == "not comparable"
     assert "conv.weight is 4x3x3x3, before 8x3x3x3" in proof["reason"]
 
 

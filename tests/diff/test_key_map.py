@@ -10,7 +10,7 @@ from torch import nn
 from archaudit.align import Pin, align
 from archaudit.diff.checkpoint.key_map import map_checkpoint, merge_sources
 from archaudit.diff.checkpoint.weight_sources import map_weights
-from archaudit.measure.equivalence import copy_weights
+from archaudit.measure.weight_copying import copy_weights
 from archaudit.schema import CheckpointMap, ReshapedKey
 
 

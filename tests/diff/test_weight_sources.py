@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from archaudit.align import align
 from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights
-from archaudit.measure.equivalence import copy_weights
+from archaudit.measure.weight_copying import copy_weights
 
 WIDTH, HEADS = 8, 2
 

@@ -2,8 +2,8 @@
 
 Tensors go where their modules went. Where a layer was split, or several were merged (query, key and value into one projection), tensors are
 split or concatenated along their first dimension; a norm that was folded into the layer before it is folded into that layer's weight and
-bias. The order of concatenation is not recorded anywhere, nor that a parameter was renamed: those sources are assumed, and a run of both
-models confirms or refutes them.
+bias, and a low-rank adapter that was merged is added to its layer's weight. The order of concatenation is not recorded anywhere, nor that a
+parameter was renamed: those sources are assumed, and a run of both models confirms or refutes them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from typing import NamedTuple
 
+from archaudit.diff.checkpoint.adapters import ADAPTER_SCALES, fold_adapters
 from archaudit.diff.checkpoint.transforms import (
     Layout,
     MatchedModules,
@@ -23,7 +24,7 @@ from archaudit.diff.checkpoint.transforms import (
     measure_rows,
 )
 from archaudit.index import join_name
-from archaudit.schema import JoinedRows, Match, ModuleRecord, Pair, Profile, Shape, TensorRecord, TensorSource
+from archaudit.schema import FoldedAdapter, JoinedRows, Match, ModuleRecord, Pair, Profile, Shape, TensorRecord, TensorSource
 
 __all__ = ["WeightMap", "map_weights"]
 
@@ -32,7 +33,9 @@ class WeightMap(NamedTuple):
     """Where the weights of after come from: the `sources` of its tensors, those of `mismatched` shapes (in words), and `new` parameters.
 
     `assumed` names the sources that do not follow from the matches: `attn.qkv` from `attn.q, attn.k, attn.v`, interleaved in that many
-    `groups` of rows. `modules` are modules after whose outputs should equal those of a module before, with that module.
+    `groups` of rows. `modules` are modules after whose outputs should equal those of a module before, with that module. `unused` are
+    tensors in a checkpoint of before that no tensor takes its values from. `adapters` are the tensors with an adapter merged in:
+    they replace their `sources` when the models run.
     """
 
     sources: dict[str, TensorSource]
@@ -41,15 +44,30 @@ class WeightMap(NamedTuple):
     assumed: dict[str, tuple[str, ...]]
     modules: dict[str, str]
     groups: int
+    unused: tuple[str, ...]
+    adapters: dict[str, FoldedAdapter]
 
 
 def map_weights(before: Profile, after: Profile, matches: Iterable[Match]) -> Iterator[WeightMap]:
     """The possible maps, the likeliest first; only one where nothing was split or merged."""
     finder = _SourceFinder(before, after, tuple(matches))
     first = finder.find(Layout())
-    yield first
-    for layout in list_layouts(finder.modules, (len(parts) for parts in first.assumed.values()))[1:]:
-        yield finder.find(layout)
+    layouts = list_layouts(finder.modules, (len(parts) for parts in first.assumed.values() if len(parts) > 1))
+    for scale in ADAPTER_SCALES:
+        for layout in layouts:
+            found = finder.find(layout)
+            adapters = fold_adapters(finder.modules, found.sources, scale)
+            yield _add_adapters(found, adapters)
+        if not adapters:
+            return
+
+
+def _add_adapters(found: WeightMap, adapters: dict[str, FoldedAdapter]) -> WeightMap:
+    used = {name for source in adapters.values() for name in source.names}
+    assumed = {target: source.names for target, source in adapters.items()}
+    return found._replace(
+        unused=tuple(name for name in found.unused if name not in used), adapters=adapters, assumed=found.assumed | assumed
+    )
 
 
 class _SourceFinder:
@@ -90,7 +108,16 @@ class _SourceFinder:
             divided | {name: (origin,) for name, origin in paired.items()},
             dict(self._pair_outputs(divided)),
             layout.groups,
+            tuple(self._list_unused(sources.values())),
+            {},
         )
+
+    def _list_unused(self, sources: Iterable[TensorSource]) -> Iterator[str]:
+        """The tensors in a checkpoint of before that no source uses. The counters of batches have no effect in eval mode."""
+        used = {name for source in sources for name in source.names}
+        for name, (_, tensor) in self.modules.before.tensors.items():
+            if tensor.persistent and tensor.tied_to is None and name not in used and tensor.name != "num_batches_tracked":
+                yield name
 
     def _find_source(self, path: str, tensor: TensorRecord, shape: Shape | None) -> TensorSource | None:
         """The source of a tensor in a module that is one module on both sides; `shape` is that of the tensor of its name before."""
