@@ -9,5 +9,6 @@
    the bytes that are saved for the backward pass.
 4. Symbolic shapes, on request: `symbolic_shapes` runs the model on two other input sizes.
 
-`equivalence` (with `random_inputs`, `weight_copying`, `output_comparison`) and `latency` run models for real. `process_state` restores what a measurement changes.
+`equivalence` (with `random_inputs`, `weight_copying`, `output_comparison`) and `latency` run models for real.
+`process_state` restores what a measurement changes.
 """
