@@ -281,3 +281,11 @@ def test_no_toml_raises_anything_but_a_config_error(tmp_path: Path, lines: list[
     except ConfigError as error:
         message = error.message
     assert [line for line in message.splitlines() if not line.startswith(f"{path}: ")] == []
+
+
+@pytest.mark.parametrize("integer", ["0x" + "f" * 5000, "9223372036854775808", "-9223372036854775809"])
+def test_an_integer_beyond_64_bits_is_a_config_error(tmp_path: Path, integer: str) -> None:
+    path = tmp_path / "archaudit.toml"
+    path.write_text(f"[[budgets]]\nmetric = 'params'\nmax = {integer}\n")
+    with pytest.raises(ConfigError, match="does not fit into 64 bits"):
+        load_config(path)
