@@ -66,7 +66,8 @@ def _read_defaults(top: Table, known: KnownNames) -> Mapping[str, Any]:
 def _fill(values: dict[str, Any], defaults: Mapping[str, Any], declared: TableType) -> dict[str, Any]:
     """A table with the defaults that it does not set; those of a comparison only where the table compares."""
     compares = declared is UNCHANGED or any(name in values for name in RELATIVE_LIMITS)
-    in_percent = any("%" in str(values.get(name, "")) for name in RELATIVE_LIMITS)
+    limits = [values.get(name) for name in RELATIVE_LIMITS]
+    in_percent = any("%" in limit for limit in limits if isinstance(limit, str))
     fits = {"against": compares, "floor": in_percent}
     return {name: value for name, value in defaults.items() if name in declared.fields and fits.get(name, True)} | values
 

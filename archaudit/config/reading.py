@@ -92,19 +92,9 @@ def _read_toml(path: Path, hint: str) -> dict[str, Any]:
 def _parse_toml(content: bytes) -> dict[str, Any]:
     """A TOML file's content. Raises ValueError for every fault."""
     try:
-        parsed = tomllib.loads(content.decode("utf-8-sig"))
-        _expect_small_integers(parsed)
+        return tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError as error:
         raise ValueError("its values are nested too deeply") from error
-    return parsed
-
-
-def _expect_small_integers(value: object) -> None:
-    """TOML integers have 64 bits. Python reads longer ones, and cannot print the longest."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("it has an integer that does not fit into 64 bits")
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _expect_small_integers(each)
 
 
 def _is_file(path: Path) -> bool:
