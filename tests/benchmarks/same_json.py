@@ -87,6 +87,11 @@ LEFT_OUT = {
     "provenance.sources": "absolute paths of a checkout",
     "modules[].repeats": "a key that earlier versions did not have: the numbers in `reason`",
     "modules[].cost_change": "a key that earlier versions did not have: a cause in `reason`",
+    "flow.detail": "a key that earlier versions did not have: the level of detail that diagrams draw",
+    **{
+        f"flow.parts[].{key}": "a key that earlier versions did not have: what the diagram found by itself"
+        for key in ("change", "before_paths", "after_paths", "before_nodes", "after_nodes")
+    },
 }
 MOST_SHOWN = 40  # differences a file that are printed without --all: enough to see a pattern
 LONGEST_VALUE = 160  # characters of a value that are printed: a row is to fit a screen's width
