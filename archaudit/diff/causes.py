@@ -139,7 +139,8 @@ def _read_work(records: Sequence[ModuleRecord]) -> _Factors | None:
     for layer, record in zip(layers, records, strict=True):
         if layer is None or _count({**layer, "bias": False}) * positions != record.own.macs:
             return None
-    return {**factors, "bias": False, "positions": positions.numerator, "sizes": _find_sizes(records[-1])}
+    side = "input" if records[-1].settings.get("transposed") else "output"
+    return {**factors, "bias": False, "positions": positions.numerator, "sizes": _find_sizes(records[-1]), "sizes of": side}
 
 
 def _find_sizes(record: ModuleRecord) -> Shape:
@@ -201,8 +202,8 @@ def _describe_positions(before: _Factors, after: _Factors) -> str:
     """`output 128x128→64x64` where only the sizes differ (not the batch, nor the number of calls)."""
     sizes = [each if isinstance(each := factors["sizes"], tuple) else () for factors in (before, after)]
     times = {Fraction(_int(factors["positions"]), max(1, prod(each))) for factors, each in zip((before, after), sizes, strict=True)}
-    if all(sizes) and len(times) == 1:
-        return f"output {'x'.join(map(str, sizes[0]))}→{'x'.join(map(str, sizes[1]))}"
+    if all(sizes) and len(times) == 1 and before["sizes of"] == after["sizes of"]:
+        return f"{after['sizes of']} {'x'.join(map(str, sizes[0]))}→{'x'.join(map(str, sizes[1]))}"
     return f"positions {before['positions']:,}→{after['positions']:,}"
 
 

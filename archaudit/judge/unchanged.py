@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from archaudit.errors import CannotJudge
 from archaudit.index import index_modules
 from archaudit.judge.comparisons import Finding
 from archaudit.judge.evidence import Evidence, describe_inputs, resolve_scope
@@ -38,6 +39,8 @@ def compare_structure(check: Check, evidence: Evidence) -> Finding:
     scopes = Pair(resolve_scope(check, before, before_scope, name), resolve_scope(check, after))
     profiles = Pair(before, after)
     modules = Pair(*({module.path: module for module in select_modules(*side)} for side in zip(profiles, scopes, strict=True)))
+    if not modules.before and not modules.after:
+        raise CannotJudge("the check is about no module: its scope is empty")
     operators = profiles.map(_list_operators)
     with_shapes = describe_inputs(before) == describe_inputs(after)
     changes = []

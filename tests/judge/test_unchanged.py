@@ -30,6 +30,12 @@ def compare(before: Profile, after: Profile, scope: tuple[str, ...] = ("",), **f
     return judge([check], {"after": after}, {"after": before})[0]
 
 
+def test_a_check_that_is_about_no_module_does_not_pass() -> None:
+    verdict = compare(model(), model(), scope=())
+    assert verdict.outcome == "inconclusive"
+    assert verdict.reason == "the check is about no module: its scope is empty"
+
+
 def test_equal_models_have_not_changed() -> None:
     verdict = compare(model(), model())
     assert (verdict.outcome, verdict.actual, verdict.limit) == ("passed", 0, 0)
