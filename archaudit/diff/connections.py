@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from archaudit.index import index_modules
-from archaudit.schema import Match, ModuleRecord, Pair, Profile
+from archaudit.schema import InputChange, Match, ModuleRecord, Pair, Profile
 
 # A tensor: its module's path and its own name.
 _Key = tuple[str, str]
@@ -64,8 +64,8 @@ def compare_ties(modules: Pair[ModuleRecord], ties: Pair[Ties]) -> tuple[bool, b
 # --- modules whose inputs come from other modules than before: the same module in another data flow, such as a new skip connection ---
 
 
-def find_rewired(before: Profile, after: Profile, matches: tuple[Match, ...]) -> set[str]:
-    """The paths after of matched modules that ran on both sides and take inputs from other modules now.
+def find_rewired(before: Profile, after: Profile, matches: tuple[Match, ...]) -> dict[str, InputChange]:
+    """The matched modules that ran on both sides and take inputs from other modules now, by their paths after.
 
     Of a container and its children, only the inner ones: an input of a container is an input of the child that takes it.
     """
@@ -77,7 +77,14 @@ def find_rewired(before: Profile, after: Profile, matches: tuple[Match, ...]) ->
         if sources.before.ran(one) and sources.after.ran(other) and not _agree(sources.before.find(one), sources.after.find(other))
     }
     outer = {above for path in rewired for above in index_modules(after).walk_up(path)}
-    return rewired - outer
+    origins = {other: one for one, other in pairs.items()}
+    changes = {}
+    for path in rewired - outer:
+        old = [pairs.get(source) or source for source in index_modules(before).inputs[origins[path]]]
+        new = index_modules(after).inputs[path]
+        added, removed = (tuple(each for each in one if each not in other) for one, other in ((new, old), (old, new)))
+        changes[path] = InputChange(added=added, removed=removed)
+    return changes
 
 
 def _agree(before: _Found, after: _Found) -> bool:

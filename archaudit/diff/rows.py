@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import UNSET
 from archaudit.diff.causes import explain_change, explain_flops
 from archaudit.diff.connections import Ties, compare_ties
 from archaudit.index import ModuleIndex, index_modules
-from archaudit.schema import Cost, Match, ModuleDiff, ModuleRecord, Pair, Profile, Setting
+from archaudit.schema import Cost, InputChange, Match, ModuleDiff, ModuleRecord, Pair, Profile, Setting
 
 # In the order in which a row lists them. Those that follow from the module trees (renamed to repeated) come with the match.
 KINDS = (
@@ -23,8 +23,8 @@ KINDS = (
 _NOTHING = Cost()
 
 
-def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewired: Collection[str]) -> tuple[ModuleDiff, ...]:
-    """A row for each match; `rewired` are the paths after of modules that take inputs from other modules now."""
+def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewired: Mapping[str, InputChange]) -> tuple[ModuleDiff, ...]:
+    """A row for each match; `rewired` has the modules that take inputs from other modules now, by their paths after."""
     indexes = Pair(index_modules(before), index_modules(after))
     divided = _list_divided(matches, indexes)
     names = {match.before_path: match.after_path for match in matches if match.before_path is not None and match.after_path is not None}
@@ -39,6 +39,8 @@ def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewir
         tied, untied = compare_ties(modules, ties)
         found = {"rewired": match.after_path in rewired, "tied": tied, "untied": untied}
         row = _write_pair(match, modules, {kind for kind, present in found.items() if present})
+        if other.path in rewired:
+            row = msgspec.structs.replace(row, inputs_changed=rewired[other.path])
         parts = divided.get(match.change_id) if match.change_id is not None else Pair([one], [other])
         rows.append(_explain(row, parts) if parts and row.own_delta != _NOTHING else row)
     return tuple(rows)

@@ -43,13 +43,22 @@ class Cause(Record, frozen=True, kw_only=True):
     delta: int
 
 
+class InputChange(Record, frozen=True, kw_only=True):
+    """The modules whose outputs a module takes now and did not take before, by their paths after; and those it takes no longer, by their
+    paths after where they have one, else by their paths before."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
 class ModuleDiff(Record, frozen=True, kw_only=True):
     """What happened to one matched module. Rows are one-to-one: every module of each side is in exactly one.
 
     `causes` divide the change in parameters among the changed sizes of a layer, `flop_causes` that in FLOPs (empty where a layer's FLOPs
     are not the product of its sizes); those of a split or merge are in the row with both sides, and cover all rows of that `change_id`.
     `repeats` are the blocks whose number changed (`repeated`). `cost_change` says why a module without changes has another cost: its
-    `calls` (other shapes, or another number), or its own `operators`. Both keys are left out of the JSON if they are empty.
+    `calls` (other shapes, or another number), or its own `operators`. `inputs_changed` are the other inputs of a `rewired` module. These
+    keys are left out of the JSON if they are empty.
     """
 
     before_path: str | None
@@ -65,6 +74,7 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
     flop_causes: tuple[Cause, ...] = ()
     repeats: tuple[Repeat, ...] | msgspec.UnsetType = msgspec.UNSET
     cost_change: Literal["calls", "operators"] | msgspec.UnsetType = msgspec.UNSET
+    inputs_changed: InputChange | msgspec.UnsetType = msgspec.UNSET
 
 
 class Group(Record, frozen=True, kw_only=True):

@@ -87,6 +87,7 @@ LEFT_OUT = {
     "provenance.sources": "absolute paths of a checkout",
     "modules[].repeats": "a key that earlier versions did not have: the numbers in `reason`",
     "modules[].cost_change": "a key that earlier versions did not have: a cause in `reason`",
+    "modules[].inputs_changed": "a key that earlier versions did not have: what a note of the layer table found by itself",
     "flow.detail": "a key that earlier versions did not have: the level of detail that diagrams draw",
     **{
         f"flow.parts[].{key}": "a key that earlier versions did not have: what the diagram found by itself"

@@ -35,7 +35,6 @@ class Notes:
     def __init__(self, report: Report) -> None:
         self._indexes = Pair(index_modules(report.before), index_modules(report.after))
         rows = report.modules
-        self._after_of = {row.before_path: row.after_path for row in rows if row.before_path is not None}
         self._runs: dict[str | None, Pair[int]] = {}  # by path after: how often the module is called on each side
         for row in rows:
             before, after = self._indexes.before.get(row.before_path), self._indexes.after.get(row.after_path)
@@ -70,7 +69,7 @@ class Notes:
         yield from _describe_tensors(diff, before, after, is_container=is_container)
         yield from _describe_ties(diff, before, after)
         yield "", self._describe_calls(before, after)
-        yield "", self._describe_inputs(diff, before, after)
+        yield "", _describe_inputs(diff)
         yield "", "; ".join(_describe_causes(diff))
 
     def _describe_part(self, diff: ModuleDiff) -> str:
@@ -100,17 +99,17 @@ class Notes:
             return f"no longer called (before: {_format_times(runs.before)})"
         return f"called {_format_times(runs.after)} (before: {_format_times(runs.before)})"
 
-    def _describe_inputs(self, diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> str:
-        """`input from norm2 instead of attn`, with the names of the after side where it has them."""
-        if "rewired" not in diff.changes:
-            return ""
-        old = [self._after_of.get(path) or path for path in self._indexes.before.inputs[before.path]]
-        new = self._indexes.after.inputs[after.path]
-        gained = join_names([name_path(path) for path in new if path not in old], _MOST_NAMED)
-        lost = join_names([name_path(path) for path in old if path not in new], _MOST_NAMED)
-        if gained and lost:
-            return f"input from {gained} instead of {lost}"
-        return f"new input from {gained}" if gained else f"no longer input from {lost}" if lost else ""
+
+def _describe_inputs(diff: ModuleDiff) -> str:
+    """`input from norm2 instead of attn`."""
+    if not diff.inputs_changed:
+        return ""
+    added, removed = (
+        join_names(list(map(name_path, paths)), _MOST_NAMED) for paths in (diff.inputs_changed.added, diff.inputs_changed.removed)
+    )
+    if added and removed:
+        return f"input from {added} instead of {removed}"
+    return f"new input from {added}" if added else f"no longer input from {removed}" if removed else ""
 
 
 def _describe_settings(diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> list[str]:
