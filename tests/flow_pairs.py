@@ -9,7 +9,7 @@ from torch import nn
 
 from archaudit.load import load_recipe, parse_inputs, parse_reference
 from archaudit.measure.recipe import measure_recipe
-from archaudit.pipeline.comparing import compare_plain
+from archaudit.pipeline.profile_diff import compare_plain
 from archaudit.schema import Profile, Report
 
 

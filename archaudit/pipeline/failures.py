@@ -10,8 +10,8 @@ from pathlib import Path
 
 from archaudit.errors import ArchauditError
 from archaudit.index import index_modules
-from archaudit.pipeline.comparing import compare_plain
 from archaudit.pipeline.options import Options
+from archaudit.pipeline.profile_diff import compare_plain
 from archaudit.schema import Profile, Report, SourceLine, Verdict, name_run
 
 # A class is searched in the model's own files, then in the files of the same folder: enough for a package, not for a whole disk.

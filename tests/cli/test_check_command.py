@@ -245,7 +245,7 @@ def test_a_section_is_a_scope(gate):
 def test_a_raise_holds_until_its_last_day_and_fails_after(gate, monkeypatch):
     config = CAP + 'reason = "until distillation lands"\nuntil = 2026-12-31\n'
     for today, status in (("2026-12-31", 0), ("2027-01-01", 1)):
-        monkeypatch.setattr("archaudit.pipeline.find_today", lambda today=today: today)
+        monkeypatch.setattr("archaudit.pipeline.steps.find_today", lambda today=today: today)
         result = gate(config, net=make_net())
         assert result.status == status
         assert today == "2026-12-31" or today not in result.out

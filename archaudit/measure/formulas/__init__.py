@@ -11,7 +11,7 @@ Other packages register theirs through `register_formula`, or the entry points t
 
 from __future__ import annotations
 
-from archaudit.measure.formulas import attention, contraction, convolution, counting, quantized, recurrent, sparse, substitution
+from archaudit.measure.formulas import attention, contraction, convolution, counting, linear_solvers, quantized, recurrent, sparse
 from archaudit.measure.formulas.counting import count_operator, format_work, status_of
 from archaudit.measure.formulas.registry import (
     SPARSE_WITHOUT_VALUES,
@@ -25,7 +25,7 @@ from archaudit.measure.formulas.registry import (
 )
 
 # Importing these files is what registers their formulas.
-FORMULA_FILES = (attention, contraction, convolution, counting, quantized, recurrent, sparse, substitution)
+FORMULA_FILES = (attention, contraction, convolution, counting, linear_solvers, quantized, recurrent, sparse)
 
 __all__ = [
     "FORMULA_FILES",

@@ -188,7 +188,7 @@ def test_a_cut_keeps_the_errors_and_drops_warnings_first():
 
 
 def test_the_comment_lists_the_changes_of_a_model():
-    from archaudit.pipeline.comparing import compare_plain
+    from archaudit.pipeline.profile_diff import compare_plain
 
     report = compare_plain(make_profile({"a": 5, "b": 7}, name="net"), make_profile({"a": 5, "b": 9}, name="net"))
     text = write_output("markdown", Judgement(outcome="failed", checks=(make_verdict(),), differences={"net": report}))

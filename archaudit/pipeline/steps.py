@@ -1,0 +1,119 @@
+"""profile, compare, check, step by step: load, measure, align, diff, judge. Only this file knows the order of the packages.
+
+Nothing is printed or written here, and only worker processes import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from archaudit.align import align
+from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
+from archaudit.judge import conclude, judge, judge_gated
+from archaudit.pipeline.baselines import read_baselines
+from archaudit.pipeline.checks import (
+    Run,
+    find_today,
+    list_applying,
+    list_budgets,
+    list_configs,
+    list_pins,
+    list_sections,
+    resolve_run,
+)
+from archaudit.pipeline.failures import compare_with_baselines, locate_classes
+from archaudit.pipeline.latency_budget import choose_latency, judge_configured_latency, judge_pair_latency
+from archaudit.pipeline.measuring import explain_target, measure_targets
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.profile_diff import compare_matched
+from archaudit.pipeline.proving import prove_equivalence
+from archaudit.pipeline.targets import Target, resolve, resolve_pair
+from archaudit.schema import Explanation, Judgement, Pair, Profile, Report
+from archaudit.worker import share_pool
+
+# Errors of one model, which say nothing about the others.
+_ERRORS_OF_ONE_MODEL = (InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError)
+
+
+def profile(reference: str, options: Options) -> Profile:
+    """The profile of one reference. Raises an ArchauditError if it cannot be found, built or run."""
+    return measure_targets([resolve(reference, options.config, options.inputs, allow_pickle=options.allow_pickle)], options)[0]
+
+
+def explain(reference: str, path: str, options: Options) -> Explanation:
+    """How the MACs of the module at `path` are computed, operator by operator."""
+    return explain_target(resolve(reference, options.config, options.inputs), path, options)
+
+
+def compare(before: str, after: str, options: Options) -> Report:
+    """The changes from one reference to the other, their costs, and the verdicts on the checks about them."""
+    targets = resolve_pair(before, after, options)
+    options = choose_latency(options, targets.map(lambda target: target.key))
+    return compare_profiles(targets, measure_targets(targets, options), options)
+
+
+def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], options: Options) -> Report:
+    """The same for two measured profiles; `targets` have the names by which checks refer to them."""
+    before, after = profiles
+    keys = Pair(*(target.key for target in targets))
+    configs = list_configs(targets, options.config)
+    checks = list_applying(configs, keys)
+    matches = align(before, after, list_pins(configs, targets))
+    report = compare_matched(before, after, matches, list_sections(configs, targets))
+    measured = {keys.before: before, keys.after: after}
+    verdicts = judge(checks, measured, read_baselines(checks, options), earlier={keys.after: before}, today=find_today())
+    verdicts += judge_pair_latency(options, keys, before, after)
+    equivalence = prove_equivalence(targets, profiles, matches, options) if options.equivalent else None
+    return msgspec.structs.replace(report, checks=verdicts, outcome=conclude(verdicts), equivalence=equivalence)
+
+
+def check(names: Iterable[str], options: Options) -> Judgement:
+    """Verdicts on every budget of the config, or on those of the models `names`. Only `compare` judges claims.
+
+    A model that fails a check against its baseline is compared with the baseline, so that the output can explain the difference.
+    """
+    if options.config is None:
+        raise ConfigError("there is no config here to check", "Write archaudit.toml with [[budgets]], or name one: --config FILE.")
+    config = options.config
+    names = tuple(names)
+    checks, runs = list_budgets(config, names)
+    profiles, unmeasured = profile_separately(runs, options)
+    baselines = read_baselines(checks, options)
+    verdicts = judge(checks, profiles, baselines, today=find_today(), unmeasured=unmeasured)
+    verdicts += judge_gated(config.gated, names or config.models, checks) + judge_configured_latency(options, names)
+    outcome = conclude(verdicts)
+    return Judgement(
+        outcome="inconclusive" if unmeasured and outcome == "passed" else outcome,
+        checks=verdicts,
+        differences=compare_with_baselines(verdicts, profiles, baselines, options),
+        places=locate_classes(verdicts, profiles),
+        unmeasured={name: error.message for name, error in unmeasured.items()},
+        source=config.source,
+    )
+
+
+def profile_runs(runs: Sequence[Run], options: Options) -> dict[str, Profile]:
+    """The profiles of several runs, measured in parallel, by the runs' names."""
+    targets = [resolve_run(run, options) for run in runs]
+    return dict(zip((run.name for run in runs), measure_targets(targets, options), strict=True))
+
+
+def profile_separately(runs: Sequence[Run], options: Options) -> tuple[dict[str, Profile], dict[str, ArchauditError]]:
+    """The profiles of all runs that can be measured, and the errors of the others. With one run only, its error is raised."""
+    try:
+        return profile_runs(runs, options), {}
+    except _ERRORS_OF_ONE_MODEL:
+        if len(runs) == 1:
+            raise
+    profiles: dict[str, Profile] = {}
+    errors: dict[str, ArchauditError] = {}
+    with share_pool(options.workers) as pool:  # an error stops all that are measured in parallel: measure one after the other
+        alone = msgspec.structs.replace(options, worker_pool=pool)
+        for run in runs:
+            try:
+                profiles |= profile_runs([run], alone)
+            except _ERRORS_OF_ONE_MODEL as error:
+                errors[run.name] = error
+    return profiles, errors
