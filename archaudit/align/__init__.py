@@ -16,12 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archaudit.align.match_anywhere import (
-    match_containers_by_children,
-    match_containers_by_layers,
-    match_equal_anywhere,
-    match_segments,
-)
+from archaudit.align.match_anywhere import match_containers_by_children, match_containers_by_layers, match_equal_anywhere, match_segments
 from archaudit.align.match_siblings import match_descendants, match_roots, match_same_paths
 from archaudit.align.matching import LEFT, Matching
 from archaudit.align.pins import Pin, add_pin_reasons, apply_pins, check_pins

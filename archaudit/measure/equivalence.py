@@ -17,14 +17,7 @@ import torch
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.module_tree import ModuleTree, walk_tree
-from archaudit.measure.output_comparison import (
-    ModuleComparison,
-    OutputComparison,
-    OutputRecorder,
-    Outputs,
-    is_finite,
-    list_outputs,
-)
+from archaudit.measure.output_comparison import ModuleComparison, OutputComparison, OutputRecorder, Outputs, is_finite, list_outputs
 from archaudit.measure.process_state import DispatchMode, unchanged_globals, without_fusion
 from archaudit.measure.random_inputs import (
     cast_model,

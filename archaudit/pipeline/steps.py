@@ -13,16 +13,7 @@ from archaudit.align import align
 from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
 from archaudit.judge import conclude, judge, judge_gated
 from archaudit.pipeline.baselines import read_baselines
-from archaudit.pipeline.checks import (
-    Run,
-    find_today,
-    list_applying,
-    list_budgets,
-    list_configs,
-    list_pins,
-    list_sections,
-    resolve_run,
-)
+from archaudit.pipeline.checks import Run, find_today, list_applying, list_budgets, list_configs, list_pins, list_sections, resolve_run
 from archaudit.pipeline.failures import compare_with_baselines, locate_classes
 from archaudit.pipeline.latency_budget import choose_latency, judge_configured_latency, judge_pair_latency
 from archaudit.pipeline.measuring import explain_target, measure_targets

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from archaudit.metrics.quantities import format_exact, format_percent
 from archaudit.render.formatting import SYMBOLS, format_shape, make_visible, round_quotient
 from archaudit.render.layout import TextColumn, choose_columns, format_columns, shorten, wrap
-from archaudit.render.view.studies import StudyView, describe_bisection, view_history, view_sweep
+from archaudit.render.view.histories import describe_bisection, view_history
+from archaudit.render.view.plots import StudyView
+from archaudit.render.view.sweeps import view_sweep
 from archaudit.schema import Bisection, Explanation, History, OperatorRun, Sweep, Verdict, encode
 from archaudit.schema.documents import Coverage, Number
 

@@ -7,27 +7,9 @@ the rule, `roofline` what bounds a layer's time. Everything works on numbers, so
 from __future__ import annotations
 
 from archaudit.timing.decision import Budget, Decision, decide, format_share
-from archaudit.timing.evidence import (
-    Evidence,
-    Interval,
-    are_interleaved,
-    compare_latencies,
-    compare_samples,
-    estimate_ratio,
-    find_problems,
-)
+from archaudit.timing.evidence import Evidence, Interval, are_interleaved, compare_latencies, compare_samples, estimate_ratio, find_problems
 from archaudit.timing.roofline import Bottleneck, Ceilings, Work, find_bottleneck
-from archaudit.timing.schedule import (
-    MEASUREMENT_SIDES,
-    MIN_ROUNDS,
-    Clock,
-    Plan,
-    WarmUp,
-    draw_order,
-    estimate_pass_s,
-    plan_rounds,
-    warm_up,
-)
+from archaudit.timing.schedule import MEASUREMENT_SIDES, MIN_ROUNDS, Clock, Plan, WarmUp, draw_order, estimate_pass_s, plan_rounds, warm_up
 
 __all__ = [
     "MEASUREMENT_SIDES",

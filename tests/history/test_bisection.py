@@ -17,7 +17,7 @@ from archaudit.history.bisection import _Search
 from archaudit.history.commits import CommitResult
 from archaudit.pipeline import Options
 from archaudit.pipeline import revision_targets as revised
-from archaudit.render.view.studies import describe_bisection
+from archaudit.render.view.histories import describe_bisection
 from archaudit.schema import HistoryStep
 
 PLAIN = Options(witnesses=False, symbolic=False)

@@ -8,15 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from archaudit.metrics.quantities import (
-    format_change,
-    format_exact,
-    format_pair,
-    format_percent,
-    format_ratio,
-    format_short,
-    format_signed,
-)
+from archaudit.metrics.quantities import format_change, format_exact, format_pair, format_percent, format_ratio, format_short, format_signed
 from archaudit.schema.quantity import parse_quantity
 
 COUNTS = st.integers(min_value=0, max_value=10**15)

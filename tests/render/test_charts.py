@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from render.synthetic import make_cost, make_incomplete_report, make_module, make_profile, make_report, make_segmentation_report
 
-from archaudit.render.view.drawings.charts import view_icicles, view_profile_icicles, view_waterfalls
+from archaudit.render.view.charts import view_icicles, view_profile_icicles, view_waterfalls
 from archaudit.schema import Group
 
 

@@ -11,7 +11,7 @@ from archaudit.diff import diff
 from archaudit.render import diagram as diagrams
 from archaudit.render.diagram import place_diagram
 from archaudit.render.view.drawing_records import Flow
-from archaudit.render.view.drawings.flow import view_flow, view_profile_flow
+from archaudit.render.view.flow_diagram import view_flow, view_profile_flow
 from archaudit.schema import Profile, decode_profile, encode
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from flow_pairs import PAIRS, compare_pair
 
-from archaudit.render.view.drawings.flow import view_flow
-from archaudit.render.view.drawings.graph import Graph, fold_chains, fold_repeats, read_sides
+from archaudit.render.view.flow_diagram import view_flow
+from archaudit.render.view.flow_graph import Graph, fold_chains, fold_repeats, read_sides
 from archaudit.schema import FlowDiff, Pair, Report
 
 STATES = {"same": "", "resized": "", "rewired": "changed"}

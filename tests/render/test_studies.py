@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archaudit.render.command_texts import render_study_html, render_study_text
-from archaudit.render.view.studies import view_history, view_sweep
-from archaudit.render.view.studies.plots import Point, name_points
+from archaudit.render.view.histories import view_history
+from archaudit.render.view.plots import Point, name_points
+from archaudit.render.view.sweeps import view_sweep
 from archaudit.schema import Contribution, History, HistoryStep, Jump, Sweep, Variant
 
 PLACES = st.tuples(st.floats(70, 710), st.floats(26, 246), st.text("abc=_1x", min_size=1, max_size=30), st.booleans())

@@ -7,8 +7,8 @@ from factories import make_cost, make_module, make_profile, make_tensor
 
 from archaudit.render import FORMATS, PROFILE_FORMATS, render_text
 from archaudit.render.terminal import format_comparison_timing, format_profile_timing
-from archaudit.render.view.latency.section import view_timing
-from archaudit.render.view.latency.spending import list_parts
+from archaudit.render.view.latency_section import view_timing
+from archaudit.render.view.time_spending import list_parts
 from archaudit.schema import DeviceState, Group, Latency, Machine, MeasuredCeilings, ModuleDiff, Pairing, Report, TimingSettings
 
 # 1000 FLOP/s, 100 bytes/s, 1 ms a launch.

@@ -19,8 +19,8 @@ from render.synthetic import (
 )
 
 from archaudit.render.view import view_profile, view_report
+from archaudit.render.view.histories import view_history
 from archaudit.render.view.records import GapRow
-from archaudit.render.view.studies import view_history
 from archaudit.schema import Deviation, Equivalence, Group, History, HistoryStep, Latency, Report
 
 

@@ -14,15 +14,7 @@ from math import prod
 from typing import NamedTuple
 
 from archaudit.diff.checkpoint.adapters import ADAPTER_SCALES, fold_adapters
-from archaudit.diff.checkpoint.transforms import (
-    Layout,
-    MatchedModules,
-    divide,
-    find_folds,
-    list_divisions,
-    list_layouts,
-    measure_rows,
-)
+from archaudit.diff.checkpoint.transforms import Layout, MatchedModules, divide, find_folds, list_divisions, list_layouts, measure_rows
 from archaudit.index import join_name
 from archaudit.schema import FoldedAdapter, JoinedRows, Match, ModuleRecord, Pair, Profile, Shape, TensorRecord, TensorSource
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from archaudit.render.formatting import make_visible
+from archaudit.render.view.charts import view_icicles, view_profile_icicles, view_waterfalls
 from archaudit.render.view.checks import view_checks, view_claims, view_conclusion
-from archaudit.render.view.drawings.charts import view_icicles, view_profile_icicles, view_waterfalls
-from archaudit.render.view.drawings.flow import view_flow, view_profile_flow
-from archaudit.render.view.latency.spending import list_parts
+from archaudit.render.view.flow_diagram import view_flow, view_profile_flow
 from archaudit.render.view.layer_table.layers import view_layers, view_profile_layers
 from archaudit.render.view.methods import view_methods
 from archaudit.render.view.other_changes import view_other_changes
 from archaudit.render.view.records import DifferenceView, JudgementView, ProfileView, ReportView
 from archaudit.render.view.sections import view_sections
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
+from archaudit.render.view.time_spending import list_parts
 from archaudit.schema import Judgement, Profile, Report
 
 __all__ = [

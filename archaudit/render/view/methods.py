@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from archaudit.render.formatting import count, join_names, make_visible, name_path
-from archaudit.render.view.latency.section import NOT_MEASURED, view_latency, view_timing
-from archaudit.render.view.latency.spending import Part
+from archaudit.render.view.latency_section import NOT_MEASURED, view_latency, view_timing
 from archaudit.render.view.method_records import FactRow, LedgerRow, Methods
+from archaudit.render.view.time_spending import Part
 from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import OpRecord, Profile
 

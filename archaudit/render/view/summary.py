@@ -6,7 +6,7 @@ from archaudit.metrics.catalog import METRICS, Metric, is_unknown, measure_scope
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
-from archaudit.render.view.latency.section import are_comparable, find_median
+from archaudit.render.view.latency_section import are_comparable, find_median
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
 from archaudit.render.view.sentences import explain_changes, explain_cost, explain_proof
 from archaudit.schema import Profile, Report

@@ -145,7 +145,7 @@ def test_kernels_of_a_real_trace_are_joined_to_their_modules(monkeypatch):
     import torch
     from torch import nn
 
-    from archaudit.measure.latency import kernels as kernels
+    from archaudit.measure.latency import kernels
     from archaudit.measure.module_tree import walk_tree
 
     read = kernels.read_events
@@ -172,7 +172,7 @@ def test_a_model_without_kernels_takes_no_time_if_the_probe_is_seen(monkeypatch)
     import torch
     from torch import nn
 
-    from archaudit.measure.latency import kernels as kernels
+    from archaudit.measure.latency import kernels
     from archaudit.measure.module_tree import walk_tree
 
     read = kernels.read_events
@@ -243,7 +243,7 @@ def test_only_kernels_copies_and_fills_count_on_the_device():
 def test_the_first_pass_under_the_profiler_is_not_counted(monkeypatch):
     from torch import nn
 
-    from archaudit.measure.latency import kernels as kernels
+    from archaudit.measure.latency import kernels
     from archaudit.measure.module_tree import walk_tree
 
     made = []

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from archaudit.metrics.catalog import is_unknown
 from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import NO_FIGURE, Figure, make_duration, make_figure, make_sides
-from archaudit.render.view.latency.section import find_module_median
+from archaudit.render.view.latency_section import find_module_median
 from archaudit.render.view.records import ColumnGroup
 from archaudit.schema import Cost, Latency, ModuleRecord, Pair, Profile, WitnessRow
 

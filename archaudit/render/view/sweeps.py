@@ -9,7 +9,7 @@ from archaudit.metrics.catalog import METRICS
 from archaudit.metrics.quantities import format_short
 from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import make_figure
-from archaudit.render.view.studies.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
+from archaudit.render.view.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
 from archaudit.schema import Sweep, Variant
 
 _LONGEST_NAME = 40  # letters of a variant's name in the plot

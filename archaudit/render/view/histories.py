@@ -9,7 +9,7 @@ from archaudit.metrics.catalog import METRICS
 from archaudit.metrics.quantities import format_change, format_short
 from archaudit.render.formatting import make_visible, name_path
 from archaudit.render.view.figures import make_delta, make_figure
-from archaudit.render.view.studies.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
+from archaudit.render.view.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
 from archaudit.schema import Bisection, History, HistoryStep, Jump
 
 

@@ -9,9 +9,9 @@ from archaudit.index import index_modules
 from archaudit.metrics.quantities import format_ratio, format_short
 from archaudit.render.formatting import NOTHING, count, format_milliseconds, make_visible
 from archaudit.render.view.figures import make_duration
-from archaudit.render.view.latency.roofline import draw_roofline
-from archaudit.render.view.latency.spending import Part, Timed, describe_speedups, list_hotspots, narrow_modules, sum_layers
 from archaudit.render.view.method_records import LatencyRow, Timing, TimingRow
+from archaudit.render.view.roofline import draw_roofline
+from archaudit.render.view.time_spending import Part, Timed, describe_speedups, list_hotspots, narrow_modules, sum_layers
 from archaudit.schema import Latency, MeasuredCeilings, Profile
 from archaudit.timing import Budget, Ceilings, Decision, compare_latencies, decide, find_problems, format_share
 

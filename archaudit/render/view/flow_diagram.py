@@ -11,7 +11,7 @@ from archaudit.index import index_modules, parent_path
 from archaudit.metrics.quantities import format_percent, format_short
 from archaudit.render.formatting import ARROW, NOTHING, count, format_outputs, format_shape, join_names, make_visible, name_path
 from archaudit.render.view.drawing_records import Box, Diagram, Edge, Flow, FlowLine
-from archaudit.render.view.drawings.graph import Graph, Node, fold_chains, fold_repeats, read_profile, read_sides
+from archaudit.render.view.flow_graph import Graph, Node, fold_chains, fold_repeats, read_profile, read_sides
 from archaudit.schema import FlowPart, ModuleDiff, ModuleRecord, Pair, Profile, Report
 
 # With more boxes than this, chains without a change are drawn as one box; with more than the second number a diagram is unreadable.

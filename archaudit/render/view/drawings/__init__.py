@@ -1,1 +1,0 @@
-"""The drawings: diagrams of the data flow, waterfalls and icicles."""
