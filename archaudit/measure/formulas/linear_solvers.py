@@ -15,7 +15,7 @@ from archaudit.measure.formulas.registry import Products, dense_sizes, formula, 
 def count_solve_triangular(matrix: Tensor, _right: Tensor, *_: object, out: Tensor, **__: object) -> Products:
     """Right-hand sides * n * (n - 1) / 2: row i of the substitution multiplies i known elements, for i from 0 to n - 1.
 
-    Source: additions of TRSM in LAPACK Working Note 41, appendix C. Leaves out: the n divisions for each right-hand side.
+    Source: definition of forward substitution. Leaves out: the n divisions for each right-hand side.
     """
     size = dense_sizes(matrix)[-1]
     *batch, rows, columns = dense_sizes(result(out))
@@ -27,7 +27,7 @@ def count_solve_triangular(matrix: Tensor, _right: Tensor, *_: object, out: Tens
 def count_triangular_solve(_right: Tensor, matrix: Tensor, *_: object, out: tuple[Tensor, ...], **__: object) -> Products:
     """As `linalg_solve_triangular`, with the operands in the other order.
 
-    Source: additions of TRSM in LAPACK Working Note 41, appendix C. Leaves out: the n divisions for each right-hand side.
+    Source: definition of forward substitution. Leaves out: the n divisions for each right-hand side.
     """
     return count_solve_triangular(matrix, _right, out=result(out))
 
@@ -36,7 +36,7 @@ def count_triangular_solve(_right: Tensor, matrix: Tensor, *_: object, out: tupl
 def count_cholesky(matrix: Tensor, *_: object, **__: object) -> Products:
     """(n^3 - n) / 6 for each matrix: element (i, j) of the factor is a sum of j products, for j up to i.
 
-    Source: additions of POTRF in LAPACK Working Note 41, appendix C. Leaves out: divisions and roots.
+    Source: definition of the factorization A = L L^T. Leaves out: divisions and roots.
     """
     *batch, size, _columns = dense_sizes(matrix)
     return ((tuple(batch), (size**3 - size) // 6),)
