@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import torch
+from msgspec import UNSET
 from torch import nn
 
 from archaudit.measure.formulas import format_work
@@ -39,6 +40,7 @@ def assemble_modules(tape: Tape, tensors: list[ModuleTensors]) -> tuple[ModuleRe
             calls=tuple(calls[position]),
             defined_in=_find_library(module),
             aliases=aliases.get(position, ()),
+            programs=tuple(tape.programs.of_module.get(position, ())) or UNSET,
         )
         for position, module in enumerate(tree.modules)
     )

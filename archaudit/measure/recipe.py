@@ -147,6 +147,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         ties=ties,
         witnesses=witnesses,
         flow=run.tape.flow.to_records(run.tree.paths),
+        programs=tuple(run.tape.programs.programs),
         provenance=Provenance(environment=read_environment(), rung=run.build_mode, rungs_failed=run.failures, sources=recipe.sources),
         unknown=UNKNOWN_IF_PACKED if find_packed_modules(run.tree) else msgspec.UNSET,
     )

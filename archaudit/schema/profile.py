@@ -127,7 +127,8 @@ class ModuleRecord(Record, frozen=True, kw_only=True):
     """One module: its own direct cost, and the total of itself and all its descendants. Children follow from the paths.
 
     `defined_in` is the library of its class (`torch`, `torchvision`), empty for a class of the user, None if that was not recorded.
-    `aliases` are other paths of the same module.
+    `aliases` are other paths of the same module. `programs` are the positions, in the profile's, of what its forward runs: one for each
+    different call. Layers of torch without children have none, since type and settings say what they run.
     """
 
     path: str
@@ -140,6 +141,36 @@ class ModuleRecord(Record, frozen=True, kw_only=True):
     calls: tuple[Call, ...] = ()
     defined_in: str | None = None
     aliases: tuple[str, ...] = ()
+    programs: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Step(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of a module's forward: an operator that the module runs itself, or (`op` is `call`) a call of the module at `module`, a
+    path below this one; a path that starts with `/` counts from the root.
+
+    `operands` are its tensors, in order: `2` is the result of step 2 (`2.1` its second tensor), `in0` the first argument of forward,
+    `weight` a tensor registered in this module or below it, `/embed.weight` one of another module, `value 0.5` a constant, `outer` a result
+    of a module above, `tensor` any other. `arguments` are the other arguments that differ from their defaults. `sizes` are those that may
+    follow from the sizes of tensors; they compare only where `shape`, that of the first operand, is the same.
+    """
+
+    op: str
+    module: str = ""
+    operands: tuple[str, ...] = ()
+    arguments: dict[str, Setting] = {}
+    sizes: dict[str, Setting] = {}
+    shape: Shape | None = None
+
+
+class Program(Record, frozen=True, kw_only=True):
+    """What one call of a module runs, step by step, and the operands that it returns. Modules that run the same share one program.
+
+    Steps that leave values and order as they are (`contiguous`, a `view` of the same shape) are left out; `reshape` is every change of
+    shape, `permute` every change of the order of dimensions, and each part of a `chunk`, `split` or `unbind` is a `slice` or `select`.
+    """
+
+    steps: tuple[Step, ...]
+    returns: tuple[str, ...] = ()
 
 
 class FlowNode(Record, frozen=True, kw_only=True):
@@ -147,7 +178,7 @@ class FlowNode(Record, frozen=True, kw_only=True):
     operator that `module` runs itself, between the calls of its children. `inputs` are ids of earlier nodes.
 
     `symbolic` is the shape in terms of the input: B, H, W and T are its batch, height, width and length; any other size is fixed. None if
-    that is not known.
+    that is not known. `arguments` are an operator's arguments other than tensors and sizes, where they differ from their defaults.
     """
 
     id: int
@@ -157,6 +188,7 @@ class FlowNode(Record, frozen=True, kw_only=True):
     shape: Shape | None = None
     dtype: str | None = None
     symbolic: tuple[str, ...] | None = None
+    arguments: dict[str, Setting] | msgspec.UnsetType = msgspec.UNSET
 
 
 class OpRecord(Record, frozen=True, kw_only=True):
@@ -227,7 +259,8 @@ class Provenance(Record, frozen=True, kw_only=True):
 class Profile(Record, frozen=True, kw_only=True, weakref=True):
     """Everything measured about one model with one input. A saved profile is a baseline.
 
-    `unknown` names the metrics that its source has no information on: their numbers mean nothing.
+    `unknown` names the metrics that its source has no information on: their numbers mean nothing. `programs` are the different programs of
+    its modules, each once.
     """
 
     format_version: int = FORMAT_VERSION
@@ -242,6 +275,7 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     ties: tuple[tuple[str, ...], ...] = ()
     witnesses: dict[str, Witness] = {}
     flow: tuple[FlowNode, ...] = ()
+    programs: tuple[Program, ...] | msgspec.UnsetType = msgspec.UNSET  # left out in files of earlier versions
     latency: Latency | None = None
     provenance: Provenance | None = None
     unknown: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # left out of the JSON if every metric is known

@@ -104,7 +104,7 @@ _DEFAULTS: dict[str, list[str] | None] = {
     "logical_elements": None,
     "symbolic": None,
 }
-_BY_LINE = ("modules", "flow", "call_order", "ties")
+_BY_LINE = ("modules", "flow", "programs", "call_order", "ties")
 
 
 def encode_baseline(profile: Profile) -> bytes:

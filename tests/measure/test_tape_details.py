@@ -10,9 +10,9 @@ import torch
 from modeling import measure, module
 from torch import nn
 
+from archaudit.measure.tape.known_values import assume_boolean
 from archaudit.measure.tape.memory import LivenessRecorder, read_traits
 from archaudit.measure.tape.meta_kernels import find_meta_kernel, run_meta_kernel
-from archaudit.measure.tape.recording import assume_boolean
 
 aten = torch.ops.aten
 

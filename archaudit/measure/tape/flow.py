@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
+from msgspec import UNSET
 
 from archaudit.measure.tensors import storage_key
-from archaudit.schema import FlowNode, Shape
+from archaudit.schema import FlowNode, Setting, Shape
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class _Node:
     inputs: set[int] = field(default_factory=set)
     shape: Shape | None = None
     dtype: str | None = None
+    arguments: dict[str, Setting] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -42,9 +44,9 @@ class FlowRecorder:
         self._producers: dict[int, tuple[weakref.ref[torch.Tensor], frozenset[int]]] = {}
         self._writes: dict[int, _Writes] = {}
 
-    def add_node(self, op: str, module: int, inputs: Iterable[int] = ()) -> int:
+    def add_node(self, op: str, module: int, inputs: Iterable[int] = (), arguments: dict[str, Setting] | None = None) -> int:
         """Adds a node and returns its number, which is larger than the numbers of its inputs."""
-        self.nodes.append(_Node(op, module, set(inputs)))
+        self.nodes.append(_Node(op, module, set(inputs), arguments=arguments or {}))
         return len(self.nodes) - 1
 
     def find_producers(self, tensor: torch.Tensor) -> frozenset[int]:
@@ -111,6 +113,7 @@ class FlowRecorder:
                 inputs=tuple(sorted(node.inputs - {number})),
                 shape=node.shape,
                 dtype=node.dtype,
+                arguments=node.arguments or UNSET,
             )
             for number, node in enumerate(self.nodes)
         )

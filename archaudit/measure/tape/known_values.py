@@ -8,8 +8,10 @@ parameter, a floating-point input or a random number is unknown.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -223,3 +225,29 @@ def track_constants(values: KnownValues) -> Iterator[None]:
     """While open, tensors that are made from Python numbers on the meta device have known values."""
     with _ConstantMode(values):
         yield
+
+
+# --- values that are not known, and are assumed ---
+
+
+def assume_boolean(tensor: torch.Tensor, assumed: bool, assumptions: list[str]) -> bool | None:
+    """The value for a boolean meta tensor, with an assumption added to the list; None for a tensor that has values or is not boolean."""
+    if tensor.device.type != "meta" or tensor.dtype != torch.bool:
+        return None
+    text = f"a branch at {find_caller()} depends on the value of a boolean tensor; both branches were run"
+    if text not in assumptions:
+        assumptions.append(text)
+    return assumed
+
+
+def find_caller() -> str:
+    """`file.py:12` of the innermost running line outside torch and archaudit."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.split(".")[0] not in ("torch", "archaudit", "contextlib", "functools") or module.startswith("archaudit.examples"):
+            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return "an unknown line"

@@ -6,11 +6,9 @@ reused and tied modules are all seen. Each module gets its own costs here; total
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,14 +18,17 @@ from archaudit.errors import MeasureError
 from archaudit.measure.formulas import Work, count_operator
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import DispatchMode, without_fusion
+from archaudit.measure.tape.arguments import NO_ARGUMENTS, read_arguments
 from archaudit.measure.tape.complex_products import ComplexConvolutions
 from archaudit.measure.tape.flow import FlowRecorder
-from archaudit.measure.tape.known_values import KnownValues, track_constants
+from archaudit.measure.tape.functions import FunctionMode
+from archaudit.measure.tape.known_values import KnownValues, assume_boolean, track_constants
 from archaudit.measure.tape.memory import LivenessRecorder, Traits, read_traits
 from archaudit.measure.tape.module_calls import observe_calls
+from archaudit.measure.tape.programs import ProgramRecorder
 from archaudit.measure.tape.summed_products import SummedProducts
 from archaudit.measure.tensors import count_touched_bytes, list_tensors_in, shape_of, storage_key
-from archaudit.schema import Shape
+from archaudit.schema import Setting, Shape
 
 # Runs an operator: `(operator, args, kwargs)` to its result. A cache of the meta device's results may replace the kernel.
 RunOperator = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -73,10 +74,14 @@ class Tape:
     read_parameters: dict[int, tuple[int, int]] = field(default_factory=dict)
     summed_products: SummedProducts = field(default_factory=SummedProducts)
     flow: FlowRecorder = field(default_factory=FlowRecorder)
+    programs: ProgramRecorder = field(init=False)
     peak_activation_bytes: int = 0
     assumptions: list[str] = field(default_factory=list)
     failed_module: int | None = None
     failed_error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self.programs = ProgramRecorder(self.tree)
 
 
 class TapeRecorder:
@@ -103,6 +108,7 @@ class TapeRecorder:
             call.node = self.tape.flow.add_node("call", position, producers)
         self.tape.calls.append(call)
         self._open.append(call)
+        self.tape.programs.enter(position, args, kwargs)
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
         """Closes the call. A module that returns its input unchanged returns an alias of it instead, so that the flow can tell the users of
@@ -110,22 +116,27 @@ class TapeRecorder:
         call = self._open.pop()
         tensors = list_tensors_in(result)
         call.outputs = tuple(map(shape_of, tensors))
-        if call.node is None:
-            return result
-        for tensor in tensors[:1]:
+        result = self._separate(call, args, kwargs, result) if call.node is not None else result
+        self.tape.programs.leave(result)
+        return result
+
+    def _separate(self, call: TapeCall, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        assert call.node is not None
+        for tensor in list_tensors_in(result)[:1]:
             self.tape.flow.describe_output(call.node, tensor)
         if (
             isinstance(result, torch.Tensor)
             and call.node not in self.tape.flow.find_producers(result)
             and self._is_argument(result, args, kwargs)
         ):
-            result = self._make_alias(result)
+            result = self.make_alias(result)
             self.tape.flow.mark_output(result, frozenset({call.node}))
         return result
 
     def fail_call(self, position: int, error: BaseException) -> None:
         """Closes the call and records the innermost module that raised."""
         self._open.pop()
+        self.tape.programs.fail()
         if self.tape.failed_error is not error:
             self.tape.failed_error, self.tape.failed_module = error, position
 
@@ -133,7 +144,8 @@ class TapeRecorder:
     def _is_argument(result: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         return any(tensor is result for tensor in list_tensors_in(args, kwargs))
 
-    def _make_alias(self, tensor: torch.Tensor) -> torch.Tensor:
+    def make_alias(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Another tensor object with the same memory, which is recorded as no operator."""
         self.paused = True
         try:
             alias: torch.Tensor = torch.ops.aten.alias.default(tensor)
@@ -157,13 +169,17 @@ class TapeRecorder:
         position = self._open[-1].module if self._open else 0
         inputs = list_tensors_in(args, kwargs)
         outputs = list_tensors_in(result)
+        arguments = NO_ARGUMENTS
+        if not self.tape.programs.is_skipped:
+            arguments = read_arguments(operator, args, kwargs, inputs[0] if inputs else None, result)
+            self.tape.programs.record(operator, traits, args, arguments, (inputs, outputs))
         if traits.is_view:
             producers = frozenset().union(*(self.tape.flow.find_producers(tensor) for tensor in inputs))
             for tensor in outputs:
                 self.tape.flow.mark_output(tensor, producers)
         else:
             self._count_bytes(traits, position, inputs, outputs)
-            self._add_to_flow(traits, position, args, kwargs, (inputs, outputs))
+            self._add_to_flow(traits, position, args, kwargs, (inputs, outputs), arguments.constants)
             self.tape.used_storages.update(storage_key(tensor) for tensor in inputs)
         for tensor in inputs:
             if isinstance(tensor, nn.Parameter) and tensor.numel() and id(tensor) not in self._registered:
@@ -189,6 +205,7 @@ class TapeRecorder:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         tensors: tuple[list[torch.Tensor], list[torch.Tensor]],
+        constants: dict[str, Setting],
     ) -> None:
         flow, (inputs, outputs) = self.tape.flow, tensors
         producers = frozenset().union(*(flow.find_producers(tensor) for tensor in inputs)) if inputs else frozenset()
@@ -196,7 +213,7 @@ class TapeRecorder:
         if node is None:
             if not outputs:
                 return
-            node = flow.add_node(traits.name.removeprefix("aten::"), position, producers)
+            node = flow.add_node(traits.name.removeprefix("aten::"), position, producers, constants)
             flow.describe_output(node, outputs[0])
         else:
             flow.nodes[node].inputs |= {producer for producer in producers if producer < node}
@@ -274,29 +291,6 @@ def _needs_decomposition(operator: Any) -> bool:
     return known
 
 
-def assume_boolean(tensor: torch.Tensor, assumed: bool, assumptions: list[str]) -> bool | None:
-    """The value for a boolean meta tensor, with an assumption added to the list; None for a tensor that has values or is not boolean."""
-    if tensor.device.type != "meta" or tensor.dtype != torch.bool:
-        return None
-    text = f"a branch at {find_caller()} depends on the value of a boolean tensor; both branches were run"
-    if text not in assumptions:
-        assumptions.append(text)
-    return assumed
-
-
-def find_caller() -> str:
-    """`file.py:12` of the innermost running line outside torch and archaudit."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if module.split(".")[0] not in ("torch", "archaudit", "contextlib", "functools") or module.startswith("archaudit.examples"):
-            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return "an unknown line"
-
-
 def record_tape(
     tree: ModuleTree,
     args: tuple[Any, ...],
@@ -323,7 +317,9 @@ def record_tape(
         recorder.record_inputs((args, kwargs))
         stack.enter_context(recorder.complex_convolutions)
         if known_values is not None:
+            recorder.tape.programs.find_value = known_values.find
             stack.enter_context(track_constants(known_values))
+        stack.enter_context(FunctionMode(recorder.tape.programs, recorder.make_alias))
         stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator, known_values))
         result = tree.modules[0](*args, **kwargs)
     if isinstance(result, Generator | Coroutine):
