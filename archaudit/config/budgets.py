@@ -12,7 +12,7 @@ from archaudit.config.names import Draft, KnownNames, derive_id, expect_model, r
 from archaudit.config.records import BASELINE
 from archaudit.config.tables import Table, quote, suggest
 from archaudit.metrics.catalog import Metric
-from archaudit.schema import Check, Device, LatencyBudget, Precision, Quantity
+from archaudit.schema import Check, Device, LatencyBudget, Overridden, Precision, Quantity
 
 
 class _Subject(NamedTuple):
@@ -23,26 +23,29 @@ class _Subject(NamedTuple):
     fields: dict[str, Any]
 
 
-def read_budgets(top: Table, known: KnownNames, keys_by_id: dict[str, str]) -> list[Draft]:
-    """One check for each budget, model, scenario and limit; then one for each pin of [[unchanged]]."""
+def read_budgets(top: Table, known: KnownNames, keys_by_id: dict[str, str]) -> tuple[list[Draft], tuple[Overridden, ...]]:
+    """One check for each budget, model, scenario and limit; then one for each pin of [[unchanged]]. And what budgets replace."""
     defaults = _read_defaults(top, known)
     drafts: list[Draft] = []
-    overridden: dict[str, set[str]] = {}  # the models that another budget replaces a budget for, by that budget's id
+    # the models that another budget replaces a budget for, with that other budget's key; by the replaced budget's id
+    overridden: dict[str, dict[str, str]] = {}
+    replaced: list[Overridden] = []
     budgets: list[tuple[str, list[Draft]]] = []
     for key, values in top.list_tables("budgets"):
         table = Table(_fill(values, defaults, BUDGET), key, top.faults, BUDGET)
         given_id = read_id(table, keys_by_id)
         found = _read_budget(table, known, given_id)
         if "overrides" in values:
-            overridden.setdefault(_read_overridden(table, keys_by_id), set()).update(draft.check.model for draft in found)
+            overridden.setdefault(_read_overridden(table, keys_by_id), {}).update({draft.check.model: key for draft in found})
         budgets.append((given_id, found))
     for given_id, found in budgets:
-        models = overridden.get(given_id, set()) if given_id else set()
-        drafts += [draft for each in found for draft in _remove_models(each, models, known)]
+        models = overridden.get(given_id, {}) if given_id else {}
+        drafts += [draft for each in found for draft in _remove_models(each, set(models), known)]
+        replaced += [each for draft in found for each in _list_replaced(draft.check, models, known)]
     for key, values in top.list_tables("unchanged"):
         table = Table(_fill(values, defaults, UNCHANGED), key, top.faults, UNCHANGED)
         drafts += _read_unchanged(table, known, read_id(table, keys_by_id))
-    return drafts
+    return drafts, tuple(dict.fromkeys(replaced))
 
 
 # --- defaults and overrides ---
@@ -87,6 +90,18 @@ def _remove_models(draft: Draft, models: set[str], known: KnownNames) -> list[Dr
         return []
     left = [model for model in known.models if model not in models]
     return [Draft(msgspec.structs.replace(draft.check, model=model, id=derive_id(draft.check.id, model)), False) for model in left]
+
+
+def _list_replaced(check: Check, models: Mapping[str, str], known: KnownNames) -> list[Overridden]:
+    """The models of a check that other budgets replace it for; `models` has those budgets' keys by model, empty for every model."""
+    if check.level != "error":
+        return []
+    return [
+        Overridden(model=model, metric=check.metric, key=check.key or "", by=models[name])
+        for model in ([check.model] if check.model else known.models)
+        for name in dict.fromkeys((model, ""))
+        if name in models
+    ]
 
 
 # --- one table ---

@@ -197,7 +197,7 @@ CONFIG = TableType(
     fields={
         "baselines": _text("The folder of saved profiles, relative to the config.", default="baselines"),
         "formulas": _texts("Files or modules that register formulas for operators."),
-        "gated": _texts("Metrics that every model must have a budget on.", choices=tuple(METRICS)),
+        "gated": _texts("Metrics that need an upper limit on the whole of every model, in every scenario.", choices=tuple(METRICS)),
         "models": MODEL,
         "defaults": DEFAULTS,
         "budgets": BUDGET,
@@ -206,6 +206,7 @@ CONFIG = TableType(
         "align": ALIGN_PIN,
         "claims": CLAIM,
         "latency": LATENCY,
+        "strict": Field(kind="flag", meaning="true: a check on a figure that depends on an assumption is inconclusive.", default="false"),
     },
 )
 CLAIMS_FILE = TableType(form="table", meaning="A file that holds only claims.", fields={"claims": CLAIM})

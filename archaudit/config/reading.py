@@ -138,8 +138,10 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
     pins = _read_pins(top)
     known = _list_known_names(models, sections)
     keys_by_id: dict[str, str] = {}
-    drafts = [*read_budgets(top, known, keys_by_id), *claims.read_claims(top, known, keys_by_id)]
+    budgets, overridden = read_budgets(top, known, keys_by_id)
+    drafts = [*budgets, *claims.read_claims(top, known, keys_by_id)]
     gated = tuple(dict.fromkeys(top.read_texts("gated")))
+    strict = top.read_flag("strict")
     latency = read_latency(top, known)
     _raise_faults(top, source)
     return Config(
@@ -152,6 +154,8 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
         pins=pins,
         checks=make_ids_unique(drafts),
         gated=gated,
+        overridden=overridden,
+        strict=strict,
         latency=latency,
     )
 

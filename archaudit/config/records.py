@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from archaudit.schema import Check, LatencyBudget
+from archaudit.schema import Check, LatencyBudget, Overridden
 
 BASELINE = "baseline"  # the name of a model's saved profile in `against`; not a valid name for a model
 COMPUTED_SECTIONS = ("everything else", "total")  # rows of every breakdown; not valid names for a section
@@ -50,7 +50,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `checks` are the budgets, the pins of [[unchanged]] and the claims, each in the order of the file, with unique ids. A limit on an
     increase or decrease from the baseline has the origin `baseline`, every other limit the origin `budget`. `formulas` are files or modules
     that register formulas for custom operators. `gated` are the metrics that every model must have a budget on. `latency` is the budget on
-    measured time; None without a table [latency].
+    measured time; None without a table [latency]. `overridden` are the budgets that others replace. With `strict`, a figure that depends
+    on an assumption is inconclusive.
     """
 
     source: str
@@ -63,3 +64,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     gated: tuple[str, ...] = ()
     latency: LatencyBudget | None = None
+    overridden: tuple[Overridden, ...] = ()
+    strict: bool = False

@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from archaudit.config.declaration import NAME_PATTERN, RELATIVE_LIMITS, Field, Kind, TableType
 from archaudit.metrics.catalog import METRICS, Metric
-from archaudit.schema import Quantity, parse_quantity
+from archaudit.schema import Quantity, parse_limit, parse_quantity
 
 _BARE_KEY = re.compile(r"[\w-]+")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LONGEST_QUOTE = 60  # of a user's text in a message, which is one line
 _LONGEST_LIST = 12  # of known names in a message
 _TOO_LARGE = 10**30  # beyond any cost; Python refuses to write out a number of some thousand digits
@@ -141,11 +141,11 @@ class Table:
         """A number as people write it, or a TOML number; the default (None for none) if it is missing."""
         field = self._find_field(name, "number")
         if name not in self.values:
-            return parse_quantity(field.default) if field.default else None
-        return self.parse_number(name, self.values[name])
+            return parse_limit(field.default) if field.default else None
+        return self.parse_number(name, self.values[name], parse_limit)
 
-    def parse_number(self, name: str, value: object) -> Quantity | None:
-        """A number as people write it, or a TOML number, that is given for the key `name`."""
+    def parse_number(self, name: str, value: object, parse: Callable[[str], Quantity] = parse_quantity) -> Quantity | None:
+        """A number as people write it, or a TOML number, that is given for the key `name`; `parse` reads it as text."""
         if isinstance(value, bool) or not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
             self.fault(name, f"expected a number such as 3M, not {describe(value)}")
             return None
@@ -153,7 +153,7 @@ class Table:
             self.fault(name, "is too large a number")
             return None
         try:
-            return parse_quantity(value if isinstance(value, str) else _write_number(value))
+            return parse(value if isinstance(value, str) else _write_number(value))
         except ValueError as error:
             self.fault(name, str(error))
             return None

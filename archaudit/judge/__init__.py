@@ -15,13 +15,33 @@ from archaudit.errors import ArchauditError, CannotJudge
 from archaudit.judge.claims import add_hints, conclude_claim
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding, find_contributors
 from archaudit.judge.conventions import CONVENTIONS, Measurement, find_reading
-from archaudit.judge.evidence import Evidence, describe_inputs, measure, require_figure, resolve_scope
+from archaudit.judge.evidence import (
+    Evidence,
+    describe_assumptions,
+    describe_inputs,
+    is_of_other_model,
+    measure,
+    require_figure,
+    resolve_scope,
+)
 from archaudit.judge.facts import FACT_COMPARISONS, Subject
+from archaudit.judge.gate import conclude, judge_gated, judge_overridden
 from archaudit.judge.unchanged import compare_structure
-from archaudit.metrics.catalog import find_metric, is_fact
-from archaudit.schema import Check, Outcome, Profile, Verdict
+from archaudit.metrics.catalog import Metric, find_metric, is_fact
+from archaudit.schema import Check, Profile, Verdict
 
-__all__ = ["COMPARISONS", "CONVENTIONS", "FACT_COMPARISONS", "Case", "Finding", "conclude", "judge", "judge_gated"]
+__all__ = [
+    "COMPARISONS",
+    "CONVENTIONS",
+    "FACT_COMPARISONS",
+    "Case",
+    "Finding",
+    "conclude",
+    "is_of_other_model",
+    "judge",
+    "judge_gated",
+    "judge_overridden",
+]
 
 
 def judge(
@@ -31,28 +51,21 @@ def judge(
     earlier: Mapping[str, Profile] | None = None,
     today: str | None = None,
     unmeasured: Mapping[str, ArchauditError] | None = None,
+    *,
+    strict: bool = False,
 ) -> tuple[Verdict, ...]:
     """One verdict for each check, in order.
 
     `baselines` has the error in place of a baseline that cannot be read; `unmeasured` the errors of models without a profile. `earlier`
     maps a model to the profile that its growth is counted from if a check names no other side (`compare` maps after to before's profile).
-    `today` is the date (ISO) for limits with a last day; without it they are inconclusive.
+    `today` is the date (ISO) for limits with a last day; without it they are inconclusive. With `strict`, so are checks on figures that
+    depend on an assumption of the measurement, such as random weights.
     """
-    evidence = Evidence(profiles=profiles, baselines=baselines, earlier=earlier or {}, unmeasured=unmeasured or {}, today=today)
+    evidence = Evidence(
+        profiles=profiles, baselines=baselines, earlier=earlier or {}, unmeasured=unmeasured or {}, today=today, strict=strict
+    )
     judged = tuple(checks)
     return add_hints(judged, [_judge_check(check, evidence) for check in judged], profiles)
-
-
-def conclude(verdicts: Iterable[Verdict]) -> Outcome:
-    """The outcome of all: failed if any failed, else inconclusive if any is or if there is none, else passed.
-
-    Only level `error` decides; if everything is of another level, nothing can fail.
-    """
-    judged = list(verdicts)
-    outcomes = {verdict.outcome for verdict in judged if verdict.level == "error"} or {"passed" for _ in judged}
-    if "failed" in outcomes:
-        return "failed"
-    return "passed" if outcomes == {"passed"} else "inconclusive"
 
 
 def _judge_check(check: Check, evidence: Evidence) -> Verdict:
@@ -67,10 +80,14 @@ def _judge_check(check: Check, evidence: Evidence) -> Verdict:
             finding = _compare_fact(check, evidence)
         else:
             case, model, other = _gather(check, evidence)
+            assumptions = _list_assumptions(case.metric, [each for each in (model, other) if each is not None], strict=evidence.strict)
+            verdict = msgspec.structs.replace(verdict, assumptions=assumptions)
             finding = COMPARISONS[check.comparison](case)
             if not finding.holds:
                 finding = find_contributors(finding, case, evidence)
                 reading = find_reading(case, model, other) if check.origin == "claim" else None
+            if assumptions and check.origin != "claim":
+                finding = msgspec.structs.replace(finding, reason=f"{finding.reason}; this assumes: {'; '.join(assumptions)}")
     except CannotJudge as error:
         return msgspec.structs.replace(verdict, reason=str(error))
     verdict = msgspec.structs.replace(
@@ -154,6 +171,15 @@ def _compare_fact(check: Check, evidence: Evidence) -> Finding:
     return FACT_COMPARISONS[kind](subject, argument, check.expected)
 
 
+def _list_assumptions(metric: Metric, measurements: Sequence[Measurement], *, strict: bool) -> tuple[str, ...]:
+    """The assumptions that decide the figures. Raises CannotJudge for any with `strict`."""
+    found = [each for one in measurements for each in describe_assumptions(one.profile, metric, one.scope)]
+    assumptions = tuple(dict.fromkeys(found))
+    if assumptions and strict:
+        raise CannotJudge(f"{metric.name} depends on an assumption, and the config is strict: {'; '.join(assumptions)}")
+    return assumptions
+
+
 def _gather(check: Check, evidence: Evidence) -> tuple[Case, Measurement, Measurement | None]:
     """The case, and the measurements that its numbers are from: the model's, and the other side's."""
     metric = find_metric(check.metric)
@@ -170,31 +196,8 @@ def _gather(check: Check, evidence: Evidence) -> tuple[Case, Measurement, Measur
     other_name = "the baseline" if check.against == "baseline" else other.name
     if check.against == "baseline" and metric.depends_on_inputs and describe_inputs(other) != describe_inputs(profile):
         raise CannotJudge(f"the baseline was measured with input {describe_inputs(other)}, this is {describe_inputs(profile)}")
+    evidence.refuse_other_model(check, other)
     against_scope = resolve_scope(check, other, check.against_scope, other_name)
     measured = measure(other, metric, against_scope, other_name)
     case = Case(check=check, metric=metric, figure=figure, actual=actual, other=measured, other_name=other_name)
     return case, model, Measurement(measured, other, against_scope)
-
-
-# --- metrics that a config declares as gated: each needs a check ------------------------------------------------------
-
-
-def judge_gated(gated: Sequence[str], models: Iterable[str], checks: Iterable[Check]) -> tuple[Verdict, ...]:
-    """An inconclusive verdict for each model and gated metric without a check of level `error`."""
-    checked = {(check.model, check.metric) for check in checks if check.level == "error"}
-    return tuple(
-        Verdict(
-            id=f"gated-{metric}-{model}",
-            origin="budget",
-            model=model,
-            metric=metric,
-            scope="",
-            comparison="gated",
-            expected="",
-            outcome="inconclusive",
-            reason=f"{metric} is declared as gated, and no check of level error is about {metric} of {model}",
-        )
-        for model in models
-        for metric in gated
-        if (model, metric) not in checked
-    )

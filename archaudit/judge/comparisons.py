@@ -5,6 +5,7 @@ Numbers are judged unrounded. A reason never shows two different numbers as the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -164,6 +165,8 @@ def _compare_change(case: Case, growth: int) -> Finding:
     allowed = Fraction(other) * figure / 100 if case.figure.unit == "%" else figure
     floor = _read_floor(case)
     limit = Fraction(other) + growth * max(allowed, floor)
+    if isinstance(case.actual, int):  # a count has no fractions: the limit is the last whole number that is allowed
+        limit = Fraction(math.floor(limit) if growth > 0 else math.ceil(limit))
     over = growth * (Fraction(case.actual) - limit)
     within_floor = over <= 0 and growth * (Fraction(case.actual) - Fraction(other)) > allowed
     actual, before = _format_both(case.actual, other, case.metric)
@@ -253,7 +256,7 @@ def find_contributors(finding: Finding, case: Case, evidence: Evidence) -> Findi
     check, of_cost, growth = case.check, case.metric.of_cost, finding.growth
     if of_cost is None or not growth:
         return finding
-    earlier = evidence.find_earlier(check)
+    earlier = evidence.find_earlier(check, case.metric)
     profile = evidence.find_profile(check.model, check.scenario)
     after = {module.path: of_cost(module.own) for module in select_modules(profile, resolve_scope(check, profile))}
     before = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
@@ -16,7 +17,8 @@ _NAMED_TYPES = 6
 class Evidence(Record, frozen=True, kw_only=True):
     """What checks are judged by, each keyed by a run's name: its profile, its baseline, and the profile that its growth is counted from.
 
-    `unmeasured` has the error of each run without a profile. `today` is the date (ISO) for limits with a last day.
+    `unmeasured` has the error of each run without a profile. `today` is the date (ISO) for limits with a last day. With `strict`, a figure
+    that depends on an assumption is not judged.
     """
 
     profiles: Mapping[str, Profile]
@@ -24,6 +26,7 @@ class Evidence(Record, frozen=True, kw_only=True):
     earlier: Mapping[str, Profile]
     unmeasured: Mapping[str, ArchauditError] = {}
     today: str | None = None
+    strict: bool = False
 
     def find_profile(self, model: str, scenario: str | None = None) -> Profile:
         """The profile of a model with an input scenario. Raises CannotJudge if it was not measured."""
@@ -47,11 +50,52 @@ class Evidence(Record, frozen=True, kw_only=True):
             raise CannotJudge(f"{name_run(name, check.scenario)} has no baseline yet: `archaudit baseline {name}` writes it")
         return baseline
 
-    def find_earlier(self, check: Check) -> Profile | None:
-        """The profile that the growth of the check's model is counted from, if there is one."""
+    def refuse_other_model(self, check: Check, baseline: Profile) -> None:
+        """Raises CannotJudge if the check compares with a baseline, and that is of another model."""
+        profile = self.find_profile(check.model, check.scenario)
+        if check.against == "baseline" and is_of_other_model(baseline, profile):
+            raise CannotJudge(
+                f"the baseline is of another model: {_describe_model(baseline)}, but this is {_describe_model(profile)}; "
+                f"`archaudit baseline {check.model or profile.name}` replaces it"
+            )
+
+    def find_earlier(self, check: Check, metric: Metric) -> Profile | None:
+        """The profile that the growth of the check's model is counted from, if there is one; it has the same inputs where they matter."""
         if check.against is not None:
             return self.find_other(check)
-        return self.earlier.get(check.run) or self.earlier.get(check.model)
+        earlier = self.earlier.get(check.run) or self.earlier.get(check.model)
+        profile = self.find_profile(check.model, check.scenario)
+        if earlier is None or (metric.depends_on_inputs and describe_inputs(earlier) != describe_inputs(profile)):
+            return None
+        return earlier
+
+
+# Two models of different classes, or under different names, are versions of one model if at least this share of their paths is the same.
+_SAME_MODEL = 0.5
+
+
+def is_of_other_model(baseline: Profile, profile: Profile) -> bool:
+    """Whether a baseline is of another model: most of its paths differ, and so does its class, or its name and reference."""
+    paths, others = ({module.path for module in each.modules if module.path} for each in (baseline, profile))
+    if len(paths & others) >= _SAME_MODEL * len(paths | others):
+        return False
+    is_named_otherwise = baseline.reference != profile.reference and _read_base(baseline.name) != _read_base(profile.name)
+    return baseline.modules[0].type != profile.modules[0].type or is_named_otherwise
+
+
+def _read_base(name: str) -> str:
+    """A model's name without its revision and arguments."""
+    return re.split(r"[@(]", name, maxsplit=1)[0]
+
+
+def _describe_model(profile: Profile) -> str:
+    return f"{profile.modules[0].type} ({profile.reference})"
+
+
+def describe_assumptions(profile: Profile, metric: Metric, scope: tuple[str, ...]) -> tuple[str, ...]:
+    """What a figure depends on besides the architecture: assumptions of the measurement that decide costs, and those of the metric."""
+    measured = profile.ledger.deciding if metric.depends_on_inputs else ()
+    return measured + (metric.list_assumptions(profile, scope) if metric.list_assumptions is not None else ())
 
 
 def _format_error(error: ArchauditError) -> str:

@@ -16,7 +16,7 @@ from archaudit.schema import Profile, Record, Setting, Shape
 
 PRESENCES = ("present", "absent", "new", "gone")
 
-_DIMENSION = re.compile(r"(?P<number>\d+)|(?P<name>[^\W\d]\w*)(?:\s*(?P<operator>//?|\*)\s*(?P<factor>\d+))?")
+_DIMENSION = re.compile(r"(?P<number>[0-9]+)|(?P<name>[^\W\d]\w*)(?:\s*(?P<operator>//?|\*)\s*(?P<factor>[0-9]+))?")
 _BATCH = ("B", "N", "batch", "batch_size", "bs")
 _SHOWN = 3  # shapes in a reason: a reused module may have many
 

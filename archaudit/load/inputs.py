@@ -13,7 +13,7 @@ _DTYPES = frozenset(
 )  # fmt: skip
 _ALIASES = {"float": "float32", "double": "float64", "half": "float16", "int": "int32", "long": "int64"}
 _PATTERN = re.compile(
-    r"^(?:(?P<name>[^\W\d]\w*)\s*=\s*)?(?:(?P<dtype>[a-z]+\d*)\s*\[(?P<typed>[\d\s,x×]*)\]|(?P<plain>\d+(?:\s*[x×,]\s*\d+)*))$",
+    r"^(?:(?P<name>[^\W\d]\w*)\s*=\s*)?(?:(?P<dtype>[a-z]+\d*)\s*\[(?P<typed>[0-9\s,x×]*)\]|(?P<plain>[0-9]+(?:\s*[x×,]\s*[0-9]+)*))$",
     re.ASCII | re.IGNORECASE,
 )
 _HINT = "Write for example 1x3x224x224, int64[1,128] or ids=int64[1,128]."

@@ -110,8 +110,8 @@ def _describe_calls(tape: Tape) -> dict[int, list[Call]]:
     return calls
 
 
-def assemble_ledger(tape: Tape, assumptions: tuple[str, ...]) -> Ledger:
-    """Every operator that ran, by name and status."""
+def assemble_ledger(tape: Tape, assumptions: tuple[str, ...], deciding: tuple[str, ...] = ()) -> Ledger:
+    """Every operator that ran, by name and status; `deciding` are the assumptions that decide costs."""
     counts: Counter[tuple[str, OperatorStatus]] = Counter()
     flops: Counter[tuple[str, OperatorStatus]] = Counter()
     modules: dict[tuple[str, OperatorStatus], dict[int, None]] = defaultdict(dict)
@@ -137,6 +137,7 @@ def assemble_ledger(tape: Tape, assumptions: tuple[str, ...]) -> Ledger:
         unknown=sum(record.count for record in operators if record.status == "unknown"),
         operators=operators,
         assumptions=assumptions,
+        deciding=deciding,
     )
 
 

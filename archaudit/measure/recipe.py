@@ -131,7 +131,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
     assumptions = (
         *recipe.assumptions,
         *run.assumptions,
-        *_describe_build_mode(run),
+        *_list_deciding(run),
         *((problem,) if problem else ()),
         *found,
     )
@@ -143,7 +143,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         peaks=Peaks(activation_bytes=run.tape.peak_activation_bytes, saved_bytes=saved_bytes),
         flops_complete=modules[0].flops_complete,
         modules=modules,
-        ledger=assemble_ledger(run.tape, assumptions),
+        ledger=assemble_ledger(run.tape, assumptions, deciding=_list_deciding(run)),
         ties=ties,
         witnesses=witnesses,
         flow=run.tape.flow.to_records(run.tree.paths),
@@ -158,10 +158,15 @@ def _mark_incomplete(modules: tuple[ModuleRecord, ...]) -> tuple[ModuleRecord, .
     return tuple(msgspec.structs.replace(module, flops_complete=False) for module in modules)
 
 
-def _describe_build_mode(run: Run) -> tuple[str, ...]:
+def _list_deciding(run: Run) -> tuple[str, ...]:
+    """The assumptions on which FLOPs and bytes depend: the values of a real run, and those of formulas."""
+    notes = dict.fromkeys(entry.work.note for entry in run.tape.entries if entry.work.status == "counted" and entry.work.note)
     if run.build_mode == "real":
-        return ("the model did not run without values, so it was run for real: the numbers hold for this input and these random weights",)
-    return ()
+        return (
+            "the model did not run without values, so it was run for real: the numbers hold for this input and these random weights",
+            *notes,
+        )
+    return tuple(notes)
 
 
 def _add_symbolic_shapes(profile: Profile, run: Run) -> Profile:

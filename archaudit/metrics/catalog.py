@@ -32,6 +32,7 @@ class Metric(Record, frozen=True, kw_only=True):
     """A number of a profile. Exactly one getter is set: additive metrics use `of_cost`, peaks `of_profile` (the whole model only).
 
     `of_scope` computes the others from the modules that patterns match; it raises CannotJudge, with the reason, where there is no number.
+    `list_assumptions` names what the number depends on besides the architecture.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Metric(Record, frozen=True, kw_only=True):
     of_cost: Callable[[Cost], int] | None = None
     of_profile: Callable[[Profile], int | None] | None = None
     of_scope: Callable[[Profile, Patterns], float] | None = None
+    list_assumptions: Callable[[Profile, Patterns], tuple[str, ...]] | None = None
     needs_complete_flops: bool = False
     depends_on_inputs: bool = True
 
@@ -57,7 +59,12 @@ def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = 
     )
 
 
-def _param_count(name: str, label: str, counter: Callable[[Profile, Collection[ModuleRecord]], int | None]) -> Metric:
+def _param_count(
+    name: str,
+    label: str,
+    counter: Callable[[Profile, Collection[ModuleRecord]], int | None],
+    describe: Callable[[Profile, Collection[ModuleRecord]], tuple[str, ...]] | None = None,
+) -> Metric:
     def read(profile: Profile, patterns: Patterns) -> float:
         modules = select_modules(profile, patterns)
         if not modules:
@@ -67,7 +74,15 @@ def _param_count(name: str, label: str, counter: Callable[[Profile, Collection[M
             raise CannotJudge(f"the profile of {profile.name} does not have what {name} is computed from")
         return value
 
-    return Metric(name=name, unit="params", label=label, additive=False, of_scope=read, depends_on_inputs=name == "unused_params")
+    return Metric(
+        name=name,
+        unit="params",
+        label=label,
+        additive=False,
+        of_scope=read,
+        list_assumptions=None if describe is None else lambda profile, patterns: describe(profile, select_modules(profile, patterns)),
+        depends_on_inputs=name == "unused_params",
+    )
 
 
 def _peak(name: str, label: str, getter: Callable[[Profile], int | None]) -> Metric:
@@ -88,7 +103,7 @@ METRICS: dict[str, Metric] = {
         _param_count("embedding_params", "Embedding parameters", param_counts.count_embeddings),
         _param_count("non_embedding_params", "Non-embedding parameters", param_counts.count_non_embeddings),
         _param_count("unused_params", "Never executed parameters", param_counts.count_unused),
-        _param_count("active_params", "Active parameters per token", param_counts.count_active),
+        _param_count("active_params", "Active parameters per token", param_counts.count_active, param_counts.describe_active),
         _param_count("adapter_params", "Adapter parameters", param_counts.count_adapters),
         _param_count("base_params", "Parameters without adapters", param_counts.count_base),
         _param_count("logical_params", "Parameters with packed ones unpacked", param_counts.count_logical),

@@ -80,20 +80,32 @@ def count_active(profile: Profile, modules: Collection[ModuleRecord]) -> int | N
     None if a set of experts is found, but not how many of them a token is routed to.
     """
     total = sum(_size(tensor) for _, tensor in _owned(modules))
-    index = index_modules(profile)
-    chosen = {module.path for module in modules}
-    for module in modules:
-        if not _EXPERTS.search(module.path):
-            continue
-        below = [other for other in modules if is_below(other.path, module.path)]
-        size = sum(_size(tensor) for _, tensor in _owned(below))
-        experts, active = _count_experts(module, index), _find_top_k(module, index)
-        if not size or module.path not in chosen:
-            continue
+    for _, size, experts, active in _list_experts(profile, modules):
         if experts is None or active is None or not 0 < active <= experts:
             return None
         total -= size - size * active // experts
     return total
+
+
+def describe_active(profile: Profile, modules: Collection[ModuleRecord]) -> tuple[str, ...]:
+    """What the count of active parameters assumes of the routers, each text once."""
+    texts = [
+        f"each token is routed to {active} of {experts} experts of equal size"
+        for _, _, experts, active in _list_experts(profile, modules)
+        if experts is not None and active is not None
+    ]
+    return tuple(dict.fromkeys(texts))
+
+
+def _list_experts(profile: Profile, modules: Collection[ModuleRecord]) -> Iterator[tuple[ModuleRecord, int, int | None, int | None]]:
+    """Each set of experts with parameters: its module, its size, how many there are, and how many of them a token is routed to."""
+    index = index_modules(profile)
+    for module in modules:
+        if not _EXPERTS.search(module.path):
+            continue
+        size = sum(_size(tensor) for _, tensor in _owned([other for other in modules if is_below(other.path, module.path)]))
+        if size:
+            yield module, size, _count_experts(module, index), _find_top_k(module, index)
 
 
 def _count_experts(module: ModuleRecord, index: ModuleIndex) -> int | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from archaudit.config import BASELINE, Config, replace_values
 from archaudit.errors import ArchauditError, SavedFileError
-from archaudit.judge import judge
+from archaudit.judge import is_of_other_model, judge
 from archaudit.pipeline.checks import list_budgets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import find_baseline_folder, read_profile
@@ -36,6 +38,27 @@ def read_baselines(checks: Iterable[Check], options: Options) -> dict[str, Profi
             if found is not None:
                 baselines[run] = found
     return baselines
+
+
+def read_earlier(
+    checks: Iterable[Check], baselines: Mapping[str, Profile | ArchauditError], profiles: Mapping[str, Profile], options: Options
+) -> dict[str, Profile]:
+    """The baselines from which a failed `max` counts what grew, by run: those of the same model, of checks that need none otherwise.
+
+    A baseline that is missing, or cannot be read, is left out: these checks do not depend on it.
+    """
+    limits = [check for check in checks if check.against is None and check.comparison == "max"]
+    failed = [check for check, verdict in zip(limits, judge(limits, profiles, {}), strict=True) if verdict.outcome == "failed"]
+    wanted = [msgspec.structs.replace(check, against=BASELINE) for check in failed if check.run not in baselines]
+    try:
+        found = {**read_baselines(wanted, options), **baselines}
+    except ArchauditError:
+        return {}
+    return {
+        run: baseline
+        for run, baseline in found.items()
+        if isinstance(baseline, Profile) and run in profiles and not is_of_other_model(baseline, profiles[run])
+    }
 
 
 def _read_saved(path: Path) -> Profile | None:

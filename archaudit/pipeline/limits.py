@@ -11,7 +11,7 @@ from archaudit.config import LIMITS, RELATIVE_LIMITS
 from archaudit.errors import ConfigError
 from archaudit.judge import conclude, judge
 from archaudit.metrics.catalog import METRICS
-from archaudit.schema import Check, Judgement, Profile, Quantity, parse_quantity
+from archaudit.schema import Check, Judgement, Profile, Quantity, parse_limit
 
 Limit = str | Mapping[str, str | int]
 
@@ -72,6 +72,6 @@ def _make_check(metric: str, comparison: str, figure: str, scope: tuple[str, ...
 
 def _parse(metric: str, figure: str) -> Quantity:
     try:
-        return parse_quantity(figure)
+        return parse_limit(figure)
     except ValueError as error:
         raise ConfigError(f"{metric}: {error}") from error

@@ -11,8 +11,8 @@ import msgspec
 
 from archaudit.align import align
 from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
-from archaudit.judge import conclude, judge, judge_gated
-from archaudit.pipeline.baselines import read_baselines
+from archaudit.judge import conclude, judge, judge_gated, judge_overridden
+from archaudit.pipeline.baselines import read_baselines, read_earlier
 from archaudit.pipeline.checks import Run, find_today, list_applying, list_budgets, list_configs, list_pins, list_sections, resolve_run
 from archaudit.pipeline.failures import compare_with_baselines, locate_classes
 from archaudit.pipeline.latency_budget import choose_latency, judge_configured_latency, judge_pair_latency
@@ -54,7 +54,8 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     matches = align(before, after, list_pins(configs, targets))
     report = compare_matched(before, after, matches, list_sections(configs, targets))
     measured = {keys.before: before, keys.after: after}
-    verdicts = judge(checks, measured, read_baselines(checks, options), earlier={keys.after: before}, today=find_today())
+    strict = any(config.strict for config in configs)
+    verdicts = judge(checks, measured, read_baselines(checks, options), earlier={keys.after: before}, today=find_today(), strict=strict)
     verdicts += judge_pair_latency(options, keys, before, after)
     equivalence = prove_equivalence(targets, profiles, matches, options) if options.equivalent else None
     return msgspec.structs.replace(report, checks=verdicts, outcome=conclude(verdicts), equivalence=equivalence)
@@ -72,8 +73,11 @@ def check(names: Iterable[str], options: Options) -> Judgement:
     checks, runs = list_budgets(config, names)
     profiles, unmeasured = profile_separately(runs, options)
     baselines = read_baselines(checks, options)
-    verdicts = judge(checks, profiles, baselines, today=find_today(), unmeasured=unmeasured)
-    verdicts += judge_gated(config.gated, names or config.models, checks) + judge_configured_latency(options, names)
+    earlier = read_earlier(checks, baselines, profiles, options)
+    verdicts = judge(checks, profiles, baselines, earlier, find_today(), unmeasured, strict=config.strict)
+    scenarios = {name: tuple(config.models[name].scenarios) for name in names or config.models}
+    verdicts += judge_gated(config.gated, scenarios, checks, verdicts) + judge_overridden(config.overridden, checks)
+    verdicts += judge_configured_latency(options, names)
     outcome = conclude(verdicts)
     return Judgement(
         outcome="inconclusive" if unmeasured and outcome == "passed" else outcome,

@@ -172,6 +172,8 @@ def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
     for row in rows:
         if row.outcome != "passed":
             yield from _write_text(f"{row.symbol} {row.id}: {row.reason}", width, row.style, "  ")
+        elif row.assumptions:
+            yield from _write_text(f"{row.symbol} {row.id} assumes: {row.assumptions}", width, "dim", "  ")
 
 
 def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:

@@ -6,7 +6,7 @@ A record's fields are the keys of the JSON; keys may gain neighbours but never c
 
 from __future__ import annotations
 
-from archaudit.schema.checks import Check, Contributor, Level, Verdict, name_run
+from archaudit.schema.checks import Check, Contributor, Level, Overridden, Verdict, name_run
 from archaudit.schema.diff import (
     Cause,
     ClassUse,
@@ -68,7 +68,7 @@ from archaudit.schema.proof import (
     TensorSource,
     WeightSource,
 )
-from archaudit.schema.quantity import Quantity, parse_quantity
+from archaudit.schema.quantity import Quantity, parse_limit, parse_quantity
 from archaudit.schema.recipe import Checkout, Dependencies, FileState, InputSpec, Recipe
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape
 from archaudit.schema.report import Judgement, Report, SourceLine
@@ -137,6 +137,7 @@ __all__ = [
     "OperatorRun",
     "OperatorStatus",
     "Outcome",
+    "Overridden",
     "Pair",
     "Pairing",
     "Peaks",
@@ -171,6 +172,7 @@ __all__ = [
     "encode",
     "encode_baseline",
     "name_run",
+    "parse_limit",
     "parse_quantity",
     "strip_provenance",
     "sum_costs",

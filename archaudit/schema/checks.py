@@ -82,6 +82,15 @@ def _parse(text: str, tolerance: float | None = None) -> Quantity | None:
         return None
 
 
+class Overridden(Record, frozen=True, kw_only=True):
+    """A budget on `metric` at the key `key` of the config, which the budget at `by` replaces for `model`."""
+
+    model: str
+    metric: str
+    key: str
+    by: str
+
+
 class Contributor(Record, frozen=True, kw_only=True):
     """A module that changed a check's metric: its path, and by how much."""
 
@@ -99,7 +108,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     Claims: `finding` is the result (`unbound`: nothing was compared); `outcome` takes the expectation into account.
     `interval` are the lowest and the highest number that the figure means, None for an open end. `reading` names another counting
     convention under which the claim is true (`finding` is then `other reading`). `hints` explain a false figure by what was measured;
-    `reason` includes them.
+    `reason` includes them. `assumptions` are what the measured number depends on besides the architecture.
     """
 
     id: str
@@ -128,3 +137,4 @@ class Verdict(Record, frozen=True, kw_only=True):
     scenario: str | None = None
     until: str | None = None
     floor: str | None = None
+    assumptions: tuple[str, ...] = ()

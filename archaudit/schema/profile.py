@@ -202,13 +202,17 @@ class OpRecord(Record, frozen=True, kw_only=True):
 
 
 class Ledger(Record, frozen=True, kw_only=True):
-    """Every operator of the forward pass: how many are counted, counted as zero, or unknown; and the assumptions of the measurement."""
+    """Every operator of the forward pass: how many are counted, counted as zero, or unknown; and the assumptions of the measurement.
+
+    `deciding` are those assumptions on which FLOPs and bytes depend: other weights, or other values of the input, can give other numbers.
+    """
 
     counted: int = 0
     zero: int = 0
     unknown: int = 0
     operators: tuple[OpRecord, ...] = ()
     assumptions: tuple[str, ...] = ()
+    deciding: tuple[str, ...] = ()
 
 
 class WitnessRow(Record, frozen=True, kw_only=True):

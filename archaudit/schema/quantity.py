@@ -73,7 +73,8 @@ _RELATIONS = {
     "more than": ">",
     "at least": ">=",
 }
-_DIGITS = r"\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
+# ASCII digits only: \d also matches the digits of other scripts, which a reader of a config may not recognize as the same number.
+_DIGITS = r"[0-9]{1,3}(?:[,_][0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _NUMBER = re.compile(
     rf"""^\s*
     (?P<relation><=|>=|≤|≥|<|>|(?:under|below|less\ than|fewer\ than|at\ most|up\ to|above|more\ than|at\ least)\s)?\s*
@@ -81,10 +82,13 @@ _NUMBER = re.compile(
     (?P<sign>[-+−])?
     (?P<digits>{_DIGITS})
     (?P<span>\s*(?P<step>[KMGT]i|[KMBGT])?\s?(?:-|–|—|\sto\s)\s?(?P<upper>{_DIGITS}))?
-    \s*(?P<rest>[^\d]*?)\s*$""",
+    \s*(?P<rest>[^0-9]*?)\s*$""",
     re.VERBOSE | re.IGNORECASE,
 )
 _SUFFIX = re.compile(r"^(?P<multiplier>million|billion|thousand|[KMGT]i|[KMBGT])?\s*(?P<unit>.*)$", re.IGNORECASE)
+
+# The letter m after a number, not as a part of `mib`, `ms`, `million`, `mac` or `madd`.
+_LOWERCASE_M = re.compile(r"[0-9]\s*m(?!i|s\b|ac|add|ult)")
 
 # Characters. No figure in a document is longer; a longer text is no figure, and matching it only costs time.
 _LONGEST = 60
@@ -152,6 +156,19 @@ def parse_quantity(text: str, tolerance: float | None = None) -> Quantity:
         is_range=bool(found["span"]),
         is_signed=bool(found["sign"]),
     )
+
+
+def parse_limit(text: str) -> Quantity:
+    """A figure of a config or of a limit in Python: one number, and no `0.18m`, which could mean a thousandth or a million.
+
+    Raises ValueError, as `parse_quantity` does.
+    """
+    figure = parse_quantity(text)
+    if figure.is_range:
+        raise ValueError(f"{_shorten(text)!r} is a range; write one number, such as 3M")
+    if _LOWERCASE_M.search(text):
+        raise ValueError(f"{_shorten(text)!r} is not clear: m is a thousandth; write M for a million")
+    return figure
 
 
 def _read_digits(text: str) -> Decimal:

@@ -56,6 +56,42 @@ def test_a_defect_in_the_judge_is_a_traceback_and_no_verdict(tmp_path):
     assert not re.search("inconclusive|passed", done.stdout, re.IGNORECASE)
 
 
+# --- limits that limit nothing: never green
+
+
+@pytest.mark.parametrize("figure", ["100-200", "0.18m", "٣M", "~3M"])
+def test_a_limit_that_is_not_one_clear_number_is_refused(gate, figure):
+    result = gate(BUDGET + f'max = "{figure}"\n', net=make_net())
+    assert (result.status, result.out) == (2, "")
+    assert "budgets[0].max: " in result.err
+
+
+def test_warnings_that_judged_nothing_are_not_green_and_the_last_line_counts_them(gate):
+    result = gate(BUDGET + 'max_increase = "0%"\nlevel = "warn"\n', net=make_net())
+    assert result.status == 2
+    assert result.out.splitlines()[-1] == "? INCONCLUSIVE: 1 check, none of level error; 1 warning (1 inconclusive)"
+
+
+def test_an_inconclusive_warning_is_in_the_last_line_of_a_check_that_passes(gate):
+    result = gate(CAP + BUDGET + 'max_increase = "0%"\nlevel = "warn"\n', net=make_net())
+    assert result.status == 0
+    assert result.out.splitlines()[-1] == "✓ PASSED: 2 checks, 1 passed; 1 warning (1 inconclusive)"
+
+
+def test_a_budget_that_replaces_the_only_one_on_a_metric_is_told(gate):
+    config = CAP + 'id = "cap"\n[[budgets]]\nmetric = "macs"\nmax = "1M"\noverrides = "cap"\n'
+    result = gate(config, net=make_net())
+    assert "budgets[1] replaces budgets[0], and no other check of level error is about params of net" in say(result)
+    assert "(1 inconclusive)" in result.out.splitlines()[-1]
+
+
+def test_an_exceeded_limit_names_the_layers_that_grew_since_the_baseline_first(gate):
+    # the stem is larger, but only the head grew, by 500
+    result = gate(CAP.replace("12K", "11K"), net=make_net(head=1_500), baselines={"net": make_net()})
+    assert result.status == 1
+    assert "11K budget exceeded by 500 (+4.5 %): 11,500; mostly head (+500)" in say(result)
+
+
 # --- nothing ran: never green
 
 

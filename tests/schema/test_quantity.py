@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archaudit.schema.quantity import Quantity, parse_quantity
+from archaudit.schema.quantity import Quantity, parse_limit, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,25 @@ def test_any_text_is_parsed_or_raises(text: str) -> None:
         return
     assert isinstance(figure, Quantity)
     assert figure.low <= figure.value <= figure.high
+
+
+@pytest.mark.parametrize("text", ["٣M", "３M", "1२3", "2-٣M"])
+def test_digits_of_other_scripts_are_no_number(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a number|unknown unit"):
+        parse_quantity(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("100-200", "is a range"), ("2M to 3M", "is a range"), ("0.18m", "m is a thousandth"), ("<3m params", "m is a thousandth")],
+)
+def test_a_limit_is_one_number_and_no_lowercase_m(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        parse_limit(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.18M", 180_000), ("10 mib", 10 * 2**20), ("3 million", 3e6), ("3 macs", 3), ("1.5 ms", 1.5)]
+)
+def test_other_words_with_m_are_limits(text: str, value: float) -> None:
+    assert parse_limit(text).value == value

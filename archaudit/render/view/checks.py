@@ -23,13 +23,17 @@ def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
         return Conclusion(outcome=outcome, symbol=NOTHING, verdict="NO CHECKS", why=why)
     outcomes = Counter(check.outcome for check in checks if check.level == "error")
     parts = [f"{outcomes[each]:,} {each}" for each in ("failed", "inconclusive", "passed") if outcomes[each]]
-    why = f"{count(len(checks), 'check')}, {', '.join(parts)}"
+    why = ", ".join([count(len(checks), "check"), *(parts or ["none of level error"])])
     if known := sum(check.finding == "false" and check.outcome == "passed" for check in checks):
         why += f" ({count(known, 'claim')} false, as expected)"
+    if assuming := sum(bool(check.assumptions) and check.outcome == "passed" and check.origin != "claim" for check in checks):
+        why += f" ({assuming:,} on an assumption)"
     for level, noun in (("warn", "warning"), ("info", "note")):
         missed = sum(check.level == level and check.outcome != "passed" for check in checks)
         passed = sum(check.level == level and check.outcome == "passed" for check in checks)
+        open_checks = sum(check.level == level and check.outcome == "inconclusive" for check in checks)
         why += f"; {count(missed, noun)}" if missed else ""
+        why += f" ({open_checks:,} inconclusive)" if open_checks else ""
         why += f"; {passed:,} of level {level} passed" if passed else ""
     return Conclusion(outcome=outcome, symbol=SYMBOLS[outcome], verdict=outcome.upper(), why=why)
 
@@ -55,6 +59,7 @@ def _view_check(check: Verdict) -> CheckRow:
         reason=make_visible(check.reason),
         growth=_describe_growth(check),
         level="" if check.level == "error" else check.level,
+        assumptions=make_visible("; ".join(check.assumptions)),
     )
 
 

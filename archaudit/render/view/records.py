@@ -177,7 +177,7 @@ class LayerTable(Record, frozen=True, kw_only=True):
 
 class CheckRow(Record, frozen=True, kw_only=True):
     """A budget or a comparison with a baseline, and its verdict. `growth` lists the modules that grew; `bound` is the limit in few letters,
-    and `plain` what was measured.
+    and `plain` what was measured. `assumptions` is what the measured number depends on besides the architecture.
 
     `level` is empty for a check that decides the outcome, else `warn` or `info`; `style` is how much its outcome matters.
     """
@@ -195,6 +195,7 @@ class CheckRow(Record, frozen=True, kw_only=True):
     reason: str
     growth: str
     level: str = ""
+    assumptions: str = ""
 
     @property
     def style(self) -> str:
