@@ -222,6 +222,26 @@ def describe_summed_products(tree: ModuleTree, tape: Tape) -> Iterator[str]:
         )
 
 
+def count_dead_flops(tape: Tape) -> dict[str, int]:
+    """The FLOPs of operators whose results reach no output of the model, by the path of the module that runs them."""
+    found: Counter[str] = Counter()
+    for number in sorted(tape.dead_entries):
+        entry = tape.entries[number]
+        if entry.work.status == "counted":
+            found[tape.tree.paths[entry.module]] += 2 * entry.work.macs
+    return dict(found)
+
+
+def describe_dead_compute(tree: ModuleTree, dead: dict[str, int], flops: int) -> Iterator[str]:
+    """An assumption on dead compute."""
+    if dead:
+        positions = [tree.paths.index(path) for path in sorted(dead, key=lambda path: -dead[path])]
+        yield (
+            f"dead compute: {sum(dead.values()):,} of {flops:,} FLOPs, in {_list_paths(tree, positions)}, are spent on results that reach "
+            "no output of the model; they count in the total"
+        )
+
+
 def _is_packed_object(value: object) -> bool:
     """Whether it is an object of TorchScript that is no module; the parameters of a module are known."""
     return isinstance(value, torch.ScriptObject) and not isinstance(value, torch._C.ScriptModule)

@@ -16,6 +16,8 @@ from archaudit.measure.assemble import (
     assemble_explanation,
     assemble_ledger,
     assemble_modules,
+    count_dead_flops,
+    describe_dead_compute,
     describe_summed_products,
     describe_unregistered_weights,
     find_packed_modules,
@@ -127,7 +129,12 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
     if not run.complete:
         modules = _mark_incomplete(modules)
     saved_bytes, problem = measure_saved_bytes(run)
-    found = (*describe_unregistered_weights(run.tree, run.tape), *describe_summed_products(run.tree, run.tape))
+    dead_flops = count_dead_flops(run.tape)
+    found = (
+        *describe_unregistered_weights(run.tree, run.tape),
+        *describe_summed_products(run.tree, run.tape),
+        *describe_dead_compute(run.tree, dead_flops, modules[0].total.flops),
+    )
     assumptions = (
         *recipe.assumptions,
         *run.assumptions,
@@ -148,6 +155,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         witnesses=witnesses,
         flow=run.tape.flow.to_records(run.tree.paths),
         programs=tuple(run.tape.programs.programs),
+        dead_flops=dead_flops,
         provenance=Provenance(environment=read_environment(), rung=run.build_mode, rungs_failed=run.failures, sources=recipe.sources),
         unknown=UNKNOWN_IF_PACKED if find_packed_modules(run.tree) else msgspec.UNSET,
     )

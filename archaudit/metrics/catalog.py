@@ -89,6 +89,17 @@ def _peak(name: str, label: str, getter: Callable[[Profile], int | None]) -> Met
     return Metric(name=name, unit="bytes", label=label, additive=False, of_profile=getter)
 
 
+def _count_dead_flops(profile: Profile, patterns: Patterns) -> float:
+    """FLOPs of the matched modules whose results reach no output of the model."""
+    modules = select_modules(profile, patterns)
+    if profile.dead_flops is UNSET:
+        raise CannotJudge(f"the profile of {profile.name} does not say which results reach an output")
+    incomplete = next((module.path for module in modules if not module.flops_complete), None)
+    if incomplete is not None:
+        raise CannotJudge(f"the FLOPs of {incomplete or 'the model'} are incomplete: an operator in it is unknown")
+    return sum(profile.dead_flops.get(module.path, 0) for module in modules)
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -107,6 +118,7 @@ METRICS: dict[str, Metric] = {
         _param_count("adapter_params", "Adapter parameters", param_counts.count_adapters),
         _param_count("base_params", "Parameters without adapters", param_counts.count_base),
         _param_count("logical_params", "Parameters with packed ones unpacked", param_counts.count_logical),
+        Metric(name="dead_flops", unit="flops", label="FLOPs that reach no output", additive=False, of_scope=_count_dead_flops),
         _peak("peak_activation_bytes", "Peak live activations", lambda profile: profile.peaks.activation_bytes),
         _peak("saved_bytes", "Saved for backward", lambda profile: profile.peaks.saved_bytes),
     )

@@ -263,8 +263,9 @@ class Provenance(Record, frozen=True, kw_only=True):
 class Profile(Record, frozen=True, kw_only=True, weakref=True):
     """Everything measured about one model with one input. A saved profile is a baseline.
 
-    `unknown` names the metrics that its source has no information on: their numbers mean nothing. `programs` are the different programs of
-    its modules, each once.
+    `programs` are the different programs of its modules, each once. `dead_flops` has the FLOPs of operators whose results reach no output,
+    by the path of the module that runs them; it is absent if that was not observed. `unknown` names the metrics that its source has no
+    information on: their numbers mean nothing.
     """
 
     format_version: int = FORMAT_VERSION
@@ -282,6 +283,7 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     programs: tuple[Program, ...] | msgspec.UnsetType = msgspec.UNSET  # left out in files of earlier versions
     latency: Latency | None = None
     provenance: Provenance | None = None
+    dead_flops: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     unknown: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # left out of the JSON if every metric is known
 
 

@@ -266,10 +266,10 @@ def test_a_baseline_that_is_missing_or_cannot_be_read() -> None:
 @pytest.mark.parametrize("metric", sorted(METRICS))
 def test_metrics_that_depend_on_inputs_are_not_compared_with_a_baseline_of_another_input(metric: str) -> None:
     ids = make_input(2, 7, dtype="int64", name="ids")
-    peaks = Peaks(activation_bytes=1, saved_bytes=1)
-    profile = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8), ids), peaks=peaks)
-    renamed = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8, name="x"), ids), peaks=peaks)
-    other = make_profile({"a": 1}, inputs=(make_input(1, 3, 9, 9), ids), peaks=peaks)
+    measured: dict[str, Any] = {"peaks": Peaks(activation_bytes=1, saved_bytes=1), "dead_flops": {}}
+    profile = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8), ids), **measured)
+    renamed = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8, name="x"), ids), **measured)
+    other = make_profile({"a": 1}, inputs=(make_input(1, 3, 9, 9), ids), **measured)
     check: dict[str, Any] = {
         "comparison": "max_increase",
         "expected": "0",

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from archaudit.measure.tensors import list_tensors_in
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -16,7 +18,7 @@ class Traits:
 
     `is_view`: every tensor that it returns shares memory with an argument that it does not write, or it returns no tensor.
     `written_positions` and `written_names` are the arguments that it writes in place. `is_lookup`: it reads only as many bytes of its first
-    argument as it returns (a table lookup).
+    argument as it returns (a table lookup). `replaces`: it writes its first argument without reading it (`copy_`, `fill_`).
     """
 
     name: str
@@ -24,12 +26,18 @@ class Traits:
     written_positions: tuple[int, ...]
     written_names: tuple[str, ...]
     is_lookup: bool
+    replaces: bool = False
 
 
 # Operators that read single rows or elements of a table. If the whole table counted as moved, the moved bytes of an embedding would grow
 # with the vocabulary.
 _LOOKUPS = frozenset(
     {"aten::embedding", "aten::index", "aten::index_select", "aten::gather", "aten::take", "aten::_embedding_bag", "aten::_unsafe_index"}
+)
+
+_REPLACE = frozenset(
+    f"aten::{name}_"
+    for name in ("copy", "fill", "zero", "normal", "uniform", "bernoulli", "random", "exponential", "log_normal", "cauchy", "geometric")
 )
 
 
@@ -49,7 +57,24 @@ def read_traits(operator: Any) -> Traits:
     # an operator that returns a device or a size touches no memory either
     is_query = schema.name.startswith(("prim::", "aten::sym_"))
     is_view = is_query or (bool(returned) and all(alias is not None and not alias.is_write for alias in returned))
-    return Traits(schema.name, is_view and not names, tuple(positions), tuple(names), schema.name in _LOOKUPS)
+    is_view = is_view and not names
+    return Traits(schema.name, is_view, tuple(positions), tuple(names), schema.name in _LOOKUPS, schema.name in _REPLACE)
+
+
+# Operators that update the running statistics in place although their schemas do not say so: the positions of the statistics, and of the
+# argument that says whether they are updated.
+_UPDATE_STATISTICS = {f"aten::{name}": (slice(3, 5), 5) for name in ("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm")}
+
+
+def list_written(traits: Traits, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """The tensors that a call of an operator writes in place."""
+    if traits.name in _UPDATE_STATISTICS:
+        statistics, training = _UPDATE_STATISTICS[traits.name]
+        return list_tensors_in(args[statistics]) if args[training] else []
+    if not traits.written_names:
+        return []
+    positional = [args[number] for number in traits.written_positions if number < len(args)]
+    return list_tensors_in(positional, [kwargs[name] for name in traits.written_names if name in kwargs])
 
 
 class LivenessRecorder:

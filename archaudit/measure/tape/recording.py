@@ -20,10 +20,11 @@ from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import DispatchMode, without_fusion
 from archaudit.measure.tape.arguments import NO_ARGUMENTS, read_arguments
 from archaudit.measure.tape.complex_products import ComplexConvolutions
+from archaudit.measure.tape.dead_compute import OperatorUses, ValueReads
 from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.functions import FunctionMode
 from archaudit.measure.tape.known_values import KnownValues, assume_boolean, track_constants
-from archaudit.measure.tape.memory import LivenessRecorder, Traits, read_traits
+from archaudit.measure.tape.memory import LivenessRecorder, Traits, list_written, read_traits
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tape.programs import ProgramRecorder
 from archaudit.measure.tape.summed_products import SummedProducts
@@ -62,7 +63,8 @@ class Tape:
     """One recorded forward pass. `activation_bytes` and `moved_bytes` have one entry for each module, by its position in `tree`.
 
     `read_parameters` has the parameters that operators read, by storage key: the first module that read it, and its number of elements.
-    Those that a module of the tree has registered at that moment are left out, and so are empty ones (of lazy modules).
+    Those that a module of the tree has registered at that moment are left out, and so are empty ones (of lazy modules). `dead_entries` are
+    the numbers of the entries whose results reach no output of the model.
     """
 
     tree: ModuleTree
@@ -75,6 +77,7 @@ class Tape:
     summed_products: SummedProducts = field(default_factory=SummedProducts)
     flow: FlowRecorder = field(default_factory=FlowRecorder)
     programs: ProgramRecorder = field(init=False)
+    dead_entries: set[int] = field(default_factory=set)
     peak_activation_bytes: int = 0
     assumptions: list[str] = field(default_factory=list)
     failed_module: int | None = None
@@ -92,6 +95,7 @@ class TapeRecorder:
         self.tape = Tape(tree, activation_bytes=[0] * size, moved_bytes=[0] * size)
         self.liveness = LivenessRecorder()
         self.complex_convolutions = ComplexConvolutions()
+        self.uses = OperatorUses()
         # a module may replace the memory of a parameter later (`self.bias.data = ...`), so its storage does not identify it afterwards
         self._registered = {id(parameter) for module in tree.modules for parameter in dict(module._parameters.items()).values()}
         self._open: list[TapeCall] = []
@@ -173,13 +177,16 @@ class TapeRecorder:
         if not self.tape.programs.is_skipped:
             arguments = read_arguments(operator, args, kwargs, inputs[0] if inputs else None, result)
             self.tape.programs.record(operator, traits, args, arguments, (inputs, outputs))
+        written = list_written(traits, args, kwargs)
+        self.uses.observe(operator, inputs, outputs, written)
         if traits.is_view:
             producers = frozenset().union(*(self.tape.flow.find_producers(tensor) for tensor in inputs))
             for tensor in outputs:
                 self.tape.flow.mark_output(tensor, producers)
         else:
-            self._count_bytes(traits, position, inputs, outputs)
-            self._add_to_flow(traits, position, args, kwargs, (inputs, outputs), arguments.constants)
+            read = [tensor for tensor in inputs if tensor is not written[0]] if traits.replaces and written else inputs
+            self._count_bytes(traits, position, read, outputs)
+            self._add_to_flow(traits.name, position, (read, outputs, written), arguments.constants)
             self.tape.used_storages.update(storage_key(tensor) for tensor in inputs)
         for tensor in inputs:
             if isinstance(tensor, nn.Parameter) and tensor.numel() and id(tensor) not in self._registered:
@@ -200,32 +207,33 @@ class TapeRecorder:
 
     def _add_to_flow(
         self,
-        traits: Traits,
+        name: str,
         position: int,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        tensors: tuple[list[torch.Tensor], list[torch.Tensor]],
+        tensors: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]],
         constants: dict[str, Setting],
     ) -> None:
-        flow, (inputs, outputs) = self.tape.flow, tensors
+        flow, (inputs, outputs, overwritten) = self.tape.flow, tensors
         producers = frozenset().union(*(flow.find_producers(tensor) for tensor in inputs)) if inputs else frozenset()
         node = self._open[-1].node if self._open else None
         if node is None:
             if not outputs:
                 return
-            node = flow.add_node(traits.name.removeprefix("aten::"), position, producers, constants)
+            node = flow.add_node(name.removeprefix("aten::"), position, producers, constants)
             flow.describe_output(node, outputs[0])
         else:
             flow.nodes[node].inputs |= {producer for producer in producers if producer < node}
-        written = [args[number] for number in traits.written_positions if number < len(args)]
-        written += [kwargs[name] for name in traits.written_names if name in kwargs]
-        overwritten = list_tensors_in(written)
         for tensor in outputs:
             if not any(tensor is target for target in overwritten):
                 flow.mark_allocated(tensor)
             flow.mark_output(tensor, frozenset({node}))
         for tensor in overwritten:
             flow.mark_written(tensor, node)
+
+    def find_dead(self, result: object) -> None:
+        """Finds the entries whose results reach no output, while the model's result is alive."""
+        tensors = [dict(table.items()) for module in self.tape.tree.modules for table in (module._parameters, module._buffers)]
+        entries = self.tape.entries
+        self.tape.dead_entries = self.uses.find_dead((result, tensors), lambda number: entries[number].work.macs > 0)
 
 
 class TapeMode(DispatchMode):
@@ -259,6 +267,7 @@ class TapeMode(DispatchMode):
         if self.assumed_boolean is not None and reads_value and self._find_value(args[0]) is None:
             assumed = assume_boolean(args[0], self.assumed_boolean, self.recorder.tape.assumptions)
             if assumed is not None:
+                self.recorder.uses.read_value(args)
                 return assumed
         if _needs_decomposition(func):
             with self:
@@ -316,12 +325,14 @@ def record_tape(
         on_other_threads = stack.enter_context(observe_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
         stack.enter_context(recorder.complex_convolutions)
+        stack.enter_context(ValueReads(recorder.uses))
         if known_values is not None:
             recorder.tape.programs.find_value = known_values.find
             stack.enter_context(track_constants(known_values))
         stack.enter_context(FunctionMode(recorder.tape.programs, recorder.make_alias))
         stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator, known_values))
         result = tree.modules[0](*args, **kwargs)
+    recorder.find_dead(result)
     if isinstance(result, Generator | Coroutine):
         raise MeasureError(
             f"forward of {type(tree.modules[0]).__name__} returned a {type(result).__name__} and ran no operator",
