@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 
-from archaudit.measure.tensors import list_tensors_in
+from archaudit.measure.tensors import count_touched_bytes, list_tensors_in, storage_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Traits:
     `is_view`: every tensor that it returns shares memory with an argument that it does not write, or it returns no tensor.
     `written_positions` and `written_names` are the arguments that it writes in place. `is_lookup`: it reads only as many bytes of its first
     argument as it returns (a table lookup). `replaces`: it writes its first argument without reading it (`copy_`, `fill_`).
+    `only_allocates`: it neither reads nor writes values.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Traits:
     written_names: tuple[str, ...]
     is_lookup: bool
     replaces: bool = False
+    only_allocates: bool = False
 
 
 # Operators that read single rows or elements of a table. If the whole table counted as moved, the moved bytes of an embedding would grow
@@ -38,6 +41,21 @@ _LOOKUPS = frozenset(
 _REPLACE = frozenset(
     f"aten::{name}_"
     for name in ("copy", "fill", "zero", "normal", "uniform", "bernoulli", "random", "exponential", "log_normal", "cauchy", "geometric")
+)
+# Operators that return or resize memory without touching values.
+_ONLY_ALLOCATE = frozenset(
+    f"aten::{name}"
+    for name in (
+        "empty",
+        "empty_like",
+        "empty_permuted",
+        "empty_strided",
+        "new_empty",
+        "new_empty_strided",
+        "resize_",
+        "resize_as_",
+        "set_",
+    )
 )
 
 
@@ -57,8 +75,15 @@ def read_traits(operator: Any) -> Traits:
     # an operator that returns a device or a size touches no memory either
     is_query = schema.name.startswith(("prim::", "aten::sym_"))
     is_view = is_query or (bool(returned) and all(alias is not None and not alias.is_write for alias in returned))
-    is_view = is_view and not names
-    return Traits(schema.name, is_view, tuple(positions), tuple(names), schema.name in _LOOKUPS, schema.name in _REPLACE)
+    return Traits(
+        schema.name,
+        is_view and not names,
+        tuple(positions),
+        tuple(names),
+        is_lookup=schema.name in _LOOKUPS,
+        replaces=schema.name in _REPLACE,
+        only_allocates=schema.name in _ONLY_ALLOCATE,
+    )
 
 
 # Operators that update the running statistics in place although their schemas do not say so: the positions of the statistics, and of the
@@ -75,6 +100,37 @@ def list_written(traits: Traits, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return []
     positional = [args[number] for number in traits.written_positions if number < len(args)]
     return list_tensors_in(positional, [kwargs[name] for name in traits.written_names if name in kwargs])
+
+
+def returns_views(traits: Traits, input_storages: Collection[int], outputs: Sequence[torch.Tensor]) -> bool:
+    """Whether the operator returned only views of its inputs. Schemas do not always say so: `_unsafe_view`, `unsafe_split`.
+
+    `input_storages` are the keys (`storage_key`) of the inputs.
+    """
+    if traits.is_view:
+        return True
+    if traits.written_names or not outputs:
+        return False
+    keys = map(storage_key, outputs)
+    return all(key and key in input_storages for key in keys)
+
+
+def count_moved_bytes(
+    traits: Traits, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor], written: Sequence[torch.Tensor]
+) -> int:
+    """The bytes that an operator reads and writes; `written` are the inputs that it writes in place.
+
+    A tensor counts as the memory behind it: an expanded one has more elements than bytes.
+    """
+    if traits.only_allocates:
+        return 0
+    is_out = traits.written_names and not traits.written_positions  # `out=` is written, not read
+    skipped = written if is_out else written[:1] if traits.replaces else ()
+    result = sum(map(count_touched_bytes, outputs))
+    read = [count_touched_bytes(tensor) for tensor in inputs if not any(tensor is each for each in skipped)]
+    if traits.is_lookup and read:
+        read[0] = min(read[0], result)
+    return result + sum(read)
 
 
 class LivenessRecorder:

@@ -24,11 +24,11 @@ from archaudit.measure.tape.dead_compute import OperatorUses, ValueReads
 from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.functions import FunctionMode
 from archaudit.measure.tape.known_values import KnownValues, assume_boolean, track_constants
-from archaudit.measure.tape.memory import LivenessRecorder, Traits, list_written, read_traits
+from archaudit.measure.tape.memory import LivenessRecorder, count_moved_bytes, list_written, read_traits, returns_views
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tape.programs import ProgramRecorder
 from archaudit.measure.tape.summed_products import SummedProducts
-from archaudit.measure.tensors import count_touched_bytes, list_tensors_in, shape_of, storage_key
+from archaudit.measure.tensors import list_tensors_in, shape_of, storage_key
 from archaudit.schema import Setting, Shape
 
 # Runs an operator: `(operator, args, kwargs)` to its result. A cache of the meta device's results may replace the kernel.
@@ -173,21 +173,24 @@ class TapeRecorder:
         position = self._open[-1].module if self._open else 0
         inputs = list_tensors_in(args, kwargs)
         outputs = list_tensors_in(result)
+        storages = [storage_key(tensor) for tensor in inputs]
         arguments = NO_ARGUMENTS
         if not self.tape.programs.is_skipped:
             arguments = read_arguments(operator, args, kwargs, inputs[0] if inputs else None, result)
             self.tape.programs.record(operator, traits, args, arguments, (inputs, outputs))
         written = list_written(traits, args, kwargs)
         self.uses.observe(operator, inputs, outputs, written)
-        if traits.is_view:
+        if returns_views(traits, storages, outputs):
             producers = frozenset().union(*(self.tape.flow.find_producers(tensor) for tensor in inputs))
             for tensor in outputs:
                 self.tape.flow.mark_output(tensor, producers)
         else:
             read = [tensor for tensor in inputs if tensor is not written[0]] if traits.replaces and written else inputs
-            self._count_bytes(traits, position, read, outputs)
+            self.tape.moved_bytes[position] += count_moved_bytes(traits, inputs, outputs, written)
+            for tensor in outputs:
+                self.tape.activation_bytes[position] += self.liveness.watch(tensor)
             self._add_to_flow(traits.name, position, (read, outputs, written), arguments.constants)
-            self.tape.used_storages.update(storage_key(tensor) for tensor in inputs)
+            self.tape.used_storages.update(storages)
         for tensor in inputs:
             if isinstance(tensor, nn.Parameter) and tensor.numel() and id(tensor) not in self._registered:
                 self.tape.read_parameters.setdefault(storage_key(tensor), (position, tensor.numel()))
@@ -195,15 +198,6 @@ class TapeRecorder:
         work = self.complex_convolutions.adjust(count_operator(operator, args, kwargs, result))
         shapes = (tuple(map(shape_of, inputs)), tuple(map(shape_of, outputs))) if work.status != "zero" else ((), ())
         self.tape.entries.append(TapeEntry(traits.name, position, work, *shapes))
-
-    def _count_bytes(self, traits: Traits, position: int, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
-        written = sum(count_touched_bytes(tensor) for tensor in outputs)
-        read = [count_touched_bytes(tensor) for tensor in inputs]
-        if traits.is_lookup and read:
-            read[0] = min(read[0], written)
-        self.tape.moved_bytes[position] += written + sum(read)
-        for tensor in outputs:
-            self.tape.activation_bytes[position] += self.liveness.watch(tensor)
 
     def _add_to_flow(
         self,

@@ -11,6 +11,7 @@ The rules apply to contiguous tensors only, and to calls that torch would accept
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -131,7 +132,7 @@ class _Plan:
     the first two are cached. The plan keeps the operator alive, so that its id stays unique.
     """
 
-    __slots__ = ("has_rule", "kernel", "kind", "learns", "operator", "reads_values")
+    __slots__ = ("has_rule", "kernel", "kind", "learns", "operator", "reads_values", "was_run")
 
     def __init__(self, operator: Any) -> None:
         self.operator = operator
@@ -140,6 +141,19 @@ class _Plan:
         self.has_rule = operator in RULES
         self.reads_values = reads_values(operator)
         self.learns = not makes_unknown(operator) or bool(read_traits(operator).written_positions)
+        self.was_run = False
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs the kernel. After the first run, frames that refer to themselves are freed.
+
+        Many meta kernels are written in Python, and what torch does in their first run in a process leaves such frames. They keep all
+        frames that called them, the model's own too, with every tensor in them: the peak of live memory would depend on what ran before.
+        """
+        result = run_meta_kernel(self.kernel, self.operator, args, kwargs)
+        if not self.was_run:
+            self.was_run = True
+            gc.collect(0)
+        return result
 
 
 class ShapeCache:
@@ -175,12 +189,12 @@ class ShapeCache:
     def _run_on_meta(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         operator = plan.operator
         if plan.kind == "other":
-            return run_meta_kernel(plan.kernel, operator, args, kwargs)
+            return plan.run(args, kwargs)
         try:
             named = tuple((name, _describe(value)) for name, value in kwargs.items())
             key = (id(operator), torch.get_default_dtype(), _describe(args), named)
         except _NotPlainError:
-            return run_meta_kernel(plan.kernel, operator, args, kwargs)
+            return plan.run(args, kwargs)
         cached = self._results.get(key)
         if cached is not None:
             return args[0] if plan.kind == "in place" else _make(cached)
@@ -188,7 +202,8 @@ class ShapeCache:
             shapes = self._rules.look_up(operator, args, kwargs)
             if shapes is not None:
                 return args[0] if plan.kind == "in place" else _make_all(shapes)
-        result = run_meta_kernel(plan.kernel, operator, args, kwargs)
+        plan.was_run = False  # a kernel may take another way for other dtypes and shapes
+        result = plan.run(args, kwargs)
         try:
             described = _describe(result)
         except _NotPlainError:
