@@ -59,13 +59,14 @@ from archaudit.schema.profile import (
 )
 from archaudit.schema.proof import (
     CheckpointMap,
+    Computation,
     Deviation,
     Equivalence,
     FoldedAdapter,
     FoldedNorm,
     JoinedRows,
+    PermutedAxes,
     ReshapedKey,
-    TensorSource,
     WeightSource,
 )
 from archaudit.schema.quantity import Quantity, parse_limit, parse_quantity
@@ -93,6 +94,7 @@ __all__ = [
     "Checkout",
     "CheckpointMap",
     "ClassUse",
+    "Computation",
     "Contribution",
     "Contributor",
     "Cost",
@@ -141,6 +143,7 @@ __all__ = [
     "Pair",
     "Pairing",
     "Peaks",
+    "PermutedAxes",
     "Precision",
     "Profile",
     "Program",
@@ -158,7 +161,6 @@ __all__ = [
     "Step",
     "Sweep",
     "TensorRecord",
-    "TensorSource",
     "TimingSettings",
     "Variant",
     "Verdict",
