@@ -10,7 +10,7 @@ from msgspec import UNSET
 from torch import nn
 
 from archaudit.measure.formulas import format_work
-from archaudit.measure.module_tree import ModuleTree, list_aliases, read_settings
+from archaudit.measure.module_tree import ModuleTree, find_inside_script, list_aliases, read_settings
 from archaudit.measure.tape import Tape, TapeEntry
 from archaudit.measure.tensors import ModuleTensors, iterate_module_tensors, storage_key
 from archaudit.metrics.catalog import PARAM_COUNTS
@@ -240,6 +240,14 @@ def describe_dead_compute(tree: ModuleTree, dead: dict[str, int], flops: int) ->
             f"dead compute: {sum(dead.values()):,} of {flops:,} FLOPs, in {_list_paths(tree, positions)}, are spent on results that reach "
             "no output of the model; they count in the total"
         )
+
+
+def describe_script_modules(tree: ModuleTree) -> Iterator[str]:
+    """An assumption on modules whose parts cannot be observed."""
+    tops = sorted({*find_inside_script(tree).values()})
+    if tops:
+        where = _list_paths(tree, tops)
+        yield f"TorchScript's interpreter runs {where}: the FLOPs count there, and those of each module inside are not known"
 
 
 def _is_packed_object(value: object) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -36,6 +37,7 @@ from archaudit.measure.building.copying import copy_with_values, run_with_large_
 from archaudit.measure.failures import Attempt, explain_failures
 from archaudit.measure.formulas import SPARSE_WITHOUT_VALUES
 from archaudit.measure.module_tree import ModuleTree, walk_tree
+from archaudit.measure.process_state import read_random_state, seed_random
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
@@ -55,6 +57,8 @@ class Run:
     """A model that was built and run, with its inputs, tape and build mode.
 
     `context` has to be open whenever the model runs again. `failures` has one line for each build mode that failed before.
+    `draws_chance`: forward drew random numbers. `incomplete` says why FLOPs are incomplete although every operator is known, and
+    `differing` has the positions of the modules whose costs are not known for that reason; both are empty if they are known.
     """
 
     model: nn.Module
@@ -67,14 +71,17 @@ class Run:
     shape_cache: ShapeCache
     assumptions: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
-    complete: bool = True
+    draws_chance: bool = False
+    incomplete: str = ""
+    differing: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
 class _Search:
     """The state of a search for a build mode that works: failed attempts, cached shapes, and the bytes of the weights once known.
 
-    `without_device`: devices that this machine does not have are replaced.
+    `without_device`: devices that this machine does not have are replaced. `answers` are the runs with each value of the booleans that
+    depend on data, if their costs differ and the model is small enough for a real run.
     """
 
     recipe: Recipe
@@ -82,6 +89,7 @@ class _Search:
     attempts: list[Attempt] = field(default_factory=list)
     param_bytes: int | None = None
     without_device: bool = False
+    answers: tuple[Run, ...] = ()
 
 
 _DEVICE_IGNORED = "the model names a device that this machine does not have; the device was ignored, because it changes no count"
@@ -110,7 +118,7 @@ def run_with_fallbacks(recipe: Recipe) -> Run:
             run.assumptions = (*run.assumptions, _DEVICE_IGNORED)
     if run is None:
         raise explain_failures(recipe, search.attempts)
-    return run
+    return _compare_runs(search, run)
 
 
 def _try_build_modes(search: _Search) -> Run | None:
@@ -141,7 +149,9 @@ def _try_build_mode(
     builder: Builder,
     *,
     assumed_boolean: bool | None = None,
+    seed: int = 0,
 ) -> Run | None:
+    seed_random(seed)
     attempt = Attempt(build_mode)
     started: list[Tape] = []
     try:
@@ -175,7 +185,9 @@ def _try_build_mode(
                     into=started,
                 )
 
+        before = read_random_state()
         tape = run_with_large_stack(lambda: run(tree), max(tree.depths))
+        drawn = read_random_state() != before
         attempt.tree = walk_tree(model)
         if attempt.tree.modules != tree.modules:
             tape = _run_again(attempt.tree, started, run)
@@ -187,7 +199,9 @@ def _try_build_mode(
         attempt.error = error
         attempt.locate(started)
     else:
-        return Run(model, tape.tree, args, kwargs, tape, build_mode, context, search.shape_cache, tuple(tape.assumptions))
+        found = Run(model, tape.tree, args, kwargs, tape, build_mode, context, search.shape_cache, tuple(tape.assumptions))
+        found.draws_chance = drawn
+        return found
     search.attempts.append(attempt)
     return None
 
@@ -231,10 +245,63 @@ def _try_both_answers(search: _Search) -> Run | None:
         yes.assumptions = tuple(f"{text}, and they cost the same" for text in yes.assumptions)
         return yes
     if _is_small_enough(search):
+        search.answers = (yes, no)
         return None  # the real mode takes the right branch
-    yes.assumptions = tuple(f"{text}, and their costs differ: the FLOPs are incomplete" for text in yes.assumptions)
-    yes.complete = False
-    return yes
+    return _mark_different([yes, no], f"{yes.tape.assumptions[0]}, and their costs differ")
+
+
+# --- costs that differ from run to run ---
+
+
+# A model is run again with other random numbers: often if that takes milliseconds.
+_FEW_RUNS, _MANY_RUNS = 2, 8
+_CHEAP_MACS = 100_000_000
+_CHEAP_OPERATORS = 2_000
+
+
+def _compare_runs(search: _Search, run: Run) -> Run:
+    """Runs the model again if chance or random weights may decide its costs. Where the costs differ, the FLOPs are incomplete."""
+    by_values = run.build_mode == "real" and run.tape.reads_values and not search.recipe.instance
+    if run.incomplete or not (run.draws_chance or by_values) or run.build_mode == "answered":
+        return run
+    if by_values and run.tape.reads_weights and search.answers:
+        branch = search.answers[0].tape.assumptions[0].partition(" depends")[0]
+        return _mark_different([run, *search.answers], f"{branch} depends on values that are computed with random weights")
+    macs = sum(entry.work.macs for entry in run.tape.entries)
+    is_cheap = len(run.tape.entries) <= _CHEAP_OPERATORS and (macs <= _CHEAP_MACS or run.build_mode != "real")
+    runs = [run]
+    for seed in range(1, _MANY_RUNS if is_cheap else _FEW_RUNS):
+        again = _Search(search.recipe, search.shape_cache, without_device=search.without_device)
+        builder = partial(build_real, seed=seed) if run.build_mode == "real" else BUILD_MODES[run.build_mode] or build_on_meta
+        other = _try_build_mode(again, run.build_mode, builder, seed=seed)
+        if other is not None and _costs_by_module(other.tape) != _costs_by_module(run.tape):
+            runs.append(other)
+    if len(runs) == 1:
+        return run
+    return _mark_different(
+        runs, f"{'values computed with random weights' if run.tape.reads_weights else 'random numbers'} decide what runs"
+    )
+
+
+def _mark_different(runs: list[Run], reason: str) -> Run:
+    """The cheapest of runs with different costs; FLOPs are incomplete in the modules that, with all modules inside, cost not the same."""
+    totals = [_sum_up(run.tree, _costs_by_module(run.tape)) for run in runs]
+    macs = [total[0][0] for total in totals]
+    found = runs[macs.index(min(macs))]
+    same_tree = len({run.tree.paths for run in runs}) == 1
+    found.differing = frozenset(place for place in range(len(found.tree)) if not same_tree or len({total[place] for total in totals}) > 1)
+    costs = f"{min(macs):,} MACs in one run and {max(macs):,} in another" if len(set(macs)) > 1 else "in other modules in each run"
+    found.incomplete = f"{reason}: {costs}"
+    found.failures = runs[0].failures
+    return found
+
+
+def _sum_up(tree: ModuleTree, costs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    sums = [list(cost) for cost in costs]
+    for position in range(len(tree) - 1, 0, -1):  # a parent comes before its children
+        for column, value in enumerate(sums[position]):
+            sums[tree.parents[position]][column] += value
+    return [(macs, unknown) for macs, unknown in sums]
 
 
 def _costs_by_module(tape: Tape) -> list[tuple[int, int]]:

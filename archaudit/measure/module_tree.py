@@ -90,6 +90,21 @@ def _make_unique(path: str, taken: set[str]) -> str:
     return unique
 
 
+def is_script(module: nn.Module) -> bool:
+    """Whether TorchScript's interpreter runs the module: its parts cannot be observed, and attributes cannot be set on it."""
+    return type(module).__module__.startswith("torch.jit") or type(module).__name__ in ("RecursiveScriptModule", "TopLevelTracedModule")
+
+
+def find_inside_script(tree: ModuleTree) -> dict[int, int]:
+    """The positions of the modules inside TorchScript modules, with the position of the topmost of these."""
+    inside: dict[int, int] = {}
+    for position, module in enumerate(tree.modules):
+        parent = tree.parents[position]
+        if parent >= 0 and is_script(module) and is_script(tree.modules[parent]):
+            inside[position] = inside.get(parent, parent)
+    return inside
+
+
 def list_aliases(tree: ModuleTree) -> dict[int, tuple[str, ...]]:
     """By position, the further paths of each module that has several, and of the modules inside it.
 

@@ -37,6 +37,24 @@ def unchanged_globals() -> Iterator[None]:
             torch.use_deterministic_algorithms(determinism[0], warn_only=determinism[1])
 
 
+def seed_random(seed: int) -> None:
+    """Seeds the random number generators of Python, numpy (if it is imported) and torch's CPU."""
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+
+
+def read_random_state() -> tuple[object, ...]:
+    """The states of the generators that `seed_random` seeds; two of them are equal if no number was drawn between them."""
+    drawn = sys.modules["numpy"].random.get_state()[1:3] if "numpy" in sys.modules else ()
+    return (
+        random.getstate(),
+        *(str(part.tolist() if hasattr(part, "tolist") else part) for part in drawn),
+        hash(torch.get_rng_state().numpy().tobytes()),
+    )
+
+
 def _read_determinism() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 

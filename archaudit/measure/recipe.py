@@ -18,6 +18,7 @@ from archaudit.measure.assemble import (
     assemble_modules,
     count_dead_flops,
     describe_dead_compute,
+    describe_script_modules,
     describe_summed_products,
     describe_unregistered_weights,
     find_packed_modules,
@@ -26,6 +27,7 @@ from archaudit.measure.building import describe_inputs
 from archaudit.measure.building.copying import run_with_large_stack
 from archaudit.measure.fallbacks import Run, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
+from archaudit.measure.module_tree import find_inside_script
 from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals, without_fusion
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
 from archaudit.measure.tape.known_values import track_constants
@@ -126,8 +128,7 @@ def _run_witnesses(run: Run) -> dict[str, Witness]:
 def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
     tensors, ties = read_module_tensors(run.tree, run.tape.used_storages)
     modules = assemble_modules(run.tape, tensors)
-    if not run.complete:
-        modules = _mark_incomplete(modules)
+    modules, incomplete = _mark_incomplete(run, modules)
     saved_bytes, problem = measure_saved_bytes(run)
     dead_flops = count_dead_flops(run.tape)
     found = (
@@ -138,6 +139,8 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
     assumptions = (
         *recipe.assumptions,
         *run.assumptions,
+        *((f"FLOPs are incomplete: {run.incomplete}",) if run.incomplete else ()),
+        *describe_script_modules(run.tree),
         *_list_deciding(run),
         *((problem,) if problem else ()),
         *found,
@@ -156,14 +159,27 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         flow=run.tape.flow.to_records(run.tree.paths),
         programs=tuple(run.tape.programs.programs),
         dead_flops=dead_flops,
+        incomplete=incomplete or msgspec.UNSET,
         provenance=Provenance(environment=read_environment(), rung=run.build_mode, rungs_failed=run.failures, sources=recipe.sources),
         unknown=UNKNOWN_IF_PACKED if find_packed_modules(run.tree) else msgspec.UNSET,
     )
 
 
-def _mark_incomplete(modules: tuple[ModuleRecord, ...]) -> tuple[ModuleRecord, ...]:
-    """Marks the FLOPs of all modules as incomplete: the branches of the model have different costs, and it is not known which one runs."""
-    return tuple(msgspec.structs.replace(module, flops_complete=False) for module in modules)
+def _mark_incomplete(run: Run, modules: tuple[ModuleRecord, ...]) -> tuple[tuple[ModuleRecord, ...], dict[str, str]]:
+    """The modules with those marked whose FLOPs are incomplete although all operators are known, and the reasons by topmost path.
+
+    Runs with other random numbers may cost more; and what a TorchScript module runs counts in the module itself, not in those inside it.
+    """
+    inside = {position: top for position, top in find_inside_script(run.tree).items() if position not in run.differing}
+    reasons = {"": run.incomplete} if run.incomplete else {}  # also where only modules inside differ
+    for top in sorted({*inside.values()}):
+        path = run.tree.paths[top]
+        for position in (position for position, parent in enumerate(run.tree.parents) if parent == top):
+            reasons[run.tree.paths[position]] = f"it runs inside the TorchScript module {path or type(run.model).__name__}, which counts it"
+    marked = run.differing | inside.keys()
+    return tuple(
+        msgspec.structs.replace(module, flops_complete=False) if position in marked else module for position, module in enumerate(modules)
+    ), reasons
 
 
 def _list_deciding(run: Run) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from archaudit.errors import CannotJudge
-from archaudit.index import index_modules, read_layer
+from archaudit.index import index_modules, parent_path, read_layer
 from archaudit.metrics import param_counts
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
 
@@ -94,9 +94,9 @@ def _count_dead_flops(profile: Profile, patterns: Patterns) -> float:
     modules = select_modules(profile, patterns)
     if profile.dead_flops is UNSET:
         raise CannotJudge(f"the profile of {profile.name} does not say which results reach an output")
-    incomplete = next((module.path for module in modules if not module.flops_complete), None)
-    if incomplete is not None:
-        raise CannotJudge(f"the FLOPs of {incomplete or 'the model'} are incomplete: an operator in it is unknown")
+    incomplete = _find_incomplete(profile, patterns)
+    if incomplete:
+        raise CannotJudge(incomplete)
     return sum(profile.dead_flops.get(module.path, 0) for module in modules)
 
 
@@ -166,14 +166,30 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
     modules = select_modules(profile, patterns)
     if not modules:
         return Measured(value=None, reason=f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
-    incomplete = [module.path for module in modules if not module.flops_complete] if metric.needs_complete_flops else []
+    incomplete = _find_incomplete(profile, patterns) if metric.needs_complete_flops else ""
     if incomplete:
-        deepest = max(incomplete, key=lambda path: path.count(".") + bool(path))
-        return Measured(
-            value=None, reason=f"the FLOPs of {deepest or 'the model'} are incomplete: an operator in it is unknown", modules=len(modules)
-        )
+        return Measured(value=None, reason=incomplete, modules=len(modules))
     assert metric.of_cost is not None
     return Measured(value=metric.of_cost(sum_costs(module.own for module in modules)), modules=len(modules))
+
+
+def _find_incomplete(profile: Profile, patterns: Patterns) -> str:
+    """Why the FLOPs of the matched modules are incomplete; empty if they are complete.
+
+    Those of a whole can be complete although those of its parts are not known (the modules inside a TorchScript module).
+    """
+    if all(module.flops_complete for module in select_named(profile, patterns)):
+        return ""
+    incomplete = [module.path for module in select_modules(profile, patterns) if not module.flops_complete]
+    deepest = max(incomplete, key=lambda path: path.count(".") + bool(path))
+    return f"the FLOPs of {deepest or 'the model'} are incomplete: {_explain_incomplete(profile, deepest)}"
+
+
+def _explain_incomplete(profile: Profile, path: str) -> str:
+    reasons = {} if profile.incomplete is UNSET else profile.incomplete
+    while path and path not in reasons:
+        path = parent_path(path)
+    return reasons.get(path, "an operator in it is unknown")
 
 
 def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:

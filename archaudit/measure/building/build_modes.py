@@ -55,14 +55,14 @@ def build_fake(recipe: Recipe) -> Built:
     return model, lambda: _without_logs(mode)
 
 
-def build_real(recipe: Recipe) -> Built:
+def build_real(recipe: Recipe, seed: int = 0) -> Built:
     """Builds the model with values on the CPU. A live model is copied, so that it stays unchanged."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # random weights, but the same ones each time
+        torch.manual_seed(seed)  # random weights, but the same ones each time
         model = _build_module(recipe)
     if recipe.instance:
         model = copy_with_values(model)
-    return model, _seeded
+    return model, lambda: _seeded(seed)
 
 
 def copy_inputs_to_meta(inputs: Any) -> Any:
@@ -112,9 +112,9 @@ def _has_no_traceback(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
+def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         yield
 
 

@@ -32,12 +32,20 @@ _READ_VALUES = frozenset(
 
 
 class OperatorUses:
-    """Records which operators read the results of which others. It keeps no tensor alive."""
+    """Records which operators read the results of which others. It keeps no tensor alive.
+
+    `reads_values`: Python, or the shape of a result, depends on values that an operator computed; `reads_weights`: they were computed from
+    parameters.
+    """
 
     def __init__(self) -> None:
         self._sources: list[tuple[int, ...]] = []
         self._writers: dict[int, tuple[weakref.ref[torch.UntypedStorage], int]] = {}
         self._outputs: set[int] = set()
+        self._weighted: set[int] = set()  # the operators whose results depend on parameters
+        self._weights: set[int] = set()  # the memory of parameters
+        self.reads_values = False
+        self.reads_weights = False
 
     def observe(self, operator: Any, inputs: list[torch.Tensor], outputs: list[torch.Tensor], written: list[torch.Tensor]) -> None:
         """Takes the operators of the pass one after the other; `written` are the tensors that it wrote in place."""
@@ -45,7 +53,10 @@ class OperatorUses:
         traits = read_traits(operator)
         # a copy into a part of a storage keeps the rest of it
         replaced = written[0] if traits.replaces and written and _covers_storage(written[0]) else None
-        self._sources.append(self._list_writers(each for each in inputs if each is not replaced))
+        sources = self._list_writers(each for each in inputs if each is not replaced)
+        self._sources.append(sources)
+        if not self._weighted.isdisjoint(sources) or any(map(self._is_weight, inputs)):
+            self._weighted.add(number)
         if traits.is_view and outputs:
             shared = [_find_storage(tensor) for tensor in inputs]
             # some return a copy in inference mode, where they are not decomposed: `reshape`, `contiguous`
@@ -56,10 +67,18 @@ class OperatorUses:
             return
         if not (outputs or written) or (_returns_values(operator) and _depends_on_values(traits, inputs)):
             self._outputs.add(number)
+            if sources and _returns_values(operator):
+                self._note_read(sources)
 
     def read_value(self, value: object) -> None:
         """Python reads the values of the tensors in `value`."""
-        self._outputs.update(self._list_writers(list_tensors_in(value)))
+        writers = self._list_writers(list_tensors_in(value))
+        self._outputs.update(writers)
+        self._note_read(writers)
+
+    def _note_read(self, writers: tuple[int, ...]) -> None:
+        self.reads_values |= bool(writers)
+        self.reads_weights |= not self._weighted.isdisjoint(writers)
 
     def find_dead(self, returned: object, is_counted: Callable[[int], bool]) -> set[int]:
         """The numbers of the dead operators, in the order of the calls of `observe`. Call it while the model's result is alive.
@@ -86,6 +105,15 @@ class OperatorUses:
                     used.add(source)
                     pending.append(source)
         return set(range(len(self._sources))) - used
+
+    def _is_weight(self, tensor: torch.Tensor) -> bool:
+        """Whether it is a parameter or a view of one."""
+        storage = _find_storage(tensor)
+        if storage is None:
+            return isinstance(tensor, nn.Parameter)
+        if isinstance(tensor, nn.Parameter):
+            self._weights.add(storage._cdata)
+        return storage._cdata in self._weights
 
     def _list_writers(self, tensors: Any) -> tuple[int, ...]:
         found = []

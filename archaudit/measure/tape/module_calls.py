@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from archaudit.measure.module_tree import ModuleTree
+from archaudit.measure.module_tree import ModuleTree, is_script
 
 _ABSENT = object()
 _reporters: list[Callable[[str], None]] = []
@@ -103,7 +103,7 @@ def observe_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[set[int]
     replaced: list[tuple[nn.Module, object]] = []
     try:
         for position, module in enumerate(tree.modules):
-            if not _is_script(module):
+            if not is_script(module):
                 replaced.append((module, module.__dict__.get("forward", _ABSENT)))
                 module.__dict__["forward"] = calls.wrap_forward(position, module.forward)
         nn.Module.__call__ = observed_call  # type: ignore[method-assign]
@@ -123,8 +123,3 @@ def _find_target(module: nn.Module, original_call: Callable[..., Any]) -> Callab
     if original is not None:
         return original
     return functools.partial(original_call, module)
-
-
-def _is_script(module: nn.Module) -> bool:
-    """Whether TorchScript's interpreter runs the module: its parts cannot be observed, and attributes cannot be set on it."""
-    return type(module).__module__.startswith("torch.jit") or type(module).__name__ in ("RecursiveScriptModule", "TopLevelTracedModule")

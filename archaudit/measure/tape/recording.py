@@ -64,7 +64,7 @@ class Tape:
 
     `read_parameters` has the parameters that operators read, by storage key: the first module that read it, and its number of elements.
     Those that a module of the tree has registered at that moment are left out, and so are empty ones (of lazy modules). `dead_entries` are
-    the numbers of the entries whose results reach no output of the model.
+    the numbers of the entries whose results reach no output of the model. `reads_values` and `reads_weights` are those of OperatorUses.
     """
 
     tree: ModuleTree
@@ -78,6 +78,8 @@ class Tape:
     flow: FlowRecorder = field(default_factory=FlowRecorder)
     programs: ProgramRecorder = field(init=False)
     dead_entries: set[int] = field(default_factory=set)
+    reads_values: bool = False
+    reads_weights: bool = False
     peak_activation_bytes: int = 0
     assumptions: list[str] = field(default_factory=list)
     failed_module: int | None = None
@@ -227,6 +229,7 @@ class TapeRecorder:
         """Finds the entries whose results reach no output, while the model's result is alive."""
         tensors = [dict(table.items()) for module in self.tape.tree.modules for table in (module._parameters, module._buffers)]
         entries = self.tape.entries
+        self.tape.reads_values, self.tape.reads_weights = self.uses.reads_values, self.uses.reads_weights
         self.tape.dead_entries = self.uses.find_dead((result, tensors), lambda number: entries[number].work.macs > 0)
 
 
