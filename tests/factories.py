@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -96,6 +97,23 @@ _TENSORS = st.builds(
     trainable=st.booleans(),
     tied_to=st.sampled_from([None, None, "a.weight", "b.weight"]),
 )
+
+
+def fit_counts(module: ModuleRecord) -> ModuleRecord:
+    """The module with the counts of the parameters and buffers that it lists."""
+    owned = [tensor for tensor in module.tensors if tensor.tied_to is None]
+    sizes = [(tensor, math.prod(tensor.shape)) for tensor in owned]
+    params = [(tensor, size) for tensor, size in sizes if tensor.kind == "parameter"]
+    own = msgspec.structs.replace(
+        module.own,
+        params=sum(size for _, size in params),
+        trainable_params=sum(size for tensor, size in params if tensor.trainable),
+        buffers=sum(size for tensor, size in sizes if tensor.kind == "buffer"),
+        param_bytes=sum(size * {"float32": 4, "float16": 2}[tensor.dtype] for tensor, size in params),
+    )
+    return msgspec.structs.replace(module, own=own)
+
+
 _MODULES = st.builds(
     make_module,
     draw_costs(),
@@ -110,4 +128,11 @@ _MODULES = st.builds(
 def draw_profiles(draw: st.DrawFn, names: Sequence[str] = ("a", "b", "0")) -> Profile:
     """Any tree of modules over few names, so that two draws have paths in common."""
     paths = draw(st.lists(st.lists(st.sampled_from(names), min_size=1, max_size=4).map(".".join), max_size=8))
-    return make_profile({path: draw(_MODULES) for path in list_preorder(paths)}, name=draw(st.sampled_from(["before", "after"])))
+    modules = {path: draw(_MODULES) for path in list_preorder(paths)}
+    names_of_tensors = {f"{path}.{tensor.name}" for path, module in modules.items() for tensor in module.tensors}
+    for path, module in modules.items():
+        tensors = tuple(
+            tensor if tensor.tied_to in names_of_tensors else msgspec.structs.replace(tensor, tied_to=None) for tensor in module.tensors
+        )
+        modules[path] = fit_counts(msgspec.structs.replace(module, tensors=tensors))
+    return make_profile(modules, name=draw(st.sampled_from(["before", "after"])))

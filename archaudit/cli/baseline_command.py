@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 @click.command(short_help="Write or update baselines.")
 @click.argument("names", nargs=-1)
 @click.option("--tighten", "tightened", is_flag=True, help="Also tighten the budgets to the measured values; they are never loosened.")
+@click.option("--convert", "converted", is_flag=True, help="Only write saved baselines again in the present layout; nothing is measured.")
 @measurement_options
-def command(names: tuple[str, ...], tightened: bool, **arguments: Any) -> int:
+def command(names: tuple[str, ...], tightened: bool, converted: bool, **arguments: Any) -> int:
     """Profile the models NAMES and save them as baselines (default: all models with a budget relative to a baseline).
 
     The same code gives the same bytes: commit the baselines and review their diffs. --tighten also sets max and min in the config to the
@@ -29,7 +31,11 @@ def command(names: tuple[str, ...], tightened: bool, **arguments: Any) -> int:
     """
     from archaudit.pipeline import find_baseline_folder, list_baselined, profile_runs
 
+    if tightened and converted:
+        raise click.UsageError("--convert measures nothing: leave out --tighten.")
     with build_options(**arguments) as options:
+        if converted:
+            return _convert(names, find_baseline_folder(options))
         if tightened:
             return _tighten(names, options)
         wanted = list_baselined(options.config, names)
@@ -38,6 +44,20 @@ def command(names: tuple[str, ...], tightened: bool, **arguments: Any) -> int:
         profiles = profile_runs(wanted, options)
     paths = write_files(find_baseline_folder(options), _encode(profiles))
     print_text("\n".join(f"wrote {path}" for path in paths))
+    return 0
+
+
+def _convert(names: tuple[str, ...], folder: Path) -> int:
+    """Writes saved baselines again: those of the runs `names`, or all of the folder. Nothing is written if one of them cannot be read."""
+    from archaudit.pipeline.targets import read_profile
+
+    files = [folder / f"{name_file(name)}.json" for name in names] or sorted(folder.glob("*.json"))
+    if not files:
+        raise ConfigError(f"{folder} has no baselines to convert", "Write them: archaudit baseline NAME ...")
+    texts = {file.name: encode_baseline(read_profile(file)) for file in files}
+    changed = {file.name: texts[file.name] for file in files if file.read_bytes() != texts[file.name]}
+    write_files(folder, changed)
+    print_text("\n".join(f"{'wrote' if file.name in changed else 'unchanged'} {file}" for file in files))
     return 0
 
 

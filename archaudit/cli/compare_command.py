@@ -31,7 +31,7 @@ _FILES = ("markdown", "html", "json")
     "map_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Also write a JSON file that maps the state_dict keys of BEFORE to those of AFTER; runs both models to prove its entries.",
+    help="Also write a JSON file that maps the state_dict keys of BEFORE to those of AFTER.",
 )
 @measurement_options
 def command(before: str, after: str, format_name: str, folder: Path | None, map_path: Path | None, **arguments: Any) -> int:
@@ -45,18 +45,16 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     from archaudit.pipeline import compare
     from archaudit.render import FORMATS, prepare, render_text
     from archaudit.render.layout import wrap
-    from archaudit.render.view.sentences import explain_map, explain_proof
+    from archaudit.render.view.sentences import explain_proof
 
     wanted = {format_name, *(_FILES if folder is not None else ())}
-    with build_options(**arguments, prove_map=map_path is not None, while_workers_start=lambda: prepare(wanted)) as options:
+    with build_options(**arguments, while_workers_start=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
     if folder is not None:
         write_files(folder, _render_files(report, name_file(before, after)))
     if map_path is not None and report.checkpoint is not None:
         write_files(map_path.parent, {map_path.name: encode(report.checkpoint)})
     print_text(render_text(report, terminal_width(), wants_color()) if format_name == "text" else FORMATS[format_name](report))
-    if map_path is not None and report.checkpoint is not None and format_name == "text":
-        print_text("\n".join(wrap(printable(f"{map_path.name}: {explain_map(report.checkpoint)}"), terminal_width())))
     if report.equivalence is not None and format_name == "text":
         print_text("\n".join(wrap(printable(explain_proof(report.equivalence)), terminal_width())))
     return _choose_status(report)

@@ -6,6 +6,7 @@ A record's fields are the keys of the JSON; keys may gain neighbours but never c
 
 from __future__ import annotations
 
+from archaudit.schema.baseline import encode_baseline
 from archaudit.schema.checks import Check, Contributor, Level, Overridden, Verdict, name_run
 from archaudit.schema.diff import (
     Cause,
@@ -59,14 +60,13 @@ from archaudit.schema.profile import (
 )
 from archaudit.schema.proof import (
     CheckpointMap,
-    Computation,
     Deviation,
     Equivalence,
     FoldedAdapter,
     FoldedNorm,
     JoinedRows,
-    PermutedAxes,
     ReshapedKey,
+    TensorSource,
     WeightSource,
 )
 from archaudit.schema.quantity import Quantity, parse_limit, parse_quantity
@@ -79,7 +79,6 @@ from archaudit.schema.saving import (
     decode_rendered,
     decode_report,
     encode,
-    encode_baseline,
     strip_provenance,
 )
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
@@ -94,7 +93,6 @@ __all__ = [
     "Checkout",
     "CheckpointMap",
     "ClassUse",
-    "Computation",
     "Contribution",
     "Contributor",
     "Cost",
@@ -143,7 +141,6 @@ __all__ = [
     "Pair",
     "Pairing",
     "Peaks",
-    "PermutedAxes",
     "Precision",
     "Profile",
     "Program",
@@ -161,6 +158,7 @@ __all__ = [
     "Step",
     "Sweep",
     "TensorRecord",
+    "TensorSource",
     "TimingSettings",
     "Variant",
     "Verdict",

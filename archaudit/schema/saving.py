@@ -1,23 +1,24 @@
-"""Records as JSON, written and read; and baselines, which are JSON in a layout for code review.
+"""Records as JSON, written and read. What is read is verified: a file that contradicts itself is refused, with the place.
 
-A baseline has one line for each module and each node of the forward graph, and a change of one layer changes few lines. So positions are
-stored relatively: calls are listed in `call_order` in place of numbers, and a node of the forward graph says how many nodes back its inputs
-are. All other keys are the profile's.
+Baselines are read in the layout of `archaudit.schema.baseline`, and in the first layout, which listed the calls in `call_order`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from archaudit.errors import SavedFileError
+from archaudit.schema.baseline import LAYOUT, read_baseline
 from archaudit.schema.latency import LatencyFile
 from archaudit.schema.profile import Profile
 from archaudit.schema.record import FORMAT_VERSION, AnyRecord, Record
 from archaudit.schema.report import Report
 from archaudit.schema.study import History, Sweep
+from archaudit.schema.validation import verify_history, verify_latencies, verify_profile, verify_report, verify_sweep
 
 
 def strip_provenance(profile: Profile, *, witnesses: bool = False) -> Profile:
@@ -37,30 +38,32 @@ def encode(record: Record) -> bytes:
 
 def decode_profile(data: bytes, source: str) -> Profile:
     """A saved profile or a baseline. Raises SavedFileError, which names `source`, for anything else."""
-    return _decode(data, source, Profile, "a saved profile", "Write it again: archaudit baseline, or archaudit profile -o.")
+    return _decode(data, source, Profile, "a saved profile", "Write it again: archaudit baseline, or archaudit profile -o.", verify_profile)
 
 
 def decode_report(data: bytes, source: str) -> Report:
     """A saved report. Raises SavedFileError, which names `source`, for anything else."""
-    return _decode(data, source, Report, "a saved report", "Write it again: archaudit compare BEFORE AFTER --format json.")
+    return _decode(data, source, Report, "a saved report", "Write it again: archaudit compare BEFORE AFTER --format json.", verify_report)
 
 
 def decode_rendered(data: bytes, source: str) -> Report | History | Sweep:
     """A saved report, history or sweep. Raises SavedFileError, which names `source`, for anything else."""
     try:
         found = msgspec.json.decode(data, type=_Kind)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return decode_report(data, source)  # raises the error
     if found.steps is not msgspec.UNSET:
-        return _decode(data, source, History, "a saved history", "Write it again: archaudit history REF --format json.")
+        hint = "Write it again: archaudit history REF --format json."
+        return _decode(data, source, History, "a saved history", hint, verify_history)
     if found.variants is not msgspec.UNSET:
-        return _decode(data, source, Sweep, "a saved sweep", "Write it again: archaudit sweep REF --format json.")
+        return _decode(data, source, Sweep, "a saved sweep", "Write it again: archaudit sweep REF --format json.", verify_sweep)
     return decode_report(data, source)
 
 
 def decode_latencies(data: bytes, source: str) -> LatencyFile:
     """Recorded times. Raises SavedFileError, which names `source`, for anything else."""
-    return _decode(data, source, LatencyFile, "a file of recorded times", "Record them again: archaudit latency BEFORE AFTER --record.")
+    hint = "Record them again: archaudit latency BEFORE AFTER --record."
+    return _decode(data, source, LatencyFile, "a file of recorded times", hint, verify_latencies)
 
 
 class _Kind(msgspec.Struct):
@@ -73,68 +76,61 @@ class _Version(msgspec.Struct):
     lock_version: int = 0
 
 
-def _decode(data: bytes, source: str, kind: type[AnyRecord], noun: str, hint: str) -> AnyRecord:
+def _decode(data: bytes, source: str, kind: type[AnyRecord], noun: str, hint: str, verify: Callable[[AnyRecord], None]) -> AnyRecord:
     try:
         found = msgspec.json.decode(data, type=_Version)
-        version = found.format_version
-    except msgspec.MsgspecError as error:
-        raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
-    if version != FORMAT_VERSION:
-        raise SavedFileError(f"{source} has format version {version}; this archaudit reads version {FORMAT_VERSION}", hint)
-    try:
+        if found.format_version != FORMAT_VERSION:
+            raise SavedFileError(f"{source} has format version {found.format_version}; this archaudit reads version {FORMAT_VERSION}", hint)
+        _refuse_repeated_keys(data)
         if found.lock_version and kind is Profile:
-            return msgspec.convert(_read_baseline(msgspec.json.decode(data)), kind)
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, ValueError) as error:
+            record = msgspec.convert(_read_layout(msgspec.json.decode(data)), kind)
+        else:
+            record = msgspec.json.decode(data, type=kind)
+        verify(record)
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise SavedFileError(f"{source} is not {noun}: {error}", hint) from error
+    except RecursionError as error:
+        raise SavedFileError(f"{source} is not {noun}: its values are nested too deeply", hint) from error
+    return record
 
 
-# --- baselines --------------------------------------------------------------------------------------------------------
+def _refuse_repeated_keys(data: bytes) -> None:
+    """Raises ValueError for a key that an object has twice: programs disagree about which value holds.
+
+    Without such keys, the decoded text has the length of the text without spaces, unless numbers or letters are written in another way:
+    only then are all keys compared.
+    """
+    if len(msgspec.json.format(data, indent=-1)) != len(msgspec.json.encode(msgspec.json.decode(data))):
+        json.loads(data, object_pairs_hook=_expect_different_keys)
 
 
-LOCK_VERSION = 1
-
-# Keys with these values are left out.
-_DEFAULTS: dict[str, list[str] | None] = {
-    "aliases": [],
-    "defined_in": None,
-    "tied_to": None,
-    "init": None,
-    "used": None,
-    "logical_elements": None,
-    "symbolic": None,
-}
-_BY_LINE = ("modules", "flow", "programs", "call_order", "ties")
+def _expect_different_keys(pairs: list[tuple[str, Any]]) -> None:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated[:80]!r} is there twice in one object")
 
 
-def encode_baseline(profile: Profile) -> bytes:
-    """A profile as the text of a baseline: sorted keys; equal profiles give equal bytes."""
-    content: dict[str, Any] = msgspec.to_builtins(profile)
-    content["lock_version"] = LOCK_VERSION
-    calls = sorted((call["order"], module["path"]) for module in content["modules"] for call in module["calls"])
-    if [order for order, _ in calls] == list(range(len(calls))):
-        content["call_order"] = [path for _, path in calls]
-        for module in content["modules"]:
-            module["calls"] = [_without(call, "order") for call in sorted(module["calls"], key=lambda call: call["order"])]
-    if [node["id"] for node in content["flow"]] == list(range(len(content["flow"]))):
-        content["flow"] = [
-            _without(node, "id", "inputs") | {"inputs_back": [node["id"] - each for each in node["inputs"]]} for node in content["flow"]
-        ]
-    lines = [f" {json.dumps(key)}: {_format_value(key, content[key])}" for key in sorted(content)]
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
-
-
-def _read_baseline(content: dict[str, Any]) -> dict[str, Any]:
-    """A baseline as the keys of a profile. Raises ValueError for an unknown version, or lines that contradict each other."""
-    if content.get("lock_version") != LOCK_VERSION:
-        raise ValueError(f"it has the layout {content.get('lock_version')!r}; this archaudit reads {LOCK_VERSION}")
+def _read_layout(content: dict[str, Any]) -> dict[str, Any]:
+    """A baseline as the keys of a profile. Raises ValueError for an unknown layout, or lines that contradict each other."""
+    readers = {_FIRST_LAYOUT: _read_first_layout, LAYOUT: read_baseline}
+    read = readers.get(content.get("lock_version", 0))
+    if read is None:
+        raise ValueError(f"it has the layout {content.get('lock_version')!r}; this archaudit reads layouts up to {LAYOUT}")
     try:
-        return _restore(content)
+        return read(content)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"its lines contradict each other ({type(error).__name__}: {error})") from error
 
 
-def _restore(content: dict[str, Any]) -> dict[str, Any]:
+# --- the first layout of baselines -------------------------------------------------------------------------------------
+
+
+_FIRST_LAYOUT = 1
+
+
+def _read_first_layout(content: dict[str, Any]) -> dict[str, Any]:
+    """It lists the modules of all calls in `call_order`, and a node says how many nodes back its inputs are (`inputs_back`)."""
     if "call_order" in content:
         waiting = {module["path"]: list(module.get("calls", ())) for module in content["modules"]}
         ordered: dict[str, list[dict[str, Any]]] = {path: [] for path in waiting}
@@ -153,24 +149,3 @@ def _restore(content: dict[str, Any]) -> dict[str, Any]:
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
-
-
-def _format_value(key: str, value: Any) -> str:
-    if key not in _BY_LINE or not value:
-        return _format_line(value)
-    return "[\n" + ",\n".join(f"  {_format_line(each)}" for each in value) + "\n ]"
-
-
-def _format_line(value: Any) -> str:
-    return json.dumps(_drop_defaults(msgspec.json.decode(msgspec.json.encode(value))), sort_keys=True, ensure_ascii=True)
-
-
-def _drop_defaults(value: Any) -> Any:
-    """The value without keys that have their default; settings are the user's, and stay as they are."""
-    if isinstance(value, dict):
-        return {
-            name: each if name == "settings" else _drop_defaults(each)
-            for name, each in value.items()
-            if name not in _DEFAULTS or each != _DEFAULTS[name]
-        }
-    return [_drop_defaults(each) for each in value] if isinstance(value, (list, tuple)) else value

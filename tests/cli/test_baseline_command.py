@@ -179,3 +179,22 @@ max = "20K"
     assert "100K budget exceeded by 18.8K (+18.8 %): 119K MACs" in " ".join(result.out.split())
     refused = archaudit("check", "--input", "1x3x8x8", *quick)
     assert (refused.status, "net has input scenarios" in refused.err) == (2, True)
+
+
+# --- baselines in an earlier layout
+
+
+def test_baselines_in_an_earlier_layout_are_converted_without_measuring(archaudit, folder):
+    profile = make_profile({"a": make_cost(600, 1_000)}, name="net")
+    (folder / "baselines" / "net.json").write_bytes(encode(profile))  # a plain profile: the layout before baselines had one
+    result = archaudit("baseline", "--convert")
+    assert (result.status, result.out) == (0, f"wrote {folder / 'baselines' / 'net.json'}\n")
+    assert (folder / "baselines" / "net.json").read_bytes() == encode_baseline(profile)
+    assert archaudit("baseline", "net", "--convert").out == f"unchanged {folder / 'baselines' / 'net.json'}\n"
+
+
+def test_a_baseline_that_cannot_be_read_is_not_converted(archaudit, folder):
+    (folder / "baselines" / "net.json").write_bytes(b"{}")
+    result = archaudit("baseline", "--convert")
+    assert (result.status, (folder / "baselines" / "net.json").read_bytes()) == (2, b"{}")
+    assert "net.json is not a saved profile" in result.err

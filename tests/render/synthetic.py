@@ -59,7 +59,8 @@ def make_module(
     path: str, kind: str, cost: Cost = NOTHING, shape: Shape | None = (1, 8, 16, 16), *, bias: bool = False, **settings: Any
 ) -> ModuleRecord:
     """A module with its own cost only; `make_profile` adds the totals."""
-    tensors = [TensorRecord(name="weight", kind="parameter", persistent=True, shape=(cost.params,), dtype="float32", trainable=True)]
+    size = cost.params - 8 * bias
+    tensors = [TensorRecord(name="weight", kind="parameter", persistent=True, shape=(size,), dtype="float32", trainable=True)]
     if bias:
         tensors.append(TensorRecord(name="bias", kind="parameter", persistent=True, shape=(8,), dtype="float32", trainable=True))
     return ModuleRecord(
@@ -87,8 +88,9 @@ def make_profile(name: str, modules: list[ModuleRecord], **fields: Any) -> Profi
             module,
             total=sum_costs(each.own for each in modules if is_below(each.path, module.path)),
             flops_complete=all(each.flops_complete for each in modules if is_below(each.path, module.path)),
+            calls=tuple(msgspec.structs.replace(call, order=place) for call in module.calls),
         )
-        for module in modules
+        for place, module in enumerate(modules)
     ]
     defaults: dict[str, Any] = {
         "reference": f"models.py:{name.title()}",
