@@ -176,20 +176,26 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
 def _find_incomplete(profile: Profile, patterns: Patterns) -> str:
     """Why the FLOPs of the matched modules are incomplete; empty if they are complete.
 
-    Those of a whole can be complete although those of its parts are not known (the modules inside a TorchScript module).
+    Those of a whole can be complete although those of its parts are not known (the modules inside a TorchScript module); then there is a
+    reason for the parts.
     """
+    incomplete = {
+        module.path: _explain_incomplete(profile, module.path) for module in select_modules(profile, patterns) if not module.flops_complete
+    }
     if all(module.flops_complete for module in select_named(profile, patterns)):
+        incomplete = {path: reason for path, reason in incomplete.items() if not reason}
+    if not incomplete:
         return ""
-    incomplete = [module.path for module in select_modules(profile, patterns) if not module.flops_complete]
     deepest = max(incomplete, key=lambda path: path.count(".") + bool(path))
-    return f"the FLOPs of {deepest or 'the model'} are incomplete: {_explain_incomplete(profile, deepest)}"
+    return f"the FLOPs of {deepest or 'the model'} are incomplete: {incomplete[deepest] or 'an operator in it is unknown'}"
 
 
 def _explain_incomplete(profile: Profile, path: str) -> str:
+    """The recorded reason for a module or for one above it; empty if there is none."""
     reasons = {} if profile.incomplete is UNSET else profile.incomplete
     while path and path not in reasons:
         path = parent_path(path)
-    return reasons.get(path, "an operator in it is unknown")
+    return reasons.get(path, "")
 
 
 def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
