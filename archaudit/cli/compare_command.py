@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
-from archaudit.cli.options import build_options, format_option, latency_option, measurement_options
-from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
+from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
+from archaudit.cli.options import build_options, detail_options, format_option, latency_option, measurement_options, read_detail
+from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import Report, encode, strip_provenance
 
 _FILES = ("markdown", "html", "json")
@@ -19,6 +19,7 @@ _FILES = ("markdown", "html", "json")
 @click.argument("before")
 @click.argument("after")
 @format_option
+@detail_options
 @latency_option
 @click.option(
     "--symbolic/--no-symbolic",
@@ -43,20 +44,23 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     --equivalent also 1 if the outputs differ, and 2 if the two models could not be run.
     """
     from archaudit.pipeline import compare
-    from archaudit.render import FORMATS, prepare, render_text
-    from archaudit.render.layout import wrap
-    from archaudit.render.view.sentences import explain_proof
+    from archaudit.render import FORMATS, prepare, render_screen, render_verdict
 
+    stem = name_file(before, after)
+    detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     wanted = {format_name, *(_FILES if folder is not None else ())}
     with build_options(**arguments, while_workers_start=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
     if folder is not None:
-        write_files(folder, _render_files(report, name_file(before, after)))
+        write_files(folder, _render_files(report, stem))
     if map_path is not None and report.checkpoint is not None:
         write_files(map_path.parent, {map_path.name: encode(report.checkpoint)})
-    print_text(render_text(report, terminal_width(), wants_color()) if format_name == "text" else FORMATS[format_name](report))
-    if report.equivalence is not None and format_name == "text":
-        print_text("\n".join(wrap(printable(explain_proof(report.equivalence)), terminal_width())))
+    if quiet:
+        print_text(render_verdict(report, wants_color()))
+    elif format_name == "text":
+        print_text(render_screen(report, detail, terminal_width(), wants_color()))
+    else:
+        print_text(FORMATS[format_name](report))
     return _choose_status(report)
 
 

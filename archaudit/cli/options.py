@@ -14,6 +14,7 @@ from archaudit.worker.client import DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from archaudit.pipeline import Options, TimingOptions
+    from archaudit.render.detail import Detail
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -118,6 +119,32 @@ def format_option(command: Command) -> Command:
         metavar="DIR",
         help="Also write the report to this folder as .md, .html and .json.",
     )(command)
+
+
+def detail_options(command: Command) -> Command:
+    """Adds the options that say how much of a text report is printed."""
+    for option in reversed(
+        (
+            click.option("--full", is_flag=True, help="Print everything: layers, forward pass, budgets, assumptions, method."),
+            click.option("--layers", is_flag=True, help="Add the table of layers."),
+            click.option("--depth", type=click.IntRange(min=0), metavar="N", help="Add the table of layers, down to this level."),
+            click.option("--top", type=click.IntRange(min=1), metavar="N", help="Number of changes, or of modules, to list."),
+            click.option("--only-changes", is_flag=True, help="Add the table of layers, without those that did not change."),
+            click.option(
+                "--units", type=click.Choice(["flops", "macs"]), default="flops", help="The unit of compute in tables (default: flops)."
+            ),
+            click.option("-q", "--quiet", is_flag=True, help="Print only the verdict; see the exit status."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def read_detail(arguments: dict[str, Any], report: str) -> Detail:
+    """Takes the options of `detail_options` out of `arguments`. `report` is where the report was written, empty if nowhere."""
+    from archaudit.render.detail import Detail
+
+    return Detail(**{name: arguments.pop(name) for name in ("full", "layers", "depth", "top", "only_changes", "units")}, report=report)
 
 
 @contextmanager

@@ -28,14 +28,21 @@ def terminal_width() -> int:
 
 
 def wants_color() -> bool:
-    """Whether standard output is a terminal with colours, and NO_COLOR is not set."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether standard output is a terminal with colours, or FORCE_COLOR is set; NO_COLOR overrides both."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def name_file(*names: str) -> str:
     """Makes a file name from names of models: never a path, never hidden, never long."""
     parts = [re.sub(r"[^\w.=-]+", "-", name.replace("\\", "/").rpartition("/")[2]).strip("-.") for name in names]
     return "-".join(part or "model" for part in parts)[:150]
+
+
+def name_page(folder: Path | None, stem: str) -> str:
+    """The path of the HTML report in a folder; empty without a folder."""
+    return "" if folder is None else str(folder / f"{stem}.html")
 
 
 def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]:

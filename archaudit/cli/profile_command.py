@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from archaudit.cli.options import build_options, format_option, latency_option, measurement_options
-from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
+from archaudit.cli.options import build_options, detail_options, format_option, latency_option, measurement_options, read_detail
+from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import encode, strip_provenance
 
 
 @click.command(short_help="Profile one model.")
 @click.argument("reference")
 @format_option
+@detail_options
 @latency_option
 @click.option(
     "--explain", "path", metavar="PATH", help="Instead, explain the MACs of one module, operator by operator ('' for the whole model)."
@@ -27,18 +28,21 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
     or a saved profile.
     """
     from archaudit.pipeline import profile
-    from archaudit.render import EXTENSIONS, PROFILE_FORMATS, render_profile_text
+    from archaudit.render import EXTENSIONS, PROFILE_FORMATS, render_profile_screen
 
+    stem = name_file(reference)
+    detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     if path is not None:
         return _explain(reference, path, format_name, arguments)
     with build_options(**arguments) as options:
         measured = profile(reference, options)
     if folder is not None:
-        stem = name_file(reference)
         committed = strip_provenance(measured, witnesses=True)
         write_files(folder, {f"{stem}{EXTENSIONS[name]}": PROFILE_FORMATS[name](committed) for name in ("markdown", "html", "json")})
+    if quiet:
+        return 0
     if format_name == "text":
-        print_text(render_profile_text(measured, terminal_width(), wants_color()))
+        print_text(render_profile_screen(measured, detail, terminal_width(), wants_color()))
     else:
         print_text(PROFILE_FORMATS[format_name](measured))
     return 0

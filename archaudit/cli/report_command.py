@@ -5,21 +5,25 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from archaudit.cli.options import format_option
-from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
+from archaudit.cli.options import detail_options, format_option, read_detail
+from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.errors import SavedFileError
 from archaudit.schema import History, Report, Sweep, decode_rendered
+
+if TYPE_CHECKING:
+    from archaudit.render.detail import Detail
 
 
 @click.command(short_help="Render a saved report again.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @format_option
+@detail_options
 @click.option("--open", "opened", is_flag=True, help="Open the HTML report in the browser.")
-def command(file: Path, format_name: str, folder: Path | None, opened: bool) -> int:
+def command(file: Path, format_name: str, folder: Path | None, opened: bool, **arguments: Any) -> int:
     """Render the report in FILE, which `--format json` or `-o` of compare, history or sweep wrote.
 
     Nothing is measured or judged. The exit status only says whether the report could be read and written.
@@ -29,12 +33,15 @@ def command(file: Path, format_name: str, folder: Path | None, opened: bool) -> 
     report = _read_report(file)
     formats = _list_formats(report)
     stem = name_file(file.stem)
+    detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     files = {f"{stem}{EXTENSIONS[name]}": formats[name](report) for name in ("markdown", "html", "json")} if folder is not None else {}
     written = write_files(folder, files) if folder is not None else []
     if opened:
         _open_page(next((path for path in written if path.suffix == ".html"), None), file, report)
-    if not opened or format_name != "text":
-        print_text(_render_text(report) if format_name == "text" else formats[format_name](report))
+    if quiet:
+        print_text(_render_verdict(report))
+    elif not opened or format_name != "text":
+        print_text(_render_text(report, detail) if format_name == "text" else formats[format_name](report))
     return 0
 
 
@@ -45,12 +52,18 @@ def _list_formats(report: Report | History | Sweep) -> Mapping[str, Callable[[An
     return FORMATS if isinstance(report, Report) else STUDY_FORMATS
 
 
-def _render_text(report: Report | History | Sweep) -> str:
-    from archaudit.render import render_text
+def _render_verdict(report: Report | History | Sweep) -> str:
+    from archaudit.render import render_verdict
+
+    return render_verdict(report, wants_color()) if isinstance(report, Report) else ""
+
+
+def _render_text(report: Report | History | Sweep, detail: Detail) -> str:
+    from archaudit.render import render_screen
     from archaudit.render.command_texts import render_study_text
 
     if isinstance(report, Report):
-        return render_text(report, terminal_width(), wants_color())
+        return render_screen(report, detail, terminal_width(), wants_color())
     return render_study_text(report, terminal_width())
 
 

@@ -20,7 +20,10 @@ from torch import nn
 
 from archaudit.errors import LoadError
 from archaudit.load.reference import Reference
+from archaudit.load.suggestions import suggest_attributes
 from archaudit.schema import InputSpec, Recipe
+
+_MOST_SUGGESTED = 3
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
@@ -84,8 +87,16 @@ def _check_arguments(found: Any, reference: Reference) -> None:
         written = ", ".join(f"{name}=..." for name in missing)
         raise LoadError(
             f"{reference.text}: {reference.attribute} requires arguments: {', '.join(missing)}",
-            f"Give them: '{reference.base}({written})'.",
+            f"Give them: '{reference.base}({written})'{_list_others(found, reference)}.",
         )
+
+
+def _list_others(found: Any, reference: Reference) -> str:
+    """`, or name net.py:build_net`: the functions of the same file that can be called without arguments."""
+    path = getattr(sys.modules.get(getattr(found, "__module__", "")), "__file__", None)
+    meant = [each.rpartition(":")[2] for each in suggest_attributes(Path(path or ""), reference.attribute)]
+    names = [f"{reference.target}:{name}" for name in meant if name != reference.attribute]
+    return f", or name {' or '.join(names[:_MOST_SUGGESTED])}" if names else ""
 
 
 def _find_attribute(python_module: ModuleType, reference: Reference) -> Any:
@@ -100,14 +111,19 @@ def _find_attribute(python_module: ModuleType, reference: Reference) -> Any:
     if isinstance(found, nn.Module) or (callable(found) and not isinstance(found, ModuleType)):
         if not isinstance(found, type) or issubclass(found, nn.Module):
             return found
-        raise LoadError(f"{reference.text}: {reference.attribute} is a class, but not an nn.Module", _hint_models(python_module))
+        raise LoadError(f"{reference.text}: {reference.attribute} is a class, but not an nn.Module", _hint_models(python_module, reference))
     raise LoadError(
-        f"{reference.text}: {reference.attribute} is not a model but of type {type(found).__name__}", _hint_models(python_module)
+        f"{reference.text}: {reference.attribute} is not a model but of type {type(found).__name__}", _hint_models(python_module, reference)
     )
 
 
-def _hint_models(python_module: ModuleType) -> str:
+def _hint_models(python_module: ModuleType, reference: Reference) -> str:
+    """The classes and functions of the file that can be called without arguments, those most like the given name first."""
+    meant = suggest_attributes(Path(python_module.__file__ or ""), reference.attribute)
     models = ", ".join(_list_models(python_module)) or "none"
+    if meant:
+        names = [f"{reference.target}:{each.rpartition(':')[2]}" for each in meant[:_MOST_SUGGESTED]]
+        return f"Did you mean {' or '.join(names)}? Models in the file: {models}."
     return f"Name an nn.Module class, an instance, or a function that returns an instance. Models in the file: {models}."
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -113,9 +114,16 @@ def _parse_plain(text: str) -> Reference:
     target, colon, attribute = head.rpartition(":")
     if not colon:
         if head.endswith(".py"):
-            raise LoadError(f"{text} names a file but not the model in it", f"Write {head}:Model, with the name of a class or factory.")
+            from archaudit.load.suggestions import suggest_attributes
+
+            found = suggest_attributes(Path(head))
+            hint = f"Did you mean {' or '.join(found[:3])}?" if found else f"Write {head}:Model, with the name of a class or factory."
+            raise LoadError(f"{text} names a file but not the model in it", hint)
         if not _NAME.match(head):
-            raise LoadError(f"{text!r} is not a reference", _FORMS)
+            from archaudit.load.suggestions import suggest_configuration
+
+            meant = suggest_configuration(Path(head) / "config.json")
+            raise LoadError(f"{text!r} is not a reference", _FORMS if meant is None else f"Did you mean {meant}?")
         return Reference(text=text, kind="name", target=head, arguments=arguments)
     if not _ATTRIBUTE.match(attribute):
         raise LoadError(f"{text}: {attribute!r} is not the name of a class, factory or model", _FORMS)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
+# From here on people say how many times, below in percent.
+_LEAST_TIMES = 2
 _DECIMAL_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 _BINARY_STEPS = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
@@ -69,17 +71,33 @@ def format_change(before: float, after: float) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def format_ratio(before: float, after: float) -> str:
-    """How many times fewer or more: `31.6x fewer`, `2.00x more`; never `1.00x` unless equal (then `same`)."""
+def format_ratio(before: float, after: float, words: tuple[str, str] = ("fewer", "more")) -> str:
+    """How many times fewer or more: `31.6x fewer`, `2.00x more`; below twice in percent: `3.5 % more`. `same` if equal.
+
+    `words` are those for a decrease and for an increase.
+    """
     if before == after:
         return "same"
     if before <= 0 or after <= 0:
         return "new" if before == 0 else "gone" if after == 0 else ""
+    word = words[0] if before > after else words[1]
+    times = format_times(before, after)
+    return f"{times or format_percent(abs(after - before) / before)} {word}"
+
+
+def format_times(before: float, after: float) -> str:
+    """The larger number as a multiple of the smaller: `31.6x`, `2.00x`; empty below twice, where percent are easier to read."""
+    if before <= 0 or after <= 0:
+        return ""
     ratio = before / after if before > after else after / before
-    word = "fewer" if before > after else "more"
-    if ratio < 1.005:
-        return f"<1.01x {word}"
-    return f"{ratio:.{2 if ratio < 9.995 else 1 if ratio < 99.95 else 0}f}x {word}"
+    if ratio < _LEAST_TIMES:
+        return ""
+    return f"{ratio:.{2 if ratio < 9.995 else 1 if ratio < 99.95 else 0}f}x"
+
+
+def format_speed(before: float, after: float) -> str:
+    """How much faster or slower: `2.92x faster`; below twice in percent of the time: `12.0 % less time`."""
+    return format_ratio(before, after, ("faster", "slower") if format_times(before, after) else ("less time", "more time"))
 
 
 def format_pair(first: float, second: float, unit: str = "") -> tuple[str, str]:

@@ -131,6 +131,10 @@ def _revise(name: Reference, reference: Reference, config: Config) -> Reference:
 def _unknown_name(reference: Reference, config: Config | None) -> LoadError:
     names = [*(config.models if config is not None else ()), *load_example_config().models]
     near = difflib.get_close_matches(reference.target, [*names, *LIBRARIES], n=3, cutoff=0.5)
+    if not near:
+        from archaudit.load.suggestions import suggest_libraries
+
+        near = suggest_libraries(reference.target)
     known = ", ".join(dict.fromkeys(names))
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known names: {known}. Name code as file.py:Model or package.module:Model."
     return LoadError(f"there is no model named {reference.target!r}", hint)
@@ -144,7 +148,15 @@ def read_profile(path: Path) -> Profile:
         raise SavedFileError(
             f"{path} cannot be read: {error.strerror}", "Write it with: archaudit profile REF --format json -o FOLDER."
         ) from error
-    return decode_profile(data, str(path))
+    try:
+        return decode_profile(data, str(path))
+    except SavedFileError as error:
+        from archaudit.load.suggestions import suggest_configuration
+
+        meant = suggest_configuration(path)
+        if meant is None:
+            raise
+        raise SavedFileError(f"{path} is not a saved profile but the configuration of a model", f"Did you mean {meant}?") from error
 
 
 def find_baseline_folder(options: Options, targets: Iterable[Target] = ()) -> Path:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from archaudit.schema import Judgement, Profile, Report, encode
+
+if TYPE_CHECKING:
+    from archaudit.render.detail import Detail
 
 __all__ = [
     "EXTENSIONS",
@@ -12,8 +16,11 @@ __all__ = [
     "PROFILE_FORMATS",
     "prepare",
     "render_judgement_text",
+    "render_profile_screen",
     "render_profile_text",
+    "render_screen",
     "render_text",
+    "render_verdict",
     "summary_html",
     "summary_profile_html",
 ]
@@ -35,6 +42,27 @@ def render_profile_text(profile: Profile, width: int = DEFAULT_WIDTH, color: boo
     from archaudit.render.terminal import format_profile
 
     return format_profile(profile, width, color)
+
+
+def render_screen(report: Report, detail: Detail, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """The answer of a report: at most 25 lines at 80 columns or more, unless `detail` asks for more."""
+    from archaudit.render.terminal import format_screen
+
+    return format_screen(report, width, color, detail)
+
+
+def render_profile_screen(profile: Profile, detail: Detail, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """The answer of a profile, like `render_screen`."""
+    from archaudit.render.terminal import format_profile_screen
+
+    return format_profile_screen(profile, width, color, detail)
+
+
+def render_verdict(report: Report, color: bool = False) -> str:
+    """The verdict of a report in one line."""
+    from archaudit.render.terminal import format_verdict
+
+    return format_verdict(report, color)
 
 
 def render_judgement_text(judgement: Judgement, width: int = DEFAULT_WIDTH, color: bool = False) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from archaudit.render.detail import Detail
 from archaudit.render.formatting import SYMBOLS, count
 from archaudit.render.layout import TextColumn, choose_columns, format_columns, shorten, wrap
 from archaudit.render.tables import (
@@ -37,22 +38,23 @@ class Line(NamedTuple):
     style: str = ""
 
 
-def write_report(view: ReportView, width: int) -> Iterator[Line]:
-    """All lines of a report; the last is the verdict."""
+def write_report(view: ReportView, width: int, detail: Detail | None = None) -> Iterator[Line]:
+    """All lines of a report; the last is the verdict, if there were checks."""
     yield from _write_headline(view.headline, width)
     yield from _write_metrics(view.metrics, width)
-    yield from _write_sections(view.sections, width)
+    yield from _write_sections(view.sections, view.layers.label_of("flops"), width)
     yield from _write_claims(view.claims, width)
-    yield from _write_layers(view.layers, width)
+    yield from write_layers(view.layers, width, detail)
     yield from _write_flow(view.flow, width)
     yield from _write_titled("Other changes", (f"{row.kind}: {row.text}" for row in view.other_changes), width)
     yield from _write_checks(view.checks, width)
     yield from _write_methods(view.methods, width)
-    yield Line()
-    yield from _write_conclusion(view.headline.conclusion, width)
+    if view.checks or view.claims:
+        yield Line()
+        yield from _write_conclusion(view.headline.conclusion, width)
 
 
-def write_profile(view: ProfileView, width: int) -> Iterator[Line]:
+def write_profile(view: ProfileView, width: int, detail: Detail | None = None) -> Iterator[Line]:
     """All lines of a profile."""
     yield Line(shorten(view.title, width), "heading")
     if view.reference:
@@ -60,7 +62,7 @@ def write_profile(view: ProfileView, width: int) -> Iterator[Line]:
     if view.inputs:
         yield from _write_text(f"input {', '.join(view.inputs)}", width, "dim")
     yield from _write_table("Totals", make_total_columns(view.totals), [""] * len(view.totals), width)
-    yield from _write_layers(view.layers, width)
+    yield from write_layers(view.layers, width, detail)
     yield from _write_methods(view.methods, width)
 
 
@@ -72,7 +74,7 @@ def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
         yield Line()
         yield Line(shorten(f"{difference.name} since its baseline", width), "heading")
         yield from _write_text(difference.sentence, width)
-        yield from _write_layers(difference.layers, width)
+        yield from write_layers(difference.layers, width)
         yield from _write_flow(difference.flow, width)
     yield Line()
     yield from _write_conclusion(view.conclusion, width)
@@ -106,18 +108,20 @@ def _write_headline(headline: Headline, width: int) -> Iterator[Line]:
     yield from _write_text(headline.sentence, width)
     if headline.changes:
         yield from _write_text(headline.changes, width)
+    if headline.proof:
+        yield from _write_text(headline.proof, width)
 
 
 def _write_metrics(rows: Sequence[MetricRow], width: int) -> Iterator[Line]:
-    yield from _write_table("Summary (FLOPs = 2 × MACs)", make_metric_columns(rows, width), [""] * len(rows), width)
+    yield from _write_table("Summary (FLOPs = 2 × MACs)", make_metric_columns(rows), [""] * len(rows), width)
     for note in dict.fromkeys(row.note for row in rows if row.note.startswith("incomplete")):
         yield from _write_text(f"≥ {note}", width, "inconclusive")
 
 
-def _write_sections(rows: Sequence[SectionRow], width: int) -> Iterator[Line]:
+def _write_sections(rows: Sequence[SectionRow], unit: str, width: int) -> Iterator[Line]:
     if not rows:
         return
-    head, lines = _format_table("Breakdown", make_section_columns(rows), width)
+    head, lines = _format_table("Breakdown", make_section_columns(rows, unit), width)
     yield from head
     for line, row in zip(lines, rows, strict=True):
         yield Line(line, "total" if row.is_total else "")
@@ -126,7 +130,9 @@ def _write_sections(rows: Sequence[SectionRow], width: int) -> Iterator[Line]:
             yield Line(shorten(text, width), remark.finding)
 
 
-def _write_layers(table: LayerTable, width: int) -> Iterator[Line]:
+def write_layers(table: LayerTable, width: int, detail: Detail | None = None) -> Iterator[Line]:
+    """The table of layers, or the rows that `detail` selects."""
+    table = detail.select_rows(table) if detail is not None else table
     head, lines = _format_table(f"Layers: {table.summary}", make_layer_columns(table, width), width)
     yield from head
     for line, row in zip(lines, table.brief, strict=True):

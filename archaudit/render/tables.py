@@ -14,13 +14,12 @@ _LEAST_PATH = 23
 _LEAST_TYPE = 12
 
 
-def make_metric_columns(rows: Sequence[MetricRow], width: int) -> list[TextColumn]:
-    """The totals: exact if there is room."""
+def make_metric_columns(rows: Sequence[MetricRow]) -> list[TextColumn]:
+    """The totals with three digits, and exact in further columns if there is room."""
     trends = [row.trend for row in rows]
-    label = TextColumn("", tuple(row.label for row in rows), least=16)
-    tail = (_percent(trends, 2), _ratio(trends))
-    exact = [label, *_side_columns(trends, exact=True), *tail]
-    return exact if fits(exact, width) else [label, *_side_columns(trends, exact=False, rank=1), *tail]
+    label = TextColumn("", tuple(row.label for row in rows))
+    exact = [column._replace(rank=3, group="exact") for column in _side_columns(trends, exact=True)]
+    return [label, *_side_columns(trends, exact=False), _percent(trends, 1), _ratio(trends)._replace(rank=2), *exact]
 
 
 def make_total_columns(rows: Sequence[TotalRow]) -> list[TextColumn]:
@@ -33,8 +32,8 @@ def make_total_columns(rows: Sequence[TotalRow]) -> list[TextColumn]:
     ]
 
 
-def make_section_columns(rows: Sequence[SectionRow]) -> list[TextColumn]:
-    """The breakdown: parameters exact, FLOPs short."""
+def make_section_columns(rows: Sequence[SectionRow], unit: str) -> list[TextColumn]:
+    """The breakdown: parameters exact, FLOPs (or MACs, as `unit` says) short."""
     params = [row.params for row in rows]
     flops = [row.flops.sides for row in rows]
     return [
@@ -44,8 +43,8 @@ def make_section_columns(rows: Sequence[SectionRow]) -> list[TextColumn]:
         _column("delta", [trend.sides.delta for trend in params], exact=True, rank=3, group="params"),
         _percent(params, 2)._replace(group="params"),
         _ratio(params)._replace(group="params"),
-        _column("before", [sides.before for sides in flops], exact=False, rank=1, group="FLOPs"),
-        _column("after", [sides.after for sides in flops], exact=False, rank=1, group="FLOPs"),
+        _column("before", [sides.before for sides in flops], exact=False, rank=1, group=unit),
+        _column("after", [sides.after for sides in flops], exact=False, rank=1, group=unit),
     ]
 
 
@@ -81,7 +80,7 @@ def make_layer_time_columns(table: LayerTable) -> list[TextColumn]:
     return [
         TextColumn("module", tuple(f"{'  ' * min(row.depth, 6)}{row.name}" for row in rows), least=_LEAST_PATH),
         TextColumn("type", tuple(row.row.type for row in rows), rank=2, least=_LEAST_TYPE),
-        *_figure_columns(table, "flops", "FLOPs"),
+        *_figure_columns(table, "flops", table.label_of("flops")),
         *_figure_columns(table, "latency", "ms"),
     ]
 
@@ -128,7 +127,7 @@ def make_layer_columns(table: LayerTable, width: int) -> list[TextColumn]:
             TextColumn("type", types, rank=3, least=_LEAST_TYPE),
             TextColumn("output", shapes, rank=4, least=_LEAST_TYPE),
             *_cost_columns(table, "params", "params", exact, 0),
-            *_cost_columns(table, "flops", "FLOPs", False, 2),
+            *_cost_columns(table, "flops", table.label_of("flops"), False, 2),
             *_cost_columns(table, "latency", "ms", False, 1),
         ]
         if fits(choose_columns(columns, width), width):

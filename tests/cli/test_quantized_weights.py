@@ -52,7 +52,7 @@ def test_a_budget_on_an_unknown_packing_is_inconclusive(check):
 
 @pytest.mark.parametrize(("tensors", "unknown"), [(AWQ, False), (CODES, True)])
 def test_a_comparison_does_not_show_an_unknown_number(check, tensors, unknown):
-    result = check(tensors, "compare", "m.safetensors", "m.safetensors")
+    result = check(tensors, "compare", "m.safetensors", "m.safetensors", "--full")
     text = " ".join(result.out.split())
     assert ("The number of parameters is unknown and cannot be compared" in text) == unknown
     assert ("The same number of parameters" in text) != unknown

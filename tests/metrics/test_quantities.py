@@ -8,7 +8,17 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from archaudit.metrics.quantities import format_change, format_exact, format_pair, format_percent, format_ratio, format_short, format_signed
+from archaudit.metrics.quantities import (
+    format_change,
+    format_exact,
+    format_pair,
+    format_percent,
+    format_ratio,
+    format_short,
+    format_signed,
+    format_speed,
+    format_times,
+)
 from archaudit.schema.quantity import parse_quantity
 
 COUNTS = st.integers(min_value=0, max_value=10**15)
@@ -120,9 +130,15 @@ def test_changes_from_and_to_nothing_are_words(before: int, after: int, text: st
 def test_a_ratio_is_never_one_unless_equal(before: int, after: int) -> None:
     text = format_ratio(before, after)
     assert (text == "same") == (before == after)
-    assert not text.startswith("1.00x")
+    assert not text.startswith(("1.", "0.0 %"))
     if before != after:
         assert text.endswith("fewer" if after < before else "more")
+
+
+def test_a_speed_below_twice_is_a_share_of_the_time() -> None:
+    assert (format_speed(0.2, 0.1), format_speed(0.1, 0.3)) == ("2.00x faster", "3.00x slower")
+    assert (format_speed(1.0, 0.88), format_speed(1.0, 1.25)) == ("12.0 % less time", "25.0 % more time")
+    assert (format_speed(1.0, 1.0), format_times(1, 1.5), format_times(0, 3)) == ("same", "", "")
 
 
 def test_ratios_say_which_way() -> None:
@@ -134,17 +150,19 @@ def test_ratios_say_which_way() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "text"),
     [
-        # below 1.005 two decimals would print 1.00x; from there on they print 1.01x
-        (1_000_000, 1_004_999, "<1.01x more"),
-        (1_004_999, 1_000_000, "<1.01x fewer"),
-        (1_000_000, 1_005_001, "1.01x more"),
+        # below twice in percent of the number before
+        (1_000_000, 1_000_001, "<0.1 % more"),
+        (8_178_368_512, 8_460_959_744, "3.5 % more"),
+        (1_000, 1_999, "99.9 % more"),
+        (1_999, 1_000, "50.0 % fewer"),
+        (2_000, 1_000, "2.00x fewer"),
         (1_000, 9_994, "9.99x more"),
         (1_000, 9_995, "10.0x more"),
         (1_000, 99_949, "99.9x more"),
         (1_000, 99_950, "100x more"),
     ],
 )
-def test_a_ratio_has_three_digits_and_is_never_rounded_to_one(before: int, after: int, text: str) -> None:
+def test_a_ratio_is_in_percent_below_twice_and_has_three_digits_from_there_on(before: int, after: int, text: str) -> None:
     assert format_ratio(before, after) == text
 
 

@@ -10,6 +10,7 @@ from archaudit.render.view.layer_table.layers import view_layers, view_profile_l
 from archaudit.render.view.methods import view_methods
 from archaudit.render.view.other_changes import view_other_changes
 from archaudit.render.view.records import DifferenceView, JudgementView, ProfileView, ReportView
+from archaudit.render.view.screen_records import Units
 from archaudit.render.view.sections import view_sections
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
 from archaudit.render.view.time_spending import list_parts
@@ -28,15 +29,15 @@ __all__ = [
 ]
 
 
-def view_report(report: Report) -> ReportView:
+def view_report(report: Report, units: Units = "flops") -> ReportView:
     """All rows of a report."""
     return ReportView(
         headline=view_headline(report),
         metrics=view_metrics(report),
-        sections=view_sections(report),
+        sections=view_sections(report, units),
         checks=view_checks(report.checks),
         claims=view_claims(report.checks),
-        layers=view_layers(report),
+        layers=view_layers(report, units),
         waterfalls=view_waterfalls(report),
         flow=view_flow(report),
         icicles=view_icicles(report),
@@ -45,14 +46,14 @@ def view_report(report: Report) -> ReportView:
     )
 
 
-def view_profile(profile: Profile) -> ProfileView:
+def view_profile(profile: Profile, units: Units = "flops") -> ProfileView:
     """All rows of a profile."""
     return ProfileView(
         title=name_profile(profile),
         reference="" if profile.reference == profile.name else make_visible(profile.reference),
         inputs=describe_inputs(profile),
         totals=view_totals(profile),
-        layers=view_profile_layers(profile),
+        layers=view_profile_layers(profile, units),
         flow=view_profile_flow(profile),
         icicles=view_profile_icicles(profile),
         methods=view_methods((("", profile),)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from archaudit.metrics.quantities import format_change, format_exact, format_ratio, format_short, format_signed
+from archaudit.metrics.quantities import format_change, format_exact, format_ratio, format_short, format_signed, format_speed, format_times
 from archaudit.render.formatting import NOTHING, format_milliseconds
 from archaudit.schema import Record
 
@@ -26,6 +26,8 @@ class Sides(Record, frozen=True, kw_only=True):
 
 class Trend(Record, frozen=True, kw_only=True):
     """A number before and after with the texts about its change. `direction` is `fewer`, `more`, `same` or empty (unknown).
+
+    `ratio` is empty below twice, where `percent` is easier to read.
 
     `share_before` and `share_after` are the lengths of the two bars, 0 to 100.
     """
@@ -87,11 +89,16 @@ def make_trend(before: float | None, after: float | None, unit: str = "", *, com
     return Trend(
         sides=sides,
         percent=format_change(before, after),
-        ratio=format_ratio(before, after),
+        ratio=_describe_ratio(before, after),
         direction="same" if before == after else "fewer" if after < before else "more",
         share_before=_share(before, largest),
         share_after=_share(after, largest),
     )
+
+
+def _describe_ratio(before: float, after: float) -> str:
+    is_plain = before > 0 and after > 0 and before != after
+    return "" if is_plain and not format_times(before, after) else format_ratio(before, after)
 
 
 def _only_exact(figure: Figure) -> Figure:
@@ -129,7 +136,7 @@ def make_duration_trend(before: float | None, after: float | None, *, comparable
     return Trend(
         sides=Sides(before=sides.before, after=sides.after, delta=delta),
         percent=format_change(before, after),
-        ratio=format_ratio(before, after).replace("fewer", "faster").replace("more", "slower"),
+        ratio=format_speed(before, after) if format_times(before, after) else "",
         direction="fewer" if after < before else "more",
         share_before=_share(before, largest),
         share_after=_share(after, largest),
@@ -142,7 +149,7 @@ def summarise_trend(trend: Trend) -> str:
         return "cannot be compared" + (": incomplete" if trend.percent == INCOMPLETE else "")
     if trend.percent == trend.ratio:
         return trend.percent if trend.direction == "same" else f"{trend.percent} ({trend.sides.delta.short})"
-    return f"{trend.percent} ({trend.sides.delta.short}, {trend.ratio})"
+    return f"{trend.percent} ({', '.join(filter(None, (trend.sides.delta.short, trend.ratio)))})"
 
 
 def _share(value: float, largest: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median, quantiles
 
 from archaudit.index import index_modules
-from archaudit.metrics.quantities import format_ratio, format_short
+from archaudit.metrics.quantities import format_short, format_speed
 from archaudit.render.formatting import NOTHING, count, format_milliseconds, make_visible
 from archaudit.render.view.figures import make_duration
 from archaudit.render.view.method_records import LatencyRow, Timing, TimingRow
@@ -160,7 +160,7 @@ def _describe_agreement(timed: Timed, replay: float | None, total: float | None)
 def _make_row(label: str, values: Sequence[float | None], note: str, *, ratio: bool = True) -> TimingRow:
     speed = NOTHING
     if ratio and len(values) == 2 and values[0] and values[1]:
-        speed = format_ratio(values[0], values[1]).replace("fewer", "faster").replace("more", "slower")
+        speed = format_speed(values[0], values[1])
     return TimingRow(label=label, values=tuple(make_duration(value).short for value in values), ratio=speed, note=note)
 
 
@@ -176,6 +176,14 @@ def judge_default_budget(before: Latency, after: Latency) -> Decision:
     problems = find_problems(before, after)
     evidence = compare_latencies(before, after) if not problems else ()
     return decide(evidence, Budget(), problems) if evidence or problems else Decision("inconclusive", "too few samples")
+
+
+def summarise_times(before: Latency | None, after: Latency | None) -> str:
+    """The comparison of the times in one sentence, with where they are from; empty where a side was not timed with its layers."""
+    if before is None or after is None or not before.own_s or not after.own_s:
+        return ""
+    source = " and ".join(dict.fromkeys((describe_source(before), describe_source(after))))
+    return f"Time ({source}): {next(_describe_verdict(before, after))}"
 
 
 def _describe_verdict(before: Latency, after: Latency) -> Iterator[str]:

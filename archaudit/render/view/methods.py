@@ -22,8 +22,8 @@ _CONVENTIONS = (
     "counted as zero; the bytes that they move are counted.",
     "Vision papers and fvcore call MACs FLOPs; torchinfo calls them mult-adds.",
     "A shared parameter is counted once, in the first module that holds it. Bytes use powers of 1024, all other units powers of 1000.",
-    "delta = after - before; ratio = larger / smaller. An operator without a formula makes FLOPs incomplete (≥); a check on incomplete "
-    "FLOPs is inconclusive, never passed.",
+    "delta = after - before; ratio = larger / smaller, from 2 on. An operator without a formula makes FLOPs incomplete (≥); a check on "
+    "incomplete FLOPs is inconclusive, never passed.",
 )
 _NO_LATENCY = f"Latency: {NOT_MEASURED}."
 

@@ -129,7 +129,7 @@ class TreeRow(Record, frozen=True, kw_only=True):
     """A layer row in the tree. `name` is its path relative to the parent; `hidden` rows are folded at first.
 
     `numbers` are params, their bytes and FLOPs, each before and after, including submodules; `bars` are the CSS classes of the bars of
-    params and FLOPs. A row that `gathers` is a heading for equal siblings, which follow one level deeper.
+    params and FLOPs. A row that `gathers` is a heading for `blocks` equal siblings, which follow one level deeper.
     """
 
     row: LayerRow
@@ -140,6 +140,7 @@ class TreeRow(Record, frozen=True, kw_only=True):
     numbers: tuple[int | None, ...]
     bars: tuple[str, ...]
     gathers: bool = False
+    blocks: int = 1
 
 
 class LayerTable(Record, frozen=True, kw_only=True):

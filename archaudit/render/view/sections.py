@@ -9,40 +9,41 @@ from archaudit.render.formatting import ARROW, NOTHING, join_names, make_visible
 from archaudit.render.view.checks import make_remark
 from archaudit.render.view.figures import make_trend, scale_trend
 from archaudit.render.view.records import Remark, SectionRow
+from archaudit.render.view.screen_records import Units, read_compute
 from archaudit.schema import Group, Profile, Report, Verdict
 
 TOTAL = "Total"
 _MOST_PATHS = 4
 
 
-def view_sections(report: Report) -> tuple[SectionRow, ...]:
-    """A row for each group, then the total; none where the report has no groups."""
+def view_sections(report: Report, units: Units = "flops") -> tuple[SectionRow, ...]:
+    """A row for each group, then the total; none where the report has no groups. `flops` is in `units`."""
     if not report.groups:
         return ()
-    incomplete = _find_incomplete(report.before), _find_incomplete(report.after)
+    incomplete = find_incomplete(report.before), find_incomplete(report.after)
     largest = max(max(group.before.params, group.after.params) for group in report.groups)
-    return (*(_view_group(report, group, incomplete, largest) for group in report.groups), _view_total(report))
+    return (*(_view_group(report, group, incomplete, largest, units) for group in report.groups), _view_total(report, units))
 
 
-def _find_incomplete(profile: Profile) -> frozenset[str]:
+def find_incomplete(profile: Profile) -> frozenset[str]:
     return frozenset(module.path for module in profile.modules if not module.flops_complete)
 
 
-def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], frozenset[str]], largest: int) -> SectionRow:
+def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], frozenset[str]], largest: int, units: Units) -> SectionRow:
     # A module is incomplete if one of its submodules is. A section may contain only the complete ones; it then has a `≥` that it does not
     # need, which is the safe side.
     complete = incomplete[0].isdisjoint(group.before_paths), incomplete[1].isdisjoint(group.after_paths)
-    trend = make_trend(group.before.params, group.after.params, complete=_know_params(report))
+    trend = make_trend(group.before.params, group.after.params, complete=know_params(report))
     return SectionRow(
         name=make_visible(group.name) or NOTHING,
         paths=_describe_paths(group),
         params=scale_trend(trend, group.before.params, group.after.params, largest),
-        flops=make_trend(group.before.flops, group.after.flops, complete=complete),
+        flops=make_trend(read_compute(group.before.flops, units), read_compute(group.after.flops, units), complete=complete),
         remarks=_list_remarks(check for check in report.checks if check.group == group.name),
     )
 
 
-def _know_params(report: Report) -> tuple[bool, bool]:
+def know_params(report: Report) -> tuple[bool, bool]:
     """Whether the numbers of parameters are whole: those of quantized weights in a layout that is not recognized are lower bounds."""
     return not is_unknown(report.before, "params"), not is_unknown(report.after, "params")
 
@@ -58,15 +59,19 @@ def _list_remarks(checks: Iterable[Verdict]) -> tuple[Remark, ...]:
     return tuple(dict.fromkeys(make_remark(check) for check in checks if check.origin == "claim"))
 
 
-def _view_total(report: Report) -> SectionRow:
+def _view_total(report: Report, units: Units) -> SectionRow:
     before, after = report.before, report.after
     # Claims about the whole model that are no metrics (a type exists, a shape) are only listed in the table of claims.
     whole = (check for check in report.checks if check.group is None and not check.scope and check.metric in METRICS)
     return SectionRow(
         name=TOTAL,
         paths="",
-        params=make_trend(before.totals.params, after.totals.params, complete=_know_params(report)),
-        flops=make_trend(before.totals.flops, after.totals.flops, complete=(before.flops_complete, after.flops_complete)),
+        params=make_trend(before.totals.params, after.totals.params, complete=know_params(report)),
+        flops=make_trend(
+            read_compute(before.totals.flops, units),
+            read_compute(after.totals.flops, units),
+            complete=(before.flops_complete, after.flops_complete),
+        ),
         remarks=_list_remarks(whole),
         is_total=True,
     )

@@ -46,16 +46,22 @@ def explain_cost(report: Report) -> str:
     params = _describe_change(before.params, after.params, "parameters")
     if report.flops_complete:
         params += f" and {_describe_change(before.flops, after.flops, 'FLOPs')}"
-    parts = [f"{params}{_find_largest(report)}."]
+    return f"{params}{_find_largest(report)}."
+
+
+def explain_remarks(report: Report) -> Iterator[str]:
+    """Sentences on what makes the change of the cost special: frozen parameters, another dtype, incomplete FLOPs, other inputs."""
+    before, after = report.before.totals, report.after.totals
+    if any(is_unknown(profile, "params") for profile in (report.before, report.after)):
+        return
     if after.trainable_params - before.trainable_params != after.params - before.params:
-        parts.append(f"Of the parameters {_describe_trainable(before.trainable_params, after.trainable_params)}.")
+        yield f"Of the parameters {_describe_trainable(before.trainable_params, after.trainable_params)}."
     if before.param_bytes * after.params != after.param_bytes * before.params:
-        parts.append(f"{_describe_bytes(before.param_bytes, after.param_bytes)}.")
+        yield f"{_describe_bytes(before.param_bytes, after.param_bytes)}."
     if not report.flops_complete:
-        parts.append("The FLOPs are incomplete and cannot be compared.")
+        yield "The FLOPs are incomplete and cannot be compared."
     elif _list_shapes(report.before) != _list_shapes(report.after):
-        parts.append("The two sides ran on inputs of different shapes, which changes their FLOPs.")
-    return " ".join(parts)
+        yield "The two sides ran on inputs of different shapes, which changes their FLOPs."
 
 
 def _list_shapes(profile: Profile) -> list[tuple[int, ...]]:
@@ -77,7 +83,7 @@ def _describe_change(before: int, after: int, noun: str) -> str:
         return f"The same number of {noun}" if noun == "parameters" else f"the same number of {noun}"
     first, second = format_pair(before, after)
     ratio = format_ratio(before, after)
-    return f"{ratio} {noun} ({first} {ARROW} {second})" if ratio[0] in "<0123456789" else f"{noun} {first} {ARROW} {second}"
+    return f"{ratio} {noun} ({first} {ARROW} {second})" if ratio[0] in "<>0123456789" else f"{noun} {first} {ARROW} {second}"
 
 
 def _find_largest(report: Report) -> str:
@@ -117,6 +123,25 @@ def explain_changes(report: Report) -> str:
 
     Submodules of an added or removed module are counted as `inside`.
     """
+    parts = [_describe_kind(report, kind, rows) for kind, rows in _sort_by_kind(report).items() if rows]
+    if not parts:
+        return "Modules: none changed." if report.modules else ""
+    return f"Modules: {'; '.join(parts)}."
+
+
+def count_changes(report: Report) -> str:
+    """`Modules: 3 added, 8 with changed settings, 1 renamed` of 253; the modules of an added or removed one are not counted."""
+    parts = []
+    for kind, rows in _sort_by_kind(report).items():
+        paths = [row.after_path if row.after_path is not None else row.before_path or "" for row in rows]
+        number = len(_list_topmost(paths)) if kind in ("added", "removed") else len(rows)
+        parts += [f"{number:,} {_KINDS[kind]}"] if number else []
+    if not parts:
+        return "Modules: none changed" if report.modules else ""
+    return f"Modules: {', '.join(parts)}"
+
+
+def _sort_by_kind(report: Report) -> dict[str, list[ModuleDiff]]:
     by_kind: dict[str, list[ModuleDiff]] = {kind: [] for kind in _KINDS}
     for row in report.modules:
         alone = row.before_path is None or row.after_path is None
@@ -125,10 +150,7 @@ def explain_changes(report: Report) -> str:
             is_implied = kind == "resized" and not {"settings", "replaced"}.isdisjoint(row.changes)
             if kind in by_kind and not is_implied and (not alone or kind in ("added", "removed")):
                 by_kind[kind].append(row)
-    parts = [_describe_kind(report, kind, rows) for kind, rows in by_kind.items() if rows]
-    if not parts:
-        return "Modules: none changed." if report.modules else ""
-    return f"Modules: {'; '.join(parts)}."
+    return by_kind
 
 
 def _describe_kind(report: Report, kind: str, rows: Sequence[ModuleDiff]) -> str:

@@ -8,7 +8,7 @@ from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
 from archaudit.render.view.latency_section import are_comparable, find_median
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
-from archaudit.render.view.sentences import explain_changes, explain_cost, explain_proof
+from archaudit.render.view.sentences import explain_changes, explain_cost, explain_proof, explain_remarks
 from archaudit.schema import Profile, Report
 
 _LEADING = ("params", "flops", "peak_activation_bytes", "latency")
@@ -45,7 +45,7 @@ def view_headline(report: Report) -> Headline:
         references=tuple(references),
         inputs=inputs,
         conclusion=view_conclusion(report.checks, report.outcome),
-        sentence=explain_cost(report),
+        sentence=" ".join((explain_cost(report), *explain_remarks(report))),
         changes=explain_changes(report),
         proof=explain_proof(report.equivalence),
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from archaudit.metrics.quantities import format_percent, format_ratio, format_short
+from archaudit.metrics.quantities import format_percent, format_short, format_speed
 from archaudit.render.formatting import NOTHING, name_path
 from archaudit.render.view.figures import make_duration
 from archaudit.render.view.method_records import HotspotRow
@@ -157,7 +157,7 @@ def _measure_paths(timed: Timed, paths: Sequence[str]) -> Work | None:
 
 
 def _describe_speedup(name: str, before: Work, after: Work, bound: str) -> str:
-    speed = format_ratio(before.seconds, after.seconds).replace("fewer", "faster").replace("more", "slower")
+    speed = format_speed(before.seconds, after.seconds)
     return f"{name_path(name)}: {_describe_flops(before.flops, after.flops)}, {speed}{f': {bound}' if bound else ''}"
 
 

@@ -10,6 +10,7 @@ from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import NO_FIGURE, Figure, make_duration, make_figure, make_sides
 from archaudit.render.view.latency_section import find_module_median
 from archaudit.render.view.records import ColumnGroup
+from archaudit.render.view.screen_records import UNIT_LABELS, Units, read_compute
 from archaudit.schema import Cost, Latency, ModuleRecord, Pair, Profile, WitnessRow
 
 COMPARED = ("before", "after", "delta")
@@ -42,12 +43,12 @@ class Column(NamedTuple):
     cost: CostColumn | None = None
 
 
-def make_columns(profiles: Sequence[Profile]) -> tuple[Column, ...]:
-    """The columns for one profile, or for two that are compared."""
+def make_columns(profiles: Sequence[Profile], units: Units = "flops") -> tuple[Column, ...]:
+    """The columns for one profile, or for two that are compared. The column `flops` is in `units`."""
     known = [not is_unknown(profile, "params") for profile in profiles]
     return (
         _make_cost_column("params", "Parameters", CostColumn(lambda cost: cost.params, False, Pair(known[0], known[-1])), profiles),
-        _make_cost_column("flops", "FLOPs", CostColumn(lambda cost: cost.flops, True), profiles),
+        _make_cost_column("flops", UNIT_LABELS[units], CostColumn(lambda cost: read_compute(cost.flops, units), True), profiles),
         *_make_latency_columns(profiles),
         *_make_witness_columns(profiles),
     )

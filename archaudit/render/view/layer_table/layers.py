@@ -18,6 +18,7 @@ from archaudit.render.view.layer_table.notes import Note, Notes, describe_own
 from archaudit.render.view.layer_table.tree import fold_repeats, view_tree
 from archaudit.render.view.layer_table.wrappers import Wrappers
 from archaudit.render.view.records import LayerRow, LayerTable
+from archaudit.render.view.screen_records import Units
 from archaudit.schema import Cost, ModuleDiff, Pair, Profile, Report
 
 _PROFILE_CAPTION = "Each row includes its submodules. FLOPs = 2 × MACs; ≥ marks a lower bound, where an operator has no FLOP formula."
@@ -29,7 +30,7 @@ _COST_CHANGES: dict[object, str] = {
     "calls": "called with other input shapes, or a different number of times",
     "operators": "its own operators have another cost",
 }
-_MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
+MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": ""}
 
 
 class _Scale(NamedTuple):
@@ -43,10 +44,10 @@ class _Scale(NamedTuple):
         return abs(cost.params) / max(1, self.params) + abs(cost.flops) / max(1, self.flops)
 
 
-def view_layers(report: Report) -> LayerTable:
+def view_layers(report: Report, units: Units = "flops") -> LayerTable:
     """The table of a report."""
     indexes = Pair(index_modules(report.before), index_modules(report.after))
-    columns = make_columns((report.before, report.after))
+    columns = make_columns((report.before, report.after), units)
     notes, wrappers = Notes(report), Wrappers(report)
     items = []
     scale = _Scale(max(report.before.totals.params, report.after.totals.params), max(report.before.totals.flops, report.after.totals.flops))
@@ -72,9 +73,9 @@ def view_layers(report: Report) -> LayerTable:
     )
 
 
-def view_profile_layers(profile: Profile) -> LayerTable:
+def view_profile_layers(profile: Profile, units: Units = "flops") -> LayerTable:
     """The table of a single profile."""
-    columns = make_columns((profile,))
+    columns = make_columns((profile,), units)
     index = index_modules(profile)
     items = []
     scale = _Scale(profile.totals.params, profile.totals.flops)
@@ -143,7 +144,7 @@ def _view_module(diff: ModuleDiff, pairs: tuple[ModulePair, ModulePair], figures
     changes = {"": "", "cost": "cost only"}.get(kind, ", ".join(diff.changes))
     row = LayerRow(
         **_describe_module(pairs[0]),
-        mark=_MARKS[kind],
+        mark=MARKS[kind],
         kind=kind,
         changes=make_visible(changes),
         note=note.text,

@@ -232,13 +232,14 @@ def _make_gathered_row(items: Sequence[Item], entry: _Entry, sum_figures: Sum, h
     )
     return TreeRow(
         row=row,
-        name=f"{names[0]} {ELLIPSIS} {names[1]}",
+        name=names[0] if len(pairs) == 1 else f"{names[0]} {ELLIPSIS} {names[1]}",
         anchor=anchor.replace("layer-", "layers-", 1),
         depth=entry.depth,
         hidden=hidden,
         numbers=_list_sums(pairs),
         bars=(),
         gathers=True,
+        blocks=len(pairs),
     )
 
 
