@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from archaudit.errors import ArchauditError, CannotJudge
 from archaudit.metrics.catalog import Metric, find_nearest_paths, measure_scope, select_modules
 from archaudit.schema import Check, Profile, Quantity, Record, name_run
+from archaudit.schema.record import join_repeated
 
 # Types in a message: as many as fit on a line.
 _NAMED_TYPES = 6
@@ -146,4 +147,4 @@ def measure(profile: Profile, metric: Metric, scope: tuple[str, ...], name: str)
 def describe_inputs(profile: Profile) -> str:
     """`1x3x512x512`, or `int64[1x128]`. Without argument names: a renamed argument changes no cost."""
     shapes = [("x".join(map(str, record.shape)), record.dtype) for record in profile.inputs]
-    return ", ".join(shape if shape and dtype == "float32" else f"{dtype}[{shape}]" for shape, dtype in shapes) or "none"
+    return join_repeated(shape if shape and dtype == "float32" else f"{dtype}[{shape}]" for shape, dtype in shapes) or "none"

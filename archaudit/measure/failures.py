@@ -15,7 +15,7 @@ from archaudit.measure.building import describe_inputs, needs_missing_device
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.tape import Tape
 from archaudit.schema import Recipe
-from archaudit.schema.record import escape_surrogates
+from archaudit.schema.record import escape_surrogates, join_repeated
 
 _LONGEST_MESSAGE = 300
 _OWN_FOLDER = str(Path(__file__).resolve().parents[1])
@@ -78,7 +78,7 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
     where = "forward"
     if attempt.module is not None and attempt.tree.paths[attempt.module]:
         where = f"{attempt.tree.paths[attempt.module]} ({type(attempt.tree.modules[attempt.module]).__name__})"
-    shapes = ", ".join("x".join(map(str, record.shape)) or "scalar" for record in describe_inputs(*attempt.inputs))
+    shapes = join_repeated("x".join(map(str, record.shape)) or "scalar" for record in describe_inputs(*attempt.inputs))
     # --input applies only to a model that is named on the command line or in a config
     other_input = "pass it another input." if recipe.instance and not recipe.sources else "another input: --input."
     hint = f"It was run {f'on {shapes}' if shapes else 'without a tensor'}; {other_input}"

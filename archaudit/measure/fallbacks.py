@@ -41,7 +41,7 @@ from archaudit.measure.process_state import read_random_state, seed_random
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
-from archaudit.measure.tensors import read_module_tensors
+from archaudit.measure.tensors import list_tensors_in, list_tensors_within, read_module_tensors
 from archaudit.schema import Recipe
 
 # A real forward pass holds all weights and the live activations. Two GiB of weights are safe on a CI machine with 7 GiB, and their random
@@ -74,6 +74,11 @@ class Run:
     draws_chance: bool = False
     incomplete: str = ""
     differing: frozenset[int] = frozenset()
+
+    def copy_inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The inputs for one more run: a copy of objects that forward may write into, such as a cache of keys and values."""
+        given = self.args, self.kwargs
+        return given if len(list_tensors_within(given)) == len(list_tensors_in(given)) else _copy_inputs(given, self.shape_cache)
 
 
 @dataclass(slots=True)
@@ -170,10 +175,12 @@ def _try_build_mode(
         elif search.recipe.instance:
             args, kwargs = copy_with_values((args, kwargs))
         attempt.inputs = (args, kwargs)
+        built = Run(model, tree, args, kwargs, Tape(tree), build_mode, context, search.shape_cache)
 
         def run(tree: ModuleTree) -> Tape:
             model.eval()
             with context():
+                args, kwargs = built.copy_inputs()
                 cache = search.shape_cache
                 return record_tape(
                     tree,
@@ -199,9 +206,8 @@ def _try_build_mode(
         attempt.error = error
         attempt.locate(started)
     else:
-        found = Run(model, tape.tree, args, kwargs, tape, build_mode, context, search.shape_cache, tuple(tape.assumptions))
-        found.draws_chance = drawn
-        return found
+        built.tape, built.tree, built.assumptions, built.draws_chance = tape, tape.tree, tuple(tape.assumptions), drawn
+        return built
     search.attempts.append(attempt)
     return None
 
@@ -211,6 +217,13 @@ def _with_known_values(cache: ShapeCache) -> Iterator[None]:
     """While open, meta tensors that are made from constants have known values."""
     with track_constants(cache.known_values), CachedShapesMode(cache):
         yield
+
+
+def _copy_inputs(given: Any, cache: ShapeCache) -> Any:
+    """A copy of the inputs on the same device, with the same known values."""
+    copied = copy_with_values(given)
+    cache.known_values.record_inputs(given, copied)
+    return copied
 
 
 def _choose_builder(search: _Search, build_mode: str, builder: Builder) -> Builder:

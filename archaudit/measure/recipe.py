@@ -122,7 +122,8 @@ def _run_witnesses(run: Run) -> dict[str, Witness]:
     with run.context(), torch.no_grad():
         assumed = True if run.build_mode == "answered" else None
         known_values = run.shape_cache.known_values
-        return run_witnesses(run.model, run.args, run.kwargs, names, assumed_boolean=assumed, known_values=known_values)
+        args, kwargs = run.copy_inputs()
+        return run_witnesses(run.model, args, kwargs, names, assumed_boolean=assumed, known_values=known_values)
 
 
 def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
@@ -218,6 +219,7 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
         return tensor
 
     def forward() -> None:
+        args, kwargs = run.copy_inputs()
         with (
             run.context(),
             without_fusion(),
@@ -226,7 +228,7 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
             track_constants(run.shape_cache.known_values),
             CachedShapesMode(run.shape_cache),
         ):
-            run.model(*run.args, **run.kwargs)
+            run.model(*args, **kwargs)
 
     try:
         run_with_large_stack(forward, max(run.tree.depths, default=0))

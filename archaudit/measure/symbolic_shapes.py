@@ -145,7 +145,7 @@ def _run_again(run: Run, base: dict[str, int], sizes: dict[str, int]) -> list[_N
     recorder = _ShapeRecorder(run.tree)
     with ExitStack() as stack:
         stack.enter_context(run.context())
-        args, kwargs = _pytree.tree_map(resize, (run.args, run.kwargs))
+        args, kwargs = _pytree.tree_map(resize, run.copy_inputs())
         stack.enter_context(without_fusion())
         stack.enter_context(torch.no_grad())
         stack.enter_context(observe_calls(run.tree, recorder))

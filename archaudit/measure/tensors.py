@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -171,6 +172,34 @@ def _collect(value: object, found: list[torch.Tensor], depth: int) -> None:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for attribute in dataclasses.fields(value):
             _collect(getattr(value, attribute.name, None), found, depth + 1)
+
+
+def list_tensors_within(value: object, seen: set[int] | None = None) -> list[torch.Tensor]:
+    """The tensors of `list_tensors_in`, and those in the attributes of other objects (a cache of keys and values), in order.
+
+    Each such object counts once; `seen` has the ids of those that were listed by earlier calls.
+    """
+    found: list[torch.Tensor] = []
+    _collect_within(value, found, set() if seen is None else seen, 0)
+    return found
+
+
+def _collect_within(value: object, found: list[torch.Tensor], seen: set[int], depth: int) -> None:
+    if isinstance(value, torch.Tensor):
+        found.append(value)
+    elif value is None or isinstance(value, (*_SCALARS, type, ModuleType, nn.Module)) or depth > _DEEPEST:
+        return
+    elif isinstance(value, _SEQUENCES):
+        for item in value:
+            _collect_within(item, found, seen, depth + 1)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _collect_within(item, found, seen, depth + 1)
+    elif id(value) not in seen:
+        seen.add(id(value))
+        slots = [name for kind in type(value).__mro__ for name in vars(kind).get("__slots__", ()) if isinstance(name, str)]
+        for item in (*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)):
+            _collect_within(item, found, seen, depth + 1)
 
 
 def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -36,3 +37,13 @@ class Pair(NamedTuple, Generic[Value]):
 def escape_surrogates(text: str) -> str:
     """The text with each lone surrogate, which no file can have, as an escape such as `\\udc80`."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+# More equal texts in a row are not listed one by one.
+_MOST_LISTED = 3
+
+
+def join_repeated(texts: Iterable[str]) -> str:
+    """The texts with commas; many equal ones in a row (the tensors of a cache) as one: `1x1, 64 times 1x8x4096x128`."""
+    counts = [(text, len(list(same))) for text, same in groupby(texts)]
+    return ", ".join(f"{count} times {text}" if count > _MOST_LISTED else ", ".join([text] * count) for text, count in counts)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from archaudit.errors import InputError
-from archaudit.measure.tensors import iterate_tensors_in, shape_of
+from archaudit.measure.tensors import list_tensors_within, shape_of
 from archaudit.schema import InputRecord, InputSpec, Recipe
 from archaudit.schema.record import escape_surrogates
 
@@ -67,10 +67,14 @@ def _make_tensor(spec: InputSpec) -> torch.Tensor:
 
 
 def describe_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[InputRecord, ...]:
-    """Every input tensor with its position or keyword (`0`, `mask`, or `1.0` for the first tensor in the list at position 1)."""
-    records = []
+    """Every input tensor with its position or keyword (`0`, `mask`, or `1.0` for the first tensor in the list or cache at position 1).
+
+    Call it before the forward pass, which may write into a cache.
+    """
+    records: list[InputRecord] = []
+    seen: set[int] = set()
     for name, value in [*((str(number), value) for number, value in enumerate(args)), *kwargs.items()]:
-        tensors = list(iterate_tensors_in(value))
+        tensors = list_tensors_within(value, seen)
         for number, tensor in enumerate(tensors):
             label = name if isinstance(value, torch.Tensor) else f"{name}.{number}"
             records.append(

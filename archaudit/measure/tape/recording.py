@@ -28,7 +28,7 @@ from archaudit.measure.tape.memory import LivenessRecorder, count_moved_bytes, l
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tape.programs import ProgramRecorder
 from archaudit.measure.tape.summed_products import SummedProducts
-from archaudit.measure.tensors import list_tensors_in, shape_of, storage_key
+from archaudit.measure.tensors import list_tensors_in, list_tensors_within, shape_of, storage_key
 from archaudit.schema import Setting, Shape
 
 # Runs an operator: `(operator, args, kwargs)` to its result. A cache of the meta device's results may replace the kernel.
@@ -163,7 +163,7 @@ class TapeRecorder:
 
     def record_inputs(self, values: object) -> None:
         """Records the model's inputs: nodes of the flow, and live for the whole pass."""
-        for tensor in list_tensors_in(values):
+        for tensor in list_tensors_within(values):
             node = self.tape.flow.add_node("input", 0)
             self.tape.flow.describe_output(node, tensor)
             self.tape.flow.mark_output(tensor, frozenset({node}))

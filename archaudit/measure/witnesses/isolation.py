@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from archaudit.measure.building.copying import copy_with_values
 from archaudit.measure.module_tree import walk_tree
 from archaudit.measure.process_state import unchanged_globals, without_fusion
-from archaudit.measure.tensors import iterate_tensors_in
+from archaudit.measure.tensors import iterate_tensors_in, list_tensors_within
 
 # A reason has to fit in a table cell or a line; torch has messages of several pages.
 _LONGEST_MESSAGE = 160
@@ -95,9 +96,16 @@ class FlatModel(nn.Module):
         self.training = False  # torchinfo sets the flag of the root on the whole tree at the end
         self.returned = 0
         self._leaves, self._structure = tree_flatten((args, dict(kwargs)))
+        self._given = list(self._leaves)
 
     def clone_inputs(self) -> tuple[torch.Tensor, ...]:
-        """Clones of the tensors among the inputs, in order; clones, because a model may write into its inputs."""
+        """Clones of the tensors among the inputs, in order; clones, because a model may write into its inputs.
+
+        Objects that hold tensors (a cache of keys and values) are copied for the next call.
+        """
+        self._leaves = [
+            leaf if isinstance(leaf, torch.Tensor) or not list_tensors_within(leaf) else copy_with_values(leaf) for leaf in self._given
+        ]
         return tuple(leaf.detach().clone() for leaf in self._leaves if isinstance(leaf, torch.Tensor))
 
     def list_tensors(self) -> list[torch.Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from archaudit.metrics.catalog import METRICS, Metric, is_unknown, measure_scope
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
@@ -9,7 +11,7 @@ from archaudit.render.view.figures import make_duration_trend, make_figure, make
 from archaudit.render.view.latency_section import are_comparable, find_median
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
 from archaudit.render.view.sentences import explain_changes, explain_cost, explain_proof, explain_remarks
-from archaudit.schema import Profile, Report
+from archaudit.schema import InputRecord, Profile, Report
 
 _LEADING = ("params", "flops", "peak_activation_bytes", "latency")
 # Shown in this order, then the others in the order of METRICS.
@@ -57,12 +59,21 @@ def name_profile(profile: Profile) -> str:
 
 
 def describe_inputs(profile: Profile) -> tuple[str, ...]:
-    """`1×3×512×512 float32`, or `ids 1×128 int64` for one passed by name."""
-    texts = (f"{format_shape(each.shape)} {make_visible(each.dtype)}" for each in profile.inputs)
-    # The name of a positional input is its position, which the order shows already.
-    return tuple(
-        text if each.name.isdecimal() else f"{make_visible(each.name)} {text}" for each, text in zip(profile.inputs, texts, strict=True)
-    )
+    """`1×3×512×512 float32`, or `ids 1×128 int64` for one passed by name; the equal tensors of a cache in one text: `cache (64) 1×8×4`."""
+    texts = []
+    for (name, shape, dtype), records in groupby(profile.inputs, lambda each: (_read_argument(each), each.shape, each.dtype)):
+        count = len(list(records))
+        # The name of a positional input is its position, which the order shows already.
+        label = "" if name.isdecimal() else make_visible(name)
+        several = f"({count})" if count > 1 else ""
+        texts.append(" ".join(part for part in (label, several, format_shape(shape), make_visible(dtype)) if part))
+    return tuple(texts)
+
+
+def _read_argument(record: InputRecord) -> str:
+    """The name of an input; for one of several tensors in an argument the name of the argument."""
+    argument, dot, number = record.name.rpartition(".")
+    return argument if dot and number.isdecimal() and argument else record.name
 
 
 def view_metrics(report: Report) -> tuple[MetricRow, ...]:
