@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -122,18 +122,26 @@ class Report(schema.Report, frozen=True, kw_only=True):
         return FORMATS[form](self)
 
 
-def profile(model: nn.Module | str, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, witnesses: bool = False) -> Profile:
+def profile(
+    model: nn.Module | str,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    witnesses: bool = False,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> Profile:
     """The profile of a live model that runs on `args` and `kwargs` (any structure of tensors), or of a reference.
 
     A single tensor is one argument; a string such as `1x3x224x224` or `ids=int64[1,128]` describes a tensor. With `witnesses`, torchinfo
-    and fvcore count too. Raises an ArchauditError when the model cannot be found, copied, built or run.
+    and fvcore count too. `device` is the one whose operators are assumed for the memory. Raises an ArchauditError when the model
+    cannot be found, copied, built or run.
     """
     if isinstance(model, str):
         if args or kwargs:
             raise ArchauditError("args and kwargs are for a live model", "A reference has its own inputs.")
-        measured = profile_reference(model, Options(witnesses=witnesses))
+        measured = profile_reference(model, Options(witnesses=witnesses, device=device))
     else:
-        measured = _profile_live(model, args, kwargs, witnesses=witnesses)
+        measured = _profile_live(model, args, kwargs, witnesses=witnesses, device=device)
     return Profile(**_get_fields(measured))
 
 
@@ -172,13 +180,13 @@ def _make_target(
     return Target(name=type(side).__name__, key=f"<{label}>", saved=_profile_live(side, args, kwargs, witnesses=False))
 
 
-def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, *, witnesses: bool) -> schema.Profile:
+def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, *, witnesses: bool, device: str = "cpu") -> schema.Profile:
     from archaudit.measure.recipe import measure_live
 
     texts = [args] if isinstance(args, str) else list(args) if isinstance(args, (list, tuple)) else []
     if texts and all(isinstance(text, str) for text in texts):
-        return measure_live(model, kwargs=kwargs, inputs=parse_inputs(texts), witnesses=witnesses)
-    return measure_live(model, args, kwargs, witnesses=witnesses)
+        return measure_live(model, kwargs=kwargs, inputs=parse_inputs(texts), witnesses=witnesses, device=device)
+    return measure_live(model, args, kwargs, witnesses=witnesses, device=device)
 
 
 def _get_fields(record: msgspec.Struct) -> dict[str, Any]:

@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.options import build_options, detail_options, format_option, latency_option, measurement_options, read_detail
+from archaudit.cli.options import (
+    build_options,
+    detail_options,
+    device_option,
+    format_option,
+    latency_option,
+    measurement_options,
+    read_detail,
+)
 from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import Report, encode, strip_provenance
 
@@ -34,6 +42,7 @@ _FILES = ("markdown", "html", "json")
     metavar="FILE",
     help="Also write a JSON file that maps the state_dict keys of BEFORE to those of AFTER.",
 )
+@device_option
 @measurement_options
 def command(before: str, after: str, format_name: str, folder: Path | None, map_path: Path | None, **arguments: Any) -> int:
     """Show what changed from BEFORE to AFTER, what each change costs, and whether budgets and claims hold.

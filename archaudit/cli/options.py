@@ -92,6 +92,16 @@ def measurement_options(command: Command) -> Command:
     return command
 
 
+def device_option(command: Command) -> Command:
+    """Adds `--device`."""
+    return click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        default="cpu",
+        help="Device whose operators are assumed for memory: fused attention and layers differ (default: cpu). No device is needed.",
+    )(command)
+
+
 def latency_option(command: Command) -> Command:
     """Adds `--latency`."""
     return click.option(
@@ -165,6 +175,7 @@ def build_options(
     memory: int | None = None,
     pythons: tuple[str, ...] = (),
     allow_pickle: bool = False,
+    device: Any = "cpu",
 ) -> Iterator[Options]:
     """Yields the pipeline's Options. While the context is open, a terminal shows progress."""
     from archaudit.config import find_config, load_config
@@ -190,4 +201,5 @@ def build_options(
             while_workers_start=while_workers_start,
             cached=cached,
             allow_pickle=allow_pickle,
+            device=device,
         )

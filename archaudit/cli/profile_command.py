@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from archaudit.cli.options import build_options, detail_options, format_option, latency_option, measurement_options, read_detail
+from archaudit.cli.options import (
+    build_options,
+    detail_options,
+    device_option,
+    format_option,
+    latency_option,
+    measurement_options,
+    read_detail,
+)
 from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.schema import encode, strip_provenance
 
@@ -20,6 +28,7 @@ from archaudit.schema import encode, strip_provenance
 @click.option(
     "--explain", "path", metavar="PATH", help="Instead, explain the MACs of one module, operator by operator ('' for the whole model)."
 )
+@device_option
 @measurement_options
 def command(reference: str, format_name: str, folder: Path | None, path: str | None, **arguments: Any) -> int:
     """Measure the parameters, FLOPs and memory of REFERENCE, layer by layer.

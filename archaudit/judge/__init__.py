@@ -194,6 +194,11 @@ def _gather(check: Check, evidence: Evidence) -> tuple[Case, Measurement, Measur
         return Case(check=check, metric=metric, figure=figure, actual=actual), model, None
     other = evidence.find_other(check)
     other_name = "the baseline" if check.against == "baseline" else other.name
+    known = other.device is not None and profile.device is not None
+    if check.against == "baseline" and metric.depends_on_device and known and other.device != profile.device:
+        raise CannotJudge(
+            f"the memory of the baseline is that of {other.device}, this is that of {profile.device}: use --device {other.device}"
+        )
     if check.against == "baseline" and metric.depends_on_inputs and describe_inputs(other) != describe_inputs(profile):
         raise CannotJudge(f"the baseline was measured with input {describe_inputs(other)}, this is {describe_inputs(profile)}")
     evidence.refuse_other_model(check, other)

@@ -39,6 +39,7 @@ from archaudit.measure.formulas import SPARSE_WITHOUT_VALUES
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.process_state import read_random_state, seed_random
 from archaudit.measure.tape import Tape, record_tape
+from archaudit.measure.tape.device_operators import run_operators_of
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
 from archaudit.measure.tensors import list_tensors_in, list_tensors_within, read_module_tensors
@@ -163,6 +164,7 @@ def _try_build_mode(
         # a constructor initialises hundreds of tensors, and initialisation is slower on the meta device than the creation of empty tensors
         with _with_known_values(search.shape_cache) if build_mode == "meta" else nullcontext():
             model, context = _choose_builder(search, build_mode, builder)(search.recipe)
+        context = _with_device(context, search.recipe.device)
         tree = walk_tree(model)
         search.param_bytes = max(search.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
@@ -224,6 +226,17 @@ def _copy_inputs(given: Any, cache: ShapeCache) -> Any:
     copied = copy_with_values(given)
     cache.known_values.record_inputs(given, copied)
     return copied
+
+
+def _with_device(context: Callable[[], AbstractContextManager[Any]], device: str) -> Callable[[], AbstractContextManager[Any]]:
+    """The context, and in it the operators of the assumed device for all tensors without values."""
+
+    @contextmanager
+    def run_as_on_device() -> Iterator[None]:
+        with context(), run_operators_of(device):
+            yield
+
+    return run_as_on_device
 
 
 def _choose_builder(search: _Search, build_mode: str, builder: Builder) -> Builder:

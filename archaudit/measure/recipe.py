@@ -63,11 +63,12 @@ def measure_live(
     *,
     inputs: tuple[InputSpec, ...] = (),
     witnesses: bool = False,
+    device: str = "cpu",
 ) -> Profile:
     """The profile of a live `model`, run on `args` (one tensor, or a sequence of arguments) and `kwargs`; the model stays unchanged.
 
-    `inputs`, if given, replace `args` and `kwargs`. The model is taken out of a DistributedDataParallel wrapper, with an assumption in the
-    profile; a sharded model is a MeasureError.
+    `inputs`, if given, replace `args` and `kwargs`. `device` is the one whose operators are assumed (`cpu` or `cuda`).
+    The model is taken out of a DistributedDataParallel wrapper, with an assumption in the profile; a sharded model is a MeasureError.
     """
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise MeasureError(f"{model.__name__} is a class, not a model", f"Pass an instance: {model.__name__}(...).")
@@ -85,6 +86,7 @@ def measure_live(
         example_inputs=lambda: (positional, named),
         instance=True,
         assumptions=assumptions,
+        device=device,
     )
     return measure_recipe(recipe, witnesses=witnesses)
 
@@ -149,6 +151,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
     return Profile(
         name=recipe.name,
         reference=recipe.reference,
+        device="cpu" if run.build_mode in ("fake", "real") else recipe.device,
         inputs=describe_inputs(run.args, run.kwargs),
         totals=modules[0].total,
         peaks=Peaks(activation_bytes=run.tape.peak_activation_bytes, saved_bytes=saved_bytes),

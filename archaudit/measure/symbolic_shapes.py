@@ -26,6 +26,7 @@ from archaudit.measure.fallbacks import Run
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import without_fusion
 from archaudit.measure.tape import TapeMode, TapeRecorder
+from archaudit.measure.tape.device_operators import name_operator
 from archaudit.measure.tape.memory import read_traits
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tape.shape_cache import ShapeCache
@@ -200,7 +201,7 @@ class _ShapeRecorder(TapeRecorder):
         traits = read_traits(operator)
         shape = None if traits.is_view else next(map(shape_of, iterate_tensors_in(result)), None)
         if shape is not None:
-            self.nodes.append(_Node(traits.name.removeprefix("aten::"), position, shape))
+            self.nodes.append(_Node(name_operator(traits.name), position, shape))
 
 
 class _Shortcuts:

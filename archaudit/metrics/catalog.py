@@ -45,9 +45,18 @@ class Metric(Record, frozen=True, kw_only=True):
     list_assumptions: Callable[[Profile, Patterns], tuple[str, ...]] | None = None
     needs_complete_flops: bool = False
     depends_on_inputs: bool = True
+    depends_on_device: bool = False
 
 
-def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = False, depends_on_inputs: bool = True) -> Metric:
+def _additive(
+    name: str,
+    unit: str,
+    label: str,
+    *,
+    needs_complete_flops: bool = False,
+    depends_on_inputs: bool = True,
+    depends_on_device: bool = False,
+) -> Metric:
     return Metric(
         name=name,
         unit=unit,
@@ -56,6 +65,7 @@ def _additive(name: str, unit: str, label: str, *, needs_complete_flops: bool = 
         of_cost=lambda cost: int(getattr(cost, name)),
         needs_complete_flops=needs_complete_flops,
         depends_on_inputs=depends_on_inputs,
+        depends_on_device=depends_on_device,
     )
 
 
@@ -86,7 +96,7 @@ def _param_count(
 
 
 def _peak(name: str, label: str, getter: Callable[[Profile], int | None]) -> Metric:
-    return Metric(name=name, unit="bytes", label=label, additive=False, of_profile=getter)
+    return Metric(name=name, unit="bytes", label=label, additive=False, of_profile=getter, depends_on_device=True)
 
 
 def _count_dead_flops(profile: Profile, patterns: Patterns) -> float:
@@ -109,8 +119,8 @@ METRICS: dict[str, Metric] = {
         _additive("param_bytes", "bytes", "Parameter bytes", depends_on_inputs=False),
         _additive("flops", "flops", "FLOPs", needs_complete_flops=True),
         _additive("macs", "macs", "MACs", needs_complete_flops=True),
-        _additive("activation_bytes", "bytes", "Activation bytes"),
-        _additive("moved_bytes", "bytes", "Bytes moved"),
+        _additive("activation_bytes", "bytes", "Activation bytes", depends_on_device=True),
+        _additive("moved_bytes", "bytes", "Bytes moved", depends_on_device=True),
         _param_count("embedding_params", "Embedding parameters", param_counts.count_embeddings),
         _param_count("non_embedding_params", "Non-embedding parameters", param_counts.count_non_embeddings),
         _param_count("unused_params", "Never executed parameters", param_counts.count_unused),

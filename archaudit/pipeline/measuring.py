@@ -61,9 +61,8 @@ def make_load_request(target: Target, options: Options) -> Load:
     """The message that makes a worker load the model of `target`."""
     assert target.reference is not None
     checkout = target.revised.checkout if target.revised is not None else None
-    return Load(
-        target.reference.format(), target.name, target.inputs, list_formulas(target, options), checkout, options.timing.settings.batch
-    )
+    formulas, batch = list_formulas(target, options), options.timing.settings.batch
+    return Load(target.reference.format(), target.name, target.inputs, formulas, checkout, batch, options.device)
 
 
 @contextmanager
@@ -82,7 +81,7 @@ def open_targets(targets: Sequence[Target], options: Options) -> Iterator[list[T
             "a git revision is measured in its own process: one process cannot import two versions of a module", "Leave out --no-isolation."
         )
     formulas = [list_formulas(target, options) for target in targets]
-    settings = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas]
+    settings = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas, options.device]
     use_cache = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
     with open_revisions(targets, settings=settings if use_cache else None) as opened:
         yield opened

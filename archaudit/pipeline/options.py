@@ -31,9 +31,9 @@ class Options(Record, frozen=True, kw_only=True):
     (whether torch's restricted unpickler may read a state dict).
 
     What to measure: `witnesses`, `symbolic` (shapes in terms of the input's sizes), `equivalent` (whether both models compute the same with
-    the same weights), `latency` and `timing`. `latency` is the device to time on; `off`: none; `recorded`: look up recorded times of the
-    same models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before is not measured
-    again.
+    the same weights), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to
+    time on; `off`: none; `recorded`: look up recorded times of the same models; None: what [latency] in the config says, else `recorded`.
+    `cached`: a git revision that was measured before is not measured again.
 
     Baselines: `baselines` is their folder, `baseline_revision` the git revision to read them from (None: from their files).
 
@@ -59,3 +59,4 @@ class Options(Record, frozen=True, kw_only=True):
     cached: bool = True
     worker_pool: Fork | None = None
     allow_pickle: bool = False
+    device: Literal["cpu", "cuda"] = "cpu"

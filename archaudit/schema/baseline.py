@@ -28,7 +28,7 @@ _KEY_LENGTH = 8
 
 # The order of the keys; any other follows in alphabetical order, the digest last.
 _ORDER = (
-    *("format_version", "lock_version", "name", "reference", "inputs", "totals", "peaks", "flops_complete", "params_complete"),
+    *("format_version", "lock_version", "name", "reference", "device", "inputs", "totals", "peaks", "flops_complete", "params_complete"),
     *("memory_complete", "unknown", "ledger", "ties", "modules", "definitions", "shapes", "programs", "calls", "flow"),
 )
 _BY_LINE = ("inputs", "ties", "modules", "definitions", "shapes", "programs", "calls", "flow")

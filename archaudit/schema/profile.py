@@ -267,11 +267,14 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     by the path of the module that runs them; it is absent if that was not observed. `unknown` names the metrics that its source has no
     information on: their numbers mean nothing. `incomplete` says why FLOPs are incomplete, by the topmost path, where the reason is not an
     operator without a formula.
+    information on: their numbers mean nothing. `device` is the one whose operators the activation, moved, peak and saved bytes follow:
+    `cpu` or `cuda`; None if it is not known (nothing ran, or it was saved by an earlier version).
     """
 
     format_version: int = FORMAT_VERSION
     name: str
     reference: str
+    device: str | None = None
     inputs: tuple[InputRecord, ...] = ()
     totals: Cost
     peaks: Peaks = Peaks()

@@ -23,7 +23,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     given, else the result of `example_inputs()`: a tensor, a tuple of arguments, a dict of keyword arguments, or a pair `(args, kwargs)`;
     else the keyword arguments that `default_inputs(model)` makes for the built model.
     With `instance`, `build()` returns the same live model each time, which must not be changed. `sources` are the files that the model was
-    read from; `assumptions` go to the ledger.
+    read from; `assumptions` go to the ledger. `device` is the one whose operators are assumed for the memory: `cpu` or `cuda`.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     instance: bool = False
     sources: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    device: str = "cpu"
 
 
 # --- a checkout of a git revision, and everything that measuring a model of it read ---

@@ -45,6 +45,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     formulas: tuple[str, ...] = ()
     checkout: Checkout | None = None
     batch: int | None = None
+    device: str = "cpu"
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):

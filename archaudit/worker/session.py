@@ -109,6 +109,7 @@ class Session:
         else:
             import_formulas(request.formulas)
             recipe = load_recipe(reference, request.inputs, request.name)
+        recipe = msgspec.structs.replace(recipe, device=request.device)
         if request.batch is not None:
             from archaudit.measure.latency.timed_model import set_batch
 

@@ -440,3 +440,15 @@ def test_every_check_has_a_verdict_with_a_reason_and_contributors_in_order(
     assert 0 not in sizes
     if verdict.actual is not None and verdict.limit is not None:
         assert verdict.deviation == verdict.actual - verdict.limit
+
+
+def test_memory_is_not_compared_with_a_baseline_for_another_device() -> None:
+    peaks = Peaks(activation_bytes=1, saved_bytes=1)
+    profile = make_profile({"a": make_cost(5, moved_bytes=3)}, peaks=peaks, device="cuda")
+    baseline = make_profile({"a": make_cost(5, moved_bytes=3)}, peaks=peaks, device="cpu")
+    reason = "the memory of the baseline is that of cpu, this is that of cuda: use --device cpu"
+    for metric in ("moved_bytes", "peak_activation_bytes", "saved_bytes"):
+        verdict = judge_one("max_increase", "0", {"after": profile}, metric=metric, baselines={"after": baseline}, against="baseline")
+        assert_inconclusive(verdict, reason)
+    verdict = judge_one("max_increase", "0", {"after": profile}, metric="params", baselines={"after": baseline}, against="baseline")
+    assert verdict.outcome == "passed"

@@ -79,7 +79,16 @@ def read_name(operator: Any) -> str:
     return _NAMES.get(name, name)
 
 
-_NAMES = {"safe_softmax": "softmax", "convolution": "conv", "to_copy": "to", "unsafe_index": "index"}
+_NAMES = {
+    **{
+        f"scaled_dot_product_{kind}": "scaled_dot_product_attention"
+        for kind in ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
+    },
+    "safe_softmax": "softmax",
+    "convolution": "conv",
+    "to_copy": "to",
+    "unsafe_index": "index",
+}
 
 
 @cache

@@ -21,6 +21,7 @@ from archaudit.measure.process_state import DispatchMode, without_fusion
 from archaudit.measure.tape.arguments import NO_ARGUMENTS, read_arguments
 from archaudit.measure.tape.complex_products import ComplexConvolutions
 from archaudit.measure.tape.dead_compute import OperatorUses, ValueReads
+from archaudit.measure.tape.device_operators import find_function, name_operator
 from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.functions import FunctionMode
 from archaudit.measure.tape.known_values import KnownValues, assume_boolean, track_constants
@@ -214,7 +215,7 @@ class TapeRecorder:
         if node is None:
             if not outputs:
                 return
-            node = flow.add_node(name.removeprefix("aten::"), position, producers, constants)
+            node = flow.add_node(name_operator(name), position, producers, constants)
             flow.describe_output(node, outputs[0])
         else:
             flow.nodes[node].inputs |= {producer for producer in producers if producer < node}
@@ -266,6 +267,10 @@ class TapeMode(DispatchMode):
             if assumed is not None:
                 self.recorder.uses.read_value(args)
                 return assumed
+        on_device = find_function(func, args)
+        if on_device is not None:
+            with self:
+                return on_device(*args, **kwargs)
         if _needs_decomposition(func):
             with self:
                 decomposed = func.decompose(*args, **kwargs)

@@ -47,8 +47,24 @@ def view_methods(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = (
             FactRow(side=side, kind="assumption", text=make_visible(text)) for side, profile in sides for text in profile.ledger.assumptions
         ),
         provenance=_merge_sides(row for side, profile in sides for row in _view_provenance(side, profile)),
-        conventions=(*_CONVENTIONS, *(() if latency else (_NO_LATENCY,)), *_describe_command([profile for _, profile in sides])),
+        conventions=(
+            *_CONVENTIONS,
+            *_describe_device(sides),
+            *(() if latency else (_NO_LATENCY,)),
+            *_describe_command([profile for _, profile in sides]),
+        ),
     )
+
+
+_DEVICES = {"cpu": "the CPU", "cuda": "a CUDA device"}
+
+
+def _describe_device(sides: Sequence[tuple[str, Profile]]) -> Iterator[str]:
+    """The device whose operators were assumed, or the device of each side where they differ."""
+    devices = {profile.device: side for side, profile in sides if profile.device is not None}
+    names = [_DEVICES.get(device, device) + (f" ({side})" if len(devices) > 1 else "") for device, side in devices.items() if device]
+    if names:
+        yield f"Activation, peak, saved and moved bytes follow the operators that {' and '.join(names)} runs (--device cpu or cuda)."
 
 
 def _describe_command(profiles: Sequence[Profile]) -> Iterator[str]:
