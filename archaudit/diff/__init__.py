@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from archaudit.diff.auto_groups import find_groups
 from archaudit.diff.causes import explain_change, explain_flops
 from archaudit.diff.connections import find_rewired
+from archaudit.diff.forward import compare_forward
 from archaudit.diff.groups import EVERYTHING_ELSE, Section, group_sections
 from archaudit.diff.rows import KINDS, diff_rows
 from archaudit.errors import ArchauditError
@@ -32,7 +33,9 @@ def diff(before: Profile, after: Profile, matches: Iterable[Match], sections: It
         _require_sums(profile)
     _require_each_once(before, [match.before_path for match in matches])
     _require_each_once(after, [match.after_path for match in matches])
-    rows = diff_rows(before, after, matches, find_rewired(before, after, matches))
+    forward = compare_forward(before, after, matches)
+    rewired = find_rewired(before, after, matches) if forward is None else forward.rewired
+    rows = diff_rows(before, after, matches, rewired, {} if forward is None else forward.changes)
     delta = after.totals - before.totals
     attributed = sum_costs(row.own_delta for row in rows)
     if attributed != delta:

@@ -12,19 +12,26 @@ from msgspec import UNSET
 from archaudit.diff.causes import explain_change, explain_flops
 from archaudit.diff.connections import Ties, compare_ties
 from archaudit.index import ModuleIndex, index_modules
-from archaudit.schema import Cost, InputChange, Match, ModuleDiff, ModuleRecord, Pair, Profile, Setting
+from archaudit.schema import Cost, ForwardChange, InputChange, Match, ModuleDiff, ModuleRecord, Pair, Profile, Setting
 
 # In the order in which a row lists them. Those that follow from the module trees (renamed to repeated) come with the match.
 KINDS = (
     "removed", "added", "replaced", "settings", "resized", "dtype", "tied", "untied", "frozen", "unfrozen", "renamed", "moved", "wrapped",
-    "unwrapped", "split", "merged", "reordered", "repeated", "rewired",
+    "unwrapped", "split", "merged", "reordered", "repeated", "rewired", "forward",
 )  # fmt: skip
 
 _NOTHING = Cost()
 
 
-def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewired: Mapping[str, InputChange]) -> tuple[ModuleDiff, ...]:
-    """A row for each match; `rewired` has the modules that take inputs from other modules now, by their paths after."""
+def diff_rows(
+    before: Profile,
+    after: Profile,
+    matches: tuple[Match, ...],
+    rewired: Mapping[str, InputChange],
+    forward: Mapping[str, tuple[ForwardChange, ...]],
+) -> tuple[ModuleDiff, ...]:
+    """A row for each match. By their paths after: `rewired` has the modules that take inputs from other modules now, `forward` the changes
+    of what modules run."""
     indexes = Pair(index_modules(before), index_modules(after))
     divided = _list_divided(matches, indexes)
     names = {match.before_path: match.after_path for match in matches if match.before_path is not None and match.after_path is not None}
@@ -37,13 +44,20 @@ def diff_rows(before: Profile, after: Profile, matches: tuple[Match, ...], rewir
             continue
         modules = Pair(one, other)
         tied, untied = compare_ties(modules, ties)
-        found = {"rewired": match.after_path in rewired, "tied": tied, "untied": untied}
+        found = {"rewired": other.path in rewired, "forward": _has_own_changes(forward.get(other.path, ())), "tied": tied, "untied": untied}
         row = _write_pair(match, modules, {kind for kind, present in found.items() if present})
         if other.path in rewired:
             row = msgspec.structs.replace(row, inputs_changed=rewired[other.path])
+        if other.path in forward:
+            row = msgspec.structs.replace(row, forward_changes=forward[other.path])
         parts = divided.get(match.change_id) if match.change_id is not None else Pair([one], [other])
         rows.append(_explain(row, parts) if parts and row.own_delta != _NOTHING else row)
     return tuple(rows)
+
+
+def _has_own_changes(changes: tuple[ForwardChange, ...]) -> bool:
+    """Whether a module changed itself: that it calls another one otherwise is a change of that one."""
+    return any(change.kind != "call" for change in changes)
 
 
 def _explain(row: ModuleDiff, parts: Pair[list[ModuleRecord]]) -> ModuleDiff:

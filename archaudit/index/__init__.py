@@ -1,7 +1,8 @@
 """Lookups in a profile's module records, each computed once.
 
 `modules` has the module tree, the inputs of each module and the tensors by name; `layers` the family of a type and the sizes of a layer;
-`forward_graph` the forward graph at a chosen level of detail.
+`forward_graph` the forward graph at a chosen level of detail; `programs` what each forward runs, `program_changes` and `program_texts` what
+changed between two of them.
 """
 
 from archaudit.index.forward_graph import GraphNode, build_graph, choose_opened, describe_kind, find_owner, find_repeats, list_readers
@@ -16,27 +17,42 @@ from archaudit.index.layers import (
     read_weight,
 )
 from archaudit.index.modules import ModuleIndex, TensorOwner, index_modules, is_below, join_name, parent_path
+from archaudit.index.program_changes import Change, Names, ProgramChanges, compare_programs
+from archaudit.index.program_texts import ChangeText, Texts
+from archaudit.index.programs import ProgramGraph, ProgramNode, Source, build_program_graph, has_programs, read_programs
 
 __all__ = [
+    "Change",
+    "ChangeText",
     "GraphNode",
     "Layer",
     "ModuleIndex",
+    "Names",
+    "ProgramChanges",
+    "ProgramGraph",
+    "ProgramNode",
+    "Source",
     "TensorOwner",
+    "Texts",
     "build_graph",
+    "build_program_graph",
     "choose_opened",
     "compare_containers",
     "compare_layers",
     "compare_names",
+    "compare_programs",
     "compare_words",
     "describe_kind",
     "find_family",
     "find_owner",
     "find_repeats",
+    "has_programs",
     "index_modules",
     "is_below",
     "join_name",
     "list_readers",
     "parent_path",
     "read_layer",
+    "read_programs",
     "read_weight",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from archaudit.errors import CannotJudge
-from archaudit.index import index_modules
+from archaudit.index import Names, Texts, build_program_graph, compare_programs, has_programs, index_modules, read_programs
 from archaudit.judge.comparisons import Finding
 from archaudit.judge.evidence import Evidence, describe_inputs, resolve_scope
 from archaudit.metrics.catalog import select_modules
@@ -29,7 +29,8 @@ class _Change(NamedTuple):
 
 
 def compare_structure(check: Check, evidence: Evidence) -> Finding:
-    """Whether every module of the scope equals the other side's: path, type, settings, tensors, and the operators that it runs itself.
+    """Whether every module of the scope equals the other side's: path, type, settings, tensors, and what its forward runs: operators with
+    their constants and the order of their operands, and the modules that it calls.
 
     With the same inputs, output shapes are compared too. The number found is how many modules changed.
     """
@@ -41,14 +42,14 @@ def compare_structure(check: Check, evidence: Evidence) -> Finding:
     modules = Pair(*({module.path: module for module in select_modules(*side)} for side in zip(profiles, scopes, strict=True)))
     if not modules.before and not modules.after:
         raise CannotJudge("the check is about no module: its scope is empty")
-    operators = profiles.map(_list_operators)
+    forward = _ForwardComparison(profiles)
     with_shapes = describe_inputs(before) == describe_inputs(after)
     changes = []
     for path in dict.fromkeys([*modules.before, *modules.after]):
         records = Pair(modules.before.get(path), modules.after.get(path))
         texts = list(_describe_changes(records.before, records.after, with_shapes=with_shapes))
-        if None not in records and operators.before.get(path) != operators.after.get(path):
-            texts.append(f"runs {_list_short(operators.after.get(path))} instead of {_list_short(operators.before.get(path))}")
+        if None not in records:
+            texts += forward.describe(path)
         if texts:
             params = records.map(lambda record: record.own.params if record else 0)
             changes.append(_Change(path, params.after - params.before, ", ".join(texts)))
@@ -109,6 +110,46 @@ def _describe_tensor(tensor: TensorRecord) -> str:
     marks = [] if tensor.trainable or tensor.kind == "buffer" else ["frozen"]
     marks += [f"tied to {tensor.tied_to}"] if tensor.tied_to else []
     return " ".join([tensor.dtype, f"[{shape}]", tensor.kind, *marks])
+
+
+class _ForwardComparison:
+    """Compares what the modules of both sides run, path by path. Older baselines have only the names of operators."""
+
+    def __init__(self, profiles: Pair[Profile]) -> None:
+        self._profiles = profiles
+        self._recorded = all(map(has_programs, profiles))
+        self._operators = profiles.map(_list_operators) if not self._recorded else Pair({}, {})
+        self._indexes = profiles.map(index_modules)
+        self._names = Names(
+            lambda path: path if path in self._indexes.after else None,
+            lambda name: name if name in self._indexes.after.tensors else None,
+            lambda _side, _path: False,
+        )
+
+    def describe(self, path: str) -> list[str]:
+        """The changes of one module in words."""
+        if not self._recorded:
+            operators = self._operators.map(lambda known: known.get(path))
+            if operators.before == operators.after:
+                return []
+            return [f"runs {_list_short(operators.after)} instead of {_list_short(operators.before)}"]
+        texts: dict[str, None] = {}
+        for one, other in zip(*(read_programs(profile, path) for profile in self._profiles), strict=False):
+            if one != other:
+                graphs = Pair(
+                    *(build_program_graph(side, path, each, _never) for side, each in zip(self._profiles, (one, other), strict=True))
+                )
+                changes = compare_programs(graphs, self._names)
+                texts |= dict.fromkeys(text.text for text in Texts(graphs, changes, Pair(path, path), self._find_counterpart).write())
+        listed = list(texts)
+        return listed if len(listed) <= _NAMED else [*listed[:_NAMED], f"{len(listed) - _NAMED} more changes in its forward"]
+
+    def _find_counterpart(self, side: int, path: str) -> str | None:
+        return path if path in self._indexes[1 - side] else None
+
+
+def _never(_path: str) -> bool:
+    return False
 
 
 def _list_operators(profile: Profile) -> dict[str, list[str]]:

@@ -165,6 +165,9 @@ def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
             yield Line(shorten(f"  … {count(len(lines), 'unchanged step')}", width), "dim")
             continue
         for line in lines:
+            if line.before and line.after.startswith(f"{line.before} ("):  # the text is the same, and how it changed follows
+                yield Line(shorten(f"~ {line.after}", width), "changed")
+                continue
             if line.before:
                 yield Line(shorten(f"- {line.before}", width), "removed" if kind != "moved" else "changed")
             if line.after:

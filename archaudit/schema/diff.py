@@ -51,14 +51,30 @@ class InputChange(Record, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
 
 
+ForwardChangeKind = Literal["operators", "arguments", "sizes", "operands", "returns", "call"]
+
+
+class ForwardChange(Record, frozen=True, kw_only=True):
+    """A change of what a module's forward runs: `relu → gelu`, `softmax: dim 1 → -1`, `sub(a, b) → sub(b, a)`; `count` times.
+
+    `kind`: other `operators`; other `arguments` or `sizes` of one; other `operands`, or in another order; the module `returns` something
+    else; or it makes another `call` of a module (with other inputs, more often, not at all).
+    """
+
+    kind: ForwardChangeKind
+    text: str
+    count: int = 1
+
+
 class ModuleDiff(Record, frozen=True, kw_only=True):
     """What happened to one matched module. Rows are one-to-one: every module of each side is in exactly one.
 
     `causes` divide the change in parameters among the changed sizes of a layer, `flop_causes` that in FLOPs (empty where a layer's FLOPs
     are not the product of its sizes); those of a split or merge are in the row with both sides, and cover all rows of that `change_id`.
     `repeats` are the blocks whose number changed (`repeated`). `cost_change` says why a module without changes has another cost: its
-    `calls` (other shapes, or another number), or its own `operators`. `inputs_changed` are the other inputs of a `rewired` module. These
-    keys are left out of the JSON if they are empty.
+    `calls` (other shapes, or another number), or its own `operators`. `inputs_changed` are the other inputs of a `rewired` module, where
+    the path of a module above stands for the input of that module. `forward_changes` are the changes of what its own forward runs
+    (`forward`). These keys are left out of the JSON if they are empty.
     """
 
     before_path: str | None
@@ -75,6 +91,7 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
     repeats: tuple[Repeat, ...] | msgspec.UnsetType = msgspec.UNSET
     cost_change: Literal["calls", "operators"] | msgspec.UnsetType = msgspec.UNSET
     inputs_changed: InputChange | msgspec.UnsetType = msgspec.UNSET
+    forward_changes: tuple[ForwardChange, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Group(Record, frozen=True, kw_only=True):

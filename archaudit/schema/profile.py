@@ -148,10 +148,10 @@ class Step(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One step of a module's forward: an operator that the module runs itself, or (`op` is `call`) a call of the module at `module`, a
     path below this one; a path that starts with `/` counts from the root.
 
-    `operands` are its tensors, in order: `2` is the result of step 2 (`2.1` its second tensor), `in0` the first argument of forward,
-    `weight` a tensor registered in this module or below it, `/embed.weight` one of another module, `value 0.5` a constant, `outer` a result
-    of a module above, `tensor` any other. `arguments` are the other arguments that differ from their defaults. `sizes` are those that may
-    follow from the sizes of tensors; they compare only where `shape`, that of the first operand, is the same.
+    `operands` are its tensors, in order: `2` is the result of step 2 (`2.1` its second tensor), `in0` the first tensor among the arguments,
+    `.weight` a tensor registered in this module or below it, `/embed.weight` one of another module, `value 0.5` a constant, `outer` a
+    result of a module above, `tensor` any other. `arguments` are the other arguments that differ from their defaults. `sizes` are those
+    that may follow from the sizes of tensors; they compare only where `shape`, that of the first operand, is the same.
     """
 
     op: str

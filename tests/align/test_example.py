@@ -36,7 +36,7 @@ def test_each_decoder_convolution_is_split_into_a_separable_one(rows: dict[str |
     for whole, stage in (("decoder.0", "decoder_stage1"), ("decoder.3", "decoder_stage2")):
         first, second = rows[whole], rows[f"{stage}.pointwise"]
         assert first.after_path == f"{stage}.depthwise"
-        assert {"split", "resized", "rewired"} <= set(first.changes)
+        assert {"split", "resized"} <= set(first.changes)
         assert second.changes == ("added", "split")
         assert first.change_id == second.change_id is not None
         assert f"{whole} split into {stage}.depthwise + {stage}.pointwise" in first.reason
@@ -60,7 +60,7 @@ def test_norms_and_activations_follow_their_convolutions(rows: dict[str | None, 
 
 
 def test_the_decoder_itself_is_split_into_two_stages(rows: dict[str | None, ModuleDiff]) -> None:
-    assert (rows["decoder"].after_path, rows["decoder"].changes) == ("decoder_stage1", ("replaced", "renamed", "split"))
+    assert (rows["decoder"].after_path, rows["decoder"].changes) == ("decoder_stage1", ("replaced", "renamed", "split", "rewired"))
     assert rows["decoder_stage2"].changes == ("added", "split")
     assert rows["decoder"].change_id == rows["decoder_stage2"].change_id
 
@@ -87,7 +87,9 @@ def test_projections_and_classifier(rows: dict[str | None, ModuleDiff]) -> None:
 
 def test_the_backbone_and_all_other_containers_are_the_same(rows: dict[str | None, ModuleDiff]) -> None:
     assert all(row.changes == ("same",) for path, row in rows.items() if path and path.startswith("backbone"))
-    assert all(rows[path].changes == ("same",) for path in ("", "aspp", "low_level_project", "classifier"))
+    assert all(rows[path].changes == ("same",) for path in ("aspp", "low_level_project"))
+    # the root runs one more resize and cat, and the second stage between its first and the classifier
+    assert (rows[""].changes, rows["classifier"].changes) == (("forward",), ("rewired",))
 
 
 def test_automatic_groups_are_the_sections_of_the_notes(result: Diff) -> None:

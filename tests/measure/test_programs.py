@@ -133,7 +133,7 @@ def test_blocks_that_run_the_same_share_one_program():
     assert len(profile.programs) == 2
     assert {module(profile, f"blocks.{number}").programs for number in range(12)} == {(0,)}
     steps = profile.programs[0].steps
-    assert [(step.op, step.operands) for step in steps] == [("mul", ("in0", "gain")), ("mul", ("0",)), ("add", ("1", "in0"))]
+    assert [(step.op, step.operands) for step in steps] == [("mul", ("in0", ".gain")), ("mul", ("0",)), ("add", ("1", "in0"))]
     assert steps[1].arguments == {"other": 3}
     assert module(profile, "").programs == (1,)
     assert [(step.module, step.operands) for step in profile.programs[1].steps[:2]] == [

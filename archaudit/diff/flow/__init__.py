@@ -15,8 +15,9 @@ import msgspec
 
 from archaudit.diff.flow.describe import describe_flow_changes
 from archaudit.diff.flow.graph import Edge, FlowGraph, Part, TensorShape, build_flow_graph, open_levels
+from archaudit.diff.flow.own_changes import describe_own_changes
 from archaudit.diff.flow.pairing import list_operator_pairs, pair_parts
-from archaudit.index import choose_opened, index_modules
+from archaudit.index import choose_opened, has_programs, index_modules
 from archaudit.schema import FlowDiff, FlowEdgeDiff, FlowPart, FlowPartChange, ModuleDiff, Pair, Profile
 
 __all__ = ["describe_flow_changes", "diff_flow"]
@@ -38,7 +39,8 @@ def diff_flow(before: Profile, after: Profile, rows: Iterable[ModuleDiff], depth
     wider = Pair(*choose_opened(profiles, opened, lambda side, path: counterparts[side].get(path)))
     if wider != opened:
         flow = msgspec.structs.replace(flow, detail=_diff_at(profiles, wider, rows, operators)[0])
-    return msgspec.structs.replace(flow, sentences=describe_flow_changes(flow))
+    own = describe_own_changes(rows) if all(has_programs(profile) for profile in profiles) else None
+    return msgspec.structs.replace(flow, sentences=describe_flow_changes(flow, own))
 
 
 def _diff_at(

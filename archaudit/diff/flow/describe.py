@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from archaudit.schema import FlowDiff, FlowPart, Pair
 
@@ -14,13 +14,17 @@ _Edge = tuple[str, str]
 _Shape = tuple[str, ...]
 
 
-def describe_flow_changes(flow: FlowDiff) -> tuple[str, ...]:
-    """Splits and merges, added and removed parts, other inputs, and other shapes; empty when nothing changed."""
+def describe_flow_changes(flow: FlowDiff, own: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Splits and merges, added and removed parts, other inputs, and other shapes; empty when nothing changed.
+
+    `own` are the changes of what modules run, in sentences; None where a side does not record that. Then other inputs and numbers of
+    operators are read from the graph.
+    """
     writer = _SentenceWriter(flow)
-    sentences = writer.describe_splits()
+    sentences = [*writer.describe_splits(), *(own or ())]
     for part in flow.parts:
-        sentences += writer.describe_part(part)
-    sentences += writer.describe_operators()
+        sentences += writer.describe_part(part, inputs=own is None)
+    sentences += writer.describe_operators() if own is None else []
     if len(sentences) > _MOST_SENTENCES:
         sentences = [*sentences[:_MOST_SENTENCES], f"and {len(sentences) - _MOST_SENTENCES} more changes"]
     return tuple(sentences)
@@ -66,8 +70,8 @@ class _SentenceWriter:
                 sentences.append(f"{_join(before)} became {_join(after)}: {len(after)} modules instead of {len(before)}")
         return sentences
 
-    def describe_part(self, part: FlowPart) -> list[str]:
-        """Everything that changed about one module, input or output."""
+    def describe_part(self, part: FlowPart, *, inputs: bool) -> list[str]:
+        """Everything that changed about one module, input or output; other `inputs` only where nothing else says them."""
         if part.kind == "operator":
             return []
         if part.before is None and part.after is not None:
@@ -75,7 +79,7 @@ class _SentenceWriter:
         if part.after is None and part.before is not None:
             verb = "no longer called" if part.uncalled else "removed"
             return [f"{self._name(part.before, 0)} is {verb}: {self._describe_place(part.before, 0)}"]
-        return [*self._describe_inputs(part), *self._describe_shapes(part)]
+        return [*(self._describe_inputs(part) if inputs else ()), *self._describe_shapes(part)]
 
     def _name(self, label: str, side: int) -> str:
         return f"the model's {label}" if self._kinds[side].get(label) in ("input", "output") else label

@@ -71,11 +71,9 @@ class ProgramRecorder:
         skipped = (caller is not None and caller.skipped) or (self._tree.is_leaf[position] and _is_of_torch(self._tree.modules[position]))
         frame = Frame(position, skipped)
         if not skipped:
-            for name, value in named:
-                held = list_tensors_in(value)
-                for place, tensor in enumerate(held):
-                    if frame.find(tensor) is None:
-                        frame.name(tensor, f"in{name}" if isinstance(value, torch.Tensor) else f"in{name}.{place}")
+            for place, tensor in enumerate(list_tensors_in(*(value for _, value in named))):
+                if frame.find(tensor) is None:
+                    frame.name(tensor, f"in{place}")
         self._frames.append(frame)
 
     def leave(self, result: Any) -> None:
@@ -93,15 +91,16 @@ class ProgramRecorder:
         self._frames.pop()
 
     def _name_arguments(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
-        """The arguments by their place in the signature: whether one is passed by name makes no difference."""
+        """The arguments in the order of the signature: whether one is passed by name makes no difference."""
+        named: list[tuple[str, Any]] = [(str(place), value) for place, value in enumerate(args)]
         if not kwargs:
-            return [(str(place), value) for place, value in enumerate(args)]
-        kind = type(self._tree.modules[position])
+            return named
         parameters = self._parameters.get(position)
         if parameters is None:
-            parameters = self._parameters[position] = _list_parameters(kind)
-        places = {name: str(place) for place, name in enumerate(parameters)}
-        return [*((str(place), value) for place, value in enumerate(args)), *((places.get(k, f".{k}"), v) for k, v in kwargs.items())]
+            parameters = self._parameters[position] = _list_parameters(type(self._tree.modules[position]))
+        places = {name: place for place, name in enumerate(parameters)}
+        given = sorted(kwargs.items(), key=lambda pair: places.get(pair[0], len(places)))
+        return named + [(str(places[name]) if name in places else name, value) for name, value in given]
 
     def _keep(self, frame: Frame, returns: tuple[str, ...]) -> None:
         known = self.of_module.setdefault(frame.position, [])
@@ -133,7 +132,8 @@ class ProgramRecorder:
     def _label_unknown(self, tensor: torch.Tensor, frame: Frame) -> str:
         name = self._names.get(id(tensor))
         if name is not None:
-            return self._relate(name, frame.position)
+            related = self._relate(name, frame.position)
+            return related if related.startswith("/") else f".{related}"
         if any(other.find(tensor) is not None for other in reversed(self._frames) if other is not frame):
             return "outer"
         if tensor.numel() == 1:
@@ -220,9 +220,9 @@ def _read_plain(named: list[tuple[str, Any]]) -> tuple[dict[str, Setting], dict[
     for name, value in named:
         if isinstance(value, bool | float | str):
             if value is not False:
-                constants[name.lstrip(".")] = as_setting(value)
+                constants[name] = as_setting(value)
         elif isinstance(value, int):
-            sizes[name.lstrip(".")] = value
+            sizes[name] = value
     return constants, sizes
 
 

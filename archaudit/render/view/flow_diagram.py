@@ -219,7 +219,10 @@ def _describe_change(node: Node, side: _Side, place: int) -> str:
         known = [side.rows.get(path) for path in node.paths]
         others = [(each.after_path, each.before_path)[place] for each in known if each is not None]
         return f"{('becomes', 'was')[place]} {_name_run(name_path(other), others)}"
-    return "changed inside" if row.changes == ("same",) else ", ".join(map(make_visible, row.changes))
+    if row.changes == ("same",):
+        return "changed inside"
+    own = [make_visible(change.text) for change in row.forward_changes or () if change.kind != "call"]
+    return ", ".join([*(make_visible(kind) for kind in row.changes if kind != "forward" or not own), *own])
 
 
 def _name_run(first: str, paths: Sequence[str | None]) -> str:

@@ -124,9 +124,9 @@ def explain_changes(report: Report) -> str:
     Submodules of an added or removed module are counted as `inside`.
     """
     parts = [_describe_kind(report, kind, rows) for kind, rows in _sort_by_kind(report).items() if rows]
-    if not parts:
-        return "Modules: none changed." if report.modules else ""
-    return f"Modules: {'; '.join(parts)}."
+    if not report.modules:
+        return ""
+    return f"Modules: {'; '.join(parts) or 'none changed'}{_describe_forward(report.modules)}."
 
 
 def count_changes(report: Report) -> str:
@@ -136,9 +136,9 @@ def count_changes(report: Report) -> str:
         paths = [row.after_path if row.after_path is not None else row.before_path or "" for row in rows]
         number = len(_list_topmost(paths)) if kind in ("added", "removed") else len(rows)
         parts += [f"{number:,} {_KINDS[kind]}"] if number else []
-    if not parts:
-        return "Modules: none changed" if report.modules else ""
-    return f"Modules: {', '.join(parts)}"
+    if not report.modules:
+        return ""
+    return f"Modules: {', '.join(parts) or 'none changed'}{_describe_forward(report.modules)}"
 
 
 def _sort_by_kind(report: Report) -> dict[str, list[ModuleDiff]]:
@@ -151,6 +151,17 @@ def _sort_by_kind(report: Report) -> dict[str, list[ModuleDiff]]:
             if kind in by_kind and not is_implied and (not alone or kind in ("added", "removed")):
                 by_kind[kind].append(row)
     return by_kind
+
+
+def _describe_forward(rows: Iterable[ModuleDiff]) -> str:
+    """`; forward: 3 upsample_bilinear2d → upsample_nearest2d, 12 relu → gelu`: the changes of what modules run, calls left out."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        for change in row.forward_changes or ():
+            if change.kind != "call":
+                counts[change.text] += change.count
+    texts = [f"{number:,} {make_visible(text)}" if number > 1 else make_visible(text) for text, number in counts.most_common()]
+    return f"; forward: {_join(texts)}" if texts else ""
 
 
 def _describe_kind(report: Report, kind: str, rows: Sequence[ModuleDiff]) -> str:

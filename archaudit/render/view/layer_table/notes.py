@@ -18,6 +18,7 @@ from archaudit.schema import ModuleDiff, ModuleRecord, Pair, Report, TensorRecor
 
 _MOST_SETTINGS = 6
 _MOST_NAMED = 3
+_MOST_FORWARD = 4
 # Changes that a row always shows: the settings with their values, the figures, and the path before.
 _ALWAYS_SHOWN = frozenset({"settings", "resized", "renamed", "moved"})
 
@@ -70,6 +71,7 @@ class Notes:
         yield from _describe_ties(diff, before, after)
         yield "", self._describe_calls(before, after)
         yield "", _describe_inputs(diff)
+        yield "forward", "; ".join(_describe_forward(diff))
         yield "", "; ".join(_describe_causes(diff))
 
     def _describe_part(self, diff: ModuleDiff) -> str:
@@ -110,6 +112,17 @@ def _describe_inputs(diff: ModuleDiff) -> str:
     if added and removed:
         return f"input from {added} instead of {removed}"
     return f"new input from {added}" if added else f"no longer input from {removed}" if removed else ""
+
+
+def _describe_forward(diff: ModuleDiff) -> list[str]:
+    """`relu → gelu` for each change of what the module runs itself."""
+    texts = [
+        make_visible(change.text) if change.count == 1 else f"{change.count} × {make_visible(change.text)}"
+        for change in diff.forward_changes or ()
+        if change.kind != "call"
+    ]
+    more = len(texts) - _MOST_FORWARD
+    return [*texts[:_MOST_FORWARD], f"{more:,} more changes in its forward"] if more > 0 else texts
 
 
 def _describe_settings(diff: ModuleDiff, before: ModuleRecord, after: ModuleRecord) -> list[str]:
