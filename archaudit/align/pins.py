@@ -11,7 +11,7 @@ import msgspec
 from archaudit.align.matching import Matching
 from archaudit.errors import ConfigError
 from archaudit.index import index_modules
-from archaudit.metrics.catalog import find_nearest_paths
+from archaudit.metrics.selection import find_nearest_paths
 from archaudit.schema import Match, Pair, Profile
 
 

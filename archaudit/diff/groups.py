@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from archaudit.errors import ConfigError
 from archaudit.index import index_modules
-from archaudit.metrics.catalog import find_nearest_paths, select_modules
+from archaudit.metrics.selection import find_nearest_paths, select_modules
 from archaudit.schema import Cost, Group, ModuleRecord, Pair, Profile, sum_costs
 
 # A number as a whole name, or after its last underscore.

@@ -11,7 +11,7 @@ import msgspec
 
 from archaudit.index import Layer, read_layer
 from archaudit.judge.comparisons import Finding
-from archaudit.metrics.catalog import select_modules
+from archaudit.metrics.selection import select_modules
 from archaudit.schema import Check, ModuleRecord, Outcome, Pair, Profile, Quantity, Verdict
 
 # The finding that each expectation of a claim is about.

@@ -13,8 +13,9 @@ import msgspec
 
 from archaudit.errors import CannotJudge
 from archaudit.judge.evidence import Evidence, resolve_scope
-from archaudit.metrics.catalog import Metric, select_modules
+from archaudit.metrics.catalog import Metric
 from archaudit.metrics.quantities import format_change, format_exact, format_pair, format_percent, format_short
+from archaudit.metrics.selection import select_modules
 from archaudit.schema import Check, Contributor, Quantity, Record
 
 _UNIT_SUFFIXES = {"flops": " FLOPs", "macs": " MACs", "x": "x", "ms": " ms"}

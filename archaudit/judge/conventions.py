@@ -15,7 +15,8 @@ import msgspec
 from archaudit.errors import CannotJudge
 from archaudit.index import read_layer
 from archaudit.judge.comparisons import COMPARISONS, Case, Finding
-from archaudit.metrics.catalog import METRICS, measure_scope, select_modules
+from archaudit.metrics.catalog import METRICS, measure_scope
+from archaudit.metrics.selection import select_modules
 from archaudit.schema import ModuleRecord, Profile, TensorRecord
 
 Patterns = tuple[str, ...]

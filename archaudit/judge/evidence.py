@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from archaudit.errors import ArchauditError, CannotJudge
-from archaudit.metrics.catalog import Metric, find_nearest_paths, measure_scope, select_modules
+from archaudit.metrics.catalog import Metric, measure_scope
+from archaudit.metrics.selection import find_nearest_paths, select_modules
 from archaudit.schema import Check, Profile, Quantity, Record, name_run
 from archaudit.schema.record import join_repeated
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from archaudit.errors import CannotJudge
 from archaudit.judge.comparisons import Finding
-from archaudit.metrics.catalog import find_nearest_paths, read_setting, select_modules, select_named
+from archaudit.metrics.catalog import read_setting
+from archaudit.metrics.selection import find_nearest_paths, select_modules, select_named
 from archaudit.schema import Profile, Record, Setting, Shape
 
 PRESENCES = ("present", "absent", "new", "gone")

@@ -9,8 +9,8 @@ from archaudit.errors import CannotJudge
 from archaudit.index import Names, Texts, build_program_graph, compare_programs, has_programs, index_modules, read_programs
 from archaudit.judge.comparisons import Finding
 from archaudit.judge.evidence import Evidence, describe_inputs, resolve_scope
-from archaudit.metrics.catalog import select_modules
 from archaudit.metrics.quantities import format_signed
+from archaudit.metrics.selection import select_modules
 from archaudit.schema import Check, Contributor, ModuleRecord, Pair, Profile, TensorRecord
 
 # As many modules as fit in a sentence; the verdict has a few more for tables.

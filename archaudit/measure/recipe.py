@@ -163,6 +163,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         flow=run.tape.flow.to_records(run.tree.paths),
         programs=tuple(run.tape.programs.programs),
         dead_flops=dead_flops,
+        summed_products={run.tree.paths[position]: count for position, count in sorted(run.tape.summed_products.elements.items())},
         incomplete=incomplete or msgspec.UNSET,
         provenance=Provenance(environment=read_environment(), rung=run.build_mode, rungs_failed=run.failures, sources=recipe.sources),
         unknown=UNKNOWN_IF_PACKED if find_packed_modules(run.tree) else msgspec.UNSET,

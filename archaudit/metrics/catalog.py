@@ -11,18 +11,16 @@ never count twice.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable
-from difflib import get_close_matches
-from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
 from msgspec import UNSET
 
 from archaudit.errors import CannotJudge
-from archaudit.index import index_modules, parent_path, read_layer
+from archaudit.index import index_modules, read_layer
 from archaudit.metrics import param_counts
+from archaudit.metrics.selection import find_incomplete, select_modules, select_named
 from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
 
 Patterns = tuple[str, ...]
@@ -104,10 +102,17 @@ def _count_dead_flops(profile: Profile, patterns: Patterns) -> float:
     modules = select_modules(profile, patterns)
     if profile.dead_flops is UNSET:
         raise CannotJudge(f"the profile of {profile.name} does not say which results reach an output")
-    incomplete = _find_incomplete(profile, patterns)
+    incomplete = find_incomplete(profile, patterns)
     if incomplete:
         raise CannotJudge(incomplete)
     return sum(profile.dead_flops.get(module.path, 0) for module in modules)
+
+
+def _count_summed_products(profile: Profile, patterns: Patterns) -> float:
+    """Elementwise products that the matched modules sum."""
+    if profile.summed_products is UNSET:
+        raise CannotJudge(f"the profile of {profile.name} does not say which elementwise products are summed")
+    return sum(profile.summed_products.get(module.path, 0) for module in select_modules(profile, patterns))
 
 
 METRICS: dict[str, Metric] = {
@@ -129,6 +134,7 @@ METRICS: dict[str, Metric] = {
         _param_count("base_params", "Parameters without adapters", param_counts.count_base),
         _param_count("logical_params", "Parameters with packed ones unpacked", param_counts.count_logical),
         Metric(name="dead_flops", unit="flops", label="FLOPs that reach no output", additive=False, of_scope=_count_dead_flops),
+        Metric(name="summed_products", unit="macs", label="Summed elementwise products", additive=False, of_scope=_count_summed_products),
         _peak("peak_activation_bytes", "Peak live activations", lambda profile: profile.peaks.activation_bytes),
         _peak("saved_bytes", "Saved for backward", lambda profile: profile.peaks.saved_bytes),
     )
@@ -176,68 +182,11 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
     modules = select_modules(profile, patterns)
     if not modules:
         return Measured(value=None, reason=f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
-    incomplete = _find_incomplete(profile, patterns) if metric.needs_complete_flops else ""
+    incomplete = find_incomplete(profile, patterns) if metric.needs_complete_flops else ""
     if incomplete:
         return Measured(value=None, reason=incomplete, modules=len(modules))
     assert metric.of_cost is not None
     return Measured(value=metric.of_cost(sum_costs(module.own for module in modules)), modules=len(modules))
-
-
-def _find_incomplete(profile: Profile, patterns: Patterns) -> str:
-    """Why the FLOPs of the matched modules are incomplete; empty if they are complete.
-
-    Those of a whole can be complete although those of its parts are not known (the modules inside a TorchScript module); then there is a
-    reason for the parts.
-    """
-    incomplete = {
-        module.path: _explain_incomplete(profile, module.path) for module in select_modules(profile, patterns) if not module.flops_complete
-    }
-    if all(module.flops_complete for module in select_named(profile, patterns)):
-        incomplete = {path: reason for path, reason in incomplete.items() if not reason}
-    if not incomplete:
-        return ""
-    deepest = max(incomplete, key=lambda path: path.count(".") + bool(path))
-    return f"the FLOPs of {deepest or 'the model'} are incomplete: {incomplete[deepest] or 'an operator in it is unknown'}"
-
-
-def _explain_incomplete(profile: Profile, path: str) -> str:
-    """The recorded reason for a module or for one above it; empty if there is none."""
-    reasons = {} if profile.incomplete is UNSET else profile.incomplete
-    while path and path not in reasons:
-        path = parent_path(path)
-    return reasons.get(path, "")
-
-
-def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
-    """Every module that a pattern matches, and everything below it; each once, in the profile's order."""
-    wanted = tuple(patterns)
-    if "" in wanted:
-        return list(profile.modules)
-    match = _compile(wanted).match
-    return [module for module in profile.modules if match(module.path)]
-
-
-def select_named(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
-    """The modules that a pattern matches, without what is below them; the empty pattern matches the root."""
-    wanted = tuple(patterns)
-    match = _compile(wanted, below=False).match
-    return [module for module in profile.modules if match(module.path) or (not module.path and "" in wanted)]
-
-
-def find_nearest_paths(profile: Profile, pattern: str) -> list[str]:
-    """The paths that are most similar to a pattern, the most similar first: suggestions for one that matches nothing."""
-    return get_close_matches(pattern, [module.path for module in profile.modules if module.path], n=3, cutoff=0.4)
-
-
-@lru_cache(maxsize=512)
-def _compile(patterns: tuple[str, ...], below: bool = True) -> re.Pattern[str]:
-    """Patterns as one regular expression; with `below` it matches everything below a match. It never matches the root's empty path."""
-    choices = []
-    for pattern in filter(None, patterns):
-        parts = re.split(r"(\*\*\.|\*\*|\*|\?)", pattern)
-        choices.append("".join({"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}.get(part, re.escape(part)) for part in parts))
-    end = r"(?:\.|\Z)" if below else r"\Z"
-    return re.compile(f"(?=.)(?:{'|'.join(choices)}){end}" if choices else r"(?!)", re.DOTALL)
 
 
 # --- families: numbers of the modules that patterns match --------------------------------------------------------------

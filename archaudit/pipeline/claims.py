@@ -17,7 +17,7 @@ from archaudit.config import BASELINE, Config, load_claims, load_example_config,
 from archaudit.diff import diff
 from archaudit.errors import ConfigError, InputError
 from archaudit.judge import conclude, judge
-from archaudit.metrics.catalog import select_named
+from archaudit.metrics.selection import select_named
 from archaudit.pipeline.baselines import read_baselines
 from archaudit.pipeline.checks import list_configs, list_pins, list_sections
 from archaudit.pipeline.measuring import measure_targets

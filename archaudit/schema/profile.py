@@ -264,7 +264,8 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     """Everything measured about one model with one input. A saved profile is a baseline.
 
     `programs` are the different programs of its modules, each once. `dead_flops` has the FLOPs of operators whose results reach no output,
-    by the path of the module that runs them; it is absent if that was not observed. `unknown` names the metrics that its source has no
+    by the path of the module that runs them, and `summed_products` the elementwise products that a module sums, which count as zero but
+    would be as many MACs as einsum; both are absent if that was not observed. `unknown` names the metrics that its source has no
     information on: their numbers mean nothing. `incomplete` says why FLOPs are incomplete, by the topmost path, where the reason is not an
     operator without a formula.
     information on: their numbers mean nothing. `device` is the one whose operators the activation, moved, peak and saved bytes follow:
@@ -288,6 +289,7 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     latency: Latency | None = None
     provenance: Provenance | None = None
     dead_flops: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    summed_products: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     incomplete: dict[str, str] | msgspec.UnsetType = msgspec.UNSET  # left out if there is no such reason
     unknown: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # left out of the JSON if every metric is known
 

@@ -266,7 +266,7 @@ def test_a_baseline_that_is_missing_or_cannot_be_read() -> None:
 @pytest.mark.parametrize("metric", sorted(METRICS))
 def test_metrics_that_depend_on_inputs_are_not_compared_with_a_baseline_of_another_input(metric: str) -> None:
     ids = make_input(2, 7, dtype="int64", name="ids")
-    measured: dict[str, Any] = {"peaks": Peaks(activation_bytes=1, saved_bytes=1), "dead_flops": {}}
+    measured: dict[str, Any] = {"peaks": Peaks(activation_bytes=1, saved_bytes=1), "dead_flops": {}, "summed_products": {}}
     profile = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8), ids), **measured)
     renamed = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8, name="x"), ids), **measured)
     other = make_profile({"a": 1}, inputs=(make_input(1, 3, 9, 9), ids), **measured)

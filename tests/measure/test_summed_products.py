@@ -5,6 +5,8 @@ import torch
 from modeling import measure
 from torch import nn
 
+from archaudit.metrics.catalog import METRICS, measure_scope
+
 # 3 sequences of 8 heads, 16 positions and 32 features
 QUERY, KEY = torch.zeros(3, 8, 16, 32), torch.zeros(3, 8, 16, 32)
 PRODUCTS = 3 * 8 * 16 * 32
@@ -74,3 +76,87 @@ def test_messages_along_edges_have_a_note():
 )
 def test_other_elementwise_arithmetic_has_no_note(run):
     assert profile(run, QUERY, KEY) == (0, [])
+
+
+ROWS, OTHERS = torch.zeros(10, 7), torch.zeros(12, 7)
+EDGES, WEIGHTS = torch.zeros(2, 50, dtype=torch.long), torch.zeros(50, 1)
+
+
+def spread(edges):
+    return edges[1][:, None].expand(-1, 7)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda q, k: torch.linalg.vecdot(q, k),
+        lambda q, k: (q * k * 0.5).sum(-1),
+        lambda q, k: ((q * k) / 3).mean(-1),
+        lambda q, k: (q * k).masked_fill(q > 1, 0).sum(-1),
+        lambda q, k: torch.where(q > 0, q * k, 0.0).sum(-1),
+        lambda q, k: torch.addcmul(torch.zeros_like(q), q, k).sum(-1),
+        lambda q, k: torch.cosine_similarity(q, k, -1),
+        lambda q, k: (q * k).nansum(-1),
+    ],
+    ids=["vecdot", "scaled", "divided", "masked", "where", "addcmul", "cosine", "nansum"],
+)
+def test_other_ways_to_multiply_and_sum_are_recognized(run):
+    assert count(run, QUERY, KEY) == PRODUCTS
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x, y: (x[:, None] - y[None]).pow(2).sum(-1),
+        lambda x, y: ((x[:, None] - y[None]) ** 2).mean(-1).sqrt(),
+        lambda x, y: (x[:, None] - y[None]).norm(dim=-1),
+        lambda x, y: (x[:, None] * y[None]).sum(-1),
+    ],
+    ids=["squares", "mean", "norm", "products"],
+)
+def test_distances_of_all_pairs_are_recognized_as_cdist_is_counted(run):
+    pairs = 10 * 12 * 7
+    assert measure(lambda: Run(torch.cdist), ROWS, OTHERS).totals.macs == pairs
+    assert count(run, ROWS, OTHERS) == pairs
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x, e, w: torch.zeros_like(x).index_add_(0, e[1], x[e[0]] * w),
+        lambda x, e, w: torch.zeros_like(x).scatter_add(0, spread(e), x[e[0]] * w),
+        lambda x, e, w: torch.zeros_like(x).scatter_reduce(0, spread(e), x[e[0]] * w, "sum"),
+        lambda x, e, w: torch.zeros_like(x).scatter_reduce_(0, spread(e), x[e[0]], "mean"),
+        lambda x, e, w: torch.zeros_like(x).index_put((e[1],), x[e[0]] * w, accumulate=True),
+        lambda x, e, w: torch.segment_reduce(x[e[0]] * w, "sum", lengths=torch.full((10,), 5)),
+        lambda x, e, w: x[e[0].view(10, 5)].mean(1),
+        lambda x, e, w: torch.nn.functional.embedding_bag(e[0].view(10, 5), x, mode="sum"),
+    ],
+    ids=["index_add_", "scatter_add", "scatter_reduce", "average", "index_put", "segment_reduce", "neighbours", "embedding_bag"],
+)
+def test_sums_of_messages_are_recognized_as_a_sparse_product_is_counted(run):
+    assert count(run, ROWS, EDGES, WEIGHTS) == 50 * 7
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x, e, w: torch.zeros_like(x).index_put((e[1],), x[e[0]] * w),
+        lambda x, e, w: torch.zeros_like(x).scatter(0, spread(e), x[e[0]] * w),
+        lambda x, e, w: torch.zeros_like(x).scatter_reduce(0, spread(e), x[e[0]] * w, "amax"),
+        lambda x, e, w: torch.nn.functional.embedding_bag(e[0].view(10, 5), x, mode="max"),
+        lambda x, e, w: (x - x.mean(0)).pow(2).mean(0),
+    ],
+    ids=["replaced", "scattered", "largest", "largest in a bag", "variance"],
+)
+def test_rows_that_are_not_added_are_not(run):
+    assert count(run, ROWS, EDGES, WEIGHTS) == 0
+
+
+def count(run, *inputs):
+    """The metric `summed_products`; the MACs are 0."""
+    profile = measure(lambda: Run(run), *inputs)
+    assert profile.totals.macs == 0
+    found = measure_scope(profile, METRICS["summed_products"]).value
+    assert profile.summed_products == ({"": found} if found else {})
+    return found

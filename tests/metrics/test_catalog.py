@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archaudit.metrics.catalog import METRICS, measure_scope, select_modules
+from archaudit.metrics.catalog import METRICS, measure_scope
+from archaudit.metrics.selection import select_modules
 from archaudit.schema import Cost, ModuleRecord, Peaks, Profile, sum_costs
 
 # Each module's own params; powers of two, so that a sum tells what was covered.

@@ -6,16 +6,8 @@ import pytest
 from factories import make_cost, make_module, make_profile
 from msgspec import structs
 
-from archaudit.metrics.catalog import (
-    METRICS,
-    find_metric,
-    find_nearest_paths,
-    is_fact,
-    is_unknown,
-    measure_scope,
-    select_modules,
-    select_named,
-)
+from archaudit.metrics.catalog import METRICS, find_metric, is_fact, is_unknown, measure_scope
+from archaudit.metrics.selection import find_nearest_paths, select_modules, select_named
 
 INDEPENDENT = {"params", "trainable_params", "buffers", "param_bytes"} | {
     *("embedding_params", "non_embedding_params", "active_params", "adapter_params", "base_params", "logical_params"),

@@ -6,7 +6,8 @@ import pytest
 from factories import make_input, make_module, make_profile, make_tensor
 
 from archaudit.errors import CannotJudge
-from archaudit.metrics.catalog import METRICS, find_metric, is_fact, read_setting, select_named
+from archaudit.metrics.catalog import METRICS, find_metric, is_fact, read_setting
+from archaudit.metrics.selection import select_named
 from archaudit.schema import Call, Latency, Profile
 
 

@@ -197,7 +197,7 @@ class TapeRecorder:
         for tensor in inputs:
             if isinstance(tensor, nn.Parameter) and tensor.numel() and id(tensor) not in self._registered:
                 self.tape.read_parameters.setdefault(storage_key(tensor), (position, tensor.numel()))
-        self.tape.summed_products.observe(traits.name, position, inputs, outputs)
+        self.tape.summed_products.observe(traits.name, position, args, inputs, outputs)
         work = self.complex_convolutions.adjust(count_operator(operator, args, kwargs, result))
         shapes = (tuple(map(shape_of, inputs)), tuple(map(shape_of, outputs))) if work.status != "zero" else ((), ())
         self.tape.entries.append(TapeEntry(traits.name, position, work, *shapes))
