@@ -40,7 +40,7 @@ _FILES = ("markdown", "html", "json")
     "map_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Also write a JSON file that maps the state_dict keys of BEFORE to those of AFTER.",
+    help="Also write a JSON file that maps the state_dict keys of BEFORE to those of AFTER; runs both models to prove its entries.",
 )
 @device_option
 @measurement_options
@@ -54,11 +54,13 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     """
     from archaudit.pipeline import compare
     from archaudit.render import FORMATS, prepare, render_screen, render_verdict
+    from archaudit.render.layout import wrap
+    from archaudit.render.view.sentences import explain_map
 
     stem = name_file(before, after)
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     wanted = {format_name, *(_FILES if folder is not None else ())}
-    with build_options(**arguments, while_workers_start=lambda: prepare(wanted)) as options:
+    with build_options(**arguments, prove_map=map_path is not None, while_workers_start=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
     if folder is not None:
         write_files(folder, _render_files(report, stem))
@@ -68,6 +70,8 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
         print_text(render_verdict(report, wants_color()))
     elif format_name == "text":
         print_text(render_screen(report, detail, terminal_width(), wants_color()))
+        if map_path is not None and report.checkpoint is not None:
+            print_text("\n".join(wrap(printable(f"{map_path.name}: {explain_map(report.checkpoint)}"), terminal_width())))
     else:
         print_text(FORMATS[format_name](report))
     return _choose_status(report)

@@ -13,7 +13,7 @@ import torch
 from archaudit.errors import MeasureError
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.tensors import iterate_tensors_in, shape_of
-from archaudit.schema import Deviation, Equivalence, Pair
+from archaudit.schema import Computation, Deviation, Equivalence, Pair
 
 Outputs = list[torch.Tensor]
 
@@ -107,8 +107,8 @@ class OutputComparison:
             self.max_difference = max(self.max_difference, difference)
             self.differs = self.differs or not difference <= limit
 
-    def conclude(self, dtype: str, first: Deviation | None) -> Equivalence:
-        """The verdict; `first` is the first module whose output differs."""
+    def conclude(self, dtype: str, first: Deviation | None, computations: Pair[Computation | None]) -> Equivalence:
+        """The verdict; `first` is the first module whose output differs, `computations` the first operators that differ."""
         if self.obstacle and not self.differs:
             return Equivalence(outcome="not comparable", reason=self.obstacle, dtype=dtype)
         precision = "bitwise equal" if self.bitwise else f"equal within {self.tolerance:g} of the largest value, computed in {dtype}"
@@ -118,6 +118,13 @@ class OutputComparison:
         if first is not None:
             name = first.after_path or "the model itself"
             reason += f"; the first module whose output differs is {name}, {_format_difference(first.max_difference)}"
+        named = [
+            f"{computation.operator} in {computation.path or 'the model itself'} {side}"
+            for computation, side in zip(computations, ("before", "after"), strict=True)
+            if computation is not None
+        ]
+        if named:
+            reason += f"; the first computation that differs is {', '.join(named)}"
         return Equivalence(
             outcome="different" if self.differs else "equivalent",
             reason=reason,
@@ -126,6 +133,8 @@ class OutputComparison:
             bitwise=self.bitwise,
             dtype=dtype,
             first_difference=first,
+            first_before=computations.before,
+            first_after=computations.after,
         )
 
 
@@ -229,6 +238,10 @@ class ModuleComparison:
         found = [each for path, each in self._deviations.items() if not _reaches(path, equal, users)]
         values = [each for each in found if each.max_difference is not None or not self._is_equal_inside(each.after_path, equal)]
         return next(iter([*values, *found, *self._deviations.values()]), None)
+
+    def count_equal(self) -> int:
+        """The number of modules whose outputs were equal in every call."""
+        return len(self._equal - self._deviations.keys())
 
     def _is_equal_inside(self, path: str, equal: Collection[str]) -> bool:
         prefix = f"{path}." if path else ""

@@ -10,7 +10,7 @@ import torch
 from archaudit.errors import MeasureError
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.tensors import iterate_module_tensors
-from archaudit.schema import FoldedAdapter, FoldedNorm, JoinedRows, WeightSource
+from archaudit.schema import FoldedAdapter, FoldedNorm, JoinedRows, PermutedAxes, WeightSource
 
 Weights = Mapping[str, torch.Tensor]
 # The factors of adapters by module path: `scale`, or `alpha`, which is divided by the rank. `q:default` is the adapter `default` of `q`.
@@ -35,6 +35,8 @@ def copy_weights(tensors: Weights, given: Weights, sources: Mapping[str, WeightS
 def _compute_value(given: Weights, source: WeightSource, scales: Scales) -> torch.Tensor:
     if isinstance(source, JoinedRows):
         return _join_rows(given, source)
+    if isinstance(source, PermutedAxes):
+        return given[source.tensor].reshape(source.sizes).permute(source.axes)
     return _fold_norm(given, source) if isinstance(source, FoldedNorm) else _fold_adapter(given, source, scales)
 
 
@@ -49,13 +51,18 @@ def _copy(name: str, tensor: torch.Tensor, value: torch.Tensor) -> None:
 
 
 def _join_rows(given: Weights, source: JoinedRows) -> torch.Tensor:
-    tensors = [given[name] for name in source.tensors]
-    if source.transposed:
-        return tensors[0].t()
+    tensors = [_transpose(given[name]) if source.transposed_parts else given[name] for name in source.tensors]
     if len(tensors) == 1 and source.stop is None:  # a scalar has no rows
-        return tensors[0]
-    grouped = torch.cat([tensor.unflatten(0, (source.groups, -1)) for tensor in tensors], 1)
-    return grouped[:, source.start : source.stop].flatten(0, 1)
+        joined = tensors[0]
+    else:
+        grouped = torch.cat([tensor.unflatten(0, (source.groups, -1)) for tensor in tensors], 1)
+        joined = grouped[:, source.start : source.stop].flatten(0, 1)
+    return _transpose(joined) if source.transposed else joined
+
+
+def _transpose(tensor: torch.Tensor) -> torch.Tensor:
+    """The matrix with its rows as columns; dimensions of one do not count."""
+    return tensor.squeeze().t()
 
 
 def _fold_norm(given: Weights, source: FoldedNorm) -> torch.Tensor:
@@ -70,6 +77,13 @@ def _fold_norm(given: Weights, source: FoldedNorm) -> torch.Tensor:
     return bias * scale if shift is None else bias * scale + shift
 
 
+def tie_tensors(tensors: Weights, ties: Mapping[str, str]) -> None:
+    """Gives each tensor the values of the one that it is tied to, in place."""
+    with torch.no_grad():
+        for name, source in ties.items():
+            tensors[name].copy_(tensors[source].reshape(tensors[name].shape))
+
+
 # --- low-rank adapters ---
 
 
@@ -79,9 +93,17 @@ def _fold_adapter(given: Weights, source: FoldedAdapter, scales: Scales) -> torc
     down, up = given[source.down].flatten(1), given[source.up].flatten(1)
     if source.transposed_factors:
         down, up = down.t(), up.t()
-    scale = source.scale if source.scale is not None else find_scale(scales, source, len(down))
-    update = scale * (up @ down)
-    return weight + (update.t() if source.transposed else update).reshape(weight.shape)
+    update = find_factor(given, source, scales) * (up @ down)
+    merged = weight + (update.t() if source.transposed else update).reshape(weight.shape)
+    return _transpose(merged) if source.transposed_result else merged
+
+
+def find_factor(given: Weights, source: FoldedAdapter, scales: Scales) -> float:
+    """The factor of an adapter: the one to try, or the one that the model has as an attribute."""
+    if source.scale is not None:
+        return source.scale
+    down = given[source.down].flatten(1)
+    return find_scale(scales, source, down.shape[1] if source.transposed_factors else len(down))
 
 
 def find_scale(scales: Scales, source: FoldedAdapter, rank: int) -> float:

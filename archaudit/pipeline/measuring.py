@@ -82,7 +82,8 @@ def open_targets(targets: Sequence[Target], options: Options) -> Iterator[list[T
         )
     formulas = [list_formulas(target, options) for target in targets]
     settings = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas, options.device]
-    use_cache = options.cached and options.latency not in MEASURED and not options.equivalent and not options.workers.pythons
+    has_to_run = options.latency in MEASURED or options.equivalent or options.prove_map
+    use_cache = options.cached and not has_to_run and not options.workers.pythons
     with open_revisions(targets, settings=settings if use_cache else None) as opened:
         yield opened
 

@@ -31,9 +31,10 @@ class Options(Record, frozen=True, kw_only=True):
     (whether torch's restricted unpickler may read a state dict).
 
     What to measure: `witnesses`, `symbolic` (shapes in terms of the input's sizes), `equivalent` (whether both models compute the same with
-    the same weights), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to
-    time on; `off`: none; `recorded`: look up recorded times of the same models; None: what [latency] in the config says, else `recorded`.
-    `cached`: a git revision that was measured before is not measured again.
+    the same weights), `prove_map` (which entries of the checkpoint map such a run proves), `device` (the one whose operators are assumed
+    for the memory), `latency` and `timing`. `latency` is the device to time on; `off`: none; `recorded`: look up recorded times of the same
+    models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before is not measured
+    again.
 
     Baselines: `baselines` is their folder, `baseline_revision` the git revision to read them from (None: from their files).
 
@@ -49,6 +50,7 @@ class Options(Record, frozen=True, kw_only=True):
     witnesses: bool = True
     symbolic: bool = True
     equivalent: bool = False
+    prove_map: bool = False
     latency: Literal["off", "recorded", "auto", "cpu", "cuda"] | None = "off"
     timing: TimingOptions = TimingOptions()
     workers: WorkerOptions = WorkerOptions()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from archaudit.align import align
 from archaudit.diff import Section, diff
 from archaudit.diff.checkpoint.key_map import map_checkpoint, merge_sources
-from archaudit.diff.checkpoint.weight_sources import map_weights
+from archaudit.diff.checkpoint.weight_sources import WeightMap, plan_weights
 from archaudit.diff.definitions import diff_classes, diff_initialisation
 from archaudit.diff.flow import diff_flow
 from archaudit.metrics.catalog import is_unknown
@@ -30,6 +30,7 @@ def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], s
     # a file of weights alone has no forward pass, classes or initialisation: that they are absent is no change
     has_code = not any(is_unknown(profile, "macs") for profile in (before, after))
     classes_added, classes_removed = diff_classes(before, after) if has_code else ((), ())
+    plan = plan_weights(before, after, matches)
     return Report(
         before=before,
         after=after,
@@ -42,12 +43,11 @@ def compare_matched(before: Profile, after: Profile, matches: Sequence[Match], s
         initialisation=diff_initialisation(before, after, matches) if has_code else (),
         classes_added=classes_added,
         classes_removed=classes_removed,
-        checkpoint=_map_keys(before, after, matches),
+        checkpoint=map_keys(before, after, matches, plan.choose(), plan.by_size),
     )
 
 
-def _map_keys(before: Profile, after: Profile, matches: Sequence[Match]) -> CheckpointMap:
-    mapping = map_checkpoint(before, after, matches)
-    if not (mapping.reshaped or (mapping.missing and mapping.unused)):
-        return mapping
-    return merge_sources(mapping, before, after, next(map_weights(before, after, matches)).sources)
+def map_keys(before: Profile, after: Profile, matches: Sequence[Match], weight_map: WeightMap, by_size: Collection[str]) -> CheckpointMap:
+    """The checkpoint map with the sources of a map of weights, without those of the tensors `by_size`."""
+    sources = {name: source for name, source in weight_map.sources.items() if name not in by_size}
+    return merge_sources(map_checkpoint(before, after, matches), before, after, sources)

@@ -19,7 +19,7 @@ from archaudit.pipeline.latency_budget import choose_latency, judge_configured_l
 from archaudit.pipeline.measuring import explain_target, measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.profile_diff import compare_matched
-from archaudit.pipeline.proving import prove_equivalence
+from archaudit.pipeline.proving import judge_keys, prove_equivalence
 from archaudit.pipeline.targets import Target, resolve, resolve_pair
 from archaudit.schema import Explanation, Judgement, Pair, Profile, Report
 from archaudit.worker import share_pool
@@ -57,8 +57,15 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     strict = any(config.strict for config in configs)
     verdicts = judge(checks, measured, read_baselines(checks, options), earlier={keys.after: before}, today=find_today(), strict=strict)
     verdicts += judge_pair_latency(options, keys, before, after)
-    equivalence = prove_equivalence(targets, profiles, matches, options) if options.equivalent else None
-    return msgspec.structs.replace(report, checks=verdicts, outcome=conclude(verdicts), equivalence=equivalence)
+    report = msgspec.structs.replace(report, checks=verdicts, outcome=conclude(verdicts))
+    if not (options.equivalent or options.prove_map):
+        return report
+    proof = prove_equivalence(targets, profiles, matches, options)
+    return msgspec.structs.replace(
+        report,
+        equivalence=proof.equivalence if options.equivalent else None,
+        checkpoint=judge_keys(before, after, matches, proof),
+    )
 
 
 def check(names: Iterable[str], options: Options) -> Judgement:

@@ -61,13 +61,14 @@ from archaudit.schema.profile import (
 )
 from archaudit.schema.proof import (
     CheckpointMap,
+    Computation,
     Deviation,
     Equivalence,
     FoldedAdapter,
     FoldedNorm,
     JoinedRows,
+    PermutedAxes,
     ReshapedKey,
-    TensorSource,
     WeightSource,
 )
 from archaudit.schema.quantity import Quantity, parse_limit, parse_quantity
@@ -94,6 +95,7 @@ __all__ = [
     "Checkout",
     "CheckpointMap",
     "ClassUse",
+    "Computation",
     "Contribution",
     "Contributor",
     "Cost",
@@ -143,6 +145,7 @@ __all__ = [
     "Pair",
     "Pairing",
     "Peaks",
+    "PermutedAxes",
     "Precision",
     "Profile",
     "Program",
@@ -160,7 +163,6 @@ __all__ = [
     "Step",
     "Sweep",
     "TensorRecord",
-    "TensorSource",
     "TimingSettings",
     "Variant",
     "Verdict",

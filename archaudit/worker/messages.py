@@ -90,18 +90,23 @@ class InspectDevice(msgspec.Struct, frozen=True, tag="inspect_device"):
 
 class RecordOutputs(msgspec.Struct, frozen=True, tag="record_outputs"):
     """Run the loaded model in `dtype` with seeded weights on random inputs, and write weights, inputs, outputs and the outputs of `modules`
-    to the file `path`."""
+    to the file `path`; with `operators`, also a trace of all operators.
+
+    `ties` are tensors that take the values of others first."""
 
     path: str
     dtype: str
     modules: tuple[str, ...] = ()
+    ties: dict[str, str] = {}
+    operators: bool = False
 
 
 class CompareOutputs(msgspec.Struct, frozen=True, tag="compare_outputs"):
     """Run the loaded model with the weights and inputs that another worker wrote to `path`, and compare its outputs with those.
 
     `sources` maps each tensor of the model to the tensors that its values come from, `modules` maps its modules to those of the other
-    model, and `input_modules` maps each of its modules to those whose outputs are its inputs.
+    model, and `input_modules` maps each of its modules to those whose outputs are its inputs. Each of the `questions` has several answers,
+    which replace some sources: those with equal outputs are searched.
     """
 
     path: str
@@ -109,6 +114,7 @@ class CompareOutputs(msgspec.Struct, frozen=True, tag="compare_outputs"):
     sources: dict[str, WeightSource]
     modules: dict[str, str]
     input_modules: dict[str, tuple[str, ...]]
+    questions: tuple[tuple[dict[str, WeightSource], ...], ...] = ()
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
@@ -169,9 +175,11 @@ class OutputsRecorded(msgspec.Struct, frozen=True, tag="outputs_recorded"):
 
 
 class OutputsCompared(msgspec.Struct, frozen=True, tag="outputs_compared"):
-    """The result of the comparison."""
+    """The result of the comparison, the number of the answer to each question, and the factors of merged adapters, by tensor."""
 
     equivalence: Equivalence
+    choice: tuple[int, ...] = ()
+    factors: dict[str, float] = {}
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):

@@ -144,10 +144,11 @@ class Session:
         self.notify(Progress(f"running {recipe.name} with values"))
         self._announce_modules()
         if isinstance(request, RecordOutputs):
-            record_outputs(recipe, Path(request.path), request.dtype, request.modules)
+            record_outputs(recipe, Path(request.path), request.dtype, request.modules, request.ties, operators=request.operators)
             return OutputsRecorded()
+        path, sources = Path(request.path), request.sources
         return OutputsCompared(
-            compare_outputs(recipe, Path(request.path), request.dtype, request.sources, request.modules, request.input_modules)
+            *compare_outputs(recipe, path, request.dtype, sources, request.modules, request.input_modules, request.questions)
         )
 
     def _time(self, recipe: Recipe, request: PrepareTiming | TimeBlock | TimeModules | InspectDevice) -> Reply:

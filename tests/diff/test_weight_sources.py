@@ -275,12 +275,14 @@ def test_a_linear_layer_on_what_was_flattened_and_a_convolution_over_all_of_it_h
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(x).flatten(1)
 
-    assert list_same(Flattened(), Convolved(), 2, 3, 4, 4) == [True]
+    same = list_same(Flattened(), Convolved(), 2, 3, 4, 4)
+    assert (same[0], sum(same)) == (True, 1)  # pixels can be the rows or the columns of what was flattened, too
 
 
 def test_a_weight_stored_with_inputs_first_is_transposed():
     assert list_same(One(Conv1D(3, WIDTH)), One(nn.Linear(WIDTH, 3))) == [True]
-    assert list_same(One(nn.Linear(WIDTH, WIDTH)), One(Conv1D(WIDTH, WIDTH))) == [True]
+    # nothing shows how the class stores a square weight: both orders are tried
+    assert list_same(One(nn.Linear(WIDTH, WIDTH)), One(Conv1D(WIDTH, WIDTH))) == [True, False]
 
 
 def test_what_has_another_size_does_not_fit():

@@ -340,3 +340,45 @@ def is_same_function(before: str, after: str, given: str) -> bool:
             if not torch.allclose(*values, rtol=1e-7, atol=1e-9):
                 return False
     return True
+
+
+# --- the first computation that differs, and conditions ---
+
+
+def test_the_first_computation_that_differs_is_named(prove):
+    setup = "self.a, self.b, self.c = (nn.Linear(8, 8) for _ in range(3))"
+    found = prove(
+        make_net("self.c(self.b(self.a(x).relu()).tanh())", setup), make_net("self.c(self.b(self.a(x).relu()).sigmoid())", setup), "4x8"
+    )
+    assert (found.first_before.operator, found.first_after.operator) == ("tanh", "sigmoid")
+    # a scale that is multiplied in another place has other values on the way to the same ones
+    found = prove(
+        make_net("self.c(self.a(x) * 2).relu()", setup.replace("3", "3")),
+        make_net("self.c(2 * self.a(x)).clamp(min=-0.5)", setup),
+        "4x8",
+    )
+    assert (found.first_before.operator, found.first_after.operator) == ("relu", "clamp(min=-0.5)")
+
+
+def test_a_constant_of_an_operator_is_named(prove):
+    found = prove(make_net("nn.functional.leaky_relu(x, 0.1)"), make_net("nn.functional.leaky_relu(x, 0.2)"), "4x8")
+    assert found.first_before.operator == "leaky_relu(negative_slope=0.1)"
+    assert found.reason.endswith(
+        "the first computation that differs is leaky_relu(negative_slope=0.1) in the model itself before, "
+        "leaky_relu(negative_slope=0.2) in the model itself after"
+    )
+
+
+def test_a_tie_that_would_make_the_outputs_equal_is_the_condition(prove):
+    setup = "self.table = nn.Embedding(10, 8)\nself.head = nn.Linear(8, 10, bias=False)"
+    tied = f"{setup}\nself.head.weight = self.table.weight"
+    found = prove(make_net("self.head(self.table(x))", setup), make_net("self.head(self.table(x))", tied), "x=int64[2,4]")
+    assert found.outcome == "not comparable"
+    assert found.reason.endswith("the outputs are equal only if head.weight equals table.weight before")
+    changed = prove(make_net("self.head(self.table(x))", setup), make_net("self.head(self.table(x).relu())", tied), "x=int64[2,4]")
+    assert changed.outcome == "not comparable"
+    assert "head.weight and table.weight" in changed.reason
+    assert (
+        prove(make_net("self.head(self.table(x))", tied), make_net("self.head(self.table(x))", setup), "x=int64[2,4]").outcome
+        == "equivalent"
+    )

@@ -22,6 +22,6 @@ PROFILE = make_profile({"a": 1}, name="net")
 def test_a_saved_profile_has_no_code_to_run_even_at_a_revision(side, monkeypatch):
     monkeypatch.setattr("archaudit.pipeline.proving.open_workers", None)  # nothing may be started
     targets = [Target(name="code", key="code", reference=parse_reference("net.py:Net")), side]
-    answer = prove_equivalence(targets, [PROFILE, PROFILE], align(PROFILE, PROFILE), Options())
+    answer = prove_equivalence(targets, [PROFILE, PROFILE], align(PROFILE, PROFILE), Options()).equivalence
     assert answer.outcome == "not comparable"
     assert answer.reason.startswith(f"{side.name} is a saved profile")

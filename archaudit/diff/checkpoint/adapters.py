@@ -27,11 +27,12 @@ class _Matrix(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """The weight of a layer before, and the tensor of after that takes its values."""
+    """The weight of a layer before, and the tensor of after that takes its values, `swapped` where only one of them is transposed."""
 
     target: str
     weight: _Matrix
     transposed: bool
+    swapped: bool
 
 
 def fold_adapters(modules: MatchedModules, sources: Mapping[str, WeightSource], scale: float | None) -> dict[str, FoldedAdapter]:
@@ -75,12 +76,12 @@ def _read_matrix(modules: MatchedModules, name: str, position: int) -> _Matrix |
 
 
 def _list_layers(modules: MatchedModules, sources: Mapping[str, WeightSource], matrices: Mapping[str, _Matrix | None]) -> Iterator[_Layer]:
-    """The weights of after that are one weight of before, unchanged."""
+    """The weights of after that are one weight of before, as it is or transposed."""
     for target, source in sources.items():
-        if isinstance(source, JoinedRows) and len(source.tensors) == 1 and source.stop is None and not source.transposed:
+        if isinstance(source, JoinedRows) and len(source.tensors) == 1 and source.stop is None and not source.transposed_parts:
             weight = matrices.get(source.tensors[0])
             if weight is not None:
-                yield _Layer(target, weight, modules.before[weight.path].type == "Conv1D")
+                yield _Layer(target, weight, modules.before[weight.path].type == "Conv1D", source.transposed)
 
 
 # How likely two matrices are a layer's adapter; the smallest is the likeliest.
@@ -108,6 +109,7 @@ def _list_adapters(modules: MatchedModules, layer: _Layer, near: list[_Matrix]) 
                             up=up.name,
                             transposed_factors=transposed_factors,
                             transposed=layer.transposed,
+                            transposed_result=layer.swapped,
                         ),
                     )
 

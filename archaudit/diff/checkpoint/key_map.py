@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from archaudit.index import join_name
-from archaudit.schema import CheckpointMap, FoldedNorm, Match, Pair, Profile, ReshapedKey, TensorRecord, TensorSource
+from archaudit.schema import CheckpointMap, FoldedNorm, JoinedRows, Match, Pair, Profile, ReshapedKey, TensorRecord, WeightSource
 
 
 def map_checkpoint(before: Profile, after: Profile, matches: Iterable[Match]) -> CheckpointMap:
@@ -109,26 +109,54 @@ def _find_conflicts(keys: Pair[_StateKeys], sources: dict[str, str]) -> tuple[tu
     return tuple(tuple(group.values()) for group in groups.values() if len(group) > 1)
 
 
-def merge_sources(mapping: CheckpointMap, before: Profile, after: Profile, sources: Mapping[str, TensorSource]) -> CheckpointMap:
-    """The map, with keys `built` from others where `sources` (of tensors of after, by their first owners) say how."""
+def merge_sources(mapping: CheckpointMap, before: Profile, after: Profile, sources: Mapping[str, WeightSource]) -> CheckpointMap:
+    """The map with the `sources` of tensors of after, by their first owners: keys `built` from others, and keys under other names."""
     keys = Pair(_StateKeys(before), _StateKeys(after))
     unfilled = {*mapping.missing, *(row.after for row in mapping.reshaped)}
-    built: dict[str, TensorSource] = {}
+    built: dict[str, WeightSource] = {}
+    renamed: dict[str, str] = {}
     for key, owner in keys.after.owners.items():
         source = sources.get(owner)
-        # a weight with a norm folded in has the shape to load unchanged, but other values; a norm may lack scale and shift
-        known = source is not None and all(name in keys.before.tensors for name in source.names)
-        if isinstance(source, FoldedNorm) or (source is not None and known and key in unfilled):
+        if source is None or not _is_known(source, keys.before):
+            continue
+        is_plain = isinstance(source, JoinedRows) and source.is_plain
+        if not is_plain or (key in unfilled and keys.before.tensors[source.names[0]].shape != keys.after.tensors[key].shape):
             built[key] = source
-    used = {name for source in built.values() for name in source.names}
+        elif key in unfilled and key == owner and source.names[0] in mapping.unused:
+            renamed[source.names[0]] = key
+    filled = built.keys() | set(renamed.values())
+    used = {name for source in built.values() for name in source.names} | renamed.keys()
     norms = tuple(f"{source.norm}." for source in built.values() if isinstance(source, FoldedNorm))
-    unused = {*mapping.unused, *(row.before for row in mapping.reshaped if row.after in built)} - used
+    unused = {*mapping.unused, *(row.before for row in mapping.reshaped if row.after in filled)} - used
     return msgspec.structs.replace(
         mapping,
         same=tuple(key for key in mapping.same if key not in built),
-        renamed={key: name for key, name in mapping.renamed.items() if name not in built},
-        reshaped=tuple(row for row in mapping.reshaped if row.after not in built),
-        missing=tuple(key for key in mapping.missing if key not in built),
+        renamed={key: name for key, name in mapping.renamed.items() if name not in built} | renamed,
+        tied={key: name for key, name in mapping.tied.items() if key not in built},
+        reshaped=tuple(row for row in mapping.reshaped if row.after not in filled),
+        missing=tuple(key for key in mapping.missing if key not in filled),
         unused=tuple(key for key in keys.before.tensors if key in unused and not key.startswith(norms)),
         built=built,
     )
+
+
+def _is_known(source: WeightSource, before: _StateKeys) -> bool:
+    """Whether the keys of a source are in a checkpoint; a norm may lack scale and shift."""
+    return isinstance(source, FoldedNorm) or all(name in before.tensors for name in source.names)
+
+
+def list_loading(mapping: CheckpointMap) -> list[str]:
+    """The keys of after that a key of before fills, in the order of the map."""
+    return [*mapping.same, *mapping.renamed.values(), *mapping.built, *mapping.tied]
+
+
+def list_used(mapping: CheckpointMap, profiles: Pair[Profile], sources: Mapping[str, WeightSource]) -> set[str]:
+    """The keys of after whose entries are exactly those `sources`."""
+    keys = profiles.map(_StateKeys)
+    plain = {key: key for key in mapping.same} | {key: source for source, key in mapping.renamed.items()} | mapping.tied
+    used = {key for key, source in mapping.built.items() if sources.get(keys.after.owners[key]) == source}
+    for key, origin in plain.items():
+        source = sources.get(keys.after.owners[key])
+        if isinstance(source, JoinedRows) and source.is_plain and keys.before.owners[source.tensors[0]] == keys.before.owners[origin]:
+            used.add(key)
+    return used

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, permutations
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, permutations, product
 from math import factorial, prod
 from typing import NamedTuple
 
 from archaudit.index import ModuleIndex, index_modules, join_name, parent_path
-from archaudit.schema import FoldedNorm, JoinedRows, Match, ModuleRecord, Pair, Profile, Shape, TensorRecord, TensorSource
+from archaudit.schema import FoldedNorm, JoinedRows, Match, ModuleRecord, Pair, Profile, Shape, TensorRecord, WeightSource
 
 
 class MatchedModules:
@@ -68,10 +68,11 @@ _MOST_HEADS = 256
 
 
 class Layout(NamedTuple):
-    """How parts are arranged in the whole: which of all their orders, and in each of how many groups of rows."""
+    """How parts are arranged in the whole: which of all their orders, in each of how many groups of rows, which possible transposition."""
 
     order: int = 0
     groups: int = 1
+    transposition: int = 0
 
 
 class Division(NamedTuple):
@@ -94,10 +95,19 @@ class _Part(NamedTuple):
     shape: Shape
 
 
+class Transposition(NamedTuple):
+    """Whether the parts and the whole store a matrix as (inputs, outputs)."""
+
+    parts: bool = False
+    whole: bool = False
+
+
 def list_divisions(modules: MatchedModules, matches: Iterable[Match]) -> list[Division]:
     """What the alignment found to be split or merged, and modules that hold tensors directly on one side and have new children with tensors
     on the other (as torch's attention does)."""
-    return [*_list_divided(modules, matches), *_list_inlined(modules)]
+    listed = [*_list_divided(modules, matches), *_list_inlined(modules)]
+    known = {record.path for division in listed for record in (division.whole, *division.parts)}
+    return [*listed, *_list_adding_up(modules, known)]
 
 
 def _list_divided(modules: MatchedModules, matches: Iterable[Match]) -> Iterator[Division]:
@@ -133,41 +143,125 @@ def _list_inlined(modules: MatchedModules) -> Iterator[Division]:
             yield Division(after, gained, tuple(removed), True, False)
 
 
+# How many layers next to each other are tried as the parts of another: first query, key and value.
+_PART_NUMBERS = (3, 2, 4)
+
+
+def _list_adding_up(modules: MatchedModules, known: Collection[str]) -> Iterator[Division]:
+    """Layers of classes that the alignment does not know, next to each other, whose tensors add up to those of one layer on the other side.
+
+    That one has no counterpart, or one of them with other shapes.
+    """
+    for after_path, before_path in modules.origins.items():
+        sides = Pair(
+            _list_open(modules.before, before_path, modules.after, modules.successors, known),
+            _list_open(modules.after, after_path, modules.before, modules.origins, known),
+        )
+        for joined, (parts, wholes) in ((True, (sides.before, sides.after)), (False, (sides.after, sides.before))):
+            for whole in wholes:
+                division = next(_find_windows(whole, parts, joined=joined), None)
+                if division is not None:
+                    yield division
+                    parts = [part for part in parts if part not in division.parts]
+
+
+def _list_open(
+    index: ModuleIndex, parent: str, other: ModuleIndex, matched: Mapping[str, str], known: Collection[str]
+) -> list[ModuleRecord]:
+    """The children with tensors that have no counterpart with the same tensors."""
+    found = []
+    for path in index.children[parent]:
+        partner = other.get(matched.get(path))
+        sizes = Pair(index[path], partner).map(lambda module: _measure_tensors(module) if module is not None else None)
+        if index[path].tensors and path not in known and sizes.before != sizes.after:
+            found.append(index[path])
+    return found
+
+
+def _measure_tensors(module: ModuleRecord) -> dict[str, int]:
+    return {tensor.name: prod(tensor.shape) for tensor in module.tensors}
+
+
+def _find_windows(whole: ModuleRecord, parts: Sequence[ModuleRecord], *, joined: bool) -> Iterator[Division]:
+    for number in _PART_NUMBERS:
+        for start in range(len(parts) - number + 1):
+            division = Division(whole, whole.tensors, tuple(parts[start : start + number]), joined, True)
+            if all(list_parts(division, tensor)[1] for tensor in whole.tensors):
+                yield division
+
+
 def _list_unknown(module: ModuleRecord, partner: ModuleRecord) -> tuple[TensorRecord, ...]:
     """Its tensors that its partner has none of the same name for."""
     known = {tensor.name for tensor in partner.tensors}
     return tuple(tensor for tensor in module.tensors if tensor.name not in known)
 
 
-def divide(division: Division, layout: Layout) -> Iterator[tuple[tuple[str, ...], dict[str, TensorSource]]]:
+def divide(division: Division, layout: Layout) -> Iterator[tuple[tuple[str, ...], dict[str, WeightSource]]]:
     """For each tensor of the whole whose rows the parts' rows add up to: the paths of these parts, and the sources that follow."""
     for whole in division.tensors:
-        parts = [
-            _Part(module.path, join_name(module.path, tensor.name), tensor.shape)
-            for module in division.parts
-            for tensor in module.tensors
-            # a weight that attention holds directly is called in_proj_weight
-            if whole.name.endswith(tensor.name) and whole.shape and tensor.shape[1:] == whole.shape[1:]
-        ]
-        if not parts or (division.certain and len(parts) != len(division.parts)) or sum(part.shape[0] for part in parts) != whole.shape[0]:
+        parts, ways = list_parts(division, whole)
+        if not ways:
             continue
+        way = ways[min(layout.transposition, len(ways) - 1)]
         name, parts = join_name(division.whole.path, whole.name), _reorder(parts, layout.order)
-        groups = layout.groups if all(part.shape[0] % layout.groups == 0 for part in parts) else 1
-        found: dict[str, TensorSource] = {}
+        rows = [part.shape[1] if way.parts else part.shape[0] for part in parts]
+        groups = layout.groups if all(count % layout.groups == 0 for count in rows) else 1
+        found: dict[str, WeightSource] = {}
         if division.joined:
-            found[name] = JoinedRows(tensors=tuple(part.name for part in parts), groups=groups)
+            joined = tuple(part.name for part in parts)
+            found[name] = JoinedRows(tensors=joined, groups=groups, transposed=way.whole, transposed_parts=way.parts)
         else:
-            ends = list(accumulate(part.shape[0] // groups for part in parts))
+            ends = list(accumulate(count // groups for count in rows))
             for part, start, stop in zip(parts, [0, *ends], ends, strict=False):
-                found[part.name] = JoinedRows(tensors=(name,), start=start, stop=stop, groups=groups)
+                found[part.name] = JoinedRows(
+                    tensors=(name,), start=start, stop=stop, groups=groups, transposed=way.parts, transposed_parts=way.whole
+                )
         yield tuple(part.module for part in parts), found
 
 
-def list_layouts(modules: MatchedModules, numbers: Iterable[int]) -> list[Layout]:
+def list_parts(division: Division, whole: TensorRecord) -> tuple[list[_Part], list[Transposition]]:
+    """The tensors of the parts that may have a share of a tensor of the whole, and the transpositions with which they add up to it."""
+    parts = [
+        _Part(module.path, join_name(module.path, tensor.name), tensor.shape)
+        for module in division.parts
+        for tensor in module.tensors
+        # a weight that attention holds directly is called in_proj_weight
+        if whole.name.endswith(tensor.name) and len(tensor.shape) == len(whole.shape) > 0
+    ]
+    if not parts or (division.certain and len(parts) != len(division.parts)):
+        return [], []
+    orders = {find_order(module) for module in division.parts}
+    possible = (
+        Transposition(*each)
+        for each in product(_list_transposed(orders, whole.shape), _list_transposed({find_order(division.whole)}, whole.shape))
+    )
+    return parts, [each for each in possible if _adds_up(parts, whole.shape, each)]
+
+
+def _list_transposed(orders: Collection[str | None], shape: Shape) -> list[bool]:
+    if len(shape) != 2 or orders == {"outputs"}:
+        return [False]
+    return [True] if orders == {"inputs"} else [False, True]
+
+
+def _adds_up(parts: Sequence[_Part], shape: Shape, way: Transposition) -> bool:
+    rows, *columns = shape[::-1] if way.whole else shape
+    shapes = [part.shape[::-1] if way.parts else part.shape for part in parts]
+    return all(list(each[1:]) == columns for each in shapes) and sum(each[0] for each in shapes) == rows
+
+
+def find_order(module: ModuleRecord) -> str | None:
+    """`inputs` or `outputs`: which dimension of the module's weight comes first; None for a class of the user."""
+    if module.defined_in == "":
+        return None
+    return "inputs" if module.type == "Conv1D" else "outputs"
+
+
+def list_layouts(modules: MatchedModules, numbers: Iterable[int], transpositions: int = 1) -> list[Layout]:
     """The layouts to try for divisions into these numbers of parts, the likeliest first."""
     most = max((number for number in numbers if number <= _MOST_ORDERED), default=1)
     groups = [1, *_list_heads(modules)] if most > 1 else [1]
-    return [Layout(order, each) for each in groups for order in range(factorial(most))]
+    return [Layout(order, each, way) for way in range(transpositions) for each in groups for order in range(factorial(most))]
 
 
 def _list_heads(modules: MatchedModules) -> list[int]:

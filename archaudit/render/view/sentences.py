@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from archaudit.index import index_modules, parent_path
 from archaudit.metrics.catalog import is_unknown
 from archaudit.metrics.quantities import format_pair, format_percent, format_ratio, format_signed
-from archaudit.render.formatting import ARROW, format_repeats, join_names, make_visible, name_path
-from archaudit.schema import Equivalence, Group, ModuleDiff, ModuleRecord, Pair, Profile, Report
+from archaudit.render.formatting import ARROW, count, format_repeats, join_names, make_visible, name_path
+from archaudit.schema import CheckpointMap, Equivalence, Group, ModuleDiff, ModuleRecord, Pair, Profile, Report
 
 _MOST_NAMED = 3
 # For these kinds of change, a few modules are named.
@@ -113,6 +113,16 @@ def explain_proof(found: Equivalence | None) -> str:
         f"; the tolerance is {found.tolerance:g} of the largest" if found.outcome == "different" and found.tolerance is not None else ""
     )
     return f"{found.outcome.capitalize()}: {make_visible(found.reason)}{allowed}"
+
+
+def explain_map(found: CheckpointMap) -> str:
+    """How many entries of a checkpoint map are proven, and why others are only plausible."""
+    parts = [f"{count(len(found.proven), 'entry', 'entries')} proven by equal outputs"]
+    for reason, number in Counter(found.plausible.values()).items():
+        parts.append(f"{count(number, 'entry', 'entries')} only plausible: {make_visible(reason)}")
+    if found.missing or found.reshaped:
+        parts.append(f"{count(len(found.missing) + len(found.reshaped), 'key')} of after not filled")
+    return "; ".join(parts)
 
 
 # --- the modules ------------------------------------------------------------------------------------------------------
