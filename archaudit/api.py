@@ -27,7 +27,8 @@ import msgspec
 from archaudit import schema
 from archaudit.errors import ArchauditError
 from archaudit.judge import conclude
-from archaudit.load.inputs import parse_inputs
+from archaudit.load.inputs import parse_dtype, parse_inputs
+from archaudit.metrics.catalog import is_unknown
 from archaudit.metrics.quantities import format_short
 from archaudit.pipeline import Options, Target, compare_profiles, read_profile, resolve
 from archaudit.pipeline import profile as profile_reference
@@ -69,7 +70,8 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         macs = f"{'' if self.flops_complete else 'at least '}{format_short(self.totals.macs)} MACs"
-        return f"<Profile {self.name}: {self.totals.params:,} params, {macs}>"
+        known = "MACs unknown" if is_unknown(self, "macs") else macs
+        return f"<Profile {self.name}: {self.totals.params:,} params, {known}>"
 
     def _repr_html_(self) -> str:
         from archaudit.render import summary_profile_html
@@ -129,19 +131,24 @@ def profile(
     *,
     witnesses: bool = False,
     device: Literal["cpu", "cuda"] = "cpu",
+    dtype: str | None = None,
+    params_only: bool = False,
 ) -> Profile:
     """The profile of a live model that runs on `args` and `kwargs` (any structure of tensors), or of a reference.
 
     A single tensor is one argument; a string such as `1x3x224x224` or `ids=int64[1,128]` describes a tensor. With `witnesses`, torchinfo
-    and fvcore count too. `device` is the one whose operators are assumed for the memory. Raises an ArchauditError when the model
-    cannot be found, copied, built or run.
+    and fvcore count too. `device` is the one whose operators are assumed for the memory. The model and its floating-point inputs are cast
+    to `dtype` if given. With `params_only` a model is not run and needs no input. Raises an ArchauditError when the model cannot be found,
+    copied, built or run.
     """
+    dtype = parse_dtype(str(dtype)) if dtype is not None else None
     if isinstance(model, str):
         if args or kwargs:
             raise ArchauditError("args and kwargs are for a live model", "A reference has its own inputs.")
-        measured = profile_reference(model, Options(witnesses=witnesses, device=device))
+        measured = profile_reference(model, Options(witnesses=witnesses, device=device, dtype=dtype, params_only=params_only))
     else:
-        measured = _profile_live(model, args, kwargs, witnesses=witnesses, device=device)
+        options = {"witnesses": witnesses, "device": device, "dtype": dtype, "params_only": params_only}
+        measured = _profile_live(model, args, kwargs, **options)
     return Profile(**_get_fields(measured))
 
 
@@ -180,13 +187,13 @@ def _make_target(
     return Target(name=type(side).__name__, key=f"<{label}>", saved=_profile_live(side, args, kwargs, witnesses=False))
 
 
-def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, *, witnesses: bool, device: str = "cpu") -> schema.Profile:
+def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, **options: Any) -> schema.Profile:
     from archaudit.measure.recipe import measure_live
 
     texts = [args] if isinstance(args, str) else list(args) if isinstance(args, (list, tuple)) else []
     if texts and all(isinstance(text, str) for text in texts):
-        return measure_live(model, kwargs=kwargs, inputs=parse_inputs(texts), witnesses=witnesses, device=device)
-    return measure_live(model, args, kwargs, witnesses=witnesses, device=device)
+        return measure_live(model, kwargs=kwargs, inputs=parse_inputs(texts), **options)
+    return measure_live(model, args, kwargs, **options)
 
 
 def _get_fields(record: msgspec.Struct) -> dict[str, Any]:

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from archaudit.schema import Judgement
 
 _MARKER = "model_budget"
+_OPTIONS = ("dtype", "params_only")  # of archaudit.profile
 _PROPERTY = "archaudit"  # the test property with the verdicts, which reaches the summary from worker processes (xdist) too
 _HELP = (
-    f'{_MARKER}(params="<3M", macs="<2.6G", ..., scope="", input="1x3x224x224"): the model that the test returns or yields, '
-    "alone or with its inputs, stays within these limits"
+    f'{_MARKER}(params="<3M", macs="<2.6G", ..., scope="", input="1x3x224x224", dtype="bfloat16", params_only=True): the model that the '
+    "test returns or yields, "
+    "alone or with its inputs, stays within these limits; with params_only it is not run and needs no input"
 )
 _SYMBOLS = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
 
@@ -104,12 +106,14 @@ def _judge(item: pytest.Function, made: Any, marks: list[pytest.Mark]) -> None:
     import archaudit
 
     model, args, kwargs = _unpack(made)
+    options: dict[str, Any] = {}
     if model is None:
         _conclude(item, "no model", [("inconclusive", _MARKER, "the test returned no model; return or yield it")])
         return
     limits_by_scope: dict[tuple[str, str], Any] = {}
     for mark in marks:  # the nearest first
-        limits = {name: limit for name, limit in mark.kwargs.items() if name not in ("scope", "input")}
+        limits = {name: limit for name, limit in mark.kwargs.items() if name not in ("scope", "input", *_OPTIONS)}
+        options = {name: mark.kwargs[name] for name in _OPTIONS if name in mark.kwargs} | options
         args = mark.kwargs.get("input", ()) if _is_nothing(args) else args
         for metric, limit in limits.items():
             limits_by_scope.setdefault((mark.kwargs.get("scope", ""), metric), limit)
@@ -118,7 +122,7 @@ def _judge(item: pytest.Function, made: Any, marks: list[pytest.Mark]) -> None:
         return
     name, rows = type(model).__name__, []
     try:
-        profile = archaudit.profile(model, args, kwargs)
+        profile = archaudit.profile(model, args, kwargs, **options)
         judgements = [profile.check(scope=scope, **{metric: limit}) for (scope, metric), limit in limits_by_scope.items()]
         name, rows = repr(profile), [row for judgement in judgements for row in _list_rows(judgement)]
     except archaudit.ArchauditError as error:

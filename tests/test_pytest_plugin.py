@@ -59,6 +59,18 @@ def test_yielded():
 def test_parametrized(width):
     return make(width), IMAGE
 
+@pytest.mark.model_budget(params="<=216", params_only=True)
+def test_parameters_without_an_input():
+    return make()
+
+@pytest.mark.model_budget(macs="<1G", params_only=True)
+def test_macs_without_a_run():
+    return make()
+
+@pytest.mark.model_budget(param_bytes="<=432", input="1x3x8x8", dtype="float16")
+def test_dtype():
+    return make()
+
 @pytest.mark.model_budget(params="<200", input="1x3x8x8")
 def test_large():
     return make()
@@ -159,6 +171,8 @@ def test_the_entry_point_is_declared():
         "test_yielded",
         "test_parametrized[8]",
         "test_parametrized[16]",
+        "test_parameters_without_an_input",
+        "test_dtype",
         "test_overridden",
         "test_fixture",
     ],
@@ -186,6 +200,7 @@ def test_an_exceeded_budget_fails_with_limit_overage_and_layers(outcome):
     ("name", "reason"),
     [
         ("test_no_model", "the test returned no model"),
+        ("test_macs_without_a_run", "the model was only built"),
         ("test_no_limit", "no limit is given"),
         ("test_no_metric", "no limit is given"),
         ("test_unknown_metric", "there is no metric 'parms'"),

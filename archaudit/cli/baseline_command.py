@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED
-from archaudit.cli.options import build_options, device_option, measurement_options
+from archaudit.cli.options import build_options, device_option, dtype_option, measurement_options
 from archaudit.cli.output import name_file, print_text, write_files
 from archaudit.errors import ConfigError
 from archaudit.schema import Profile, encode_baseline, strip_provenance
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--tighten", "tightened", is_flag=True, help="Also tighten the budgets to the measured values; they are never loosened.")
 @click.option("--convert", "converted", is_flag=True, help="Only write saved baselines again in the present layout; nothing is measured.")
 @device_option
+@dtype_option
 @measurement_options
 def command(names: tuple[str, ...], tightened: bool, converted: bool, **arguments: Any) -> int:
     """Profile the models NAMES and save them as baselines (default: all models with a budget relative to a baseline).

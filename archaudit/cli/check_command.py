@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
-from archaudit.cli.options import build_options, device_option, measurement_options
+from archaudit.cli.options import build_options, device_option, dtype_option, measurement_options
 from archaudit.cli.output import print_text, terminal_width, wants_color, write_files
 from archaudit.errors import ArchauditError
 from archaudit.render.outputs import OUTPUTS
@@ -37,6 +37,7 @@ _PRINTED = ("annotations",)
 )
 @click.option("--self-test", is_flag=True, help="Instead, add a regression of each kind to a small model and verify that the check fails.")
 @device_option
+@dtype_option
 @measurement_options
 def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | None, allow_inconclusive: bool, **arguments: Any) -> int:
     """Check every budget of the config, or only those of the models NAMES. Relative budgets compare with the saved baselines.

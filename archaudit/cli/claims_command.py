@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.options import build_options, latency_option, measurement_options
+from archaudit.cli.options import build_options, dtype_option, latency_option, measurement_options
 from archaudit.cli.output import print_text, write_files
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def command() -> None:
 @click.argument("before")
 @click.argument("after")
 @click.option("-o", "--output", "file", type=_DOCUMENT, metavar="FILE", help="Write the TOML to this file (default: print it).")
+@dtype_option
 @measurement_options
 def draft(document: Path, before: str, after: str, file: Path | None, **arguments: Any) -> int:
     """Find the numbers in DOCUMENT and propose which metric of BEFORE or AFTER each one states, with the measured value.
@@ -61,6 +62,7 @@ def draft(document: Path, before: str, after: str, file: Path | None, **argument
 @click.option("--yes", is_flag=True, help="With --fix, write without asking.")
 @click.option("--format", "format_name", type=click.Choice(["text", "json"]), default="text", help="What to print (default: text).")
 @latency_option
+@dtype_option
 @measurement_options
 def check(document: Path, models: tuple[str, ...], format_name: str, **arguments: Any) -> int:
     """Check the claims about DOCUMENT: those in the config, in DOCUMENT.claims.toml next to it, and inline in the document.

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
+from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
 from archaudit.cli.options import (
+    arg_file_option,
     build_options,
     detail_options,
     device_option,
+    dtype_option,
     format_option,
     latency_option,
     measurement_options,
@@ -43,6 +45,8 @@ _FILES = ("markdown", "html", "json")
     help="Also write a JSON file that maps the state_dict keys of BEFORE to those of AFTER; runs both models to prove its entries.",
 )
 @device_option
+@arg_file_option
+@dtype_option
 @measurement_options
 def command(before: str, after: str, format_name: str, folder: Path | None, map_path: Path | None, **arguments: Any) -> int:
     """Show what changed from BEFORE to AFTER, what each change costs, and whether budgets and claims hold.

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from archaudit.cli.options import build_options, measurement_options
+from archaudit.cli.options import build_options, dtype_option, measurement_options
 from archaudit.cli.output import print_text, write_files
 from archaudit.errors import ConfigError
 from archaudit.schema import encode_baseline, strip_provenance
@@ -18,6 +18,7 @@ from archaudit.schema import encode_baseline, strip_provenance
 @click.argument("reference")
 @click.option("--name", help="Name of the model in the config (default: from REFERENCE).")
 @click.option("--force", is_flag=True, help="Overwrite an existing config and baseline.")
+@dtype_option
 @measurement_options
 def command(reference: str, name: str | None, force: bool, **arguments: Any) -> int:
     """Measure REFERENCE, and write archaudit.toml with budgets from the measured values, and baselines/NAME.json.

@@ -34,6 +34,39 @@ def _read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     return int(size.value)
 
 
+def _read_dtype(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    from archaudit.errors import InputError
+    from archaudit.load.inputs import parse_dtype
+
+    try:
+        return parse_dtype(text)
+    except InputError as error:
+        raise click.BadParameter(f"{error.message}. {error.hint}", ctx, param) from error
+
+
+def dtype_option(command: Command) -> Command:
+    """Adds `--dtype`."""
+    return click.option(
+        "--dtype",
+        callback=_read_dtype,
+        metavar="DTYPE",
+        help="Cast each model and its floating-point inputs to bfloat16, float16, float32 or float64 (default: as it is built).",
+    )(command)
+
+
+def arg_file_option(command: Command) -> Command:
+    """Adds `--arg-file`."""
+    return click.option(
+        "--arg-file",
+        "arg_files",
+        multiple=True,
+        metavar="FILE",
+        help="Arguments of the model from a .json, .toml or .yaml file, or from FILE.py:NAME; give it twice for before and after.",
+    )(command)
+
+
 def measurement_options(command: Command) -> Command:
     """Adds `--input`, `--config` and the options of measuring."""
     for option in reversed(
@@ -42,9 +75,11 @@ def measurement_options(command: Command) -> Command:
                 "--input",
                 "inputs",
                 multiple=True,
-                metavar="SHAPE",
-                help="Input shape: 1x3x512x512, or ids=int64[1,128]; repeat for several inputs.",
+                metavar="INPUT",
+                help="Input: 1x3x512x512, ids=int64[1,128], ids=int64[1,128]:randint(0,32000), @FILE.npz or FILE.py:FUNCTION; repeat for "
+                "several inputs.",
             ),
+            click.option("--params-only", is_flag=True, help="Only build each model: no input is needed, and FLOPs are not counted."),
             click.option(
                 "--config",
                 "config_path",
@@ -157,6 +192,11 @@ def read_detail(arguments: dict[str, Any], report: str) -> Detail:
     return Detail(**{name: arguments.pop(name) for name in ("full", "layers", "depth", "top", "only_changes", "units")}, report=report)
 
 
+def _make_absolute(text: str) -> str:
+    """The path of a file from the root, because a worker of a git revision runs in another folder."""
+    return str(Path.cwd() / Path(text).expanduser())
+
+
 @contextmanager
 def build_options(
     inputs: tuple[str, ...],
@@ -177,6 +217,9 @@ def build_options(
     pythons: tuple[str, ...] = (),
     allow_pickle: bool = False,
     device: Any = "cpu",
+    dtype: str | None = None,
+    params_only: bool = False,
+    arg_files: tuple[str, ...] = (),
 ) -> Iterator[Options]:
     """Yields the pipeline's Options. While the context is open, a terminal shows progress."""
     from archaudit.config import find_config, load_config
@@ -204,4 +247,7 @@ def build_options(
             cached=cached,
             allow_pickle=allow_pickle,
             device=device,
+            dtype=dtype,
+            params_only=params_only,
+            arg_files=tuple(_make_absolute(text) for text in arg_files),
         )

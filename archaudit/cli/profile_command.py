@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from archaudit.cli.options import (
+    arg_file_option,
     build_options,
     detail_options,
     device_option,
+    dtype_option,
     format_option,
     latency_option,
     measurement_options,
@@ -29,6 +31,8 @@ from archaudit.schema import encode, strip_provenance
     "--explain", "path", metavar="PATH", help="Instead, explain the MACs of one module, operator by operator ('' for the whole model)."
 )
 @device_option
+@arg_file_option
+@dtype_option
 @measurement_options
 def command(reference: str, format_name: str, folder: Path | None, path: str | None, **arguments: Any) -> int:
     """Measure the parameters, FLOPs and memory of REFERENCE, layer by layer.

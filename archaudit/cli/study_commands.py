@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.options import build_options, format_option, measurement_options
+from archaudit.cli.options import build_options, dtype_option, format_option, measurement_options
 from archaudit.cli.output import name_file, print_text, terminal_width, write_files
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("reference")
 @click.argument("commits", required=False, metavar="[RANGE]")
 @format_option
+@dtype_option
 @measurement_options
 def history(reference: str, commits: str | None, format_name: str, folder: Path | None, **arguments: Any) -> int:
     """Show the metrics of REFERENCE at every commit of RANGE that touched its source files, and the layers that caused a jump.
@@ -39,6 +40,7 @@ def history(reference: str, commits: str | None, format_name: str, folder: Path 
 @click.argument("commits", required=False, metavar="[RANGE]")
 @click.option("--when", required=True, metavar="CONDITION", help='For example "params > 3M" or "macs of decoder* >= 2G".')
 @click.option("--format", "format_name", type=click.Choice(["text", "json"]), default="text", help="What to print (default: text).")
+@dtype_option
 @measurement_options
 def bisect(reference: str, commits: str | None, when: str, format_name: str, **arguments: Any) -> int:
     """Find the first commit of RANGE at which the condition holds for REFERENCE, with about log2(commits) measurements.
@@ -65,6 +67,7 @@ def bisect(reference: str, commits: str | None, when: str, format_name: str, **a
 @click.option("--scheduler", metavar="ADDRESS", help="Use the workers of a Dask cluster instead: tcp://host:8786.")
 @click.option("--plot", "plotted", default="params,flops", metavar="X,Y", help="The two metrics of the plot (default: params,flops).")
 @format_option
+@dtype_option
 @measurement_options
 def sweep(references: tuple[str, ...], format_name: str, folder: Path | None, inputs: tuple[str, ...], **arguments: Any) -> int:
     """Measure every REFERENCE with every combination of --input and --set. Prints a table and marks the Pareto front.

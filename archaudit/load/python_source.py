@@ -16,9 +16,11 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+import msgspec
 from torch import nn
 
 from archaudit.errors import LoadError
+from archaudit.load.constructor_arguments import fit_arguments
 from archaudit.load.reference import Reference
 from archaudit.load.suggestions import suggest_attributes
 from archaudit.schema import InputSpec, Recipe
@@ -58,6 +60,8 @@ def _make_builder(found: Any, reference: Reference) -> Any:
         if reference.arguments:
             raise LoadError(f"{reference.text}: {reference.attribute} is an instance and takes no arguments")
         return lambda: found
+    if reference.arguments:
+        reference = msgspec.structs.replace(reference, arguments=fit_arguments(found, reference.arguments))
     _check_arguments(found, reference)
     return functools.partial(found, **reference.arguments)
 
@@ -87,7 +91,7 @@ def _check_arguments(found: Any, reference: Reference) -> None:
         written = ", ".join(f"{name}=..." for name in missing)
         raise LoadError(
             f"{reference.text}: {reference.attribute} requires arguments: {', '.join(missing)}",
-            f"Give them: '{reference.base}({written})'{_list_others(found, reference)}.",
+            f"Give them: '{reference.base}({written})'{_list_others(found, reference)}; or in a file: --arg-file FILE.",
         )
 
 

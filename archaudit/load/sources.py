@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from archaudit.errors import LoadError
 from archaudit.load.reference import Reference, find_plugin
@@ -27,11 +30,36 @@ SOURCES: dict[str, str] = {
 }
 
 
-def load_recipe(reference: Reference, inputs: tuple[InputSpec, ...] = (), name: str | None = None) -> Recipe:
+def load_recipe(
+    reference: Reference,
+    inputs: tuple[InputSpec, ...] = (),
+    name: str | None = None,
+    *,
+    dtype: str | None = None,
+    arg_file: str = "",
+) -> Recipe:
     """The recipe for a parsed reference of any kind except `name` and `saved`, which are resolved before.
 
-    `inputs` replaces the default input of the source; `name` is the model's name in reports. Raises LoadError.
+    `inputs` replaces the default input of the source; `name` is the model's name in reports. The built model is cast to `dtype` if given.
+    `arg_file` has arguments for its constructor, or entries of its configuration; those of the reference replace them. Raises LoadError.
     """
+    if arg_file:
+        from archaudit.load.arg_files import add_arguments
+
+        reference = add_arguments(reference, arg_file)
+    recipe = _load(reference, inputs, name)
+    if any(spec.source for spec in inputs):
+        from archaudit.load.inputs import read_sources
+
+        sources = dict.fromkeys(Path(spec.source).name for spec in inputs if spec.source)
+        said = f"inputs are from {', '.join(sources)}"
+        recipe = replace(recipe, inputs=(), example_inputs=partial(read_sources, inputs), assumptions=(*recipe.assumptions, said))
+    if arg_file:
+        recipe = replace(recipe, assumptions=(f"arguments of the model are from {Path(arg_file).name}", *recipe.assumptions))
+    return replace(recipe, dtype=dtype) if dtype is not None else recipe
+
+
+def _load(reference: Reference, inputs: tuple[InputSpec, ...], name: str | None) -> Recipe:
     key = reference.target if reference.kind == "library" else reference.kind
     plugin = find_plugin(key) if key not in SOURCES else None
     if plugin is not None:

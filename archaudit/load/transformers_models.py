@@ -26,6 +26,7 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     model_class = _find_class(transformers, content, reference)
     # in one pass over the whole sequence a key-value cache costs nothing, but it cannot be built on the meta device
     configuration = _make_configuration(transformers, {**content, "use_cache": False}, reference)
+    dtype = _read_dtype(content)
     assumptions: tuple[str, ...] = ()
     if "input_ids" in inspect.signature(model_class.forward).parameters:
         assumptions = ("one pass over the whole sequence, without a key-value cache",)
@@ -36,11 +37,12 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     return Recipe(
         name=name,
         reference=reference.text,
-        build=functools.partial(_build, model_class, configuration, _read_dtype(content)),
+        build=functools.partial(_build, model_class, configuration, dtype),
         inputs=inputs,
         default_inputs=defaults.make if defaults is not None else None,
         sources=(str(path.resolve()),),
         assumptions=assumptions,
+        configured_dtype=dtype,
     )
 
 

@@ -127,6 +127,38 @@ def run_with_fallbacks(recipe: Recipe) -> Run:
     return _compare_runs(search, run)
 
 
+def build_with_fallbacks(recipe: Recipe) -> tuple[ModuleTree, str, tuple[str, ...]]:
+    """Builds `recipe` in the first build mode that works, without a run: the modules, the build mode, a line for each mode that failed.
+
+    Raises MeasureError with the error of the constructor if none works.
+    """
+    search = _Search(recipe)
+    found = _try_to_build(search)
+    if found is None and needs_missing_device(search.attempts[-1].error):
+        search = _Search(recipe, without_device=True)
+        found = _try_to_build(search)
+    if found is None:
+        raise explain_failures(recipe, search.attempts)
+    tree, build_mode = found
+    return tree, build_mode, tuple(attempt.summarise() for attempt in search.attempts)
+
+
+def _try_to_build(search: _Search) -> tuple[ModuleTree, str] | None:
+    for build_mode in ("meta", "deferred", "fake"):
+        builder = BUILD_MODES[build_mode]
+        assert builder is not None
+        try:
+            with _with_known_values(search.shape_cache) if build_mode == "meta" else nullcontext():
+                model, _ = _choose_builder(search, build_mode, builder)(search.recipe)
+        except ArchauditError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's constructor may raise anything; the error is kept and reported
+            search.attempts.append(Attempt(build_mode, error))
+        else:
+            return walk_tree(model), build_mode
+    return None
+
+
 def _try_build_modes(search: _Search) -> Run | None:
     for build_mode, builder in BUILD_MODES.items():
         if build_mode == "deferred" and search.attempts[0].built and search.attempts[0].needed_a_value():

@@ -41,10 +41,15 @@ def list_bounds(tree: ModuleTree, recipe: Recipe) -> list[int]:
 
     One entry where there are no integers to draw: an example of the user keeps its own.
     """
-    if not any(spec.dtype.startswith(("int", "uint")) for spec in recipe.inputs):
+    if not _is_drawn(recipe) or not any(spec.dtype.startswith(("int", "uint")) for spec in recipe.inputs):
         return [1]
     rows = min((module.num_embeddings for module in tree.modules if isinstance(module, nn.Embedding)), default=None)
     return list(_BOUNDS) if rows is None else [rows, *(bound for bound in _BOUNDS if bound < rows)]
+
+
+def _is_drawn(recipe: Recipe) -> bool:
+    """Whether the inputs are only shapes. Inputs with values are examples of the user."""
+    return bool(recipe.inputs) and not any(spec.values for spec in recipe.inputs)
 
 
 def draw_inputs(inputs: Any, recipe: Recipe, bound: int, scale: float, generator: torch.Generator) -> Any:
@@ -56,8 +61,8 @@ def _draw_values(tensor: torch.Tensor, recipe: Recipe, bound: int, scale: float,
     """Random values for a tensor that was made from a shape. An example of the user gets noise, and keeps its indices and masks."""
     if tensor.is_floating_point() or tensor.is_complex():
         noise = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
-        return scale * noise if recipe.inputs else tensor + 0.1 * noise
-    if not recipe.inputs:
+        return scale * noise if _is_drawn(recipe) else tensor + 0.1 * noise
+    if not _is_drawn(recipe):
         return tensor.clone()
     if tensor.dtype == torch.bool:
         return torch.randint(2, tensor.shape, generator=generator).bool()

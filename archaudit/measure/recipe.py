@@ -25,11 +25,12 @@ from archaudit.measure.assemble import (
 )
 from archaudit.measure.building import describe_inputs
 from archaudit.measure.building.copying import run_with_large_stack
-from archaudit.measure.fallbacks import Run, run_with_fallbacks
+from archaudit.measure.fallbacks import Run, build_with_fallbacks, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
 from archaudit.measure.module_tree import find_inside_script
 from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals, without_fusion
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
+from archaudit.measure.tape import Tape
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode
 from archaudit.measure.tensors import iterate_module_tensors, read_module_tensors, storage_key
@@ -43,14 +44,17 @@ _UNWRAPPED = ("DistributedDataParallel",)
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule")
 
 
-def measure_recipe(recipe: Recipe, *, witnesses: bool = True, symbolic: bool = False) -> Profile:
+def measure_recipe(recipe: Recipe, *, witnesses: bool = True, symbolic: bool = False, params_only: bool = False) -> Profile:
     """Builds and runs the recipe's model, without real arithmetic where possible, and returns its profile.
 
     `witnesses`: torchinfo and fvcore count the model too. `symbolic`: shapes are given in terms of the input size, which takes two further
-    runs. Raises LoadError, InputError or MeasureError if the model cannot be built or run. Restores the global state of the process.
+    runs. `params_only`: the model is only built; all that needs a run is unknown. Raises LoadError, InputError or MeasureError if the model
+    cannot be built or run. Restores the global state of the process.
     """
     load_plugins()
     with unchanged_globals(), paused_gc():
+        if params_only:
+            return _profile_parameters(recipe)
         run = run_with_fallbacks(recipe)
         profile = _assemble_profile(recipe, run, _run_witnesses(run) if witnesses else {})
         return _add_symbolic_shapes(profile, run) if symbolic else profile
@@ -64,11 +68,14 @@ def measure_live(
     inputs: tuple[InputSpec, ...] = (),
     witnesses: bool = False,
     device: str = "cpu",
+    dtype: str | None = None,
+    params_only: bool = False,
 ) -> Profile:
     """The profile of a live `model`, run on `args` (one tensor, or a sequence of arguments) and `kwargs`; the model stays unchanged.
 
-    `inputs`, if given, replace `args` and `kwargs`. `device` is the one whose operators are assumed (`cpu` or `cuda`).
-    The model is taken out of a DistributedDataParallel wrapper, with an assumption in the profile; a sharded model is a MeasureError.
+    `inputs`, if given, replace `args` and `kwargs`. `device` is the one whose operators are assumed (`cpu` or `cuda`); `dtype` and
+    `params_only` are those of Recipe and of `measure_recipe`. The model is taken out of a DistributedDataParallel wrapper, with an
+    assumption in the profile; a sharded model is a MeasureError.
     """
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise MeasureError(f"{model.__name__} is a class, not a model", f"Pass an instance: {model.__name__}(...).")
@@ -87,8 +94,9 @@ def measure_live(
         instance=True,
         assumptions=assumptions,
         device=device,
+        dtype=dtype,
     )
-    return measure_recipe(recipe, witnesses=witnesses)
+    return measure_recipe(recipe, witnesses=witnesses, params_only=params_only)
 
 
 def explain_recipe(recipe: Recipe, path: str) -> Explanation:
@@ -141,6 +149,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
     )
     assumptions = (
         *recipe.assumptions,
+        *_describe_dtype(recipe),
         *run.assumptions,
         *((f"FLOPs are incomplete: {run.incomplete}",) if run.incomplete else ()),
         *describe_script_modules(run.tree),
@@ -170,6 +179,30 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
     )
 
 
+# What is only known of a model that ran; the peaks of its memory are then not measured.
+_NEEDS_RUN = ("flops", "macs", "activation_bytes", "moved_bytes")
+
+
+def _profile_parameters(recipe: Recipe) -> Profile:
+    """The profile of a model that is only built."""
+    tree, build_mode, failures = build_with_fallbacks(recipe)
+    tensors, ties = read_module_tensors(tree)
+    tape = Tape(tree, activation_bytes=[0] * len(tree), moved_bytes=[0] * len(tree))
+    modules = tuple(msgspec.structs.replace(each, flops_complete=False) for each in assemble_modules(tape, tensors))
+    said = "only the parameters and buffers are known: the model was built, not run"
+    return Profile(
+        name=recipe.name,
+        reference=recipe.reference,
+        totals=modules[0].total,
+        flops_complete=False,
+        modules=modules,
+        ledger=assemble_ledger(tape, (said, *recipe.assumptions, *_describe_dtype(recipe), *describe_unregistered_weights(tree, tape))),
+        ties=ties,
+        provenance=Provenance(environment=read_environment(), rung=build_mode, rungs_failed=failures, sources=recipe.sources),
+        unknown=(*_NEEDS_RUN, *(UNKNOWN_IF_PACKED if find_packed_modules(tree) else ())),
+    )
+
+
 def _mark_incomplete(run: Run, modules: tuple[ModuleRecord, ...]) -> tuple[tuple[ModuleRecord, ...], dict[str, str]]:
     """The modules with those marked whose FLOPs are incomplete although all operators are known, and the reasons by topmost path.
 
@@ -185,6 +218,14 @@ def _mark_incomplete(run: Run, modules: tuple[ModuleRecord, ...]) -> tuple[tuple
     return tuple(
         msgspec.structs.replace(module, flops_complete=False) if position in marked else module for position, module in enumerate(modules)
     ), reasons
+
+
+def _describe_dtype(recipe: Recipe) -> tuple[str, ...]:
+    if recipe.dtype is not None:
+        return (f"parameters, buffers and inputs of floating point are in {recipe.dtype}, as the option says",)
+    if recipe.configured_dtype is not None:
+        return (f"parameters are in {recipe.configured_dtype}, as the configuration says",)
+    return ()
 
 
 def _list_deciding(run: Run) -> tuple[str, ...]:

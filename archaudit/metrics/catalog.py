@@ -167,7 +167,10 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
     if is_unknown(profile, metric.name):
         # a profile without MACs was made from a file of weights; of a model that ran, only the size of packed weights is unknown
         packed = metric.name in PARAM_COUNTS or not is_unknown(profile, "macs")
-        reason = "weights are packed in a layout that is not recognized" if packed else "there is no code to run"
+        built = profile.modules[0].type != "?"
+        reason = "the model was only built" if built else "there is no code to run"
+        if packed:
+            reason = "weights are packed in a layout that is not recognized"
         return Measured(value=None, reason=f"{metric.name} of {profile.name} is not known: {reason}")
     if metric.of_profile is not None:
         if any(patterns):

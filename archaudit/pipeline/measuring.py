@@ -61,8 +61,17 @@ def make_load_request(target: Target, options: Options) -> Load:
     """The message that makes a worker load the model of `target`."""
     assert target.reference is not None
     checkout = target.revised.checkout if target.revised is not None else None
-    formulas, batch = list_formulas(target, options), options.timing.settings.batch
-    return Load(target.reference.format(), target.name, target.inputs, formulas, checkout, batch, options.device)
+    return Load(
+        target.reference.format(),
+        target.name,
+        target.inputs,
+        list_formulas(target, options),
+        checkout,
+        options.timing.settings.batch,
+        options.device,
+        options.dtype,
+        target.arg_file,
+    )
 
 
 @contextmanager
@@ -81,7 +90,8 @@ def open_targets(targets: Sequence[Target], options: Options) -> Iterator[list[T
             "a git revision is measured in its own process: one process cannot import two versions of a module", "Leave out --no-isolation."
         )
     formulas = [list_formulas(target, options) for target in targets]
-    settings = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas, options.device]
+    settings: list[object] = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas, options.device]
+    settings += [options.dtype, options.params_only, [target.arg_file for target in targets]]
     has_to_run = options.latency in MEASURED or options.equivalent or options.prove_map
     use_cache = options.cached and not has_to_run and not options.workers.pythons
     with open_revisions(targets, settings=settings if use_cache else None) as opened:
@@ -109,7 +119,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
     for worker in workers:
         receive_reply(worker, Loaded)
     for worker in workers:
-        worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic))
+        worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic, params_only=options.params_only))
     replies = [receive_reply(worker, Measured) for worker in workers]
     profiles = [_cache_revision(target, reply) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:

@@ -28,11 +28,13 @@ class Options(Record, frozen=True, kw_only=True):
     """The options of a command, besides its references.
 
     Input: `config`, `inputs` (texts as typed), `formulas` (files and modules of FLOP formulas, besides those of configs), `allow_pickle`
-    (whether torch's restricted unpickler may read a state dict).
+    (whether torch's restricted unpickler may read a state dict), `dtype` (that models are cast to), `arg_files` (with arguments of the
+    models: one for all, or one for before and one for after).
 
-    What to measure: `witnesses`, `symbolic` (shapes in terms of the input's sizes), `equivalent` (whether both models compute the same with
-    the same weights), `prove_map` (which entries of the checkpoint map such a run proves), `device` (the one whose operators are assumed
-    for the memory), `latency` and `timing`. `latency` is the device to time on; `off`: none; `recorded`: look up recorded times of the same
+    What to measure: `params_only` (models are only built, and need no input), `witnesses`, `symbolic` (shapes in terms of the input's
+    sizes), `equivalent` (whether both models compute the same with the same weights), `prove_map` (which entries of the checkpoint map such
+    a run proves), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to time
+    on; `off`: none; `recorded`: look up recorded times of the same
     models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before is not measured
     again.
 
@@ -62,3 +64,10 @@ class Options(Record, frozen=True, kw_only=True):
     worker_pool: Fork | None = None
     allow_pickle: bool = False
     device: Literal["cpu", "cuda"] = "cpu"
+    dtype: str | None = None
+    arg_files: tuple[str, ...] = ()
+    params_only: bool = False
+
+    def choose_arg_file(self, position: int) -> str:
+        """The file of arguments for the model at this position; empty if there is none."""
+        return self.arg_files[min(position, len(self.arg_files) - 1)] if self.arg_files else ""

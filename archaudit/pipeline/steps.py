@@ -20,7 +20,7 @@ from archaudit.pipeline.measuring import explain_target, measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.profile_diff import compare_matched
 from archaudit.pipeline.proving import judge_keys, prove_equivalence
-from archaudit.pipeline.targets import Target, resolve, resolve_pair
+from archaudit.pipeline.targets import Target, resolve_one, resolve_pair
 from archaudit.schema import Explanation, Judgement, Pair, Profile, Report
 from archaudit.worker import share_pool
 
@@ -30,12 +30,12 @@ _ERRORS_OF_ONE_MODEL = (InputError, LoadError, MeasureError, RevisionError, Save
 
 def profile(reference: str, options: Options) -> Profile:
     """The profile of one reference. Raises an ArchauditError if it cannot be found, built or run."""
-    return measure_targets([resolve(reference, options.config, options.inputs, allow_pickle=options.allow_pickle)], options)[0]
+    return measure_targets([resolve_one(reference, options)], options)[0]
 
 
 def explain(reference: str, path: str, options: Options) -> Explanation:
     """How the MACs of the module at `path` are computed, operator by operator."""
-    return explain_target(resolve(reference, options.config, options.inputs), path, options)
+    return explain_target(resolve_one(reference, options), path, options)
 
 
 def compare(before: str, after: str, options: Options) -> Report:

@@ -30,7 +30,7 @@ class Target(Record, frozen=True, kw_only=True):
     """A resolved reference. `name` is its name in reports (as typed), `key` its name in checks; `config` is the config that defines it.
 
     Exactly one of `reference` and `saved` is set: code to load, or a profile from a file. A reference at a git revision is checked out when
-    it is measured (`revised` is then set).
+    it is measured (`revised` is then set). `arg_file` has arguments of the model.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Target(Record, frozen=True, kw_only=True):
     saved: Profile | None = None
     config: Config | None = None
     revised: Revised | None = None
+    arg_file: str = ""
 
     @property
     def is_revised(self) -> bool:
@@ -175,18 +176,29 @@ def resolve_pair(before: str, after: str, options: Options) -> Pair[Target]:
     """
     ends = _read_range(before)
     if ends is None:
-        return Pair(before, after).map(lambda text: _resolve_side(text, options))
+        return Pair(_resolve_side(before, options, 0), _resolve_side(after, options, 1))
     reference = parse_reference(after)
     if reference.revision:
         raise RevisionError(f"{after} names a revision, and {before} two", "After a range, name the model without a revision.")
-    sides = ends.map(lambda end: resolve(f"{after}@{end}", options.config, options.inputs))
+    sides = Pair(*(_resolve_side(f"{after}@{end}", options, position) for position, end in enumerate(ends)))
     return Pair(sides.before, msgspec.structs.replace(sides.after, key=reference.base))
 
 
-def _resolve_side(text: str, options: Options) -> Target:
-    """The target of one side; `--input` does not apply to a saved profile or a checkpoint, only to the other side."""
-    inputs = () if parse_reference(text).kind in ("saved", "weights") else options.inputs
-    return resolve(text, options.config, inputs, allow_pickle=options.allow_pickle)
+def resolve_one(text: str, options: Options) -> Target:
+    """The target of a command with one model. Raises LoadError for options that need the code of a model that has none."""
+    target = resolve(text, options.config, options.inputs, allow_pickle=options.allow_pickle)
+    given = "--arg-file" if options.arg_files else "--dtype" if options.dtype is not None else None
+    if target.saved is not None and given is not None:
+        raise LoadError(f"{text} is a saved profile or has only weights: {given} does not apply", "Name the model's code.")
+    return msgspec.structs.replace(target, arg_file=options.choose_arg_file(0))
+
+
+def _resolve_side(text: str, options: Options, position: int) -> Target:
+    """The target of one side; `--input`, `--dtype` and `--arg-file` do not apply to a saved profile or a checkpoint."""
+    if parse_reference(text).kind in ("saved", "weights"):
+        return resolve(text, options.config, (), allow_pickle=options.allow_pickle)
+    target = resolve(text, options.config, options.inputs, allow_pickle=options.allow_pickle)
+    return msgspec.structs.replace(target, arg_file=options.choose_arg_file(position)) if target.reference is not None else target
 
 
 def _read_range(text: str) -> Pair[str] | None:

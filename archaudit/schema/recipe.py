@@ -9,11 +9,17 @@ from archaudit.schema.record import Record, Shape
 
 
 class InputSpec(Record, frozen=True, kw_only=True):
-    """One input as the user gives it; `name` is None for a positional one."""
+    """One input as the user gives it; `name` is None for a positional one.
 
-    shape: Shape
+    `values` says how its elements are made (`randint(0,32000)`), empty for the default of its dtype. With `source` it is read from a file
+    (`inputs.npz`) or made by a function (`file.py:make_inputs`), and the shape is not known.
+    """
+
+    shape: Shape = ()
     dtype: str = "float32"
     name: str | None = None
+    values: str = ""
+    source: str = ""
 
 
 class Recipe(Record, frozen=True, kw_only=True):
@@ -22,8 +28,11 @@ class Recipe(Record, frozen=True, kw_only=True):
     `build()` returns the module. It is called again under another device context when a way of measuring fails. The inputs are `inputs` if
     given, else the result of `example_inputs()`: a tensor, a tuple of arguments, a dict of keyword arguments, or a pair `(args, kwargs)`;
     else the keyword arguments that `default_inputs(model)` makes for the built model.
+    Any InputSpec in the result of `example_inputs()` is replaced by its tensor.
     With `instance`, `build()` returns the same live model each time, which must not be changed. `sources` are the files that the model was
-    read from; `assumptions` go to the ledger. `device` is the one whose operators are assumed for the memory: `cpu` or `cuda`.
+    read from; `assumptions` go to the ledger. `device` is the one whose operators are assumed for the memory: `cpu` or `cuda`. The built
+    model and its floating-point inputs are cast to `dtype` if given; `configured_dtype` is the one that the model's own configuration
+    names, in which `build()` makes it.
     """
 
     name: str
@@ -36,6 +45,8 @@ class Recipe(Record, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     device: str = "cpu"
+    dtype: str | None = None
+    configured_dtype: str | None = None
 
 
 # --- a checkout of a git revision, and everything that measuring a model of it read ---

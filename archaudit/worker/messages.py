@@ -36,7 +36,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """Find the model of `reference` (as typed; neither a name nor a saved profile). `name` is its name in reports.
 
     `formulas` are the user's files or modules that register formulas for custom operators. With `checkout` the model is that of a git
-    revision, and the files that it depends on are recorded. `batch` replaces the size of the first dimension of every input.
+    revision, and the files that it depends on are recorded. `batch` replaces the size of the first dimension of every input. The model is
+    cast to `dtype`; `arg_file` has arguments of its constructor.
     """
 
     reference: str
@@ -46,13 +47,19 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     checkout: Checkout | None = None
     batch: int | None = None
     device: str = "cpu"
+    dtype: str | None = None
+    arg_file: str = ""
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
-    """Profile the loaded model: with `witnesses` by torchinfo and fvcore as well, with `symbolic` with shapes in terms of the input."""
+    """Profile the loaded model: with `witnesses` by torchinfo and fvcore as well, with `symbolic` with shapes in terms of the input.
+
+    With `params_only` it is only built, and needs no input.
+    """
 
     witnesses: bool = True
     symbolic: bool = False
+    params_only: bool = False
 
 
 class Explain(msgspec.Struct, frozen=True, tag="explain"):

@@ -104,11 +104,12 @@ class Session:
             self._dependencies = DependencyRecorder(request.checkout)
             import_formulas(request.formulas)
             enter_checkout(request.checkout)
-            recipe = load_recipe(msgspec.structs.replace(reference, text=request.checkout.text), request.inputs, request.name)
+            reference = msgspec.structs.replace(reference, text=request.checkout.text)
+            recipe = load_recipe(reference, request.inputs, request.name, dtype=request.dtype, arg_file=request.arg_file)
             check_origins(request.checkout)
         else:
             import_formulas(request.formulas)
-            recipe = load_recipe(reference, request.inputs, request.name)
+            recipe = load_recipe(reference, request.inputs, request.name, dtype=request.dtype, arg_file=request.arg_file)
         recipe = msgspec.structs.replace(recipe, device=request.device)
         if request.batch is not None:
             from archaudit.measure.latency.timed_model import set_batch
@@ -130,7 +131,7 @@ class Session:
 
         self.notify(Progress(f"measuring {recipe.name}"))
         self._announce_modules()
-        profile = measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic)
+        profile = measure_recipe(recipe, witnesses=request.witnesses, symbolic=request.symbolic, params_only=request.params_only)
         if self._checkout is None or self._dependencies is None:
             return Measured(profile)
         from archaudit.load.checkout_imports import check_origins

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from archaudit.errors import LoadError
@@ -30,7 +31,7 @@ def build_on_meta(recipe: Recipe) -> Built:
     """Runs the constructor, and later forward, under the meta device."""
     with torch.device("meta"):
         model = _build_labelled(recipe)
-    return (copy_to_meta(model) if recipe.instance or not is_on_meta(model) else model), _use_meta
+    return _cast(copy_to_meta(model) if recipe.instance or not is_on_meta(model) else model, recipe), _use_meta
 
 
 def build_deferred(recipe: Recipe) -> Built:
@@ -39,7 +40,7 @@ def build_deferred(recipe: Recipe) -> Built:
         with _parameters_to_meta(tape):
             model = _build_module(recipe)
         tape.label_parameters(model)
-    return copy_to_meta(model), _use_meta
+    return _cast(copy_to_meta(model), recipe), _use_meta
 
 
 def build_fake(recipe: Recipe) -> Built:
@@ -52,6 +53,8 @@ def build_fake(recipe: Recipe) -> Built:
     if recipe.instance:
         with FakeCopyMode(mode):
             model = copy.deepcopy(model)
+    with mode:
+        model = _cast(model, recipe)
     return model, lambda: _without_logs(mode)
 
 
@@ -62,12 +65,21 @@ def build_real(recipe: Recipe, seed: int = 0) -> Built:
         model = _build_module(recipe)
     if recipe.instance:
         model = copy_with_values(model)
-    return model, lambda: _seeded(seed)
+    return _cast(model, recipe), lambda: _seeded(seed)
 
 
 def copy_inputs_to_meta(inputs: Any) -> Any:
     """The inputs with every tensor on the meta device."""
     return copy_to_meta(inputs, "the input")
+
+
+def _cast(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """The model with its floating-point tensors in the dtype of the recipe, if that names one. Complex and integer tensors stay."""
+    if recipe.dtype is None:
+        return model
+    dtype = getattr(torch, recipe.dtype)
+    model._apply(lambda tensor: tensor.to(dtype) if not is_lazy(tensor) and tensor.is_floating_point() else tensor)
+    return model
 
 
 def _build_module(recipe: Recipe) -> nn.Module:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from archaudit.errors import InputError
+from archaudit.measure.module_tree import walk_tree
 from archaudit.measure.tensors import list_tensors_within, shape_of
-from archaudit.schema import InputRecord, InputSpec, Recipe
+from archaudit.schema import InputRecord, InputSpec, Recipe, Shape
 from archaudit.schema.record import escape_surrogates
 
 
@@ -20,9 +23,19 @@ def make_inputs(recipe: Recipe, model: nn.Module) -> tuple[tuple[Any, ...], dict
 
     Raises InputError if the recipe has no inputs and the forward of `model`, which the recipe built, takes arguments.
     """
+    given, named = _find_inputs(recipe, model)
+    rows = _list_rows(model)
+    args = tuple(_make_tensor(value, rows) if isinstance(value, InputSpec) else value for value in given)
+    kwargs = {name: _make_tensor(value, rows) if isinstance(value, InputSpec) else value for name, value in named.items()}
+    return _cast_inputs((args, kwargs), recipe.dtype) if recipe.dtype is not None else (args, kwargs)
+
+
+def _find_inputs(recipe: Recipe, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments, in which an InputSpec can be in place of a tensor."""
     if recipe.inputs:
-        args = tuple(_make_tensor(spec) for spec in recipe.inputs if spec.name is None)
-        return args, {spec.name: _make_tensor(spec) for spec in recipe.inputs if spec.name is not None}
+        return tuple(spec for spec in recipe.inputs if spec.name is None), {
+            spec.name: spec for spec in recipe.inputs if spec.name is not None
+        }
     if recipe.example_inputs is None and recipe.default_inputs is not None:
         return (), recipe.default_inputs(model)
     if recipe.example_inputs is None:
@@ -58,12 +71,65 @@ def _split_arguments(given: Any, reference: str) -> tuple[tuple[Any, ...], dict[
     )
 
 
-def _make_tensor(spec: InputSpec) -> torch.Tensor:
+# --- making tensors ---
+
+
+# The values of integers are the same each time: a router then sends tokens to the same experts before and after a change.
+_SEED = 0
+# Without values there is no memory for a larger input: models that are run so may be of any size.
+_MOST_DRAWN = 1 << 20
+# Integers that are no indices of tokens: types of tokens, and positions.
+_NOT_TOKENS = ("type", "position", "segment")
+
+
+def _make_tensor(spec: InputSpec, rows: int) -> torch.Tensor:
+    """The tensor of a spec. Without values: floats are random, and so are integers, below the `rows` of the model's embedding table.
+
+    Zero is a valid index, class and type in every model: integers are zeros without a table, and so are booleans, types and positions.
+    An integer mask is ones.
+    """
     dtype = getattr(torch, spec.dtype)
+    if spec.values:
+        return _make_values(spec, dtype)
     if dtype.is_floating_point or dtype.is_complex:
         return torch.rand(spec.shape, dtype=torch.float32).to(dtype)
-    # zero is a valid index, token and class in every model
-    return torch.zeros(spec.shape, dtype=dtype)
+    name = (spec.name or "").lower()
+    if dtype is torch.bool or any(part in name for part in _NOT_TOKENS):
+        return torch.zeros(spec.shape, dtype=dtype)
+    if "mask" in name:
+        return torch.ones(spec.shape, dtype=dtype)
+    return _draw_integers(0, max(1, min(rows, torch.iinfo(dtype).max)), spec.shape, dtype)
+
+
+def _make_values(spec: InputSpec, dtype: torch.dtype) -> torch.Tensor:
+    function, _, rest = spec.values.partition("(")
+    numbers = [float(each) for each in rest.rstrip(")").split(",") if each]
+    if function == "randint":
+        return _draw_integers(int(numbers[0]), int(numbers[1]), spec.shape, dtype)
+    if function == "arange":
+        return torch.arange(math.prod(spec.shape)).reshape(spec.shape).to(dtype)
+    if function in ("rand", "randn"):
+        return getattr(torch, function)(spec.shape, dtype=torch.float32).to(dtype)  # type: ignore[no-any-return]
+    return torch.full(spec.shape, {"zeros": 0.0, "ones": 1.0}.get(function, numbers[0] if numbers else 0.0)).to(dtype)
+
+
+def _draw_integers(low: int, high: int, shape: Shape, dtype: torch.dtype) -> torch.Tensor:
+    if math.prod(shape) > _MOST_DRAWN and torch.get_default_device().type == "meta":
+        return torch.empty(shape, dtype=dtype)
+    generator = torch.Generator().manual_seed(_SEED)
+    return torch.randint(low, high, shape, generator=generator, device="cpu").to(dtype)
+
+
+def _list_rows(model: nn.Module) -> int:
+    """The rows of the largest embedding table, that of the tokens; 1 without a table."""
+    tables = [module.num_embeddings for module in walk_tree(model).modules if isinstance(module, nn.Embedding)]
+    return max(tables, default=1)
+
+
+def _cast_inputs(given: tuple[tuple[Any, ...], dict[str, Any]], dtype: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    target = getattr(torch, dtype)
+    args, kwargs = tree_map(lambda leaf: leaf.to(target) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf, given)
+    return args, kwargs
 
 
 def describe_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[InputRecord, ...]:

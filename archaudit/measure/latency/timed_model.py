@@ -28,7 +28,7 @@ from archaudit.measure.latency.graph_capture import capture_graph, compile_model
 from archaudit.measure.latency.kernels import PassKernels, profile_kernels
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.tape.module_calls import CallObserver, observe_calls
-from archaudit.schema import Recipe, TimingSettings
+from archaudit.schema import InputSpec, Recipe, TimingSettings
 from archaudit.timing import Clock, WarmUp, warm_up
 
 # Clocks have a resolution of nanoseconds.
@@ -270,7 +270,6 @@ def _collect_times(
 
 def set_batch(recipe: Recipe, batch: int) -> Recipe:
     """The recipe with the first dimension of every input tensor set to `batch`; a scalar stays one."""
-    inputs = tuple(msgspec.structs.replace(spec, shape=(batch, *spec.shape[1:])) if spec.shape else spec for spec in recipe.inputs)
     make = recipe.example_inputs
 
     def make_batched() -> Any:
@@ -279,12 +278,17 @@ def set_batch(recipe: Recipe, batch: int) -> Recipe:
 
     assumption = f"the batch size was set to {batch}; the inputs that the model defines may have another"
     return msgspec.structs.replace(
-        recipe, inputs=inputs, example_inputs=make_batched if make is not None else None, assumptions=(*recipe.assumptions, assumption)
+        recipe,
+        inputs=tuple(_resize(spec, batch) for spec in recipe.inputs),
+        example_inputs=make_batched if make is not None else None,
+        assumptions=(*recipe.assumptions, assumption),
     )
 
 
 def _resize(leaf: Any, batch: int) -> Any:
     """The tensor with `batch` entries: repeated, then cut."""
+    if isinstance(leaf, InputSpec):
+        return msgspec.structs.replace(leaf, shape=(batch, *leaf.shape[1:])) if leaf.shape else leaf
     if not isinstance(leaf, torch.Tensor) or not leaf.dim() or not leaf.shape[0]:
         return leaf
     repeats = -(-batch // leaf.shape[0])

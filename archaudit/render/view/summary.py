@@ -139,7 +139,7 @@ def view_totals(profile: Profile) -> tuple[TotalRow, ...]:
                 key=metric.name,
                 label=_label(metric),
                 value=make_figure(value, metric.unit, complete=complete),
-                note=_NOTES.get(metric.name, "") if complete else INCOMPLETE_NOTE,
+                note=_NOTES.get(metric.name, "") if complete or value is None else INCOMPLETE_NOTE,
                 leading=metric.name in _LEADING and value is not None,
             )
         )
