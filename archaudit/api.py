@@ -71,7 +71,8 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         macs = f"{'' if self.flops_complete else 'at least '}{format_short(self.totals.macs)} MACs"
         known = "MACs unknown" if is_unknown(self, "macs") else macs
-        return f"<Profile {self.name}: {self.totals.params:,} params, {known}>"
+        params = f"{'' if self.params_complete else 'at least '}{self.totals.params:,} params"
+        return f"<Profile {self.name}: {params}, {known}>"
 
     def _repr_html_(self) -> str:
         from archaudit.render import summary_profile_html

@@ -9,6 +9,7 @@ from typing import Any
 
 from archaudit.config.reading import PYPROJECT_FILE
 from archaudit.errors import ConfigError
+from archaudit.metrics.catalog import METRICS
 from archaudit.metrics.quantities import format_exact, format_short
 from archaudit.schema import Profile
 
@@ -67,7 +68,7 @@ _GROWTHS = {"params": ("1%", "1K"), "macs": ("1%", "1M"), "activation_bytes": ("
 
 def write_starter(name: str, reference: str, inputs: tuple[str, ...], profile: Profile) -> str:
     """The text of a config for a measured model. Without budgets on MACs if their count is incomplete."""
-    metrics = [metric for metric in _GROWTHS if metric != "macs" or profile.flops_complete]
+    metrics = [metric for metric in _GROWTHS if METRICS[metric].is_complete(profile)]
     costs = {metric: int(getattr(profile.totals, metric)) for metric in _GROWTHS}
     texts = [_quote(text) for text in inputs]
     given = f"input = {texts[0] if len(texts) == 1 else '[' + ', '.join(texts) + ']'}" if texts else '# input = "1x3x224x224"'

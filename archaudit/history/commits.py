@@ -81,7 +81,14 @@ class CommitMeasurer:
         if found.profile is None:
             return msgspec.structs.replace(step, error=found.error)
         measured = found.profile
-        return msgspec.structs.replace(step, totals=measured.totals, peaks=measured.peaks, flops_complete=measured.flops_complete)
+        return msgspec.structs.replace(
+            step,
+            totals=measured.totals,
+            peaks=measured.peaks,
+            flops_complete=measured.flops_complete,
+            params_complete=measured.params_complete,
+            memory_complete=measured.memory_complete,
+        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from archaudit.errors import ArchauditError, CannotJudge
 from archaudit.metrics.catalog import Metric, measure_scope
-from archaudit.metrics.selection import find_nearest_paths, select_modules
+from archaudit.metrics.selection import find_incomplete, find_nearest_paths, select_modules
 from archaudit.schema import Check, Profile, Quantity, Record, name_run
 from archaudit.schema.record import join_repeated
 
@@ -138,6 +138,8 @@ def resolve_scope(check: Check, profile: Profile, scope: tuple[str, ...] | None 
 def measure(profile: Profile, metric: Metric, scope: tuple[str, ...], name: str) -> float:
     """The metric over a scope. Raises CannotJudge, with the reason, where it is not known."""
     if metric.of_scope is not None:
+        if incomplete := find_incomplete(profile, scope, metric.completeness):
+            raise CannotJudge(incomplete)
         return metric.of_scope(profile, scope)
     measured = measure_scope(profile, metric, scope)
     if measured.value is None:

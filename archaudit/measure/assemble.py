@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from msgspec import UNSET
@@ -13,7 +13,6 @@ from archaudit.measure.formulas import format_work
 from archaudit.measure.module_tree import ModuleTree, find_inside_script, list_aliases, read_settings
 from archaudit.measure.tape import Tape, TapeEntry
 from archaudit.measure.tensors import ModuleTensors, iterate_module_tensors, storage_key
-from archaudit.metrics.catalog import PARAM_COUNTS
 from archaudit.schema import Call, Cost, Explanation, Ledger, ModuleRecord, OperatorRun, OperatorStatus, OpRecord
 
 # Libraries whose classes are identified by name.
@@ -25,7 +24,10 @@ def assemble_modules(tape: Tape, tensors: list[ModuleTensors]) -> tuple[ModuleRe
     tree = tape.tree
     own = _own_costs(tape, tensors)
     totals = _sum_up(tree, own)
-    incomplete = _find_incomplete(tape)
+    incomplete = _add_parents(tree, (entry.module for entry in tape.entries if entry.work.status == "unknown"))
+    packed = find_packed_modules(tree)
+    without_params = _add_parents(tree, (*packed, *(module for module, _ in find_unregistered(tree, tape))))
+    without_memory = _add_parents(tree, (*packed, *(entry.module for entry in tape.entries if _hides_memory(entry))))
     calls = _describe_calls(tape)
     aliases = list_aliases(tree)
     records = tuple(
@@ -36,6 +38,8 @@ def assemble_modules(tape: Tape, tensors: list[ModuleTensors]) -> tuple[ModuleRe
             own=own[position],
             total=totals[position],
             flops_complete=position not in incomplete,
+            params_complete=position not in without_params,
+            memory_complete=position not in without_memory,
             tensors=tuple(tensors[position].tensors),
             calls=tuple(calls[position]),
             defined_in=_find_library(module),
@@ -86,16 +90,19 @@ def _sum_up(tree: ModuleTree, own: list[Cost]) -> list[Cost]:
     return [Cost(**dict(zip(fields, values, strict=True))) for values in sums]
 
 
-def _find_incomplete(tape: Tape) -> set[int]:
-    """The modules that ran an unknown operator, and their ancestors."""
-    incomplete: set[int] = set()
-    for entry in tape.entries:
-        if entry.work.status == "unknown":
-            position = entry.module
-            while position >= 0 and position not in incomplete:
-                incomplete.add(position)
-                position = tape.tree.parents[position]
-    return incomplete
+def _add_parents(tree: ModuleTree, positions: Iterable[int]) -> set[int]:
+    """These modules and all their ancestors."""
+    found: set[int] = set()
+    for position in positions:
+        while position >= 0 and position not in found:
+            found.add(position)
+            position = tree.parents[position]
+    return found
+
+
+def _hides_memory(entry: TapeEntry) -> bool:
+    """Whether an operator may allocate tensors that the tape does not see: one without a formula that is not torch's own."""
+    return entry.work.status == "unknown" and not entry.operator.startswith(("aten::", "prims::"))
 
 
 def _describe_calls(tape: Tape) -> dict[int, list[Call]]:
@@ -187,11 +194,10 @@ _MOST_NAMED = 3
 def describe_unregistered_weights(tree: ModuleTree, tape: Tape) -> Iterator[str]:
     """An assumption on parameters that forward uses but no module has registered (layers in a plain list), and one on weights inside
     objects that are no tensors (as torch's quantized layers have them)."""
-    registered = {storage_key(tensor) for module in tree.modules for _, tensor, _, _ in iterate_module_tensors(module)}
-    missing = {key: read for key, read in tape.read_parameters.items() if key and key not in registered}
+    missing = find_unregistered(tree, tape)
     if missing:
-        users = Counter(module for module, _ in missing.values())
-        elements = sum(count for _, count in missing.values())
+        users = Counter(module for module, _ in missing)
+        elements = sum(count for _, count in missing)
         yield (
             f"{_list_paths(tree, list(users))} uses {len(missing):,} parameter{'s' if len(missing) > 1 else ''} ({elements:,} elements) "
             "that no module registers (layers in a plain list, for example): parameters() does not return them, and no parameter count "
@@ -202,8 +208,10 @@ def describe_unregistered_weights(tree: ModuleTree, tape: Tape) -> Iterator[str]
         yield f"{_list_paths(tree, packed)} has weights packed in an object that is not a tensor: no parameter count includes them"
 
 
-# The metrics that a weight packed in an object makes unknown. The count of the other weights would be a false low number.
-UNKNOWN_IF_PACKED = (*(name for name in PARAM_COUNTS if name != "buffers"), "trainable_params", "param_bytes")
+def find_unregistered(tree: ModuleTree, tape: Tape) -> list[tuple[int, int]]:
+    """Each parameter that forward reads and no module has registered: the module that reads it first, and its number of elements."""
+    registered = {storage_key(tensor) for module in tree.modules for _, tensor, _, _ in iterate_module_tensors(module)}
+    return [read for key, read in tape.read_parameters.items() if key and key not in registered]
 
 
 def find_packed_modules(tree: ModuleTree) -> list[int]:

@@ -12,7 +12,6 @@ from torch import nn
 
 from archaudit.errors import MeasureError
 from archaudit.measure.assemble import (
-    UNKNOWN_IF_PACKED,
     assemble_explanation,
     assemble_ledger,
     assemble_modules,
@@ -21,7 +20,6 @@ from archaudit.measure.assemble import (
     describe_script_modules,
     describe_summed_products,
     describe_unregistered_weights,
-    find_packed_modules,
 )
 from archaudit.measure.building import describe_inputs
 from archaudit.measure.building.copying import run_with_large_stack
@@ -165,6 +163,8 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         totals=modules[0].total,
         peaks=Peaks(activation_bytes=run.tape.peak_activation_bytes, saved_bytes=saved_bytes),
         flops_complete=modules[0].flops_complete,
+        params_complete=modules[0].params_complete,
+        memory_complete=modules[0].memory_complete,
         modules=modules,
         ledger=assemble_ledger(run.tape, assumptions, deciding=_list_deciding(run)),
         ties=ties,
@@ -175,7 +175,6 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         summed_products={run.tree.paths[position]: count for position, count in sorted(run.tape.summed_products.elements.items())},
         incomplete=incomplete or msgspec.UNSET,
         provenance=Provenance(environment=read_environment(), rung=run.build_mode, rungs_failed=run.failures, sources=recipe.sources),
-        unknown=UNKNOWN_IF_PACKED if find_packed_modules(run.tree) else msgspec.UNSET,
     )
 
 
@@ -195,11 +194,13 @@ def _profile_parameters(recipe: Recipe) -> Profile:
         reference=recipe.reference,
         totals=modules[0].total,
         flops_complete=False,
+        params_complete=modules[0].params_complete,
+        memory_complete=modules[0].memory_complete,
         modules=modules,
         ledger=assemble_ledger(tape, (said, *recipe.assumptions, *_describe_dtype(recipe), *describe_unregistered_weights(tree, tape))),
         ties=ties,
         provenance=Provenance(environment=read_environment(), rung=build_mode, rungs_failed=failures, sources=recipe.sources),
-        unknown=(*_NEEDS_RUN, *(UNKNOWN_IF_PACKED if find_packed_modules(tree) else ())),
+        unknown=_NEEDS_RUN,
     )
 
 

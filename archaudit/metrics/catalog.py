@@ -3,10 +3,6 @@
 METRICS are the costs that every model has. A metric of FAMILIES takes a word after a colon, or describes the named modules themselves:
 `modules:Conv2d`, `setting:out_channels`, `children`, `latency` (`find_metric`). FACTS need not be numbers: a shape, a setting's text,
 whether a module exists.
-
-A scope is a pattern over module paths: `""` is the whole model, `decoder.0` that module with everything below it, `*` matches any part of
-one name, `**` any number of names. The cost of a scope is the sum of the own costs of every module that it matches, so nested matches
-never count twice.
 """
 
 from __future__ import annotations
@@ -20,8 +16,8 @@ from msgspec import UNSET
 from archaudit.errors import CannotJudge
 from archaudit.index import index_modules, read_layer
 from archaudit.metrics import param_counts
-from archaudit.metrics.selection import find_incomplete, select_modules, select_named
-from archaudit.schema import Cost, ModuleRecord, Profile, Record, Setting, sum_costs
+from archaudit.metrics.selection import Completeness, find_incomplete, is_complete, select_modules, select_named
+from archaudit.schema import Cost, HistoryStep, ModuleRecord, Profile, Record, Setting, Variant, sum_costs
 
 Patterns = tuple[str, ...]
 
@@ -41,29 +37,33 @@ class Metric(Record, frozen=True, kw_only=True):
     of_profile: Callable[[Profile], int | None] | None = None
     of_scope: Callable[[Profile, Patterns], float] | None = None
     list_assumptions: Callable[[Profile, Patterns], tuple[str, ...]] | None = None
-    needs_complete_flops: bool = False
+    completeness: Completeness | None = None
     depends_on_inputs: bool = True
-    depends_on_device: bool = False
+
+    @property
+    def needs_complete_flops(self) -> bool:
+        """Whether an operator without a formula makes the number a lower bound."""
+        return self.completeness == "flops"
+
+    @property
+    def depends_on_device(self) -> bool:
+        """Whether the device decides it: other kernels allocate and read other bytes."""
+        return self.completeness == "memory"
+
+    def is_complete(self, record: Profile | ModuleRecord | HistoryStep | Variant) -> bool:
+        """Whether the number of that model or module is the whole number, not a lower bound."""
+        return is_complete(record, self.completeness)
 
 
-def _additive(
-    name: str,
-    unit: str,
-    label: str,
-    *,
-    needs_complete_flops: bool = False,
-    depends_on_inputs: bool = True,
-    depends_on_device: bool = False,
-) -> Metric:
+def _additive(name: str, unit: str, label: str, completeness: Completeness | None, *, depends_on_inputs: bool = True) -> Metric:
     return Metric(
         name=name,
         unit=unit,
         label=label,
         additive=True,
         of_cost=lambda cost: int(getattr(cost, name)),
-        needs_complete_flops=needs_complete_flops,
+        completeness=completeness,
         depends_on_inputs=depends_on_inputs,
-        depends_on_device=depends_on_device,
     )
 
 
@@ -88,13 +88,14 @@ def _param_count(
         label=label,
         additive=False,
         of_scope=read,
+        completeness="params",
         list_assumptions=None if describe is None else lambda profile, patterns: describe(profile, select_modules(profile, patterns)),
         depends_on_inputs=name == "unused_params",
     )
 
 
 def _peak(name: str, label: str, getter: Callable[[Profile], int | None]) -> Metric:
-    return Metric(name=name, unit="bytes", label=label, additive=False, of_profile=getter, depends_on_device=True)
+    return Metric(name=name, unit="bytes", label=label, additive=False, of_profile=getter, completeness="memory")
 
 
 def _count_dead_flops(profile: Profile, patterns: Patterns) -> float:
@@ -102,7 +103,7 @@ def _count_dead_flops(profile: Profile, patterns: Patterns) -> float:
     modules = select_modules(profile, patterns)
     if profile.dead_flops is UNSET:
         raise CannotJudge(f"the profile of {profile.name} does not say which results reach an output")
-    incomplete = find_incomplete(profile, patterns)
+    incomplete = find_incomplete(profile, patterns, "flops")
     if incomplete:
         raise CannotJudge(incomplete)
     return sum(profile.dead_flops.get(module.path, 0) for module in modules)
@@ -118,14 +119,14 @@ def _count_summed_products(profile: Profile, patterns: Patterns) -> float:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        _additive("params", "params", "Parameters", depends_on_inputs=False),
-        _additive("trainable_params", "params", "Trainable parameters", depends_on_inputs=False),
-        _additive("buffers", "", "Buffer elements", depends_on_inputs=False),
-        _additive("param_bytes", "bytes", "Parameter bytes", depends_on_inputs=False),
-        _additive("flops", "flops", "FLOPs", needs_complete_flops=True),
-        _additive("macs", "macs", "MACs", needs_complete_flops=True),
-        _additive("activation_bytes", "bytes", "Activation bytes", depends_on_device=True),
-        _additive("moved_bytes", "bytes", "Bytes moved", depends_on_device=True),
+        _additive("params", "params", "Parameters", "params", depends_on_inputs=False),
+        _additive("trainable_params", "params", "Trainable parameters", "params", depends_on_inputs=False),
+        _additive("buffers", "", "Buffer elements", None, depends_on_inputs=False),
+        _additive("param_bytes", "bytes", "Parameter bytes", "params", depends_on_inputs=False),
+        _additive("flops", "flops", "FLOPs", "flops"),
+        _additive("macs", "macs", "MACs", "flops"),
+        _additive("activation_bytes", "bytes", "Activation bytes", "memory"),
+        _additive("moved_bytes", "bytes", "Bytes moved", "memory"),
         _param_count("embedding_params", "Embedding parameters", param_counts.count_embeddings),
         _param_count("non_embedding_params", "Non-embedding parameters", param_counts.count_non_embeddings),
         _param_count("unused_params", "Never executed parameters", param_counts.count_unused),
@@ -172,9 +173,11 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
         if packed:
             reason = "weights are packed in a layout that is not recognized"
         return Measured(value=None, reason=f"{metric.name} of {profile.name} is not known: {reason}")
+    if metric.of_profile is not None and any(patterns):
+        return Measured(value=None, reason=f"{metric.name} is not additive: it is known for the whole model only")
+    if incomplete := find_incomplete(profile, patterns, metric.completeness):
+        return Measured(value=None, reason=incomplete, modules=len(select_modules(profile, patterns)) if metric.additive else 0)
     if metric.of_profile is not None:
-        if any(patterns):
-            return Measured(value=None, reason=f"{metric.name} is not additive: it is known for the whole model only")
         value = metric.of_profile(profile)
         return Measured(value=value, reason="" if value is not None else f"{metric.name} was not measured")
     if metric.of_scope is not None:
@@ -185,9 +188,6 @@ def measure_scope(profile: Profile, metric: Metric, scopes: str | Iterable[str] 
     modules = select_modules(profile, patterns)
     if not modules:
         return Measured(value=None, reason=f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
-    incomplete = find_incomplete(profile, patterns) if metric.needs_complete_flops else ""
-    if incomplete:
-        return Measured(value=None, reason=incomplete, modules=len(modules))
     assert metric.of_cost is not None
     return Measured(value=metric.of_cost(sum_costs(module.own for module in modules)), modules=len(modules))
 

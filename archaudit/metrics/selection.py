@@ -1,4 +1,4 @@
-"""The modules of a profile that patterns match, and whether their FLOPs are complete.
+"""The modules of a profile that patterns match, and whether their numbers are complete.
 
 A pattern is a path, which matches the module and everything below it: `*` is any text without dots, `**` any text, `?` one character.
 """
@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import Literal
 
 from msgspec import UNSET
 
 from archaudit.index import parent_path
-from archaudit.schema import ModuleRecord, Profile
+from archaudit.schema import HistoryStep, ModuleRecord, Profile, Variant
 
 
 def select_modules(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord]:
@@ -48,24 +49,43 @@ def _compile(patterns: tuple[str, ...], below: bool = True) -> re.Pattern[str]:
     return re.compile(f"(?=.)(?:{'|'.join(choices)}){end}" if choices else r"(?!)", re.DOTALL)
 
 
-# --- FLOPs that are not known ---
+# --- numbers that are not whole ---
 
 
-def find_incomplete(profile: Profile, patterns: Iterable[str]) -> str:
-    """Why the FLOPs of the matched modules are incomplete; empty if they are complete.
+# What decides whether a number is the whole number: operators with formulas, countable weights, visible memory.
+Completeness = Literal["flops", "params", "memory"]
+# What is incomplete, and the usual reason.
+_INCOMPLETE: dict[Completeness, tuple[str, str]] = {
+    "flops": ("FLOPs", "an operator in it is unknown"),
+    "params": ("parameters", "weights are packed in an object, or forward uses weights that no module registers"),
+    "memory": ("memory", "it runs operators that hide what they allocate or read"),
+}
 
-    Those of a whole can be complete although those of its parts are not known (the modules inside a TorchScript module); then there is a
-    reason for the parts.
+
+def is_complete(record: Profile | ModuleRecord | HistoryStep | Variant, completeness: Completeness | None) -> bool:
+    """Whether a number of that model or module is the whole number, not a lower bound."""
+    return completeness is None or bool(getattr(record, f"{completeness}_complete"))
+
+
+def find_incomplete(profile: Profile, patterns: Iterable[str], completeness: Completeness | None) -> str:
+    """Why the number of the matched modules is only a lower bound; empty if it is complete.
+
+    The FLOPs of a whole can be complete although those of its parts are not known (the modules inside a TorchScript module); then there is
+    a reason for the parts.
     """
-    incomplete = {
-        module.path: _explain_incomplete(profile, module.path) for module in select_modules(profile, patterns) if not module.flops_complete
-    }
-    if all(module.flops_complete for module in select_named(profile, patterns)):
-        incomplete = {path: reason for path, reason in incomplete.items() if not reason}
-    if not incomplete:
+    wanted = tuple(patterns)
+    if completeness is None:
         return ""
-    deepest = max(incomplete, key=lambda path: path.count(".") + bool(path))
-    return f"the FLOPs of {deepest or 'the model'} are incomplete: {incomplete[deepest] or 'an operator in it is unknown'}"
+    incomplete = [module.path for module in select_modules(profile, wanted) if not is_complete(module, completeness)]
+    whole = [*select_named(profile, wanted), *((profile,) if "" in wanted else ())]
+    if all(is_complete(record, completeness) for record in whole):
+        incomplete = [path for path in incomplete if completeness != "flops" or not _explain_incomplete(profile, path)]
+        if not incomplete:
+            return ""
+    deepest = max(incomplete, key=lambda path: path.count(".") + bool(path), default="")
+    noun, reason = _INCOMPLETE[completeness]
+    explained = _explain_incomplete(profile, deepest) if completeness == "flops" else ""
+    return f"the {noun} of {deepest or 'the model'} {'is' if noun == 'memory' else 'are'} incomplete: {explained or reason}"
 
 
 def _explain_incomplete(profile: Profile, path: str) -> str:

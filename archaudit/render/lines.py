@@ -62,6 +62,8 @@ def write_profile(view: ProfileView, width: int, detail: Detail | None = None) -
     if view.inputs:
         yield from _write_text(f"input {', '.join(view.inputs)}", width, "dim")
     yield from _write_table("Totals", make_total_columns(view.totals), [""] * len(view.totals), width)
+    for note in dict.fromkeys(row.note for row in view.totals if row.note.startswith("incomplete")):
+        yield from _write_text(f"≥ {note}", width, "inconclusive")
     yield from write_layers(view.layers, width, detail)
     yield from _write_methods(view.methods, width)
 

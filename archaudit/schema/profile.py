@@ -126,6 +126,8 @@ class Call(Record, frozen=True, kw_only=True):
 class ModuleRecord(Record, frozen=True, kw_only=True):
     """One module: its own direct cost, and the total of itself and all its descendants. Children follow from the paths.
 
+    `flops_complete`, `params_complete` (parameters and their bytes) and `memory_complete` (bytes of activations, bytes moved) say whether
+    these are the whole numbers; otherwise they are lower bounds.
     `defined_in` is the library of its class (`torch`, `torchvision`), empty for a class of the user, None if that was not recorded.
     `aliases` are other paths of the same module. `programs` are the positions, in the profile's, of what its forward runs: one for each
     different call. Layers of torch without children have none, since type and settings say what they run.
@@ -137,6 +139,8 @@ class ModuleRecord(Record, frozen=True, kw_only=True):
     own: Cost
     total: Cost
     flops_complete: bool = True
+    params_complete: bool = True
+    memory_complete: bool = True
     tensors: tuple[TensorRecord, ...] = ()
     calls: tuple[Call, ...] = ()
     defined_in: str | None = None
@@ -280,6 +284,8 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     totals: Cost
     peaks: Peaks = Peaks()
     flops_complete: bool = True
+    params_complete: bool = True
+    memory_complete: bool = True
     modules: tuple[ModuleRecord, ...]
     ledger: Ledger = Ledger()
     ties: tuple[tuple[str, ...], ...] = ()

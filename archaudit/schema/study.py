@@ -36,6 +36,8 @@ class HistoryStep(Record, frozen=True, kw_only=True):
     totals: Cost | None = None
     peaks: Peaks = Peaks()
     flops_complete: bool = True
+    params_complete: bool = True
+    memory_complete: bool = True
     error: str | None = None
     jumps: tuple[Jump, ...] = ()
 
@@ -78,6 +80,8 @@ class Variant(Record, frozen=True, kw_only=True):
     totals: Cost | None = None
     peaks: Peaks = Peaks()
     flops_complete: bool = True
+    params_complete: bool = True
+    memory_complete: bool = True
     error: str | None = None
     pareto: bool = False
 

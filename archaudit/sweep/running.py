@@ -158,7 +158,7 @@ def _read_pair(variant: Variant, metrics: tuple[str, str]) -> tuple[int, int] | 
     found: list[int] = []
     for name in metrics:
         metric = METRICS[name]
-        if variant.totals is None or (metric.needs_complete_flops and not variant.flops_complete):
+        if variant.totals is None or not metric.is_complete(variant):
             return None
         value = metric.of_cost(variant.totals) if metric.of_cost is not None else getattr(variant.peaks, name.removeprefix("peak_"))
         if value is None:

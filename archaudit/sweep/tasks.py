@@ -120,6 +120,8 @@ def measure_task(task: Task, options: Options) -> Variant:
         totals=profile.totals,
         peaks=profile.peaks,
         flops_complete=profile.flops_complete,
+        params_complete=profile.params_complete,
+        memory_complete=profile.memory_complete,
     )
 
 

@@ -1,7 +1,8 @@
 """What makes a gate green: gated metrics, replaced budgets, levels, and baselines of other models."""
 
+import msgspec
 import pytest
-from factories import make_cost, make_input, make_profile
+from factories import make_cost, make_input, make_module, make_profile
 
 from archaudit.judge import conclude, is_of_other_model, judge, judge_gated, judge_overridden
 from archaudit.schema import Check, Ledger, Overridden, Verdict
@@ -102,7 +103,6 @@ def make_other(root="", **fields):
 
 
 def set_type(profile, root):
-    import msgspec
 
     first = msgspec.structs.replace(profile.modules[0], type=root)
     return msgspec.structs.replace(profile, modules=(first, *profile.modules[1:]))
@@ -180,3 +180,40 @@ def test_an_assumption_that_decides_a_figure_is_in_the_reason_and_strict_does_no
     strict = judge_assumed("macs", strict=True)
     assert (strict.outcome, strict.reason) == ("inconclusive", f"macs depends on an assumption, and the config is strict: {ASSUMED}")
     assert judge_assumed("params", strict=True).outcome == "passed"
+
+
+# --- weights and memory that were not counted
+
+
+def make_hidden(**flags):
+    """A model of two parts: the first is as `flags` say (its parents too), the second is complete. 700 parameters in all."""
+    parts = {"packed": make_module(make_cost(400, 4_000, moved_bytes=40), **flags), "plain": make_module(300)}
+    profile = make_profile(parts, name="net", **flags)
+    root = msgspec.structs.replace(profile.modules[0], **flags)
+    return msgspec.structs.replace(profile, modules=(root, *profile.modules[1:]))
+
+
+@pytest.mark.parametrize("metric", ["params", "param_bytes", "trainable_params", "active_params", "non_embedding_params"])
+def test_a_limit_on_weights_that_were_not_all_counted_is_inconclusive(metric):
+    (verdict,) = judge([make_check(metric=metric, expected="1G")], {"net": make_hidden(params_complete=False)}, {})
+    assert (verdict.outcome, verdict.actual) == ("inconclusive", None)
+    assert verdict.reason.startswith("the parameters of packed are incomplete: weights are packed in an object")
+
+
+def test_a_part_whose_weights_were_all_counted_is_judged():
+    profile = make_hidden(params_complete=False)
+    verdicts = judge([make_check(scope=("plain",)), make_check(id="d", scope=("packed",))], {"net": profile}, {})
+    assert [verdict.outcome for verdict in verdicts] == ["passed", "inconclusive"]
+
+
+@pytest.mark.parametrize("metric", ["activation_bytes", "moved_bytes", "peak_activation_bytes", "saved_bytes"])
+def test_a_limit_on_memory_that_was_not_all_seen_is_inconclusive(metric):
+    (verdict,) = judge([make_check(metric=metric, expected="1G")], {"net": make_hidden(memory_complete=False)}, {})
+    assert verdict.outcome == "inconclusive"
+    assert verdict.reason.startswith("the memory of packed is incomplete: it runs operators that hide")
+
+
+def test_a_profile_that_calls_its_flops_incomplete_is_not_judged_as_a_whole():
+    profile = make_profile({"exotic": make_module(make_cost(5, 5), flops_complete=False)}, name="net")
+    (verdict,) = judge([make_check(metric="macs", expected="1G")], {"net": profile}, {})
+    assert verdict.outcome == "inconclusive"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from archaudit.index import ModuleIndex, index_modules
-from archaudit.metrics.catalog import is_unknown
+from archaudit.metrics.catalog import METRICS, is_unknown
 from archaudit.metrics.quantities import format_change, format_exact, format_percent, format_short
 from archaudit.render.formatting import count, make_visible, name_path
 from archaudit.render.view.drawing_records import Cell, Icicle, IciclePair, Step, Waterfall
@@ -42,6 +42,10 @@ def view_icicles(report: Report) -> tuple[IciclePair, ...]:
     return _view(("before", "after"), (before, after))
 
 
+# Why an icicle chart of a metric shows a part only.
+_UNCOUNTED = {"params": "some weights cannot be counted", "flops": "an operator has no formula"}
+
+
 def view_profile_icicles(profile: Profile) -> tuple[IciclePair, ...]:
     """One profile, for params and for FLOPs."""
     return _view(("",), [_Tree(profile, index_modules(profile), {})])
@@ -53,9 +57,9 @@ def _view(sides: Sequence[str], trees: Sequence[_Tree]) -> tuple[IciclePair, ...
         largest = max(int(getattr(tree.profile.totals, metric)) for tree in trees)
         if not largest or any(is_unknown(tree.profile, metric) for tree in trees):
             continue
-        complete = metric == "params" or all(tree.profile.flops_complete for tree in trees)
+        complete = all(METRICS[metric].is_complete(tree.profile) for tree in trees)
         icicles = tuple(_view_side(side, tree, metric, unit, largest) for side, tree in zip(sides, trees, strict=True))
-        pairs.append(IciclePair(label=label, icicles=icicles, note="" if complete else "the counted part: an operator has no formula"))
+        pairs.append(IciclePair(label=label, icicles=icicles, note="" if complete else f"the counted part: {_UNCOUNTED[metric]}"))
     return tuple(pairs)
 
 
@@ -131,7 +135,7 @@ def view_waterfalls(report: Report) -> tuple[Waterfall, ...]:
         for metric, label in _WATERFALL_METRICS
         if getattr(report.delta, metric)
         and not any(is_unknown(profile, metric) for profile in (report.before, report.after))
-        and (metric == "params" or report.flops_complete)
+        and all(METRICS[metric].is_complete(profile) for profile in (report.before, report.after))
     )
 
 

@@ -47,15 +47,17 @@ NO_FIGURE = Figure()
 _ABSENT = Figure(short=NOTHING, exact=NOTHING)
 _ZERO = Figure(short="0", exact="0")
 _UNKNOWN = Figure(short="?", exact="?")
+# Units of which an incomplete zero is shown as `≥ 0`.
+_PLAIN_BOUNDS = ("params", "bytes")
 
 
 # Cached, because most numbers of a report occur several times: before and after, and from other counters.
 @lru_cache(maxsize=65536)
 def make_figure(value: float | None, unit: str = "", *, complete: bool = True) -> Figure:
-    """A number; `-` for None, `≥ 1.2G` if it is incomplete, `?` if it is incomplete and nothing was counted."""
+    """A number; `-` for None, `≥ 1.2G` if it is incomplete, `?` for FLOPs that are incomplete where none was counted."""
     if value is None:
         return _ABSENT
-    if value == 0 and not complete:
+    if value == 0 and not complete and unit not in _PLAIN_BOUNDS:
         return _UNKNOWN
     if complete:
         return _ZERO if value == 0 and unit != "bytes" else Figure(short=format_short(value, unit), exact=format_exact(value))

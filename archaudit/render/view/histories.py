@@ -68,7 +68,7 @@ def _metric_columns(steps: Sequence[HistoryStep], metric: str) -> list[Column]:
     last: int | None = None
     for step in steps:
         value = read_value(step, metric)
-        figures.append(make_figure(value, known.unit, complete=step.flops_complete or not known.needs_complete_flops).short)
+        figures.append(make_figure(value, known.unit, complete=known.is_complete(step)).short)
         changes.append(format_change(last, value) if value is not None and last is not None and value != last else "")
         last = value if value is not None else last
     return [

@@ -26,7 +26,7 @@ from archaudit.render.view.screen_records import (
 )
 from archaudit.render.view.sections import find_incomplete, know_params
 from archaudit.render.view.sentences import count_changes, explain_cost, explain_proof, explain_remarks
-from archaudit.render.view.summary import describe_inputs, name_profile, view_metrics
+from archaudit.render.view.summary import INCOMPLETE_NOTES, describe_inputs, name_profile, view_metrics
 from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import Group, Profile, Report
 
@@ -218,15 +218,17 @@ def _list_totals(profile: Profile) -> Iterator[ScreenTotal]:
     macs, flops = (None if is_unknown(profile, name) else value for name, value in (("macs", totals.macs), ("flops", totals.flops)))
     yield ScreenTotal(
         label="Parameters",
-        trend=_make_single(totals.params, complete=not is_unknown(profile, "params")),
-        note=f"{trainable}{format_short(totals.param_bytes, 'bytes')}",
+        trend=_make_single(totals.params, "params", complete=profile.params_complete and not is_unknown(profile, "params")),
+        note=f"{trainable}{format_short(totals.param_bytes, 'bytes')}" if profile.params_complete else INCOMPLETE_NOTES["params"],
         exact=True,
     )
     yield ScreenTotal(label="MACs", trend=_make_single(macs, complete=complete), note=_NOTES["macs"])
     yield ScreenTotal(label="FLOPs", trend=_make_single(flops, complete=complete), note=_NOTES["flops"])
     saved = f"; {format_short(peaks.saved_bytes, 'bytes')} kept for backward" if peaks.saved_bytes is not None else ""
     yield ScreenTotal(
-        label="Peak memory", trend=_make_single(peaks.activation_bytes, "bytes"), note=_NOTES["peak_activation_bytes"] + saved
+        label="Peak memory",
+        trend=_make_single(peaks.activation_bytes, "bytes", complete=profile.memory_complete),
+        note=_NOTES["peak_activation_bytes"] + saved if profile.memory_complete else INCOMPLETE_NOTES["memory"],
     )
     if profile.latency is not None:
         time = make_duration_trend(find_median(profile.latency), None, comparable=False)

@@ -44,8 +44,9 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
 
 
 def know_params(report: Report) -> tuple[bool, bool]:
-    """Whether the numbers of parameters are whole: those of quantized weights in a layout that is not recognized are lower bounds."""
-    return not is_unknown(report.before, "params"), not is_unknown(report.after, "params")
+    """Whether the numbers of parameters are whole: without weights that cannot be counted, or are in a layout that is not recognized."""
+    before, after = (profile.params_complete and not is_unknown(profile, "params") for profile in (report.before, report.after))
+    return before, after
 
 
 def _describe_paths(group: Group) -> str:

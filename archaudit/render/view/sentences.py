@@ -43,6 +43,8 @@ def explain_cost(report: Report) -> str:
     before, after = report.before.totals, report.after.totals
     if any(is_unknown(profile, "params") for profile in (report.before, report.after)):
         return "The number of parameters is unknown and cannot be compared: weights are packed in a layout that is not recognized."
+    if not (report.before.params_complete and report.after.params_complete):
+        return "The number of parameters is incomplete and cannot be compared: some weights cannot be counted."
     params = _describe_change(before.params, after.params, "parameters")
     if report.flops_complete:
         params += f" and {_describe_change(before.flops, after.flops, 'FLOPs')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from archaudit.metrics.catalog import METRICS, Metric, is_unknown, measure_scope
+from archaudit.metrics.selection import Completeness
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
 from archaudit.render.view.checks import view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
@@ -26,6 +27,11 @@ _NOTES = {
     "saved_bytes": "kept for the backward pass",
 }
 INCOMPLETE_NOTE = "incomplete: an operator has no formula, so this is a lower bound"
+INCOMPLETE_NOTES: dict[Completeness, str] = {
+    "flops": INCOMPLETE_NOTE,
+    "params": "incomplete: some weights cannot be counted, so this is a lower bound",
+    "memory": "incomplete: an operator hides what it allocates or reads, so this is a lower bound",
+}
 
 
 def view_headline(report: Report) -> Headline:
@@ -78,9 +84,8 @@ def _read_argument(record: InputRecord) -> str:
 
 def view_metrics(report: Report) -> tuple[MetricRow, ...]:
     """The totals of every informative metric, and the latency if it was measured."""
-    complete = (report.before.flops_complete, report.after.flops_complete)
     rows = [
-        _view_metric(report, metric, complete if metric.needs_complete_flops else (True, True))
+        _view_metric(report, metric, (metric.is_complete(report.before), metric.is_complete(report.after)))
         for metric in METRICS.values()
         if any(_is_informative(metric, profile) for profile in (report.before, report.after))
     ]
@@ -105,7 +110,7 @@ def _view_metric(report: Report, metric: Metric, complete: tuple[bool, bool]) ->
         label=_label(metric),
         trend=trend,
         summary=summarise_trend(trend),
-        note=_NOTES.get(metric.name, "") if all(complete) else INCOMPLETE_NOTE,
+        note=_NOTES.get(metric.name, "") if all(complete) else INCOMPLETE_NOTES[metric.completeness or "flops"],
         aside=_describe_macs(report, complete) if metric.name == "flops" else "",
         leading=metric.name in _LEADING and (before, after) != (None, None),
     )
@@ -125,21 +130,25 @@ def _read(profile: Profile, metric: Metric) -> int | None:
     """The whole model's number; the counted part for incomplete FLOPs. None if the profile's source does not have it."""
     if is_unknown(profile, metric.name):
         return None
-    return metric.of_cost(profile.totals) if metric.of_cost is not None else measure_scope(profile, metric).value
+    if metric.of_cost is not None:
+        return metric.of_cost(profile.totals)
+    if metric.of_profile is not None:
+        return metric.of_profile(profile)
+    return measure_scope(profile, metric).value
 
 
 def view_totals(profile: Profile) -> tuple[TotalRow, ...]:
     """Every metric of one model."""
     rows = []
     for metric in (metric for metric in METRICS.values() if _is_informative(metric, profile)):
-        complete = profile.flops_complete or not metric.needs_complete_flops
+        complete = metric.is_complete(profile)
         value = _read(profile, metric)
         rows.append(
             TotalRow(
                 key=metric.name,
                 label=_label(metric),
                 value=make_figure(value, metric.unit, complete=complete),
-                note=_NOTES.get(metric.name, "") if complete or value is None else INCOMPLETE_NOTE,
+                note=_NOTES.get(metric.name, "") if complete or value is None else INCOMPLETE_NOTES[metric.completeness or "flops"],
                 leading=metric.name in _LEADING and value is not None,
             )
         )

@@ -88,10 +88,7 @@ def _write(value: int, metric: str) -> str:
 
 def _variant_column(variants: Sequence[Variant], metric: str, rank: int = 0) -> Column:
     known = METRICS[metric]
-    figures = [
-        make_figure(read_value(each, metric), known.unit, complete=each.flops_complete or not known.needs_complete_flops).short
-        for each in variants
-    ]
+    figures = [make_figure(read_value(each, metric), known.unit, complete=known.is_complete(each)).short for each in variants]
     label = {"params": "params", "peak_activation_bytes": "peak bytes"}.get(metric, known.label)
     return Column(heading=label, cells=tuple(figures), right=True, rank=rank)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from archaudit.metrics.catalog import is_unknown
+from archaudit.metrics.catalog import METRICS, Metric, is_unknown
 from archaudit.render.formatting import make_visible
 from archaudit.render.view.figures import NO_FIGURE, Figure, make_duration, make_figure, make_sides
 from archaudit.render.view.latency_section import find_module_median
@@ -24,15 +24,15 @@ ModulePair = Pair[ModuleRecord | None]
 
 
 class CostColumn(NamedTuple):
-    """Which cost a column shows, and whether it is a lower bound: where the module's FLOPs are incomplete, or on a whole side."""
+    """Which cost a column shows, and whether it is a lower bound: where it is incomplete for a module, or unknown on a whole side."""
 
     read: Callable[[Cost], int]
-    needs_flops: bool
+    metric: Metric
     known: Pair[bool] = Pair(True, True)
 
     def is_complete(self, side: int, modules: Iterable[ModuleRecord | None]) -> bool:
         """Whether the cost of these modules of one side is the whole cost."""
-        return self.known[side] and (not self.needs_flops or all(module.flops_complete for module in modules if module))
+        return self.known[side] and all(self.metric.is_complete(module) for module in modules if module)
 
 
 class Column(NamedTuple):
@@ -47,8 +47,12 @@ def make_columns(profiles: Sequence[Profile], units: Units = "flops") -> tuple[C
     """The columns for one profile, or for two that are compared. The column `flops` is in `units`."""
     known = [not is_unknown(profile, "params") for profile in profiles]
     return (
-        _make_cost_column("params", "Parameters", CostColumn(lambda cost: cost.params, False, Pair(known[0], known[-1])), profiles),
-        _make_cost_column("flops", UNIT_LABELS[units], CostColumn(lambda cost: read_compute(cost.flops, units), True), profiles),
+        _make_cost_column(
+            "params", "Parameters", CostColumn(lambda cost: cost.params, METRICS["params"], Pair(known[0], known[-1])), profiles
+        ),
+        _make_cost_column(
+            "flops", UNIT_LABELS[units], CostColumn(lambda cost: read_compute(cost.flops, units), METRICS["flops"]), profiles
+        ),
         *_make_latency_columns(profiles),
         *_make_witness_columns(profiles),
     )
@@ -71,7 +75,7 @@ def sum_columns(columns: Sequence[Column], pairs: Sequence[ModulePair], *, inclu
         complete = column.cost.is_complete(0, (*before, *after)) and column.cost.is_complete(1, ())
         read = column.cost.read
         sums = [sum(read(module.total if inclusive else module.own) for module in modules if module) for modules in (before, after)]
-        figures += _make_figures(Pair(sums[0], sums[1]), (complete, complete), width)
+        figures += _make_figures(Pair(sums[0], sums[1]), column.cost.metric.unit, (complete, complete), width)
     return tuple(figures)
 
 
@@ -82,16 +86,16 @@ def _make_cost_column(key: str, label: str, cost: CostColumn, profiles: Sequence
     def fill(pair: ModulePair) -> tuple[Figure, ...]:
         values = pair.map(lambda module: None if module is None else cost.read(module.total))
         complete = (cost.is_complete(0, (pair.before,)), cost.is_complete(1, (pair.after,)))
-        return _make_figures(values, complete, width)
+        return _make_figures(values, cost.metric.unit, complete, width)
 
     return Column(ColumnGroup(key=key, label=label, columns=headings, exact=key != "flops"), fill, cost)
 
 
-def _make_figures(values: Pair[int | None] | Pair[int], complete: tuple[bool, bool], width: int) -> tuple[Figure, ...]:
+def _make_figures(values: Pair[int | None] | Pair[int], unit: str, complete: tuple[bool, bool], width: int) -> tuple[Figure, ...]:
     """Before, after and delta; of a single profile the first only."""
     if width < len(COMPARED):
-        return (make_figure(values.before, complete=complete[0]), make_figure(values.after, complete=complete[1]))[:width]
-    sides = make_sides(values.before, values.after, complete=complete)
+        return (make_figure(values.before, unit, complete=complete[0]), make_figure(values.after, unit, complete=complete[1]))[:width]
+    sides = make_sides(values.before, values.after, unit, complete=complete)
     return (sides.before, sides.after, sides.delta)
 
 

@@ -69,7 +69,14 @@ def _make_counterpart(path: str, held: Sequence[ModuleRecord] | None) -> ModuleR
         return None
     total = sum_costs(module.own for module in held)
     # A real path never ends with a dot, so no lookup by path finds this one.
-    return ModuleRecord(path=f"{path}.", type="", own=_NOTHING, total=total, flops_complete=all(each.flops_complete for each in held))
+    return ModuleRecord(
+        path=f"{path}.",
+        type="",
+        own=_NOTHING,
+        total=total,
+        flops_complete=all(each.flops_complete for each in held),
+        params_complete=all(each.params_complete for each in held),
+    )
 
 
 def _find_held(
