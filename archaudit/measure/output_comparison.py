@@ -76,8 +76,8 @@ class OutputComparison:
         self.obstacle = ""
         self.trials = 0
 
-    def add_trial(self, before: Outputs, after: Outputs) -> None:
-        """Compares the outputs of one trial."""
+    def add_trial(self, before: Outputs, after: Outputs, least: float = 1.0) -> None:
+        """Compares the outputs of one trial; the tolerance is relative to the largest value, but at least to `least`."""
         self.trials += 1
         shapes = Pair(before, after).map(format_shapes)
         if shapes.before != shapes.after:
@@ -86,9 +86,9 @@ class OutputComparison:
         if not any(tensor.numel() for tensor in before):
             self.obstacle = self.obstacle or "the outputs have no elements to compare"
         for one, other in zip(before, after, strict=True):
-            self._add_pair(one, other)
+            self._add_pair(one, other, least)
 
-    def _add_pair(self, before: torch.Tensor, after: torch.Tensor) -> None:
+    def _add_pair(self, before: torch.Tensor, after: torch.Tensor, least: float) -> None:
         equal = before.dtype == after.dtype and torch.equal(before, after)
         self.bitwise = self.bitwise and equal
         kinds = Pair(before, after).map(_name_kind)
@@ -99,11 +99,11 @@ class OutputComparison:
                 self.obstacle = self.obstacle or f"an output is {before.dtype}: integers made from rounded values can hide a difference"
             elif not equal:
                 self.differs = True
-                self.max_difference = max(self.max_difference, _measure_difference(before, after, 0.0)[0])
+                self.max_difference = max(self.max_difference, _measure_difference(before, after, 0.0, least)[0])
         elif not is_finite([after]):
             self.obstacle = self.obstacle or "the outputs of after are not finite where those of before are"
         else:
-            difference, limit = _measure_difference(before, after, self.tolerance)
+            difference, limit = _measure_difference(before, after, self.tolerance, least)
             self.max_difference = max(self.max_difference, difference)
             self.differs = self.differs or not difference <= limit
 
@@ -144,7 +144,7 @@ def _name_kind(tensor: torch.Tensor) -> str:
     return "real" if tensor.is_floating_point() else "integer"
 
 
-def _measure_difference(before: torch.Tensor, after: torch.Tensor, tolerance: float) -> tuple[float, float]:
+def _measure_difference(before: torch.Tensor, after: torch.Tensor, tolerance: float, least: float) -> tuple[float, float]:
     """The largest difference and the allowed one. The difference is infinite if shapes or non-finite values differ."""
     if before.shape != after.shape:
         return float("inf"), 0.0
@@ -153,7 +153,7 @@ def _measure_difference(before: torch.Tensor, after: torch.Tensor, tolerance: fl
         return 0.0, 0.0
     before, after = before.to(wide), after.to(wide)
     difference = float((before - after).abs().nan_to_num(nan=float("inf")).max())
-    return difference, tolerance * max(1.0, float(before.abs().max()))
+    return difference, tolerance * max(least, float(before.abs().max()))
 
 
 def _finite(difference: float) -> float | None:
@@ -197,6 +197,7 @@ class ModuleComparison:
         self._before = before
         self._modules = modules
         self._tolerance = tolerance
+        self.least = 1.0
         self._calls: Counter[str] = Counter()
         self._deviations: dict[str, Deviation] = {}
         self._equal: set[str] = set()
@@ -213,7 +214,7 @@ class ModuleComparison:
         self._calls[path] += 1
         if before_path is not None and number < len(calls):
             pairs = list(zip(calls[number], iterate_tensors_in(result), strict=False))
-            measured = [_measure_difference(one, other, self._tolerance) for one, other in pairs]
+            measured = [_measure_difference(one, other, self._tolerance, self.least) for one, other in pairs]
             largest = max((difference for difference, limit in measured if not difference <= limit), default=None)
             if largest is not None:
                 self._deviations.setdefault(path, Deviation(before_path=before_path, after_path=path, max_difference=_finite(largest)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 
 import torch
+from torch import nn
 
 from archaudit.errors import MeasureError
 from archaudit.measure.module_tree import ModuleTree
@@ -166,3 +168,36 @@ def add_noise(tree: ModuleTree, generator: torch.Generator) -> None:
                     tensor.add_(noise.mul_(_MATRIX_NOISE if tensor.dim() > 1 else _VECTOR_NOISE).to(tensor.dtype))
                 elif name == "running_var":
                     tensor.mul_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64).add_(0.5).to(tensor.dtype))
+
+
+def list_vectors(tree: ModuleTree, others: Container[str]) -> dict[str, torch.Tensor]:
+    """The parameters that are biases, scales, shifts or tables of vectors under each of their names: no matrices that a product contracts.
+
+    `others` are names that do not count: tensors that are tied to others.
+    """
+    found: dict[str, torch.Tensor] = {}
+    matrices: set[int] = set()
+    for module, path in zip(tree.modules, tree.paths, strict=True):
+        for name, tensor, kind, _ in iterate_module_tensors(module):
+            full = f"{path}.{name}" if path else name
+            is_table = isinstance(module, nn.Embedding | nn.EmbeddingBag) or (tensor.dim() > 1 and tensor.shape[0] == 1)
+            has_values = tensor.is_floating_point() or tensor.is_complex()
+            if kind == "parameter" and has_values and (tensor.dim() <= 1 or is_table) and full not in others:
+                found[full] = tensor
+            else:
+                matrices.add(id(tensor))
+    return {name: tensor for name, tensor in found.items() if id(tensor) not in matrices}
+
+
+@contextmanager
+def scaled(tensors: Iterable[torch.Tensor], factor: float) -> Iterator[None]:
+    """Multiplies the tensors in place while open, each once."""
+    kept = {id(tensor): (tensor, tensor.detach().clone()) for tensor in tensors} if factor != 1 else {}
+    with torch.no_grad():
+        for tensor, _ in kept.values():
+            tensor.mul_(factor)
+        try:
+            yield
+        finally:
+            for tensor, value in kept.values():
+                tensor.copy_(value)
