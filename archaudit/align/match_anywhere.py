@@ -133,13 +133,24 @@ def _join_separable(side: Side, layers: list[int]) -> list[Unit]:
 
 
 def _score_units(matching: Matching, one: Unit, other: Unit) -> float:
-    if not all(matching.can_match(left, right) for left in one for right in other):
+    if not all(matching.can_match(left, right) for left in one for right in other) or not _may_have_moved(matching, one[0], other[0]):
         return 0.0
     if len(one) == len(other):
         return sum(_score(matching, *pair) for pair in zip(one, other, strict=True)) / len(one)
     if _became_separable(matching, one, other):
         return _weigh(matching, one[0], other[0], _compare_separated(matching, one, other))
     return _score(matching, *_find_best_part(matching, one, other))
+
+
+def _may_have_moved(matching: Matching, one: int, other: int) -> bool:
+    """Whether two layers are in the same container, or take the same outputs.
+
+    Nothing else shows that a layer moved into a container that was there before: an order of execution in which one container lost layers
+    and the next one was rebuilt is that of a move, too, and a checkpoint would load weights of another role.
+    """
+    if matching.are_partners(matching.find_matched_ancestor(LEFT, one), matching.find_matched_ancestor(RIGHT, other)):
+        return True
+    return compare_inputs(matching, one, other) == 1
 
 
 def _read_layers(matching: Matching, one: Unit, other: Unit) -> tuple[list[Layer | None], list[Layer | None]]:

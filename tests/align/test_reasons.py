@@ -7,11 +7,12 @@ from align.toys import Modules, box, chain, conv, linear, list_matches, norm
 from factories import make_module, make_profile, make_tensor
 
 from archaudit.align import Pin, align
+from archaudit.schema import Profile
 
 KEEP = {"a": box("A"), "a.k": conv(4, 4), "b": box("B"), "b.k": conv(5, 5)}
 
 
-def explain(before: Modules, after: Modules) -> dict[tuple[str | None, str | None], str]:
+def explain(before: Modules | Profile, after: Modules | Profile) -> dict[tuple[str | None, str | None], str]:
     return {pair: match.reason for pair, match in list_matches(before, after).items()}
 
 
@@ -90,7 +91,7 @@ def test_a_layer_out_of_order_under_its_parent() -> None:
 def test_a_layer_and_what_follows_it_in_another_part() -> None:
     before = {"b": box("B"), "b.k": conv(5, 5), "a": box("A"), "a.x": linear(8), "a.n": norm(6)}
     after = {"a": box("A"), "b": box("B"), "b.k": conv(5, 5), "b.y": linear(9), "b.m": norm(7)}
-    reasons = explain(before, after)
+    reasons = explain(chain(before), chain(after))
     assert reasons["a.x", "b.y"] == "same position in the data flow, same type, 8→9 inputs, 8→9 outputs"
     assert reasons["a.n", "b.m"] == "follows the same layer, same type, 6→7 features"
 
