@@ -22,16 +22,14 @@ from archaudit.measure.assemble import (
     describe_unregistered_weights,
 )
 from archaudit.measure.building import describe_inputs
-from archaudit.measure.building.copying import run_with_large_stack
 from archaudit.measure.fallbacks import Run, build_with_fallbacks, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
 from archaudit.measure.module_tree import find_inside_script
-from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals, without_fusion
+from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals
+from archaudit.measure.saved_bytes import measure_saved_bytes
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
 from archaudit.measure.tape import Tape
-from archaudit.measure.tape.known_values import track_constants
-from archaudit.measure.tape.shape_cache import CachedShapesMode
-from archaudit.measure.tensors import iterate_module_tensors, read_module_tensors, storage_key
+from archaudit.measure.tensors import read_module_tensors
 from archaudit.measure.witnesses import run_witnesses
 from archaudit.schema import Explanation, InputSpec, ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness
 
@@ -247,41 +245,3 @@ def _add_symbolic_shapes(profile: Profile, run: Run) -> Profile:
     if assumption is not None:
         ledger = msgspec.structs.replace(ledger, assumptions=(*ledger.assumptions, assumption))
     return msgspec.structs.replace(profile, flow=flow, ledger=ledger)
-
-
-def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
-    """The bytes of all tensors that autograd saves in one forward pass with grad; or None with the reason.
-
-    Each storage counts once; parameters and buffers do not count. The pass runs in eval mode, because many models reject a batch of one in
-    train mode; batch norm then saves no batch statistics.
-    """
-    saved: dict[int, torch.Tensor] = {}
-    registered = {storage_key(tensor) for module in run.tree.modules for _, tensor, _, _ in iterate_module_tensors(module)}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        key = storage_key(tensor)
-        if key and key not in registered:
-            saved.setdefault(key, tensor)
-        return tensor
-
-    def forward() -> None:
-        args, kwargs = run.copy_inputs()
-        with (
-            run.context(),
-            without_fusion(),
-            torch.enable_grad(),
-            torch.autograd.graph.saved_tensors_hooks(pack, _unpack),
-            track_constants(run.shape_cache.known_values),
-            CachedShapesMode(run.shape_cache),
-        ):
-            run.model(*args, **kwargs)
-
-    try:
-        run_with_large_stack(forward, max(run.tree.depths, default=0))
-    except Exception as error:  # noqa: BLE001 - a model may fail with grad for any reason; then the bytes are not known
-        return None, f"bytes saved for backward were not measured: the forward pass with grad raised {type(error).__name__}"
-    return sum(int(tensor.untyped_storage().nbytes()) for tensor in saved.values()), None
-
-
-def _unpack(tensor: Any) -> Any:
-    return tensor

@@ -74,7 +74,7 @@ class Peaks(Record, frozen=True, kw_only=True):
     """Peaks of the whole model: they are not additive and have no share of a module. None if not measured.
 
     `activation_bytes`: the most bytes of activations alive at once in one forward pass without grad, inputs included.
-    `saved_bytes`: bytes kept for the backward pass when the same forward runs with grad.
+    `saved_bytes`: bytes kept for the backward pass when the same forward runs with grad, in training mode.
     """
 
     activation_bytes: int | None = None
