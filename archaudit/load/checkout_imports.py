@@ -22,6 +22,8 @@ def enter_checkout(checkout: Checkout) -> None:
     folder = Path(checkout.root) / checkout.folder
     os.chdir(folder if folder.is_dir() else checkout.root)
     sys.path[:] = [_move(entry, checkout) for entry in sys.path]
+    if checkout.root not in sys.path:
+        sys.path.append(checkout.root)  # as the root of the repository is on the path of its work tree
     sys.path[:0] = [folder for folder in dict.fromkeys(_list_editable(checkout)) if folder not in sys.path]
     sys.path_importer_cache.clear()
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-import importlib.util
 import inspect
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -21,7 +19,8 @@ from torch import nn
 
 from archaudit.errors import LoadError
 from archaudit.load.constructor_arguments import fit_arguments
-from archaudit.load.reference import Reference
+from archaudit.load.file_imports import ImportAttemptsError, import_file
+from archaudit.load.reference import NestedCall, Reference
 from archaudit.load.suggestions import suggest_attributes
 from archaudit.schema import InputSpec, Recipe
 
@@ -30,17 +29,17 @@ _MOST_SUGGESTED = 3
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
     """The recipe for a class, factory or instance in a Python file or module. Its function `example_inputs` makes the default input."""
-    python_module = import_source(reference)
+    python_module, notes = _import_source(reference)
     found = _find_attribute(python_module, reference)
     example_inputs = getattr(python_module, "example_inputs", None)
     source = getattr(python_module, "__file__", None)
-    assumptions: tuple[str, ...] = ()
+    assumptions = notes
     if not inputs and callable(example_inputs):
-        assumptions = (f"the input is what example_inputs() of {Path(source or reference.target).name} returns",)
+        assumptions += (f"the input is what example_inputs() of {Path(source or reference.target).name} returns",)
     return Recipe(
         name=name,
         reference=reference.text,
-        build=_make_builder(found, reference),
+        build=_make_builder(found, reference, python_module),
         inputs=inputs,
         example_inputs=example_inputs if callable(example_inputs) else None,
         instance=isinstance(found, nn.Module),
@@ -51,19 +50,51 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
 
 def import_source(reference: Reference) -> ModuleType:
     """Imports the Python file or module that a reference names. Raises LoadError."""
+    return _import_source(reference)[0]
+
+
+def _import_source(reference: Reference) -> tuple[ModuleType, tuple[str, ...]]:
+    """The module, and notes on how a file was imported where that was not as usual."""
     with _disable_bytecode():
-        return _import_file(reference) if reference.kind == "file" else _import_module(reference)
+        return _import_file(reference) if reference.kind == "file" else (_import_module(reference), ())
 
 
-def _make_builder(found: Any, reference: Reference) -> Any:
+def _make_builder(found: Any, reference: Reference, python_module: ModuleType) -> Any:
     if isinstance(found, nn.Module):
         if reference.arguments:
             raise LoadError(f"{reference.text}: {reference.attribute} is an instance and takes no arguments")
         return lambda: found
     if reference.arguments:
-        reference = msgspec.structs.replace(reference, arguments=fit_arguments(found, reference.arguments))
+        arguments = {name: _make_value(value, reference, python_module) for name, value in reference.arguments.items()}
+        reference = msgspec.structs.replace(reference, arguments=fit_arguments(found, arguments))
     _check_arguments(found, reference)
     return functools.partial(found, **reference.arguments)
+
+
+def _make_value(value: Any, reference: Reference, python_module: ModuleType) -> Any:
+    """The value of an argument, with the objects of nested calls such as `GPTConfig(n_layer=2)`; their names are those of the file."""
+    if isinstance(value, list | tuple):
+        return type(value)(_make_value(each, reference, python_module) for each in value)
+    if isinstance(value, dict):
+        return {key: _make_value(each, reference, python_module) for key, each in value.items()}
+    if not isinstance(value, NestedCall):
+        return value
+    found: Any = python_module
+    for part in value.name.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(
+                value.name, [name for name in vars(python_module) if not name.startswith("_")], n=3, cutoff=0.5
+            )
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"Names of {Path(reference.target).name} can be called."
+            raise LoadError(f"{reference.text}: {reference.target} has no {value.name!r}", hint)
+        found = getattr(found, part)
+    positional = [_make_value(each, reference, python_module) for each in value.positional]
+    named = {name: _make_value(each, reference, python_module) for name, each in value.arguments.items()}
+    try:
+        return found(*positional, **named)
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise LoadError(f"{reference.text}: {value!r} raised {text}") from error
 
 
 def _check_arguments(found: Any, reference: Reference) -> None:
@@ -165,37 +196,20 @@ def _import_module(reference: Reference) -> ModuleType:
         raise _explain_import(reference, error) from error
 
 
-def _import_file(reference: Reference) -> ModuleType:
+def _import_file(reference: Reference) -> tuple[ModuleType, tuple[str, ...]]:
     path = Path(reference.target).expanduser()
     if path.is_dir():
         raise LoadError(f"{reference.target} is a folder", "Write path/to/file.py:Model.")
     if not path.is_file():
         raise LoadError(f"there is no file {reference.target}", _suggest_files(path))
-    path = path.resolve()
-    root, dotted = _find_package(path)
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
     try:
-        if "." in dotted:
-            python_module = importlib.import_module(dotted)
-            if _is_from(python_module, path):
-                return python_module
-        return _run_file(path, dotted.rpartition(".")[2])  # another package of that name is installed: import the file alone
-    except (Exception, SystemExit) as error:
-        raise _explain_import(reference, error) from error
-
-
-def _is_from(python_module: ModuleType, path: Path) -> bool:
-    source = getattr(python_module, "__file__", None)
-    return source is not None and Path(source).resolve() == path
-
-
-class _SourceLoader(SourceFileLoader):
-    """Compiles the file each time: bytecode counts as current by the source's size and time in seconds, which an edit may not change."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        """The compiled source."""
-        return self.source_to_code(self.get_data(self.path), self.path)
+        return import_file(path.resolve())
+    except ImportAttemptsError as failed:
+        error = _explain_import(reference, failed.error)
+        if len(failed.tried) == 1:
+            raise error from failed.error
+        tried = f"Tried to import it {'; '.join(failed.tried)}."
+        raise LoadError(error.message, f"{error.hint}\n{tried}" if error.hint else tried) from failed.error
 
 
 @contextmanager
@@ -206,35 +220,6 @@ def _disable_bytecode() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = written
-
-
-def _run_file(path: Path, name: str) -> ModuleType:
-    """The file as a module of its own name, or of a prefixed name if another module has that name."""
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == str(path):
-        return known
-    name = name if known is None and importlib.util.find_spec(name) is None else f"archaudit_user_{name}"
-    loader = _SourceLoader(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    if spec is None:
-        raise ImportError(f"{path.name} is not a Python file")
-    python_module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = python_module  # dataclasses and pickle look up a class's module by name
-    try:
-        loader.exec_module(python_module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-    return python_module
-
-
-def _find_package(path: Path) -> tuple[Path, str]:
-    """The folder to import from and the dotted name. A file in a package is imported as part of it, so that relative imports work."""
-    parts, folder = [path.stem], path.parent
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return folder, ".".join(parts) if all(part.isidentifier() for part in parts) else path.stem
 
 
 def _suggest_files(path: Path) -> str:

@@ -37,6 +37,19 @@ _NAME = re.compile(r"^[^\W\d][\w.-]*$")
 _ATTRIBUTE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")
 
 
+class NestedCall(Record, frozen=True, kw_only=True):
+    """A value of an argument that the model's file makes: `GPTConfig(n_layer=2)`."""
+
+    name: str
+    positional: tuple[Any, ...] = ()
+    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """As it is written."""
+        written = [*map(repr, self.positional), *(f"{name}={value!r}" for name, value in self.arguments.items())]
+        return f"{self.name}({', '.join(written)})"
+
+
 class Reference(Record, frozen=True, kw_only=True):
     """A parsed reference. `text` is as typed, `target` the name, file, module or library, `attribute` the name of the model in it.
 
@@ -161,7 +174,7 @@ def _read_call(source: str) -> ast.Call | None:
 
 
 def _read_literals(text: str, call: ast.Call) -> dict[str, Any]:
-    hint = "Arguments are keywords with literal values: Model(width=0.5, name='tiny', sizes=[1, 2])."
+    hint = "Arguments are keywords with literal values or calls: Model(width=0.5, sizes=[1, 2], config=Config(depth=3))."
     if call.args:
         raise LoadError(f"{text}: arguments must have names", hint)
     arguments: dict[str, Any] = {}
@@ -169,7 +182,27 @@ def _read_literals(text: str, call: ast.Call) -> dict[str, Any]:
         if keyword.arg is None:
             raise LoadError(f"{text}: ** is not allowed", hint)
         try:
-            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+            arguments[keyword.arg] = _read_value(keyword.value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
             raise LoadError(f"{text}: the value of {keyword.arg} is not a literal", hint) from error
     return arguments
+
+
+def _read_value(node: ast.expr) -> Any:
+    """A literal, or a call of a name with such values. Raises ValueError for anything else."""
+    if isinstance(node, ast.Call):
+        if any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError("** is not allowed")
+        name = ast.unparse(node.func)
+        if not _ATTRIBUTE.match(name):
+            raise ValueError(f"{name} is not a name")
+        positional = tuple(_read_value(each) for each in node.args)
+        return NestedCall(name=name, positional=positional, arguments={str(each.arg): _read_value(each.value) for each in node.keywords})
+    if isinstance(node, ast.List):
+        return [_read_value(each) for each in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_read_value(each) for each in node.elts)
+    if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
+        keys = [ast.literal_eval(key) for key in node.keys if key is not None]
+        return dict(zip(keys, map(_read_value, node.values), strict=True))
+    return ast.literal_eval(node)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from archaudit.errors import LoadError
-from archaudit.load.reference import Reference, find_plugin
+from archaudit.load.reference import NestedCall, Reference, find_plugin
 from archaudit.schema import InputSpec, Recipe
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def load_recipe(
 
 
 def _load(reference: Reference, inputs: tuple[InputSpec, ...], name: str | None) -> Recipe:
+    calls = [name for name, value in reference.arguments.items() if isinstance(value, NestedCall)]
+    if calls and reference.kind not in ("file", "module"):
+        raise LoadError(
+            f"{reference.text}: the value of {calls[0]} is not a literal", "Only models of your own code take calls as arguments."
+        )
     key = reference.target if reference.kind == "library" else reference.kind
     plugin = find_plugin(key) if key not in SOURCES else None
     if plugin is not None:

@@ -38,7 +38,7 @@ def open_checkout(repository: Repository, commit: str) -> Iterator[Path]:
 
 
 def list_missing(repository: Repository, commit: str, folder: Path) -> list[str]:
-    """What a checkout lacks, for an error message: submodules, and files that are pointers to Git LFS."""
+    """What a checkout lacks, for an error message: submodules, files that are pointers to Git LFS, and those that a partial clone lacks."""
     entries = repository.list_tree(commit)
     submodules = [path for path, entry in entries.items() if entry.is_submodule]
     pointers = [path for path in entries if _is_pointer(folder / path)]
@@ -47,6 +47,9 @@ def list_missing(repository: Repository, commit: str, folder: Path) -> list[str]
         missing.append(f"{len(submodules) - 3} more submodules")
     if pointers:
         missing.append(f"{pointers[0]}{f' and {len(pointers) - 1} more files' if len(pointers) > 1 else ''} of Git LFS")
+    absent = [path for path, entry in entries.items() if not entry.is_submodule and not os.path.lexists(folder / path)]
+    if absent:
+        missing.append(f"{', '.join(absent[:3])}{f' and {len(absent) - 3} more files' if len(absent) > 3 else ''} of a partial clone")
     return missing
 
 

@@ -17,7 +17,10 @@ _REMOVED_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"
 _SETTINGS = {
     "GIT_OPTIONAL_LOCKS": "0",  # the user's index is not refreshed
     "GIT_TERMINAL_PROMPT": "0",
-    "GIT_LFS_SKIP_SMUDGE": "1",  # nothing is downloaded
+    # nothing is downloaded, also for the missing objects of a partial clone (the second for releases before 2.45)
+    "GIT_LFS_SKIP_SMUDGE": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
     "LC_ALL": "C",
 }
 _OPTIONS = (
@@ -121,8 +124,10 @@ class Repository:
         """The path in the commit `earlier` of the file that is at `path` in the commit `later` (None: in the user's work tree). None if git
         finds no rename."""
         arguments = ["diff", "--no-ext-diff", "--no-textconv", "--find-renames=40%", "--diff-filter=R", "--name-status", "-z", earlier]
-        output = self._check(self._call(*arguments, *([later] if later else []), "--"), "diff")
-        parts = [os.fsdecode(part) for part in output.split(b"\0")]
+        done = self._call(*arguments, *([later] if later else []), "--")
+        if done.returncode != 0 and self.list_absent(earlier):
+            return None  # a partial clone lacks the contents to compare
+        parts = [os.fsdecode(part) for part in self._check(done, "diff").split(b"\0")]
         for _, old, new in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
             if new == path:
                 return old
@@ -139,9 +144,25 @@ class Repository:
         return self._check(self._call(*arguments), arguments[0]).decode(errors="replace")
 
     def write_tree(self, commit: str, folder: Path, index: Path) -> None:
-        """Writes the files of a commit into an empty folder, with a separate index file."""
-        arguments = (f"--git-dir={self.git_folder}", f"--work-tree={folder}", "read-tree", "--reset", "-u", commit)
-        self._check(_run(folder, arguments, environment={"GIT_INDEX_FILE": str(index)}), "read-tree")
+        """Writes the files of a commit into an empty folder, with a separate index file; in a partial clone those that are there."""
+        environment = {"GIT_INDEX_FILE": str(index)}
+        places = (f"--git-dir={self.git_folder}", f"--work-tree={folder}")
+        done = _run(folder, (*places, "read-tree", "--reset", "-u", commit), environment=environment)
+        absent = self.list_absent(commit) if done.returncode != 0 else []
+        if not absent:
+            self._check(done, "read-tree")
+            return
+        index.unlink(missing_ok=True)
+        self._check(_run(folder, (*places, "read-tree", commit), environment=environment), "read-tree")
+        removed = b"".join(b"0 %s\t%s\0" % (b"0" * len(commit), os.fsencode(path)) for path in absent)
+        self._check(_run(folder, (*places, "update-index", "-z", "--index-info"), environment=environment, data=removed), "update-index")
+        self._check(_run(folder, (*places, "checkout-index", "--all", "--force"), environment=environment), "checkout-index")
+
+    def list_absent(self, commit: str) -> list[str]:
+        """The files of a commit whose contents are not in the repository: a partial clone has only some."""
+        output = self._read_output("rev-list", "--objects", "--no-walk", "--missing=print", commit, "--")
+        missing = {line[1:] for line in output.split("\n") if line.startswith("?")}
+        return [path for path, entry in self.list_tree(commit).items() if entry.blob in missing]
 
     def _call(self, *arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         return _run(self.toplevel, arguments, data=data)
