@@ -120,6 +120,12 @@ def measurement_options(command: Command) -> Command:
             click.option(
                 "--allow-pickle", is_flag=True, help="Allow weights in .pt and .pth files, read with torch.load(weights_only=True)."
             ),
+            click.option(
+                "--harness",
+                type=click.Path(path_type=Path, dir_okay=False),
+                metavar="FILE",
+                help="Add this file of the work tree to each git revision: it builds the model from the revision's code.",
+            ),
             click.option("--cache/--no-cache", "cached", default=True, help="Cache the profiles of git revisions (default: yes)."),
         )
     ):
@@ -213,6 +219,7 @@ def build_options(
     prove_map: bool = False,
     while_workers_start: Callable[[], None] = lambda: None,
     cached: bool = True,
+    harness: Path | None = None,
     memory: int | None = None,
     pythons: tuple[str, ...] = (),
     allow_pickle: bool = False,
@@ -245,6 +252,7 @@ def build_options(
             on_progress=progress.advance,
             while_workers_start=while_workers_start,
             cached=cached,
+            harness=str(harness) if harness is not None else "",
             allow_pickle=allow_pickle,
             device=device,
             dtype=dtype,

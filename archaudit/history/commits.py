@@ -32,7 +32,7 @@ class CommitMeasurer:
         self.reference = reference
         self._options = options
         self._results: dict[str, CommitResult] = {}
-        self.repository, self.path = find_source(reference, options.config)
+        self.repository, self.path = find_source(reference, options.config, harness=options.harness)
 
     def measure(self, commit: str) -> CommitResult:
         """The result at a commit."""
@@ -69,7 +69,7 @@ class CommitMeasurer:
 
     def find_path(self, commit: str) -> str:
         """The path of the reference's file at a commit; empty for an importable module. Raises RevisionError where it does not exist."""
-        return find_source(self.reference, self._options.config, commit)[1]
+        return find_source(self.reference, self._options.config, commit, self._options.harness)[1]
 
     def describe(self, commit: str, result: CommitResult | None = None) -> HistoryStep:
         """A commit's hash, date and subject, with the totals of `result`, or of what was measured there."""

@@ -94,7 +94,7 @@ def open_targets(targets: Sequence[Target], options: Options) -> Iterator[list[T
     settings += [options.dtype, options.params_only, [target.arg_file for target in targets]]
     has_to_run = options.latency in MEASURED or options.equivalent or options.prove_map
     use_cache = options.cached and not has_to_run and not options.workers.pythons
-    with open_revisions(targets, settings=settings if use_cache else None) as opened:
+    with open_revisions(targets, settings=settings if use_cache else None, harness=options.harness) as opened:
         yield opened
 
 

@@ -38,6 +38,8 @@ class Options(Record, frozen=True, kw_only=True):
     models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before is not measured
     again.
 
+    `harness` is a file of the work tree that is added to each git revision: it builds the model from the revision's code.
+
     Baselines: `baselines` is their folder, `baseline_revision` the git revision to read them from (None: from their files).
 
     How to run: `workers`, `worker_pool` (an open pool of worker processes). `on_stage` is called with a text for each stage of the work,
@@ -61,6 +63,7 @@ class Options(Record, frozen=True, kw_only=True):
     while_workers_start: Callable[[], None] = lambda: None
     formulas: tuple[str, ...] = ()
     cached: bool = True
+    harness: str = ""
     worker_pool: Fork | None = None
     allow_pickle: bool = False
     device: Literal["cpu", "cuda"] = "cpu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,13 +28,14 @@ from archaudit.schema import Checkout, Dependencies, Profile, decode_profile
 
 
 @contextmanager
-def open_revisions(targets: Sequence[Target], *, settings: Sequence[object] | None) -> Iterator[list[Target]]:
+def open_revisions(targets: Sequence[Target], *, settings: Sequence[object] | None, harness: str = "") -> Iterator[list[Target]]:
     """The targets; those at a revision are either cached profiles, or references into a checkout that lasts as long as the block.
 
-    `settings` are the options that a cached profile depends on; None skips the cache. Raises RevisionError. Errors from within the block
-    have the user's paths in place of the checkout's, and name files that the checkout lacks.
+    `settings` are the options that a cached profile depends on; None skips the cache. `harness` is a file of the work tree that is added to
+    each checkout. Raises RevisionError. Errors from within the block have the user's paths in place of the checkout's, and name files that
+    the checkout lacks.
     """
-    located = [_locate(target) if target.is_revised else None for target in targets]
+    located = [_locate(target, harness) if target.is_revised else None for target in targets]
     with ExitStack() as stack:
         opened: list[Target] = []
         for target, place in zip(targets, located, strict=True):
@@ -57,12 +59,14 @@ def cache_profile(target: Target, profile: Profile, dependencies: Dependencies |
     return profile
 
 
-def find_source(reference: str, config: Config | None, commit: str = "HEAD") -> tuple[Repository, str]:
+def find_source(reference: str, config: Config | None, commit: str = "HEAD", harness: str = "") -> tuple[Repository, str]:
     """The repository of a reference without a revision, and the path of its file at a commit; empty for an importable module.
+
+    A `harness` is taken from the work tree, so it exists at every commit.
 
     Raises RevisionError if the commit has no such file.
     """
-    place = _locate(resolve(f"{reference}@{commit}", config))
+    place = _locate(resolve(f"{reference}@{commit}", config), harness)
     return place.repository, place.path or ""
 
 
@@ -75,6 +79,7 @@ class _Place(msgspec.Struct):
     folder: str
     assumption: str | None = None
     root: str | None = None
+    harness: str | None = None
 
     def make_key(self, target: Target, settings: Sequence[object]) -> CacheKey:
         assert target.reference is not None
@@ -88,25 +93,50 @@ class _Place(msgspec.Struct):
             msgspec.to_builtins(target.inputs),
             self.repository.read_conversions().decode(errors="replace"),
             str(self.repository.toplevel),
+            self._read_harness(),
         ]
         return CacheKey(settings=digest_settings(parts), entries=self.repository.list_tree(self.commit))
 
+    def _read_harness(self) -> str | None:
+        if self.harness is None:
+            return None
+        return (self.repository.toplevel / self.harness).read_bytes().decode(errors="replace")
 
-def _locate(target: Target) -> _Place:
+    def add_harness(self, root: Path) -> None:
+        """Copies the harness from the work tree into a checkout."""
+        if self.harness is not None:
+            (root / self.harness).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.repository.toplevel / self.harness, root / self.harness)
+
+
+def _locate(target: Target, harness: str = "") -> _Place:
     reference = target.reference
     assert reference is not None
     if reference.kind == "module":
         here = Path.cwd()
         repository = find_repository(here)
         folder = _path_inside(repository, here)
-        return _Place(repository, repository.find_commit(reference.revision), None, folder)
+        return _Place(repository, repository.find_commit(reference.revision), None, folder, harness=_find_harness(repository, harness))
     path = Path.cwd() / Path(_file_of(reference)).expanduser()
     repository = find_repository(path.parent)
     commit = repository.find_commit(reference.revision)
     inside = _path_inside(repository, path)
     folder = _path_inside(repository, Path.cwd(), outside="")
+    added = _find_harness(repository, harness)
+    if inside == added:
+        return _Place(repository, commit, inside, folder, f"{inside} is from the work tree", harness=added)
     found, assumption = _find_path(repository, commit, inside, reference)
-    return _Place(repository, commit, found, folder, assumption)
+    return _Place(repository, commit, found, folder, assumption, harness=added)
+
+
+def _find_harness(repository: Repository, harness: str) -> str | None:
+    """The path of the harness from the repository's top. Raises RevisionError if there is no such file."""
+    if not harness:
+        return None
+    path = Path.cwd() / Path(harness).expanduser()
+    if not path.is_file():
+        raise RevisionError(f"there is no file {harness}", "Name a file of the work tree that builds the model: --harness audit.py.")
+    return _path_inside(repository, path)
 
 
 def _path_inside(repository: Repository, path: Path, outside: str | None = None) -> str:
@@ -154,6 +184,7 @@ def _open(target: Target, place: _Place, settings: Sequence[object] | None, stac
         return msgspec.structs.replace(target, reference=None, saved=profile)
     root = stack.enter_context(open_checkout(place.repository, place.commit))
     place.root = str(root)
+    place.add_harness(root)
     moved = target.reference
     if place.path is not None:
         path = str(root / place.path)

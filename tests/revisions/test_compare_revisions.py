@@ -94,3 +94,36 @@ def test_a_saved_profile_has_revisions_too(repo, monkeypatch):
     monkeypatch.chdir(repo.folder)
     (saved,) = measure_targets([resolve("base.json@main", None)], PLAIN)
     assert saved.totals.params == 3
+
+
+HARNESS = """
+import torch
+
+from models.blocks import make_block
+
+
+def build():
+    return make_block(4)
+
+
+def example_inputs():
+    return torch.zeros(1, 3, 8, 8)
+"""
+
+
+def test_a_harness_of_the_work_tree_builds_the_model_of_each_revision(repo, monkeypatch, no_workers):
+    repo.commit("wider", **{"models/blocks.py": (repo.folder / "models/blocks.py").read_text().replace("width, 3)", "width, 5)")})
+    repo.write("audit.py", HARNESS)
+    monkeypatch.chdir(repo.folder)
+    options = msgspec.structs.replace(PLAIN, harness="audit.py")
+    report = compare("main~..main", "audit.py:build", options)
+    assert (report.before.totals.params, report.after.totals.params) == (4 * 28, 4 * 76)
+    assert "audit.py is from the work tree" in report.before.ledger.assumptions
+    with pytest.raises(RevisionError, match=r"there is no audit\.py at main"):
+        compare("main~..main", "audit.py:build", PLAIN)
+    with pytest.raises(RevisionError, match=r"there is no file other\.py"):
+        compare("main~..main", "audit.py:build", msgspec.structs.replace(PLAIN, harness="other.py"))
+    repo.write("audit.py", HARNESS.replace("4", "5"))  # another harness is another model
+    assert compare("main~..main", "audit.py:build", options).before.totals.params == 5 * 28
+    no_workers()
+    assert compare("main~..main", "audit.py:build", options).before.totals.params == 5 * 28

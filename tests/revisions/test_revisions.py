@@ -158,6 +158,20 @@ def test_submodules_and_lfs_files_are_listed_as_missing(repo, make_repo):
         assert list_missing(repository, commit, folder) == ["the submodule vendor/inner", "weights.bin of Git LFS"]
 
 
+def test_a_partial_clone_is_checked_out_without_the_files_that_it_lacks(repo, tmp_path):
+    repo.write("models/net.py", "x = 1\n")
+    commit = repo.commit("data", **{"data/large.txt": "x" * 5000})
+    repo.git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", "--no-checkout", "--filter=blob:limit=1k", repo.folder.as_uri(), clone], check=True)
+    repository = find_repository(clone)
+    with open_checkout(repository, commit) as folder:
+        assert (folder / "models" / "net.py").read_text() == "x = 1\n"
+        assert not (folder / "data" / "large.txt").exists()
+        assert list_missing(repository, commit, folder) == ["data/large.txt of a partial clone"]
+    assert repository.list_absent(commit) == ["data/large.txt"]  # nothing was fetched
+
+
 def test_a_renamed_file_is_found_under_its_old_name(repo, monkeypatch):
     monkeypatch.chdir(repo.folder / "models")
     repo.git("mv", "models/seg.py", "models/segmentation.py")
