@@ -35,7 +35,7 @@ from archaudit.measure.building import (
 )
 from archaudit.measure.building.copying import copy_with_values, run_with_large_stack
 from archaudit.measure.failures import Attempt, explain_failures
-from archaudit.measure.formulas import SPARSE_WITHOUT_VALUES
+from archaudit.measure.formulas import LENGTHS_WITHOUT_VALUES, SPARSE_WITHOUT_VALUES
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.process_state import read_random_state, seed_random
 from archaudit.measure.tape import Tape, record_tape
@@ -166,7 +166,7 @@ def _try_build_modes(search: _Search) -> Run | None:
         if build_mode == "real" and not _is_small_enough(search):
             break
         run = _try_build_mode(search, build_mode, builder) if builder is not None else _try_both_answers(search)
-        if run is not None and build_mode != "real" and _needs_stored_entries(run.tape) and _is_small_enough(search):
+        if run is not None and build_mode != "real" and _needs_values(run.tape) and _is_small_enough(search):
             run = _try_build_mode(search, "real", build_real) or run
         if run is not None:
             run.failures = tuple(attempt.summarise() for attempt in search.attempts)
@@ -176,9 +176,9 @@ def _try_build_modes(search: _Search) -> Run | None:
     return None
 
 
-def _needs_stored_entries(tape: Tape) -> bool:
-    """Whether a product is unknown only because its sparse operand has no values."""
-    return any(entry.work.note == SPARSE_WITHOUT_VALUES for entry in tape.entries)
+def _needs_values(tape: Tape) -> bool:
+    """Whether a product is unknown only because its sparse operand, or the lengths of its sequences, have no values."""
+    return any(entry.work.note in (SPARSE_WITHOUT_VALUES, LENGTHS_WITHOUT_VALUES) for entry in tape.entries)
 
 
 def _try_build_mode(

@@ -183,6 +183,16 @@ CASES = (
         may_be_incomplete=True,
         tags=("linalg",),
     ),
+    Case(
+        name="fft",
+        shows="A Fourier transform and its inverse, as mixed-radix transforms of real numbers.",
+        build=lambda: Model(_spectral, proj=linear(16, 16)),
+        args=floats(10, 16),
+        params=16 * 16,
+        macs=10 * 16 * 16 + 2 * (10 * 16 * (2 + 2 + 2 + 2) // 2),  # half of N times the sum of its prime factors, twice
+        may_be_incomplete=True,
+        tags=("fft",),
+    ),
     # --- no count is known
     Case(
         name="custom_operator",
@@ -192,15 +202,6 @@ CASES = (
         params=16 * 8,
         expects_incomplete=True,
         tags=("custom operator",),  # pytorch#131041
-    ),
-    Case(
-        name="fft",
-        shows="A Fourier transform is work without an agreed count of multiply-accumulates.",
-        build=lambda: Model(_spectral, proj=linear(16, 16)),
-        args=floats(10, 16),
-        params=16 * 16,
-        expects_incomplete=True,
-        tags=("fft",),
     ),
     Case(
         name="linalg_solve",

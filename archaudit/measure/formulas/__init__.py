@@ -11,13 +11,26 @@ Other packages register theirs through `register_formula`, or the entry points t
 
 from __future__ import annotations
 
-from archaudit.measure.formulas import attention, contraction, convolution, counting, linear_solvers, quantized, recurrent, sparse
+from archaudit.measure.formulas import (
+    attention,
+    contraction,
+    convolution,
+    counting,
+    fourier,
+    linear_solvers,
+    quantized,
+    quantized_libraries,
+    recurrent,
+    sparse,
+)
 from archaudit.measure.formulas.counting import count_operator, format_work, status_of
 from archaudit.measure.formulas.registry import (
+    LENGTHS_WITHOUT_VALUES,
     SPARSE_WITHOUT_VALUES,
     NoFormulaAppliesError,
     Status,
     Work,
+    find_values_by,
     formula,
     formula_names,
     load_plugins,
@@ -25,15 +38,17 @@ from archaudit.measure.formulas.registry import (
 )
 
 # Importing these files is what registers their formulas.
-FORMULA_FILES = (attention, contraction, convolution, counting, linear_solvers, quantized, recurrent, sparse)
+FORMULA_FILES = (attention, contraction, convolution, counting, fourier, linear_solvers, quantized, quantized_libraries, recurrent, sparse)
 
 __all__ = [
     "FORMULA_FILES",
+    "LENGTHS_WITHOUT_VALUES",
     "SPARSE_WITHOUT_VALUES",
     "NoFormulaAppliesError",
     "Status",
     "Work",
     "count_operator",
+    "find_values_by",
     "format_work",
     "formula",
     "formula_names",

@@ -3,16 +3,18 @@
 Every query is multiplied with every key: causal masks, padding, windows, block masks and dropout reduce nothing. With grouped queries the
 keys and values have fewer heads, but each query head computes its own products. All formulas leave out softmax, scaling, masks, biases,
 norms and activations. A kernel that pads the head size receives it padded, and is counted with the padding.
-Packed sequences of several lengths have no formula: the shapes do not say which queries are multiplied with which keys.
+For packed sequences of several lengths the values of their offsets are needed: the shapes do not say which queries are multiplied with
+which keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
-from archaudit.measure.formulas.registry import NoFormulaAppliesError, Products, dense_sizes, formula, result
+from archaudit.measure.formulas.registry import Products, dense_sizes, formula, read_lengths, result
 
 
 def attend(batch: tuple[int, ...], queries: int, keys: int, query_size: int, value_size: int) -> Products:
@@ -39,39 +41,82 @@ def count_attention(query: Tensor, key: Tensor, value: Tensor, *_: object, out: 
 
 
 @formula("aten::_flash_attention_forward", "aten::_flash_attention_forward_no_dropout_inplace")
-def count_flash_attention(query: Tensor, key: Tensor, value: Tensor, *arguments: object, out: object, **keywords: object) -> Products:
-    """QK^T and AV for (batch, length, heads, size); windows reduce nothing.
+def count_flash_attention(query: Tensor, key: Tensor, value: Tensor, *arguments: Any, out: object, **keywords: Any) -> Products:
+    """QK^T and AV for (batch, length, heads, size), or packed as (tokens, heads, size); windows reduce nothing.
 
-    Source: as `scaled_dot_product_attention`. Leaves out: softmax, scale. No formula with `cum_seq_q` (packed lengths).
+    Source: as `scaled_dot_product_attention`. Leaves out: softmax, scale.
     """
-    _refuse_packed(arguments[0] if arguments else keywords.get("cum_seq_q"))
-    return _count_length_first(query, key, value)
+    named = keywords.get("cum_seq_q"), keywords.get("cum_seq_k")
+    starts, key_starts = (*arguments, None, None)[:2] if arguments else named
+    if starts is None:
+        return _count_length_first(query, key, value)
+    return attend_packed(query, value, starts, key_starts)
 
 
 @formula("aten::_efficient_attention_forward")
-def count_efficient_attention(query: Tensor, key: Tensor, value: Tensor, *arguments: object, out: object, **keywords: object) -> Products:
-    """QK^T and AV for (batch, length, heads, size).
+def count_efficient_attention(query: Tensor, key: Tensor, value: Tensor, *arguments: Any, out: object, **keywords: Any) -> Products:
+    """QK^T and AV for (batch, length, heads, size), or packed in a batch of one.
 
-    Source: as `scaled_dot_product_attention`. Leaves out: softmax, scale, bias. No formula with `cu_seqlens_q` (packed lengths).
+    Source: as `scaled_dot_product_attention`. Leaves out: softmax, scale, bias.
     """
-    _refuse_packed(arguments[1] if len(arguments) > 1 else keywords.get("cu_seqlens_q"))
-    return _count_length_first(query, key, value)
+    starts, key_starts = (
+        (*arguments, None, None)[1:3] if len(arguments) > 1 else (keywords.get("cu_seqlens_q"), keywords.get("cu_seqlens_k"))
+    )
+    if starts is None:
+        return _count_length_first(query, key, value)
+    return attend_packed(query, value, starts, key_starts)
 
 
 @formula("aten::_cudnn_attention_forward", "aten::_cudnn_attention_forward_no_dropout_inplace")
-def count_cudnn_attention(query: Tensor, key: Tensor, value: Tensor, *arguments: object, out: object, **keywords: object) -> Products:
-    """QK^T and AV for (batch, heads, length, size).
+def count_cudnn_attention(query: Tensor, key: Tensor, value: Tensor, *arguments: Any, out: object, **keywords: Any) -> Products:
+    """QK^T and AV for (batch, heads, length, size), or packed as (tokens, heads, size).
 
-    Source: as `scaled_dot_product_attention`. Leaves out: softmax, scale, bias. No formula with `cum_seq_q` (packed lengths).
+    Source: as `scaled_dot_product_attention`. Leaves out: softmax, scale, bias.
     """
-    _refuse_packed(arguments[1] if len(arguments) > 1 else keywords.get("cum_seq_q"))
+    named = keywords.get("cum_seq_q"), keywords.get("cum_seq_k")
+    starts, key_starts = (*arguments, None, None)[1:3] if len(arguments) > 1 else named
+    if starts is not None:
+        return attend_packed(query, value, starts, key_starts)
     *batch, queries, query_size = dense_sizes(query)
     return attend(tuple(batch), queries, dense_sizes(key)[-2], query_size, dense_sizes(value)[-1])
 
 
-def _refuse_packed(lengths: object) -> None:
-    if lengths is not None:
-        raise NoFormulaAppliesError("packed sequences: the pairs of queries and keys follow from the data, not from the shapes")
+@formula("torch_attn::_varlen_attn", "flash_attn::_flash_attn_varlen_forward")
+def count_packed_attention(
+    query: Tensor, _key: Tensor, value: Tensor, starts: Tensor, key_starts: Tensor | None, *_: object, out: object, **__: object
+) -> Products:
+    """QK^T and AV of every sequence, for sequences packed as (tokens, heads, size).
+
+    Source: `torch.nn.attention.varlen`, and the package flash-attn. Leaves out: softmax, scale.
+    """
+    return attend_packed(query, value, starts, key_starts)
+
+
+@formula("torch_attn::_varlen_attn_out")
+def count_packed_attention_out(_out: Tensor, *arguments: Any, out: object, **keywords: Any) -> Products:
+    """As `_varlen_attn`.
+
+    Source: `torch.nn.attention.varlen`. Leaves out: softmax, scale.
+    """
+    return count_packed_attention(*arguments, out=out, **keywords)
+
+
+@formula("flash_attn::_flash_attn_forward")
+def count_flash_attention_package(query: Tensor, key: Tensor, value: Tensor, *_: object, out: object, **__: object) -> Products:
+    """QK^T and AV for (batch, length, heads, size); windows reduce nothing.
+
+    Source: the package flash-attn. Leaves out: softmax, scale.
+    """
+    return _count_length_first(query, key, value)
+
+
+def attend_packed(query: Tensor, value: Tensor, starts: Tensor, key_starts: Tensor | None) -> Products:
+    """QK^T and AV of every sequence. `starts` are the offsets of the sequences, those of the keys if they differ in `key_starts`."""
+    *_tokens, heads, query_size = dense_sizes(query)
+    lengths = read_lengths(starts)
+    key_lengths = lengths if key_starts is None else read_lengths(key_starts)
+    pairs = sum(queries * keys for queries, keys in zip(lengths, key_lengths, strict=True))
+    return ((heads, pairs, query_size), (heads, pairs, dense_sizes(value)[-1]))
 
 
 def _count_length_first(query: Tensor, key: Tensor, value: Tensor) -> Products:

@@ -84,8 +84,6 @@ def _explain_unknown(operator: Any) -> str:
     base = base.lstrip("_")
     if namespace not in ("aten", "prims"):
         return "no formula for this operator; a plugin can register one"
-    if base.startswith("fft_"):
-        return "a Fourier transform: it multiplies, but it is no dense contraction"
     if torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd"):
         return "a composite operator that was not decomposed: its parts have to be counted"
     if base.startswith(_LINEAR_ALGEBRA):

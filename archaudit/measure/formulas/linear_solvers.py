@@ -1,7 +1,7 @@
 """Triangular systems and the Cholesky factorization: dense linear algebra whose products follow from the shapes alone.
 
 Only multiplications whose product is added to a sum count; divisions and roots do not. All other factorizations and solvers stay unknown,
-because their work depends on the algorithm (pivoting, blocks) or on the values (iterations). Fourier transforms stay unknown too.
+because their work depends on the algorithm (pivoting, blocks) or on the values (iterations).
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ result). It returns the multiply-accumulates as a sum of products whose factors 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar
 
@@ -195,6 +197,32 @@ def stored_entries(tensor: Tensor) -> int:
     if tensor.device.type == "meta" or detect_fake_mode() is not None:
         raise NoFormulaAppliesError(SPARSE_WITHOUT_VALUES)
     return count(sizes(tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()))
+
+
+# Finds the values of a tensor without values; None for those that are not known. The tape sets it while a model runs.
+_find_value: list[Callable[[Tensor], Tensor | None]] = []
+
+# The note on an operator whose work depends on values that are not known. A run with values knows them.
+LENGTHS_WITHOUT_VALUES = "packed sequences: the pairs of queries and keys follow from the lengths, whose values are not known"
+
+
+@contextmanager
+def find_values_by(find: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+    """While open, formulas read the values of tensors by `find`."""
+    _find_value.append(find)
+    try:
+        yield
+    finally:
+        _find_value.pop()
+
+
+def read_lengths(offsets: Tensor) -> list[int]:
+    """The lengths of packed sequences, from the offsets at which they start and end. No formula applies where the values are not known."""
+    known = _find_value[-1](offsets) if _find_value else None
+    if known is None and (offsets.is_meta or detect_fake_mode() is not None):
+        raise NoFormulaAppliesError(LENGTHS_WITHOUT_VALUES)
+    ends = (offsets if known is None else known).tolist()
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
 # --- formulas of other packages: entry points of the group `archaudit.formulas` ---

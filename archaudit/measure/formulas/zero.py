@@ -157,7 +157,12 @@ ZERO_BY_KIND: dict[str, str] = {
         quantized_decomposed::choose_qparams quantized_decomposed::choose_qparams_symmetric
         quantized_decomposed::_choose_qparams_per_token_asymmetric_impl quantized_decomposed::choose_qparams_per_token
         quantized_decomposed::choose_qparams_per_token_asymmetric quantized_decomposed::fake_quant_per_channel
-        quantized_decomposed::convert_element_type""",
+        quantized_decomposed::convert_element_type bitsandbytes::int8_vectorwise_quant bitsandbytes::int8_vectorwise_dequant
+        bitsandbytes::int8_mm_dequant bitsandbytes::int8_double_quant bitsandbytes::quantize_4bit bitsandbytes::dequantize_4bit
+        bitsandbytes::quantize_blockwise bitsandbytes::dequantize_blockwise torchao::quantize_affine torchao::dequantize_affine
+        torchao::choose_qparams_affine torchao::quantize_affine_float8_non_decomposed
+        torchao::dequantize_affine_float8_non_decomposed torchao::mxfp8_quantize torchao::da8w4_linear_prepack_cpu
+        torchao::float8_linear_prepack_cpu torchao::to_sparse_semi_structured_cutlass_sm9x_f8""",
     "quantised elementwise": """
         quantized::add quantized::add_out quantized::add_relu quantized::add_relu_out quantized::add_scalar
         quantized::add_scalar_out quantized::add_scalar_relu quantized::add_scalar_relu_out quantized::mul quantized::mul_out

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from archaudit.errors import MeasureError
-from archaudit.measure.formulas import Work, count_operator
+from archaudit.measure.formulas import Work, count_operator, find_values_by
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import DispatchMode, without_fusion
 from archaudit.measure.tape.arguments import NO_ARGUMENTS, read_arguments
@@ -24,6 +24,7 @@ from archaudit.measure.tape.dead_compute import OperatorUses, ValueReads
 from archaudit.measure.tape.device_operators import find_function, name_operator
 from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.functions import FunctionMode
+from archaudit.measure.tape.higher_order import find_body_runner
 from archaudit.measure.tape.known_values import KnownValues, assume_boolean, track_constants
 from archaudit.measure.tape.memory import LivenessRecorder, count_moved_bytes, list_written, read_traits, returns_views
 from archaudit.measure.tape.module_calls import observe_calls
@@ -267,7 +268,7 @@ class TapeMode(DispatchMode):
             if assumed is not None:
                 self.recorder.uses.read_value(args)
                 return assumed
-        on_device = find_function(func, args)
+        on_device = find_function(func, args) or find_body_runner(func)
         if on_device is not None:
             with self:
                 return on_device(*args, **kwargs)
@@ -331,6 +332,7 @@ def record_tape(
         if known_values is not None:
             recorder.tape.programs.find_value = known_values.find
             stack.enter_context(track_constants(known_values))
+            stack.enter_context(find_values_by(known_values.find))
         stack.enter_context(FunctionMode(recorder.tape.programs, recorder.make_alias))
         stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator, known_values))
         result = tree.modules[0](*args, **kwargs)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from archaudit.measure.process_state import DispatchMode
+from archaudit.measure.tape.higher_order import find_body_runner
 from archaudit.measure.tape.known_values import UNKNOWN, KnownValues, makes_unknown, reads_values
 from archaudit.measure.tape.memory import read_traits
 from archaudit.measure.tape.meta_kernels import find_meta_kernel, run_meta_kernel
@@ -218,13 +219,19 @@ class ShapeCache:
 
 
 class CachedShapesMode(DispatchMode):
-    """Runs every operator through a cache."""
+    """Runs every operator through a cache, and the bodies of higher-order operators one by one."""
+
+    supports_higher_order_operators = True
 
     def __init__(self, cache: ShapeCache) -> None:
         super().__init__()
         self._cache = cache
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        run_bodies = find_body_runner(func)
+        if run_bodies is not None:
+            with self:
+                return run_bodies(*args, **(kwargs or {}))
         return self._cache.run(func, args, kwargs or {})
 
 

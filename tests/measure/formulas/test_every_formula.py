@@ -58,6 +58,9 @@ TRANSPOSED_PRODUCTS = [(2, 7, 11, 13, 15, 17, 19)]
 # 5 steps of 3 sequences, 7 features, 11 hidden; a bidirectional LSTM of 2 layers would have more
 STEPS, STATE = T(5, 3, 7), T(1, 3, 11)
 
+OFFSETS, KEY_OFFSETS = torch.tensor([0, 2, 5]), torch.tensor([0, 4, 9])
+PACKED = [(3, 7, 2 * 4 + 3 * 5), (3, 13, 2 * 4 + 3 * 5)]
+
 CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     # --- products of matrices and vectors
     ("aten::mm", (T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
@@ -185,6 +188,29 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("aten::_sparse_semi_structured_mm", (T(2, 3), T(1), T(6, 5)), T(2, 5), [(2, 3, 5)]),
     ("aten::_sparse_semi_structured_addmm", (T(5), T(2, 3), T(1), T(6, 5)), T(2, 5), [(2, 3, 5)]),
     ("aten::_cslt_sparse_mm", (T(9), T(6, 5)), T(2, 5), [(3, 10)]),
+    # --- Fourier transforms: 12 = 2 * 2 * 3 takes 12 * 7 operations, 10 = 2 * 5 takes 10 * 7, a prime size 7 takes 7 * 7
+    ("aten::_fft_c2c", (T(3, 12), [1], 0, True), T(3, 12), [(3, 7, 12)]),
+    ("aten::_fft_c2c", (T(10, 7), [0, 1], 0, True), T(10, 7), [(7, 7, 10), (7, 7, 10)]),
+    ("aten::_fft_r2c", (T(3, 12), [1], 0, True), T(3, 7), [(3 * 12 * 7 // 2,)]),
+    ("aten::_fft_r2c", (T(10, 12), [0, 1], 0, True), T(10, 7), [(7, 7, 10), (10 * 12 * 7 // 2,)]),
+    ("aten::_fft_c2r", (T(10, 7), [0, 1], 0, 12), T(10, 12), [(7, 7, 10), (10 * 12 * 7 // 2,)]),
+    # --- attention of packed sequences: 2 and 3 queries with 4 and 5 keys
+    ("torch_attn::_varlen_attn", (T(5, 3, 7), T(9, 3, 7), T(9, 3, 13), OFFSETS, KEY_OFFSETS, 3, 5), T(5, 3, 13), PACKED),
+    ("torch_attn::_varlen_attn_out", (T(5, 3, 13), T(5, 3, 7), T(9, 3, 7), T(9, 3, 13), OFFSETS, KEY_OFFSETS, 3, 5), T(), PACKED),
+    ("flash_attn::_flash_attn_varlen_forward", (T(5, 3, 7), T(9, 3, 7), T(9, 3, 13), OFFSETS, KEY_OFFSETS), T(5, 3, 13), PACKED),
+    ("aten::_flash_attention_forward", (T(5, 3, 7), T(9, 3, 7), T(9, 3, 13), OFFSETS, KEY_OFFSETS, 3, 5), T(5, 3, 13), PACKED),
+    ("aten::_efficient_attention_forward", (T(1, 5, 3, 7), T(1, 9, 3, 7), T(1, 9, 3, 13), None, OFFSETS, KEY_OFFSETS), T(), PACKED),
+    ("aten::_cudnn_attention_forward", (T(5, 3, 7), T(9, 3, 7), T(9, 3, 13), None, OFFSETS, KEY_OFFSETS), T(), PACKED),
+    ("torch_attn::_varlen_attn", (T(5, 3, 7), T(5, 3, 7), T(5, 3, 13), OFFSETS, None, 3, 3), T(5, 3, 13), [(3, 7, 4 + 9), (3, 13, 4 + 9)]),
+    ("flash_attn::_flash_attn_forward", LENGTH_FIRST[0], LENGTH_FIRST[1], ATTENTION),
+    # --- quantization libraries
+    ("bitsandbytes::gemv_4bit", (T(2, 3, 6), T(30, 1), [10, 6]), None, [(2, 3, 6, 10)]),
+    ("bitsandbytes::gemm_4bit", (T(6), T(30, 1), [10, 6]), None, [(6, 10)]),
+    ("bitsandbytes::int8_scaled_mm", (T(3, 6), T(10, 6)), None, [(3, 6, 10)]),
+    ("bitsandbytes::int8_mixed_scaled_mm", (T(2, 3, 6), T(6, 6), T(10, 6)), None, [(2, 3, 6, 10)]),
+    ("torchao::da8w4_linear_cpu", (T(2, 3, 6),), T(2, 3, 10), [(2, 3, 6, 10)]),
+    ("torchao::int_scaled_matmul", (T(3, 6), T(6, 10), T(3, 1)), T(3, 10), [(3, 6, 10)]),
+    ("torchao::qscaled_dot_product", HEADS_FIRST[0], HEADS_FIRST[1], ATTENTION),
     # --- operators that run another one
     ("higher_order::out_dtype", (torch.ops.aten.mm.default, torch.int32, T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
     ("higher_order::with_effects", (None, torch.ops.aten.mm.default, T(2, 3), T(3, 5)), (None, T(2, 5)), [(2, 3, 5)]),
@@ -241,9 +267,9 @@ class Operator:
         ("higher_order::out_dtype", (torch.ops.aten.svd.default, torch.int32, T(2, 3)), "has no formula"),
         ("higher_order::out_dtype", (object(), torch.int32, T(2, 3)), "has no formula"),
         ("aten::mm", (sparse(2, 3, 4).to("meta"), T(3, 5)), "is not known"),
-        ("aten::_flash_attention_forward", (*LENGTH_FIRST[0], T(3)), "packed sequences"),
-        ("aten::_efficient_attention_forward", (*LENGTH_FIRST[0], None, T(3)), "packed sequences"),
-        ("aten::_cudnn_attention_forward", (*HEADS_FIRST[0], None, T(3)), "packed sequences"),
+        ("aten::_flash_attention_forward", (*LENGTH_FIRST[0], T(3).to("meta")), "packed sequences"),
+        ("aten::_efficient_attention_forward", (*LENGTH_FIRST[0], None, T(3).to("meta")), "packed sequences"),
+        ("aten::_cudnn_attention_forward", (*HEADS_FIRST[0], None, T(3).to("meta")), "packed sequences"),
     ],
 )
 def test_work_that_shapes_do_not_determine_is_unknown_with_a_reason(name: str, args: tuple[Any, ...], why: str) -> None:
@@ -255,7 +281,7 @@ def test_work_that_shapes_do_not_determine_is_unknown_with_a_reason(name: str, a
 @pytest.mark.parametrize("name", ["_flash_attention_forward", "_cudnn_attention_forward", "_efficient_attention_forward"])
 def test_packed_lengths_given_by_name_are_unknown_too(name: str) -> None:
     keyword = "cu_seqlens_q" if "efficient" in name else "cum_seq_q"
-    work = count_operator(Operator(f"aten::{name}"), LENGTH_FIRST[0], {keyword: T(3)}, GROUPED_OUT)
+    work = count_operator(Operator(f"aten::{name}"), LENGTH_FIRST[0], {keyword: T(3).to("meta")}, GROUPED_OUT)
     assert work.status == "unknown"
     assert count_operator(Operator(f"aten::{name}"), LENGTH_FIRST[0], {keyword: None}, LENGTH_FIRST[1]).status == "counted"
 
