@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from torch import nn
-
 from archaudit.errors import ArchauditError, MeasureError
 from archaudit.measure.building import (
     Built,
@@ -36,13 +34,14 @@ from archaudit.measure.building import (
 from archaudit.measure.building.copying import copy_with_values, run_with_large_stack
 from archaudit.measure.failures import Attempt, explain_failures
 from archaudit.measure.formulas import LENGTHS_WITHOUT_VALUES, SPARSE_WITHOUT_VALUES
+from archaudit.measure.model_run import Run, costs_by_module, mark_different
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.process_state import read_random_state, seed_random
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tape.device_operators import run_operators_of
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
-from archaudit.measure.tensors import list_tensors_in, list_tensors_within, read_module_tensors
+from archaudit.measure.tensors import read_module_tensors
 from archaudit.schema import Recipe
 
 # A real forward pass holds all weights and the live activations. Two GiB of weights are safe on a CI machine with 7 GiB, and their random
@@ -51,35 +50,6 @@ REAL_PARAM_BYTES_LIMIT = 2 * 2**30
 
 
 Builder = Callable[[Recipe], Built]
-
-
-@dataclass(slots=True)
-class Run:
-    """A model that was built and run, with its inputs, tape and build mode.
-
-    `context` has to be open whenever the model runs again. `failures` has one line for each build mode that failed before.
-    `draws_chance`: forward drew random numbers. `incomplete` says why FLOPs are incomplete although every operator is known, and
-    `differing` has the positions of the modules whose costs are not known for that reason; both are empty if they are known.
-    """
-
-    model: nn.Module
-    tree: ModuleTree
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    tape: Tape
-    build_mode: str
-    context: Callable[[], AbstractContextManager[Any]]
-    shape_cache: ShapeCache
-    assumptions: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()
-    draws_chance: bool = False
-    incomplete: str = ""
-    differing: frozenset[int] = frozenset()
-
-    def copy_inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The inputs for one more run: a copy of objects that forward may write into, such as a cache of keys and values."""
-        given = self.args, self.kwargs
-        return given if len(list_tensors_within(given)) == len(list_tensors_in(given)) else _copy_inputs(given, self.shape_cache)
 
 
 @dataclass(slots=True)
@@ -253,13 +223,6 @@ def _with_known_values(cache: ShapeCache) -> Iterator[None]:
         yield
 
 
-def _copy_inputs(given: Any, cache: ShapeCache) -> Any:
-    """A copy of the inputs on the same device, with the same known values."""
-    copied = copy_with_values(given)
-    cache.known_values.record_inputs(given, copied)
-    return copied
-
-
 def _with_device(context: Callable[[], AbstractContextManager[Any]], device: str) -> Callable[[], AbstractContextManager[Any]]:
     """The context, and in it the operators of the assumed device for all tensors without values."""
 
@@ -299,13 +262,13 @@ def _try_both_answers(search: _Search) -> Run | None:
     no = _try_build_mode(search, "answered", builder, assumed_boolean=False)
     if yes is None or no is None or not yes.tape.assumptions:
         return None
-    if _costs_by_module(yes.tape) == _costs_by_module(no.tape):
+    if costs_by_module(yes.tape) == costs_by_module(no.tape):
         yes.assumptions = tuple(f"{text}, and they cost the same" for text in yes.assumptions)
         return yes
     if _is_small_enough(search):
         search.answers = (yes, no)
         return None  # the real mode takes the right branch
-    return _mark_different([yes, no], f"{yes.tape.assumptions[0]}, and their costs differ")
+    return mark_different([yes, no], f"{yes.tape.assumptions[0]}, and their costs differ")
 
 
 # --- costs that differ from run to run ---
@@ -324,7 +287,7 @@ def _compare_runs(search: _Search, run: Run) -> Run:
         return run
     if by_values and run.tape.reads_weights and search.answers:
         branch = search.answers[0].tape.assumptions[0].partition(" depends")[0]
-        return _mark_different([run, *search.answers], f"{branch} depends on values that are computed with random weights")
+        return mark_different([run, *search.answers], f"{branch} depends on values that are computed with random weights")
     macs = sum(entry.work.macs for entry in run.tape.entries)
     is_cheap = len(run.tape.entries) <= _CHEAP_OPERATORS and (macs <= _CHEAP_MACS or run.build_mode != "real")
     runs = [run]
@@ -332,42 +295,11 @@ def _compare_runs(search: _Search, run: Run) -> Run:
         again = _Search(search.recipe, search.shape_cache, without_device=search.without_device)
         builder = partial(build_real, seed=seed) if run.build_mode == "real" else BUILD_MODES[run.build_mode] or build_on_meta
         other = _try_build_mode(again, run.build_mode, builder, seed=seed)
-        if other is not None and _costs_by_module(other.tape) != _costs_by_module(run.tape):
+        if other is not None and costs_by_module(other.tape) != costs_by_module(run.tape):
             runs.append(other)
     if len(runs) == 1:
         return run
-    return _mark_different(
-        runs, f"{'values computed with random weights' if run.tape.reads_weights else 'random numbers'} decide what runs"
-    )
-
-
-def _mark_different(runs: list[Run], reason: str) -> Run:
-    """The cheapest of runs with different costs; FLOPs are incomplete in the modules that, with all modules inside, cost not the same."""
-    totals = [_sum_up(run.tree, _costs_by_module(run.tape)) for run in runs]
-    macs = [total[0][0] for total in totals]
-    found = runs[macs.index(min(macs))]
-    same_tree = len({run.tree.paths for run in runs}) == 1
-    found.differing = frozenset(place for place in range(len(found.tree)) if not same_tree or len({total[place] for total in totals}) > 1)
-    costs = f"{min(macs):,} MACs in one run and {max(macs):,} in another" if len(set(macs)) > 1 else "in other modules in each run"
-    found.incomplete = f"{reason}: {costs}"
-    found.failures = runs[0].failures
-    return found
-
-
-def _sum_up(tree: ModuleTree, costs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    sums = [list(cost) for cost in costs]
-    for position in range(len(tree) - 1, 0, -1):  # a parent comes before its children
-        for column, value in enumerate(sums[position]):
-            sums[tree.parents[position]][column] += value
-    return [(macs, unknown) for macs, unknown in sums]
-
-
-def _costs_by_module(tape: Tape) -> list[tuple[int, int]]:
-    costs = [[0, 0] for _ in tape.tree.modules]
-    for entry in tape.entries:
-        costs[entry.module][0] += entry.work.macs
-        costs[entry.module][1] += entry.work.status == "unknown"
-    return [(macs, unknown) for macs, unknown in costs]
+    return mark_different(runs, f"{'values computed with random weights' if run.tape.reads_weights else 'random numbers'} decide what runs")
 
 
 def _is_small_enough(search: _Search) -> bool:

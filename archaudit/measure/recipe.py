@@ -22,8 +22,9 @@ from archaudit.measure.assemble import (
     describe_unregistered_weights,
 )
 from archaudit.measure.building import describe_inputs
-from archaudit.measure.fallbacks import Run, build_with_fallbacks, run_with_fallbacks
+from archaudit.measure.fallbacks import build_with_fallbacks, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
+from archaudit.measure.model_run import Run
 from archaudit.measure.module_tree import find_inside_script
 from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals
 from archaudit.measure.saved_bytes import measure_saved_bytes

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from archaudit.measure.building.copying import run_with_large_stack
-from archaudit.measure.fallbacks import Run
+from archaudit.measure.model_run import Run
 from archaudit.measure.process_state import without_fusion
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache

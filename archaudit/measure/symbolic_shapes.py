@@ -22,7 +22,7 @@ import torch
 from torch.utils import _pytree
 
 from archaudit.measure.building.copying import run_with_large_stack
-from archaudit.measure.fallbacks import Run
+from archaudit.measure.model_run import Run
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import without_fusion
 from archaudit.measure.tape import TapeMode, TapeRecorder
