@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
 from archaudit.cli.options import (
@@ -19,7 +20,8 @@ from archaudit.cli.options import (
     measurement_options,
     read_detail,
 )
-from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
+from archaudit.cli.output import name_page, print_text, terminal_width, wants_color, write_files
+from archaudit.cli.report_files import choose_stem, name_report, write_report_files
 from archaudit.schema import Report, encode, strip_provenance
 
 _FILES = ("markdown", "html", "json")
@@ -61,13 +63,15 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     from archaudit.render.layout import wrap
     from archaudit.render.view.sentences import explain_map
 
-    stem = name_file(before, after)
+    stem = name_report(before, after)
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     wanted = {format_name, *(_FILES if folder is not None else ())}
     with build_options(**arguments, prove_map=map_path is not None, while_workers_start=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
     if folder is not None:
-        write_files(folder, _render_files(report, stem))
+        stem = choose_stem(folder, stem, (report.before.name, report.after.name))
+        detail = detail._replace(report=name_page(folder, stem))
+        write_report_files(folder, _render_files(report, stem))
     if map_path is not None and report.checkpoint is not None:
         write_files(map_path.parent, {map_path.name: encode(report.checkpoint)})
     if quiet:
@@ -91,8 +95,6 @@ def _choose_status(report: Report) -> int:
 
 def _render_files(report: Report, stem: str) -> dict[str, str]:
     """Returns the files of a report without what varies by machine and version, so that they can be committed."""
-    import msgspec
-
     from archaudit.render import EXTENSIONS, FORMATS
 
     committed = msgspec.structs.replace(

@@ -18,7 +18,8 @@ from archaudit.cli.options import (
     measurement_options,
     read_detail,
 )
-from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
+from archaudit.cli.output import name_page, print_text, terminal_width, wants_color
+from archaudit.cli.report_files import choose_stem, name_report, write_report_files
 from archaudit.schema import encode, strip_provenance
 
 
@@ -43,7 +44,7 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
     from archaudit.pipeline import profile
     from archaudit.render import EXTENSIONS, PROFILE_FORMATS, render_profile_screen
 
-    stem = name_file(reference)
+    stem = name_report(reference)
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     if path is not None:
         return _explain(reference, path, format_name, arguments)
@@ -51,7 +52,10 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
         measured = profile(reference, options)
     if folder is not None:
         committed = strip_provenance(measured, witnesses=True)
-        write_files(folder, {f"{stem}{EXTENSIONS[name]}": PROFILE_FORMATS[name](committed) for name in ("markdown", "html", "json")})
+        stem = choose_stem(folder, stem, (measured.name,))
+        detail = detail._replace(report=name_page(folder, stem))
+        files = {f"{stem}{EXTENSIONS[name]}": PROFILE_FORMATS[name](committed) for name in ("markdown", "html", "json")}
+        write_report_files(folder, files)
     if quiet:
         return 0
     if format_name == "text":

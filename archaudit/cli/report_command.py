@@ -11,6 +11,7 @@ import click
 
 from archaudit.cli.options import detail_options, format_option, read_detail
 from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
+from archaudit.cli.report_files import write_report_files
 from archaudit.errors import SavedFileError
 from archaudit.schema import History, Report, Sweep, decode_rendered
 
@@ -35,7 +36,7 @@ def command(file: Path, format_name: str, folder: Path | None, opened: bool, **a
     stem = name_file(file.stem)
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     files = {f"{stem}{EXTENSIONS[name]}": formats[name](report) for name in ("markdown", "html", "json")} if folder is not None else {}
-    written = write_files(folder, files) if folder is not None else []
+    written = write_report_files(folder, files) if folder is not None else []
     if opened:
         _open_page(next((path for path in written if path.suffix == ".html"), None), file, report)
     if quiet:

@@ -9,7 +9,8 @@ import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
 from archaudit.cli.options import build_options, dtype_option, format_option, measurement_options
-from archaudit.cli.output import name_file, print_text, terminal_width, write_files
+from archaudit.cli.output import print_text, terminal_width
+from archaudit.cli.report_files import choose_stem, name_report, write_report_files
 
 if TYPE_CHECKING:
     from archaudit.schema import History, Sweep
@@ -31,7 +32,7 @@ def history(reference: str, commits: str | None, format_name: str, folder: Path 
 
     with build_options(**arguments) as options:
         found = trace_history(reference, commits, options)
-    _output(found, f"{name_file(reference)}-history", format_name, folder)
+    _output(found, f"{name_report(reference)}-history", (found.reference,), format_name, folder)
     return 0
 
 
@@ -86,15 +87,17 @@ def sweep(references: tuple[str, ...], format_name: str, folder: Path | None, in
         else:
             with connect_dask(scheduler) as executor:
                 found = measure_variants(plan, options, executor=executor)
-    _output(found, f"{name_file(references[0])}-sweep", format_name, folder)
+    names = tuple(dict.fromkeys(variant.reference for variant in found.variants))
+    _output(found, f"{name_report(references[0])}-sweep", names, format_name, folder)
     return EXIT_UNJUDGED if any(variant.error is not None for variant in found.variants) else 0
 
 
-def _output(study: History | Sweep, stem: str, format_name: str, folder: Path | None) -> None:
-    """Writes the files if there is a folder, and prints the chosen format."""
+def _output(study: History | Sweep, stem: str, names: tuple[str, ...], format_name: str, folder: Path | None) -> None:
+    """Writes the files if there is a folder, and prints the chosen format. `names` are the references that the study is about."""
     from archaudit.render import EXTENSIONS
     from archaudit.render.command_texts import STUDY_FORMATS, render_study_text
 
     if folder is not None:
-        write_files(folder, {f"{stem}{EXTENSIONS[name]}": render(study) for name, render in STUDY_FORMATS.items()})
+        stem = choose_stem(folder, stem, names)
+        write_report_files(folder, {f"{stem}{EXTENSIONS[name]}": render(study) for name, render in STUDY_FORMATS.items()})
     print_text(render_study_text(study, terminal_width()) if format_name == "text" else STUDY_FORMATS[format_name](study))
