@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import gc
 import os
+import re
 import sys
 from importlib import import_module
 
@@ -103,4 +104,14 @@ def run() -> None:
 
 def printable(text: str) -> str:
     """Returns the text with its control characters written out: names from models and files are untrusted."""
-    return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)
+    shown = "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)
+    return defuse_commands(shown)
+
+
+# How a line begins that GitHub's log reads as a command; spaces may stand before it.
+_COMMAND = re.compile(r"^([^\S\n]*)(::|##\[)", re.MULTILINE)
+
+
+def defuse_commands(text: str) -> str:
+    """The text with every line escaped that GitHub would read as a command, such as `::error::`: names of models are untrusted."""
+    return _COMMAND.sub(lambda found: f"{found[1]}\\x{ord(found[2][0]):02x}{found[2][1:]}", text)

@@ -57,7 +57,7 @@ def command(names: tuple[str, ...], formats: tuple[str, ...], folder: Path | Non
         raise
     _deliver(judgement, formats, folder)
     for name, why in judgement.unmeasured.items():
-        click.echo(printable(f"archaudit: {name} was not measured: {why}"), err=True)
+        click.echo(printable(" ".join(f"archaudit: {name} was not measured: {why}".split())), err=True)
     return _choose_status(judgement, allow_inconclusive=allow_inconclusive)
 
 
@@ -89,9 +89,9 @@ def _deliver(judgement: Judgement, formats: tuple[str, ...], folder: Path | None
     }
     if folder is not None:
         write_files(folder, {OUTPUTS[name].file: texts[name] for name in wanted if name != "text"})
-    printed = [text for name, text in texts.items() if folder is None or name == "text" or name in _PRINTED]
-    if any(printed):
-        print_text("\n".join(text.rstrip("\n") for text in printed if text))
+    for name, text in texts.items():
+        if text and (folder is None or name == "text" or name in _PRINTED):
+            print_text(text, commands=name in _PRINTED)
 
 
 def _make_error_judgement(error: ArchauditError) -> Judgement:

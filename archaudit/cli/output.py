@@ -12,11 +12,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from archaudit.cli import defuse_commands
 from archaudit.errors import OutputError
 
 
-def print_text(text: str) -> None:
-    """Prints a text with one newline at the end."""
+def print_text(text: str, *, commands: bool = False) -> None:
+    """Prints a text with one newline at the end. Only with `commands` may its lines be commands of a CI system."""
+    text = text if commands else defuse_commands(text)
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.rstrip("\n").encode(encoding, "replace").decode(encoding) + "\n")  # the encoding may lack characters
     sys.stdout.flush()

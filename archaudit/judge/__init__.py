@@ -138,6 +138,7 @@ def _start_verdict(check: Check) -> Verdict:
         scenario=check.scenario,
         until=check.until,
         floor=check.floor,
+        key=check.key,
     )
 
 

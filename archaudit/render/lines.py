@@ -69,8 +69,8 @@ def write_profile(view: ProfileView, width: int, detail: Detail | None = None) -
 
 
 def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
-    """All lines on checks without a comparison; the last is the verdict."""
-    yield from _write_checks(view.checks, width)
+    """All lines on checks without a comparison, each check's reason on one line. The next steps are above the last line, the verdict."""
+    yield from _write_checks(view.checks, width, wrapped=False)
     yield from _write_claims(view.claims, width)
     for difference in view.differences:
         yield Line()
@@ -78,6 +78,9 @@ def write_judgement(view: JudgementView, width: int) -> Iterator[Line]:
         yield from _write_text(difference.sentence, width)
         yield from write_layers(difference.layers, width)
         yield from _write_flow(difference.flow, width)
+    if view.next_steps:
+        yield from (Line(), Line("Next steps", "heading"))
+        yield from (Line(step) for step in view.next_steps)
     yield Line()
     yield from _write_conclusion(view.conclusion, width)
 
@@ -176,15 +179,18 @@ def _write_flow(flow: Flow, width: int) -> Iterator[Line]:
                 yield Line(shorten(f"+ {line.after}", width), "added" if kind != "moved" else "changed")
 
 
-def _write_checks(rows: Sequence[CheckRow], width: int) -> Iterator[Line]:
+def _write_checks(rows: Sequence[CheckRow], width: int, *, wrapped: bool = True) -> Iterator[Line]:
+    """The table of checks, then the reasons; unless `wrapped`, each on one line, as a log needs it."""
     if not rows:
         return
     yield from _write_table("Budgets and baselines", make_check_columns(rows, width), [row.style for row in rows], width)
     for row in rows:
-        if row.outcome != "passed":
-            yield from _write_text(f"{row.symbol} {row.id}: {row.reason}", width, row.style, "  ")
-        elif row.assumptions:
-            yield from _write_text(f"{row.symbol} {row.id} assumes: {row.assumptions}", width, "dim", "  ")
+        if row.outcome == "passed" and not row.assumptions:
+            continue
+        is_open = row.outcome != "passed"
+        text = f"{row.symbol} {row.id}: {row.reason}" if is_open else f"{row.symbol} {row.id} assumes: {row.assumptions}"
+        style = row.style if is_open else "dim"
+        yield from _write_text(text, width, style, "  ") if wrapped else (Line(text, style),)
 
 
 def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:

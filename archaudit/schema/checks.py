@@ -108,7 +108,8 @@ class Verdict(Record, frozen=True, kw_only=True):
     Claims: `finding` is the result (`unbound`: nothing was compared); `outcome` takes the expectation into account.
     `interval` are the lowest and the highest number that the figure means, None for an open end. `reading` names another counting
     convention under which the claim is true (`finding` is then `other reading`). `hints` explain a false figure by what was measured;
-    `reason` includes them. `assumptions` are what the measured number depends on besides the architecture.
+    `reason` includes them. `assumptions` are what the measured number depends on besides the architecture, and `key` is
+    the check's key in the config.
     """
 
     id: str
@@ -138,3 +139,4 @@ class Verdict(Record, frozen=True, kw_only=True):
     until: str | None = None
     floor: str | None = None
     assumptions: tuple[str, ...] = ()
+    key: str | None = None

@@ -101,7 +101,7 @@ def test_inputs_of_the_action_exist():
     inputs = yaml.safe_load((ROOT / ".github" / "actions" / "archaudit" / "action.yml").read_text())["inputs"]
     steps = [mapping for mapping in MAPPINGS if "/.github/actions/archaudit@" in str(mapping.get("uses"))]
     assert len(steps) >= 2
-    assert [name for step in steps for name in step["with"] if name not in inputs] == []
+    assert [name for step in steps for name in step.get("with", {}) if name not in inputs] == []
 
 
 def test_hooks_exist():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -29,6 +30,7 @@ GH = """#!/usr/bin/env bash
 printf '%s\\n' "$*" >> "$CALLS"
 case "$*" in
   *comments?per_page*) printf '%s' "${FOUND:-}" ;;
+  *graphql*) [ -n "${LOGIN:-}" ] || exit 1; echo "$LOGIN" ;;
   *.head.sha*) echo "abc" ;;
   *--input*) cat "${@: -1}" > "$BODY" ;;
 esac
@@ -73,6 +75,61 @@ def test_the_action_is_well_formed_and_puts_no_expression_into_a_script():
     assert not any("${{" in step["run"] for step in steps if "run" in step)  # what a fork names things may not become a command
     assert all("description" in value for value in (*action["inputs"].values(), *action["outputs"].values()))
     assert steps[-1]["run"] == 'exit "${STATUS:-2}"'
+
+
+def validate(kind, *files):
+    """Validates files with the schemas that GitHub's editors use; they come with check-jsonschema, so that nothing is downloaded."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.github-{kind}", *map(str, files)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_action_and_the_workflows_fit_the_schemas_of_github():
+    assert validate("actions", ACTION / "action.yml").returncode == 0
+    assert validate("workflows", *(ROOT / ".github" / "workflows").glob("*.yml")).returncode == 0
+
+
+def read_documented_workflows():
+    """The workflows on the page about CI, each as text."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "ci.md").read_text(), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if block.startswith("on:")]
+
+
+def test_the_documented_workflows_fit_the_schema_of_github(tmp_path):
+    files = []
+    for number, block in enumerate(read_documented_workflows()):
+        files.append(tmp_path / f"workflow{number}.yml")
+        files[-1].write_text(block)
+    assert len(files) >= 3
+    done = validate("workflows", *files)
+    assert done.returncode == 0, done.stdout
+    files[0].write_text(files[0].read_text().replace("runs-on", "runs-in"))
+    assert validate("workflows", files[0]).returncode == 1
+
+
+def test_the_shortest_set_up_has_five_lines_and_names_this_action():
+    shortest = read_documented_workflows()[0]
+    assert len(shortest.splitlines()) == 5
+    steps = yaml.safe_load(shortest)["jobs"]["archaudit"]["steps"]
+    assert steps[-1]["uses"].partition("@")[0].endswith(f"archaudit/{ACTION.relative_to(ROOT)}")
+    # every input has a default, so the step needs none
+    action = yaml.safe_load((ACTION / "action.yml").read_text())
+    assert all("default" in value and not value.get("required") for value in action["inputs"].values())
+
+
+def test_without_an_archaudit_command_the_action_installs_python_and_itself(tmp_path):
+    steps = {step["name"]: step for step in yaml.safe_load((ACTION / "action.yml").read_text())["runs"]["steps"]}
+    assert list(steps)[:4] == ["find", "python", "install", "check"]
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    for install, wanted in (("", f"{ACTION}/../../.."), ("-e .", "-e .")):
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "INSTALL": install, "GITHUB_ACTION_PATH": str(ACTION)}
+        done = subprocess.run(["bash", "-c", steps["install"]["run"]], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines() == ["-m", "pip", "install", "--quiet", wanted]
+    assert (ACTION / "../../.." / "pyproject.toml").is_file()
+    output = tmp_path / "output"
+    environment = {"PATH": "/usr/bin:/bin", "GITHUB_OUTPUT": str(output)}
+    subprocess.run(["bash", "-c", steps["find"]["run"]], env=environment, check=True)
+    assert output.read_text() == "found=false\n"
 
 
 def test_the_workflow_tests_every_version_that_is_claimed():
@@ -178,11 +235,31 @@ def folder(tmp_path):
     return tmp_path / "kept"
 
 
+NEW, OLD = "POST repos/owner/name/issues/12/comments", "PATCH repos/owner/name/issues/comments/99"
+
+
+def list_comments(*comments):
+    """What `gh api --jq` prints of comments: number, author, the author's type, and the first line."""
+    return "".join(json.dumps(comment) + "\n" for comment in comments)
+
+
 @pytest.mark.parametrize(
-    ("found", "method"), [("", "POST repos/owner/name/issues/12/comments"), ("99", "PATCH repos/owner/name/issues/comments/99")]
+    ("login", "found", "method"),
+    [
+        ("github-actions[bot]", "", NEW),
+        ("github-actions[bot]", list_comments([99, "github-actions[bot]", "Bot", MARK]), OLD),
+        # a personal token: its user is no bot
+        ("octocat", list_comments([7, "octocat", "User", "hello"], [99, "octocat", "User", MARK], [100, "octocat", "User", MARK]), OLD),
+        # the comment of somebody else, who could change it afterwards
+        ("octocat", list_comments([7, "mallory", "User", MARK], [8, "other[bot]", "Bot", MARK]), NEW),
+        # a token that cannot name its user: only bots write comments with the mark
+        ("", list_comments([7, "mallory", "User", MARK], [99, "some-app[bot]", "Bot", MARK]), OLD),
+        # the comment of another config
+        ("octocat", list_comments([7, "octocat", "User", "<!-- archaudit check b.toml -->"]), NEW),
+    ],
 )
-def test_a_comment_is_updated_in_place_or_made(run, tmp_path, folder, found, method):
-    done, calls = run("comment.sh", FOLDER=str(folder), FOUND=found, HEAD_SHA="abc")
+def test_a_comment_of_the_tokens_own_user_is_updated_or_a_new_one_made(run, tmp_path, folder, login, found, method):
+    done, calls = run("comment.sh", FOLDER=str(folder), FOUND=found, LOGIN=login, HEAD_SHA="abc")
     assert done.returncode == 0, done.stdout
     assert f"api --method {method}" in calls[-1]
     assert json.loads((tmp_path / "body").read_text())["body"] == (folder / "check.md").read_text()

@@ -16,8 +16,18 @@ mark=$(head -n 1 "$FOLDER/check.md")
 [[ $mark =~ ^'<!-- archaudit check '[A-Za-z0-9_./]*' -->'$ ]] || { echo "check.md does not begin with the mark"; exit 1; }
 body=$(mktemp)
 python3 -c 'import json, sys; json.dump({"body": open(sys.argv[1], encoding="utf-8").read()[:65535]}, sys.stdout)' "$FOLDER/check.md" > "$body"
-filter='.[] | select(.user.type == "Bot" and (.body | startswith($ENV.MARK))) | .id'
-found=$(MARK="$mark" gh api --paginate "repos/$GITHUB_REPOSITORY/issues/$number/comments?per_page=100" --jq "$filter" | head -n 1)
+# Only a comment of the token's own user is updated: its author could change another one afterwards. Any token can name its user.
+user=$(gh api graphql -f query='{viewer{login}}' --jq .data.viewer.login 2> /dev/null || true)
+filter='.[] | [.id, .user.login, .user.type, (.body | split("\n")[0] | rtrimstr("\r"))] | @json'
+comments=$(gh api --paginate "repos/$GITHUB_REPOSITORY/issues/$number/comments?per_page=100" --jq "$filter")
+found=$(printf '%s\n' "$comments" | MARK="$mark" ACTOR="$user" python3 -c '
+import json, os, sys
+for line in filter(str.strip, sys.stdin):
+    number, login, kind, first = json.loads(line)
+    if first == os.environ["MARK"] and (login == os.environ["ACTOR"] if os.environ["ACTOR"] else kind == "Bot"):
+        print(int(number))
+        break
+')
 if [ -n "$found" ]; then
   gh api --method PATCH "repos/$GITHUB_REPOSITORY/issues/comments/$found" --input "$body" > /dev/null
 else

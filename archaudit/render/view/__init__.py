@@ -8,6 +8,7 @@ from archaudit.render.view.checks import view_checks, view_claims, view_conclusi
 from archaudit.render.view.flow_diagram import view_flow, view_profile_flow
 from archaudit.render.view.layer_table.layers import view_layers, view_profile_layers
 from archaudit.render.view.methods import view_methods
+from archaudit.render.view.next_steps import list_next_steps
 from archaudit.render.view.other_changes import view_other_changes
 from archaudit.render.view.records import DifferenceView, JudgementView, ProfileView, ReportView
 from archaudit.render.view.screen_records import Units
@@ -72,4 +73,5 @@ def view_judgement(judgement: Judgement) -> JudgementView:
             for name, report in judgement.differences.items()
         ),
         conclusion=view_conclusion(judgement.checks, judgement.outcome),
+        next_steps=list_next_steps(judgement),
     )

@@ -285,3 +285,4 @@ class JudgementView(Record, frozen=True, kw_only=True):
     claims: tuple[ClaimRow, ...]
     differences: tuple[DifferenceView, ...]
     conclusion: Conclusion
+    next_steps: tuple[str, ...] = ()

@@ -184,7 +184,9 @@ def test_a_cut_keeps_the_errors_and_drops_warnings_first():
     text = write_output("markdown", Judgement(outcome="failed", checks=(*warnings, make_verdict("failed", id="the-one"))))
     assert len(text) < 65_536
     assert "the-one" in text
-    assert "of 401 rows of the checks that did not pass" in text
+    # 12 rows are visible at first, the failed check among them; the other 389 are folded
+    assert "of 389 rows of more checks that did not pass" in text
+    assert text.index("the-one") < text.index("<details>")
 
 
 def test_the_comment_lists_the_changes_of_a_model():
@@ -192,5 +194,62 @@ def test_the_comment_lists_the_changes_of_a_model():
 
     report = compare_plain(make_profile({"a": 5, "b": 7}, name="net"), make_profile({"a": 5, "b": 9}, name="net"))
     text = write_output("markdown", Judgement(outcome="failed", checks=(make_verdict(),), differences={"net": report}))
-    assert "### net since its baseline" in text
+    assert "<details><summary>net since its baseline: " in text
     assert "<code>b</code>" in text
+
+
+# --- what to do next
+
+
+def make_failure(number=0, **fields):
+    head = Contributor(path="head", delta=500)
+    return make_verdict("failed", **{"id": f"cap-{number}", "model": "net", "contributors": (head,), "key": "budgets[0]"} | fields)
+
+
+def test_the_comment_ends_with_the_layer_to_look_at_and_the_commands():
+    checks = (
+        make_failure(origin="baseline", id="growth"),
+        make_failure(),
+        make_verdict("inconclusive", id="new", model="tiny", reason="tiny has no baseline yet: `archaudit baseline tiny` writes it"),
+        make_verdict("inconclusive", id="odd", model="net", reason="the FLOPs of exotic are incomplete"),
+    )
+    places = {"growth": SourceLine(file="models/net.py", line=12), "cap-0": SourceLine(file="models/net.py", line=12)}
+    text = write_output("markdown", Judgement(outcome="failed", checks=checks, places=places, source="ci/archaudit.toml"))
+    assert [line for line in text.splitlines() if line][-6:] == [
+        "**Next steps**",
+        "- Look at head of net (models/net.py:12)",
+        "- If the change is meant, update the baseline: archaudit baseline net --config ci/archaudit.toml",
+        "- If the change is meant, change the limit in ci/archaudit.toml: cap-0",
+        "- Write the baseline and commit it: archaudit baseline tiny --config ci/archaudit.toml",
+        "- Remove the reason why these cannot be judged: odd",
+    ]
+
+
+def test_a_judgement_without_open_checks_has_no_next_steps():
+    assert "Next steps" not in write_output("markdown", Judgement(outcome="passed", checks=(make_verdict("passed"),)))
+
+
+def test_at_most_25_lines_come_before_the_fold():
+    from archaudit.pipeline.profile_diff import compare_plain
+
+    report = compare_plain(make_profile({"a": 5, "b": 7}, name="net"), make_profile({"a": 5, "b": 9}, name="net"))
+    checks = tuple(make_failure(number) for number in range(100)) + tuple(make_verdict("passed", id=f"held-{each}") for each in range(100))
+    text = write_output("markdown", Judgement(outcome="failed", checks=checks, differences={"net": report}, source="archaudit.toml"))
+    assert len(text.partition("<details>")[0].splitlines()) <= 25
+    folded = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    assert len([line for line in folded.splitlines() if line]) <= 25
+
+
+def test_a_name_with_a_line_break_starts_no_command_of_githubs_log(capsys):
+    from archaudit.cli import printable
+    from archaudit.cli.output import print_text
+
+    path = "net\n::error::hacked\n  ##[error]hacked"
+    check = make_failure(contributors=(Contributor(path=path, delta=1),), reason=path, model=path, id=path)
+    judgement = Judgement(outcome="failed", checks=(check,), source=path, places={path: SourceLine(file=path, line=1)})
+    lines = write_output("annotations", judgement).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("::error ")
+    assert lines[0].count("::") == 2 + 2  # the two of the command itself, and those that the message names in the middle of the line
+    print_text(f"{path}\n")
+    assert not [line for line in [*capsys.readouterr().out.splitlines(), *printable(path).splitlines()] if re.match(r"\s*(::|##\[)", line)]
