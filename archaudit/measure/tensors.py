@@ -99,7 +99,8 @@ def _describe(
 def _add_counts(held: ModuleTensors, tensor: torch.Tensor, kind: str) -> None:
     if is_lazy(tensor):
         return  # a lazy parameter that no forward pass has given a shape has no elements
-    count = tensor.numel()
+    parts = list_sparse_parts(tensor)
+    count = parts[-1].numel() if parts else tensor.numel()
     if kind == "buffer":
         held.buffers += count
         return
@@ -208,9 +209,26 @@ def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
 
 
 def count_touched_bytes(tensor: torch.Tensor) -> int:
-    """The bytes of memory behind `tensor`: an expanded tensor has more elements than its storage."""
+    """The bytes of memory behind `tensor`: an expanded tensor has more elements than its storage, a sparse one has indices and values."""
+    parts = list_sparse_parts(tensor)
+    if parts:
+        return sum(int(part.numel()) * part.element_size() for part in parts)
     size = int(tensor.numel()) * tensor.element_size()
     try:
         return min(size, int(tensor.untyped_storage().nbytes()))
-    except (NotImplementedError, RuntimeError):  # sparse and other layouts without one storage
+    except (NotImplementedError, RuntimeError):  # other layouts without one storage
         return size
+
+
+def list_sparse_parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The indices and then the stored values of a sparse tensor; empty for any other layout."""
+    layout = tensor.layout
+    if layout is torch.strided:
+        return ()
+    if layout is torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return ()

@@ -19,7 +19,7 @@ from archaudit.measure.formulas import Work, count_operator, find_values_by
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import DispatchMode, without_fusion
 from archaudit.measure.tape.arguments import NO_ARGUMENTS, read_arguments
-from archaudit.measure.tape.complex_products import ComplexConvolutions
+from archaudit.measure.tape.complex_products import COUNTED_BEFORE, ComplexConvolutions
 from archaudit.measure.tape.dead_compute import OperatorUses, ValueReads
 from archaudit.measure.tape.device_operators import find_function, name_operator
 from archaudit.measure.tape.flow import FlowRecorder
@@ -199,9 +199,11 @@ class TapeRecorder:
             if isinstance(tensor, nn.Parameter) and tensor.numel() and id(tensor) not in self._registered:
                 self.tape.read_parameters.setdefault(storage_key(tensor), (position, tensor.numel()))
         self.tape.summed_products.observe(traits.name, position, args, inputs, outputs)
-        work = self.complex_convolutions.adjust(count_operator(operator, args, kwargs, result))
+        work = count_operator(operator, args, kwargs, result)
         shapes = (tuple(map(shape_of, inputs)), tuple(map(shape_of, outputs))) if work.status != "zero" else ((), ())
         self.tape.entries.append(TapeEntry(traits.name, position, work, *shapes))
+        for number in self.complex_convolutions.find_parts(traits.name, len(self.tape.entries) - 1, args, result, work):
+            self.tape.entries[number].work = COUNTED_BEFORE
 
     def _add_to_flow(
         self,
@@ -327,7 +329,6 @@ def record_tape(
         stack.enter_context(torch.no_grad())
         on_other_threads = stack.enter_context(observe_calls(tree, recorder))
         recorder.record_inputs((args, kwargs))
-        stack.enter_context(recorder.complex_convolutions)
         stack.enter_context(ValueReads(recorder.uses))
         if known_values is not None:
             recorder.tape.programs.find_value = known_values.find
