@@ -36,6 +36,16 @@ _LARGEST_ALIGNED = 40
 _LARGEST_LISTED = 600
 
 
+# A layer with another parametrization (weight_norm added or removed) and other settings.
+_PARAMETRIZED = 0.75
+_PREFIX = "Parametrized"
+
+
+def are_parametrized(one: ModuleRecord, other: ModuleRecord) -> bool:
+    """Whether two modules are one type of layer, with and without `torch.nn.utils.parametrizations`, which wraps its class."""
+    return one.type != other.type and one.type.removeprefix(_PREFIX) == other.type.removeprefix(_PREFIX)
+
+
 class Similarity:
     """Compares modules of the left side with modules of the right side."""
 
@@ -57,6 +67,10 @@ class Similarity:
 
     def _compare_subtrees(self, one: int, other: int, depth: int) -> float:
         left, right = self._left, self._right
+        if are_parametrized(left.records[one], right.records[other]):
+            settings = left.records[one].settings, right.records[other].settings
+            common = settings[0].keys() & settings[1].keys()
+            return _MOST_UNEQUAL if all(repr(settings[0][name]) == repr(settings[1][name]) for name in common) else _PARAMETRIZED
         below_left, below_right = left.children[one], right.children[other]
         if not below_left and not below_right:
             return self.compare_own(one, other, as_layers=True)

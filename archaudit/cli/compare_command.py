@@ -15,10 +15,10 @@ from archaudit.cli.options import (
     detail_options,
     device_option,
     dtype_option,
-    format_option,
     latency_option,
     measurement_options,
     read_detail,
+    report_format_option,
 )
 from archaudit.cli.output import name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.cli.report_files import choose_stem, name_report, write_report_files
@@ -30,7 +30,7 @@ _FILES = ("markdown", "html", "json")
 @click.command(short_help="Compare two models.")
 @click.argument("before")
 @click.argument("after")
-@format_option
+@report_format_option
 @detail_options
 @latency_option
 @click.option(

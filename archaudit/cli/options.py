@@ -155,13 +155,18 @@ def latency_option(command: Command) -> Command:
 
 def format_option(command: Command) -> Command:
     """Adds `--format` and `-o`."""
-    command = click.option(
-        "--format",
-        "format_name",
-        type=click.Choice(["text", "json", "markdown", "html"]),
-        default="text",
-        help="What to print (default: text).",
-    )(command)
+    return _add_formats(command, ("text", "json", "markdown", "html"))
+
+
+def report_format_option(command: Command) -> Command:
+    """Adds `--format`, with the formats of comparisons, and `-o`."""
+    return _add_formats(command, ("text", "json", "markdown", "html", "review"))
+
+
+def _add_formats(command: Command, names: tuple[str, ...]) -> Command:
+    command = click.option("--format", "format_name", type=click.Choice(names), default="text", help="What to print (default: text).")(
+        command
+    )
     return click.option(
         "-o",
         "--output",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archaudit.cli.options import detail_options, format_option, read_detail
+from archaudit.cli.options import detail_options, read_detail, report_format_option
 from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.cli.report_files import write_report_files
 from archaudit.errors import SavedFileError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Render a saved report again.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@format_option
+@report_format_option
 @detail_options
 @click.option("--open", "opened", is_flag=True, help="Open the HTML report in the browser.")
 def command(file: Path, format_name: str, folder: Path | None, opened: bool, **arguments: Any) -> int:

@@ -107,6 +107,13 @@ def _write_markdown(report: Report) -> str:
     return render_report(_TEMPLATES["markdown"], report)
 
 
+def _write_review(report: Report) -> str:
+    from archaudit.render.templating import render_view
+    from archaudit.render.view.review import view_review
+
+    return render_view("review.md.j2", view_review(report))
+
+
 def _write_profile_markdown(profile: Profile) -> str:
     from archaudit.render.templating import render_profile
 
@@ -131,6 +138,7 @@ FORMATS: dict[str, Callable[[Report], str]] = {
     "json": _write_json,
     "markdown": _write_markdown,
     "html": _write_html,
+    "review": _write_review,
 }
 PROFILE_FORMATS: dict[str, Callable[[Profile], str]] = {
     "text": render_profile_text,
@@ -139,4 +147,4 @@ PROFILE_FORMATS: dict[str, Callable[[Profile], str]] = {
     "html": _write_profile_html,
 }
 # The file name extension of each format.
-EXTENSIONS: dict[str, str] = {"text": ".txt", "json": ".json", "markdown": ".md", "html": ".html"}
+EXTENSIONS: dict[str, str] = {"text": ".txt", "json": ".json", "markdown": ".md", "html": ".html", "review": ".review.md"}

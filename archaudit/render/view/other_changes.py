@@ -19,7 +19,7 @@ def view_other_changes(report: Report) -> tuple[FactRow, ...]:
     rows += (FactRow(side="", kind="class", text=_describe_class(each, "removed")) for each in report.classes_removed)
     rows += (FactRow(side="", kind="initialisation", text=text) for text in _describe_initialisation(report.initialisation))
     if report.checkpoint is not None:
-        rows += (FactRow(side="", kind="checkpoint", text=text) for text in _describe_checkpoint(report.checkpoint))
+        rows += (FactRow(side="", kind="checkpoint", text=text) for text in describe_checkpoint(report.checkpoint))
     return tuple(rows)
 
 
@@ -44,7 +44,8 @@ def _describe_initialisation(changes: tuple[InitialisationChange, ...]) -> Itera
         yield f"{len(same_change) - _MOST_INITIALISED:,} more changes of initialisation"
 
 
-def _describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
+def describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
+    """What becomes of the keys of before in one sentence, then each group of keys that go into one tensor."""
     numbers = {
         "load unchanged": len(checkpoint.same),
         "load under another name": len(checkpoint.renamed),
