@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 from archaudit.history.commits import CommitMeasurer, CommitResult, list_range, open_measurer
+from archaudit.history.relevance import Relevance
 from archaudit.index import index_modules
 from archaudit.metrics.catalog import METRICS
 from archaudit.pipeline import Options, diff_profiles
+from archaudit.pipeline.profile_diff import compare_plain
+from archaudit.render.view.sentences import explain_changes
 from archaudit.schema import Contribution, History, HistoryStep, Jump, ModuleDiff, Profile
 
 DEFAULT_METRICS = ("params", "flops")
@@ -26,14 +29,20 @@ def trace_history(reference: str, commits: str | None, options: Options, metrics
     """
     with open_measurer(reference, options) as measurer:
         start, listed = list_range(measurer.repository, commits)
-        results = _trace_back(measurer, start, listed)
+        skipped: list[str] = []
+        results = _trace_back(measurer, start, listed, skipped)
         steps = _make_steps(measurer, results, metrics)
-    untouched = len(listed) - sum(1 for result in results if result.commit != start)
-    return History(reference=reference, steps=tuple(steps), untouched=max(0, untouched))
+        left_out = tuple(measurer.describe(commit) for commit in reversed(skipped))
+    untouched = len(listed) - len(skipped) - sum(1 for result in results if result.commit != start)
+    return History(reference=reference, steps=tuple(steps), untouched=max(0, untouched), skipped=left_out)
 
 
-def _trace_back(measurer: CommitMeasurer, start: str | None, commits: Sequence[str]) -> list[CommitResult]:
-    """The results at the commits that touched the model, oldest first; the first is the state before the range."""
+def _trace_back(measurer: CommitMeasurer, start: str | None, commits: Sequence[str], skipped: list[str]) -> list[CommitResult]:
+    """The results at the commits that touched the model, oldest first; the first is the state before the range.
+
+    `skipped` gets the commits that touched its files, but no code that it can reach.
+    """
+    relevance = Relevance(measurer.reference)
     changes = measurer.repository.list_changes(start, commits[-1])
     found: list[CommitResult] = []
     current = measurer.measure(commits[-1])
@@ -44,6 +53,9 @@ def _trace_back(measurer: CommitMeasurer, start: str | None, commits: Sequence[s
         if not _touches(changes.get(commits[place], ()), sources):
             if older is None:
                 found.append(_replace_commit(current, commits[place]))
+            continue
+        if older is not None and _is_irrelevant(measurer, relevance, (older, commits[place]), changes[commits[place]], sources):
+            skipped.append(commits[place])
             continue
         found.append(_replace_commit(current, commits[place]))
         if older is None or not measurer.exists(older):
@@ -68,17 +80,50 @@ def _touches(changed: Sequence[tuple[str, str]], sources: set[str]) -> bool:
     )
 
 
+def _is_irrelevant(
+    measurer: CommitMeasurer, relevance: Relevance, commits: tuple[str, str], changed: Sequence[tuple[str, str]], sources: set[str]
+) -> bool:
+    """Whether a commit changed the model's Python files only where the model cannot reach: comments, and code of other things."""
+    touched = [(status, path) for status, path in changed if path in sources or _touches([(status, path)], sources)]
+    if not all(status == "M" and path.endswith(".py") for status, path in touched):
+        return False
+    digests = set()
+    for commit in commits:
+        files = {path: measurer.repository.read_file(commit, path) for path in sources}
+        digests.add(relevance.digest({path: content for path, content in files.items() if content is not None}))
+    return len(digests) == 1
+
+
 def _make_steps(measurer: CommitMeasurer, results: Sequence[CommitResult], metrics: Sequence[str]) -> list[HistoryStep]:
     steps: list[HistoryStep] = []
     last: Profile | None = None
     for result in results:
         step = measurer.describe(result.commit, result)
         if result.profile is not None:
-            jumps = _find_jumps(last, result.profile, metrics) if last is not None else ()
-            step = msgspec.structs.replace(step, jumps=jumps)
+            if last is not None:
+                same = _is_same(last, result.profile)
+                step = msgspec.structs.replace(
+                    step,
+                    jumps=_find_jumps(last, result.profile, metrics),
+                    same=same,
+                    structure="" if same else _describe_structure(last, result.profile),
+                )
             last = result.profile
         steps.append(step)
     return steps
+
+
+def _is_same(before: Profile, after: Profile) -> bool:
+    """Whether two profiles are of one architecture with one input."""
+    return all(getattr(before, part) == getattr(after, part) for part in ("modules", "flow", "programs", "totals", "inputs"))
+
+
+def _describe_structure(before: Profile, after: Profile) -> str:
+    """What changed, as the headline of a comparison says it; a changed input is named too."""
+    told = explain_changes(compare_plain(before, after)).removeprefix("Modules: ").removesuffix(".")
+    if before.inputs != after.inputs:
+        told = "another input" if told == "none changed" else f"{told}; another input"
+    return told
 
 
 def _find_jumps(before: Profile, after: Profile, metrics: Sequence[str]) -> tuple[Jump, ...]:

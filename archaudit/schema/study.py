@@ -27,7 +27,8 @@ class Jump(Record, frozen=True, kw_only=True):
 
 class HistoryStep(Record, frozen=True, kw_only=True):
     """One commit: `commit` is its full hash, `short` the abbreviated one. If the model could not be measured, `totals` is None and `error`
-    the reason. `jumps` compare with the last commit before it that was measured."""
+    the reason. `jumps`, `structure` (what changed, in one line) and `same` (whether the architecture is the same) compare with the last
+    commit before it that was measured."""
 
     commit: str
     short: str
@@ -40,15 +41,19 @@ class HistoryStep(Record, frozen=True, kw_only=True):
     memory_complete: bool = True
     error: str | None = None
     jumps: tuple[Jump, ...] = ()
+    structure: str = ""
+    same: bool = False
 
 
 class History(Record, frozen=True, kw_only=True):
-    """The commits that changed the files of a model, oldest first; `untouched` is the number of the others."""
+    """The commits that changed the code of a model, oldest first; `untouched` is the number of the others. `skipped` are commits that
+    changed the model's files, but no code that it can reach: they were not measured."""
 
     format_version: int = FORMAT_VERSION
     reference: str
     steps: tuple[HistoryStep, ...]
     untouched: int = 0
+    skipped: tuple[HistoryStep, ...] = ()
 
 
 class Bisection(Record, frozen=True, kw_only=True):

@@ -141,7 +141,10 @@ class Net(nn.Module):
 
 
 def example_inputs():
-    return torch.zeros(1, 3, 8, 8)  # {number}
+    return torch.zeros(1, 3, 8, 8)
+
+
+VERSION = {number}
 """
 
 
@@ -187,6 +190,8 @@ def test_a_planted_growth_is_found_in_nine_profiles_and_in_the_history(grown, mo
     assert [step.subject for step in jumps] == ["commit 137"]
     assert [(jump.metric, jump.layers[0].path) for jump in jumps[0].jumps] == [("params", "head"), ("flops", "head")]
     assert history.untouched == 80 - 10
+    assert [step.same for step in history.steps] == [False, True, True, False, True, False, *[True] * 5]
+    assert [step.structure for step in history.steps if step.structure] == ["1 with changed settings (out_features)"]
 
 
 def test_profiles_measured_before_an_interruption_are_kept(grown, monkeypatch):

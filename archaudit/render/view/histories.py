@@ -2,41 +2,87 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 from archaudit.metrics.catalog import METRICS
 from archaudit.metrics.quantities import format_change, format_short
-from archaudit.render.formatting import make_visible, name_path
+from archaudit.render.formatting import count, join_names, make_visible, name_path
 from archaudit.render.view.figures import make_delta, make_figure
 from archaudit.render.view.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
 from archaudit.schema import Bisection, History, HistoryStep, Jump
 
+# `4 with changed settings (out_channels, in_features)`: the details.
+_DETAILS = re.compile(r" \([^()]*\)")
+# So many commits are named in the row of a run, and in the note on skipped ones.
+_MOST_FOLDED = 2
+_MOST_SKIPPED = 8
+
 
 def view_history(history: History, metrics: Sequence[str] = ("params", "flops")) -> StudyView:
     """The view of a history: newest commit last, jumps below their commits."""
-    steps = history.steps
+    runs = _fold_runs(history.steps)
+    steps = [run[0] for run in runs]
     measured = [step for step in steps if step.totals is not None]
     columns = [
         Column(heading="commit", cells=tuple(make_visible(step.short) for step in steps)),
         Column(heading="date", cells=tuple(step.date for step in steps), rank=2),
         *(column for metric in metrics for column in _metric_columns(steps, metric)),
-        Column(heading="subject", cells=tuple(make_visible(step.subject) for step in steps), least=12),
+        *_structure_columns(steps),
+        Column(heading="subject", cells=tuple(_describe_subject(run) for run in runs), least=12),
     ]
-    details = {place: tuple(_describe_step(step)) for place, step in enumerate(steps) if step.error or step.jumps}
+    details = {place: tuple(_describe_step(step)) for place, step in enumerate(steps) if step.error or step.jumps or step.structure}
     jumps = sum(bool(step.jumps) for step in steps)
     others = f"{history.untouched:,} other{'' if history.untouched == 1 else 's'} did not"
-    sentence = f"{len(steps):,} commits touched the model's source files, {others}; {jumps:,} changed a metric by more than 1 %."
+    touched = len(history.steps)
+    sentence = f"{touched:,} commits touched the model's source files, {others}; {jumps:,} changed a metric by more than 1 %."
+    notes = ["FLOPs = 2 × MACs. Only commits along first parents are listed. A jump is a change of more than 1 % from the commit before."]
+    if history.skipped:
+        names = join_names([make_visible(step.short) for step in history.skipped], _MOST_SKIPPED)
+        skipped = count(len(history.skipped), "commit")
+        notes.append(f"Not measured: {skipped} changed the model's files, but no code that the model can reach ({names}).")
     return StudyView(
         title=f"{make_visible(history.reference)}: history",
-        sentence=sentence if len(steps) != 1 else f"One commit touched the model's source files; {others}.",
+        sentence=sentence if touched != 1 else f"One commit touched the model's source files; {others}.",
         columns=tuple(columns),
         details=details,
         plots=tuple(_plot_steps(measured, metric) for metric in metrics if len(measured) > 1),
-        notes=(
-            "FLOPs = 2 × MACs. Only commits along first parents are listed. A jump is a change of more than 1 % from the commit before.",
-        ),
+        notes=tuple(notes),
     )
+
+
+def _fold_runs(steps: Sequence[HistoryStep]) -> list[list[HistoryStep]]:
+    """The steps in runs of one architecture."""
+    runs: list[list[HistoryStep]] = []
+    for step in steps:
+        if step.same and runs and runs[-1][0].totals is not None:
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    return runs
+
+
+def _structure_columns(steps: Sequence[HistoryStep]) -> list[Column]:
+    if not any(step.structure for step in steps):
+        return []
+    return [Column(heading="structure", cells=tuple(_shorten_structure(step) for step in steps), rank=3, least=16)]
+
+
+def _shorten_structure(step: HistoryStep) -> str:
+    """What changed without the details, which are below the row."""
+    return make_visible(
+        _DETAILS.sub("", step.structure).replace("with changed settings", "settings").replace("with resized tensors", "resized")
+    )
+
+
+def _describe_subject(run: Sequence[HistoryStep]) -> str:
+    """The subject of the first commit of a run, and which others left the architecture as it was."""
+    subject = make_visible(run[0].subject)
+    if len(run) == 1:
+        return subject
+    names = join_names([make_visible(step.short) for step in run[1:]], _MOST_FOLDED)
+    return f"{subject} (the same after {names})"
 
 
 def describe_bisection(found: Bisection) -> list[str]:
@@ -80,7 +126,8 @@ def _metric_columns(steps: Sequence[HistoryStep], metric: str) -> list[Column]:
 def _describe_step(step: HistoryStep) -> list[str]:
     if step.error:
         return [f"not measured: {make_visible(step.error)}"]
-    return [_describe_jump(jump) for jump in step.jumps]
+    structure = [make_visible(step.structure)] if _DETAILS.search(step.structure) else []
+    return structure + [_describe_jump(jump) for jump in step.jumps]
 
 
 def _describe_jump(jump: Jump) -> str:

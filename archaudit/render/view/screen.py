@@ -26,7 +26,7 @@ from archaudit.render.view.screen_records import (
 )
 from archaudit.render.view.sections import find_incomplete, know_params
 from archaudit.render.view.sentences import count_changes, explain_cost, explain_proof, explain_remarks
-from archaudit.render.view.summary import INCOMPLETE_NOTES, describe_inputs, name_profile, view_metrics
+from archaudit.render.view.summary import INCOMPLETE_NOTES, describe_inputs, name_comparison, name_profile, view_metrics
 from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import Group, Profile, Report
 
@@ -49,7 +49,7 @@ def view_screen(report: Report, units: Units = "flops") -> ReportScreen:
     time = summarise_times(report.before.latency, report.after.latency)
     inputs, inputs_after = describe_inputs(report.before), describe_inputs(report.after)
     return ReportScreen(
-        title=f"{name_profile(report.before)} {ARROW} {name_profile(report.after)}",
+        title=name_comparison(report.before, report.after),
         inputs=inputs if inputs == inputs_after else (f"{', '.join(inputs)} {ARROW} {', '.join(inputs_after)}",),
         conclusion=view_conclusion(report.checks, report.outcome) if report.checks else None,
         sentences=tuple(filter(None, (explain_cost(report), *explain_remarks(report), time, explain_proof(report.equivalence)))),

@@ -47,7 +47,7 @@ def view_headline(report: Report) -> Headline:
     if inputs != inputs_after:
         inputs = (*(f"before: {text}" for text in inputs), *(f"after: {text}" for text in inputs_after))
     return Headline(
-        title=f"{before} {ARROW} {after}",
+        title=name_comparison(report.before, report.after),
         before=before,
         after=after,
         references=tuple(references),
@@ -57,6 +57,16 @@ def view_headline(report: Report) -> Headline:
         changes=explain_changes(report),
         proof=explain_proof(report.equivalence),
     )
+
+
+def name_comparison(before: Profile, after: Profile) -> str:
+    """`before → after`; revisions of one reference name it once: `net.py:Net: v1.0 → main`."""
+    one, other = before.name.rpartition("@"), after.name.rpartition("@")
+    if one[0] and one[0] in (other[0], after.name):
+        names = make_visible(one[0]), make_visible(one[2]), make_visible(other[2]) if other[0] else "work tree"
+        reference, old, new = (shorten_middle(name, _LONGEST_NAME) for name in names)
+        return f"{reference}: {old} {ARROW} {new}"
+    return f"{name_profile(before)} {ARROW} {name_profile(after)}"
 
 
 def name_profile(profile: Profile) -> str:
