@@ -25,8 +25,9 @@ from pathlib import Path
 import msgspec
 
 import archaudit
+from archaudit.errors import SavedFileError
 from archaudit.revisions.git import TreeEntry
-from archaudit.schema import FORMAT_VERSION, Dependencies, FileState, Profile, Record
+from archaudit.schema import FORMAT_VERSION, Dependencies, FileState, Profile, Record, decode_profile
 
 # Prefixes of environment variables that libraries read before the recording starts.
 _EARLY_VARIABLES = ("TORCH", "PYTORCH", "PYTHON", "CUDA", "OMP_", "MKL_", "HF_", "TRANSFORMERS_")
@@ -70,11 +71,11 @@ class Cache:
         """The cached profile and the files of the revision that it was read from; None if there is none. An unreadable entry is ignored."""
         folder = self.folder / key.digest()
         for path in sorted(folder.glob("*.entry")) if folder.is_dir() else ():
-            with suppress(OSError, msgspec.MsgspecError, ValueError, zlib.error):
+            with suppress(OSError, msgspec.MsgspecError, SavedFileError, ValueError, RecursionError, zlib.error):
                 entry = msgspec.json.decode(zlib.decompress(path.read_bytes()), type=Entry)
-                if entry.is_valid(key.entries):
+                if path.stem == _name_entry(entry.blobs, entry.dependencies) and entry.is_valid(key.entries):
                     data = zlib.decompress(path.with_suffix(".profile").read_bytes())
-                    return msgspec.json.decode(data, type=Profile), entry.dependencies.sources
+                    return decode_profile(data, str(path)), entry.dependencies.sources
         return None
 
     def keep(self, key: CacheKey, profile: Profile, dependencies: Dependencies) -> bool:
@@ -84,7 +85,7 @@ class Cache:
         blobs = {path: key.entries[path].blob for path in dependencies.sources if path in key.entries}
         entry = Entry(blobs=blobs, dependencies=dependencies)
         folder = self.folder / key.digest()
-        name = _digest([blobs, msgspec.to_builtins(dependencies)])[:24]
+        name = _name_entry(blobs, dependencies)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write(folder / f"{name}.profile", zlib.compress(msgspec.json.encode(profile), 1))
@@ -101,6 +102,11 @@ class Cache:
         for path in sorted(entries, key=lambda entry: entry.stat().st_mtime)[: len(entries) - _MAX_ENTRIES * 3 // 4]:
             path.unlink(missing_ok=True)
             path.with_suffix(".profile").unlink(missing_ok=True)
+
+
+def _name_entry(blobs: Mapping[str, str], dependencies: Dependencies) -> str:
+    """The name of an entry's files, which its content must have."""
+    return _digest([blobs, msgspec.to_builtins(dependencies)])[:24]
 
 
 def find_cache_folder() -> Path:

@@ -56,11 +56,10 @@ def compute_digest(content: dict[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
 
 
-def read_baseline(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a baseline as the keys of a profile. Raises ValueError for a wrong digest, or for lines that contradict each other."""
+def verify_digest(content: dict[str, Any]) -> None:
+    """Raises ValueError if the content of a baseline does not have its digest."""
     if content.get("digest") != compute_digest(content):
         raise ValueError("it was edited by hand, or merged: its content does not have the digest that it was written with")
-    return _restore(content)
 
 
 # --- a profile in the layout -----------------------------------------------------------------------------------------
@@ -207,7 +206,8 @@ def _find_repeat(ids: Sequence[int], place: int) -> tuple[int, int]:
 _MOST_ENTRIES = 10_000_000
 
 
-def _restore(content: dict[str, Any]) -> dict[str, Any]:
+def read_baseline(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a baseline as the keys of a profile. Raises ValueError, KeyError and others for lines that contradict each other."""
     programs = list(content.get("programs", {}))
     places = {key: place for place, key in enumerate(programs)}
     modules = []
