@@ -12,6 +12,11 @@ from archaudit.conformance.case import Case
 from archaudit.conformance.models.building import Model, floats, image, linear, param
 
 
+def _own_kernels(model: Any, x: torch.Tensor, style: torch.Tensor) -> Any:
+    kernels = model.make(style).view(2 * 4, 3, 3, 3)
+    return F.conv2d(x.view(1, 6, 8, 8), kernels, groups=2).view(2, 4, 6, 6)
+
+
 def _unfolded(model: Any, x: torch.Tensor) -> Any:
     columns = F.unfold(x, 3, padding=1)  # (1, 27, 64)
     return model.weight @ columns
@@ -188,6 +193,65 @@ CASES = (
             "5": (6 * 10 + 10, 6 * 10),
         },
         tags=("bias", "norm", "pool"),
+    ),
+    Case(
+        name="conv2d_even_kernel_reflect",
+        shows="A kernel of even size, with reflected padding, which is a pad of its own.",
+        build=lambda: nn.Sequential(nn.Conv2d(3, 4, 4, padding=2, padding_mode="reflect", bias=False)),
+        args=image(3, 8),
+        params=4 * 3 * 16,
+        macs=9 * 9 * 4 * 3 * 16,  # 8 + 2 * 2 - 4 + 1 positions in each direction
+        tags=("convolution", "padding"),
+    ),
+    Case(
+        name="conv1d_causal_depthwise",
+        shows="The short convolution of a state space model: padded on both sides, and cut.",
+        build=lambda: Model(lambda m, x: m.conv(x)[..., :10], conv=nn.Conv1d(8, 8, 4, padding=3, groups=8, bias=False)),
+        args=floats(2, 8, 10),
+        params=8 * 4,
+        macs=2 * 13 * 8 * 4,  # 13 positions are computed, and ten are kept
+        tags=("convolution", "groups"),
+    ),
+    Case(
+        name="conv_transpose3d_strided_grouped",
+        shows="A transposed convolution in three dimensions is counted once for each of its input positions.",
+        build=lambda: nn.Sequential(nn.ConvTranspose3d(4, 6, 3, stride=2, groups=2, bias=False)),
+        args=floats(1, 4, 2, 3, 4),
+        params=4 * (6 // 2) * 27,
+        macs=(2 * 3 * 4) * 4 * (6 // 2) * 27,
+        tags=("convolution", "transposed", "groups"),
+    ),
+    Case(
+        name="conv_then_pixel_shuffle",
+        shows="Upsampling by a convolution and a shuffle, which only moves elements.",
+        build=lambda: nn.Sequential(nn.Conv2d(3, 12, 3, padding=1, bias=False), nn.PixelShuffle(2)),
+        args=image(3, 8),
+        params=12 * 3 * 9,
+        macs=64 * 12 * 3 * 9,
+        tags=("convolution",),
+    ),
+    Case(
+        name="conv_with_weights_of_each_image",
+        shows="Kernels that differ from image to image run as one grouped convolution.",
+        build=lambda: Model(_own_kernels, make=linear(5, 4 * 3 * 9)),
+        args=lambda: (torch.randn(2, 3, 8, 8), torch.randn(2, 5)),
+        params=5 * 4 * 3 * 9,
+        macs=2 * 5 * 4 * 3 * 9 + 2 * 36 * 4 * 3 * 9,
+        tags=("convolution", "functional"),
+    ),
+    Case(
+        name="atrous_pyramid",
+        shows="Three dilated convolutions on the same input, joined and mixed by a 1x1 convolution.",
+        build=lambda: Model(
+            lambda m, x: m.mix(torch.cat([branch(x) for branch in m.branches], dim=1)),
+            branches=nn.ModuleList([nn.Conv2d(3, 4, 3, padding=rate, dilation=rate, bias=False) for rate in (1, 2, 4)]),
+            mix=nn.Conv2d(12, 5, 1, bias=False),
+        ),
+        args=image(3, 8),
+        params=3 * 4 * 3 * 9 + 12 * 5,
+        macs=64 * (3 * 4 * 3 * 9 + 12 * 5),
+        modules={"branches": (0, 64 * 3 * 4 * 3 * 9), "mix": (12 * 5, 64 * 12 * 5)},
+        tags=("convolution", "dilation"),
     ),
 )
 

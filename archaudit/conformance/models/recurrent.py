@@ -20,6 +20,14 @@ def _stepped(model: Any, x: torch.Tensor) -> Any:
     return model.head(state[0])
 
 
+def _two_cells(model: Any, x: torch.Tensor) -> Any:
+    lower, upper = x.new_zeros(x.shape[1], 8), x.new_zeros(x.shape[1], 4)
+    for step in x:
+        lower = model.first(step, lower)
+        upper = model.second(lower, upper)
+    return upper
+
+
 def _packed(model: Any, x: torch.Tensor) -> Any:
     lengths = torch.tensor([10, 6], device="cpu")
     output, _ = model.lstm(rnn.pack_padded_sequence(x, lengths, batch_first=True))
@@ -118,5 +126,32 @@ CASES = (
         needs_real=True,
         may_be_incomplete=True,
         tags=("recurrent", "data dependent"),
+    ),
+    Case(
+        name="gru_bidirectional_two_layers",
+        shows="The second layer takes the results of both directions.",
+        build=lambda: Model(lambda m, x: m.gru(x)[0], gru=nn.GRU(6, 8, num_layers=2, bidirectional=True, bias=False)),
+        args=floats(5, 2, 6),
+        params=2 * 3 * 8 * (6 + 8) + 2 * 3 * 8 * (16 + 8),
+        macs=5 * 2 * (2 * 3 * 8 * (6 + 8) + 2 * 3 * 8 * (16 + 8)),
+        tags=("recurrent",),
+    ),
+    Case(
+        name="rnn_relu_batch_first",
+        shows="A plain recurrent layer with relu, batch first.",
+        build=lambda: Model(lambda m, x: m.rnn(x)[0], rnn=nn.RNN(6, 8, nonlinearity="relu", batch_first=True, bias=False)),
+        args=floats(2, 5, 6),
+        params=8 * (6 + 8),
+        macs=2 * 5 * 8 * (6 + 8),
+        tags=("recurrent",),
+    ),
+    Case(
+        name="rnn_cell_of_two_sizes",
+        shows="Two cells on top of each other in a loop over time.",
+        build=lambda: Model(_two_cells, first=nn.RNNCell(6, 8, bias=False), second=nn.RNNCell(8, 4, bias=False)),
+        args=floats(5, 2, 6),
+        params=8 * (6 + 8) + 4 * (8 + 4),
+        macs=5 * 2 * (8 * (6 + 8) + 4 * (8 + 4)),
+        tags=("recurrent", "reused"),
     ),
 )
