@@ -8,22 +8,31 @@ configuration does not name are defaults, and the description says so.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from archaudit.load.transformers_arguments import Arguments, count_up, draw, draw_tokens, find_entry, find_number, ones, zeros
+from archaudit.load.transformers_images import choose_images
+from archaudit.load.transformers_signals import choose_signals
 
 # Long enough that attention is visible next to the projections, short enough for every table of positions.
 TOKENS = 128
-_IMAGE_SIZE = 224  # the usual size of an image, where the configuration names none
-_SECOND = 16_000  # samples of one second of speech, at the usual rate
-_SEED = 0
 
-_TEXT = ("text_config", "llm_config", "language_config", "text_encoder", "thinker_config", "decoder", "generator_config")
-_VISION = ("vision_config", "vision_tower_config", "backbone_config", "vision_model_config", "vit_config", "image_encoder", "encoder")
-_AUDIO = ("audio_config", "audio_encoder_config", "speech_config", "encoder_config", "encoder")
 _SPECIAL_TOKENS = (
     *("pad_token_id", "bos_token_id", "eos_token_id", "image_token_id", "image_token_index", "video_token_id", "video_token_index"),
     *("audio_token_id", "audio_token_index", "vision_start_token_id", "vision_end_token_id"),
 )
+# By the argument: the entries for the token that stands for one of its features, and the method that computes the features.
+_FEATURE_TOKENS = {
+    "pixel_values": ("image_token_id", "image_token_index"),
+    "input_features": ("audio_token_id", "audio_token_index"),
+}
+_COMPUTE = {"pixel_values": "get_image_features", "input_features": "get_audio_features"}
+# A model of characters (CANINE) has no vocabulary: this many characters are in the plane that nearly all text is written in.
+_CHARACTERS = 1 << 16
+_PATCHES = 2048  # of Pix2Struct: what its processor makes of an image
+_REGIONS = 36  # of LXMERT: what a detector finds in an image
+_MEL_FRAMES = 100
 
 
 class DefaultInputs(NamedTuple):
@@ -39,206 +48,154 @@ class UnknownInputsError(Exception):
 
 def choose_inputs(configuration: Any, model_class: Any) -> DefaultInputs:
     """The default inputs of an architecture. Raises UnknownInputsError, with the names, for required arguments without a default."""
-    chooser = _Chooser(configuration, model_class)
-    chooser.choose()
-    missing = [name for name in chooser.required if name not in chooser.makers]
-    if missing or not chooser.makers:
-        raise UnknownInputsError(", ".join(missing) or "all of its arguments")
-    return DefaultInputs(chooser.make, "the input is " + " and ".join(chooser.parts))
+    chosen = Arguments(configuration, model_class)
+    choose_signals(chosen)
+    choose_images(chosen)
+    _name_feature_tokens(chosen)
+    _choose_tokens(chosen)
+    _choose_decoder(chosen)
+    missing = [name for name in chosen.required if name not in chosen.makers]
+    if missing or not chosen.makers:
+        raise UnknownInputsError(", ".join(missing))
+    return DefaultInputs(lambda model: _make(chosen, model), "the input is " + " and ".join(chosen.parts))
 
 
-class _Chooser:
-    """Goes through the arguments of forward: `makers` has a function for each that is given."""
+# --- text
 
-    def __init__(self, configuration: Any, model_class: Any) -> None:
-        parameters = inspect.signature(model_class.forward).parameters
-        plain = [each for each in list(parameters.values())[1:] if each.kind is each.POSITIONAL_OR_KEYWORD]
-        main = getattr(model_class, "main_input_name", "input_ids")
-        self.main = tuple(main) if isinstance(main, list | tuple) else (main,)
-        self.names = {each.name for each in plain}
-        self.required = [each.name for each in plain if each.default is each.empty]
-        self.configuration = configuration
-        self.text = _find_part(configuration, _TEXT)
-        self.vision = _find_part(configuration, _VISION)
-        self.audio = _find_part(configuration, _AUDIO)
-        self.kind = str(getattr(configuration, "model_type", ""))
-        self.makers: dict[str, Callable[[], Any]] = {}
-        self.parts: list[str] = []
 
-    def choose(self) -> None:
-        self._choose_series()
-        self._choose_audio()
-        self._choose_images()
-        self._choose_tokens()
+def _name_feature_tokens(chosen: Arguments) -> None:
+    """Where the configuration names no token that stands for a feature, it is the last one of the vocabulary. The model reads it there."""
+    for argument, names in _FEATURE_TOKENS.items():
+        known = [name for name in names if hasattr(chosen.configuration, name)]
+        if argument in chosen.makers and known and find_entry(chosen.configuration, *names) is None:
+            setattr(chosen.configuration, known[0], (find_number(chosen.text, "vocab_size") or 2) - 1)
 
-    def is_needed(self, name: str) -> bool:
-        return name in self.names and (name in self.main or name in self.required)
 
-    # --- text
+def _choose_tokens(chosen: Arguments) -> None:
+    vocabulary = find_number(chosen.text, "vocab_size", "n_vocab") or find_number(chosen.configuration, "vocab_size", "n_vocab")
+    if vocabulary is None and "num_hash_buckets" in vars(chosen.configuration):
+        vocabulary = _CHARACTERS
+    if "input_ids" in chosen.names and vocabulary:
+        limits = [find_number(chosen.text, "max_position_embeddings"), find_number(chosen.text, "n_positions")]
+        named = [limit for limit in limits if limit is not None and limit > 2]
+        length = min([TOKENS, *named])
+        chosen.makers["input_ids"] = lambda: draw_tokens(length, vocabulary, _list_special_tokens(chosen))
+        source = "a default length" if length == TOKENS else "the most it has positions for"
+        chosen.parts.append(f"one sequence of {length} tokens, {source}")
+        _add_to_tokens(chosen, length)
+    if "qformer_input_ids" in chosen.required:
+        chosen.makers["qformer_input_ids"] = lambda: draw_tokens(TOKENS, 1000, ())
 
-    def _choose_tokens(self) -> None:
-        if "input_ids" in self.names and (vocabulary := _find(self.text, "vocab_size") or _find(self.configuration, "vocab_size")):
-            limits = [_find(self.text, "max_position_embeddings"), _find(self.text, "n_positions")]
-            length = min([TOKENS, *(limit for limit in limits if isinstance(limit, int) and limit > 2)])
-            self.makers["input_ids"] = lambda: _draw_tokens(length, vocabulary, self._list_special_tokens())
-            self.parts.append(f"one sequence of {length} tokens")
-        encodes = getattr(self.configuration, "is_encoder_decoder", False) or self.kind in ("whisper", "speech_to_text")
-        if "decoder_input_ids" in self.names and encodes and (vocabulary := _find(self.configuration, "vocab_size")):
-            self.makers["decoder_input_ids"] = lambda: _draw_tokens(TOKENS, vocabulary, self._list_special_tokens())
-            if "input_ids" not in self.makers:
-                self.parts.append(f"{TOKENS} tokens of the decoder")
-        if "bbox" in self.names and "input_ids" in self.makers:
-            self.makers["bbox"] = lambda: _zeros((1, length, 4))
-        if "qformer_input_ids" in self.required:
-            self.makers["qformer_input_ids"] = lambda: _draw_tokens(TOKENS, 1000, ())
 
-    def _list_special_tokens(self) -> tuple[int, ...]:
-        found = [_find(part, name) for part in (self.configuration, self.text) for name in _SPECIAL_TOKENS]
-        return tuple(each for each in found if isinstance(each, int))
+def _add_to_tokens(chosen: Arguments, length: int) -> None:
+    """Further arguments that a kind needs with its tokens."""
+    configuration = chosen.configuration
+    if "bbox" in chosen.names:
+        chosen.makers["bbox"] = (lambda: draw(1, length, 4)) if chosen.kind == "udop" else (lambda: zeros(1, length, 4))
+    if chosen.kind == "kosmos-2" and (queries := find_number(configuration, "latent_query_num")):
+        positions = min(length, queries)
+        chosen.makers["image_embeds_position_mask"] = lambda: (count_up(length) < positions).long()
+    if chosen.kind == "idefics":
+        chosen.makers["image_attention_mask"] = lambda: ones(1, length, 1)
+    if chosen.kind == "lxmert":
+        width, places = find_number(configuration, "visual_feat_dim") or 2048, find_number(configuration, "visual_pos_dim") or 4
+        chosen.makers["visual_feats"] = lambda: draw(1, _REGIONS, width)
+        chosen.makers["visual_pos"] = lambda: draw(1, _REGIONS, places)
+        chosen.parts.append(f"{_REGIONS} regions of an image, a default number")
+    if "lang_ids" in chosen.names:
+        chosen.makers["lang_ids"] = lambda: zeros(1)
 
-    # --- images and video
 
-    def _choose_images(self) -> None:
-        name: str | None = next((each for each in ("pixel_values", "pixel_values_videos") if each in self.names), None)
-        if {"hidden_states", "grid_thw"} <= set(self.required):
-            name = "hidden_states"
-        if name is None or (not self.is_needed(name) and self.vision is self.configuration and name != "hidden_states"):
-            return
-        channels = _find(self.vision, "num_channels", "in_channels", "in_chans") or 3
-        height, width, source = self._read_image_size()
-        described = f"one image of {channels}x{height}x{width}, {source}"
-        if (grid := next((each for each in ("image_grid_thw", "grid_thw") if each in self.names), None)) is not None:
-            height, width = self._choose_patches(name, grid, channels, height, width)
-            described = f"one image of {channels}x{height}x{width}, {source}"
-        elif name == "pixel_values_videos" or self.kind in ("videomae", "vivit", "timesformer"):
-            frames = _find(self.vision, "num_frames", "frames_per_clip") or 8
-            self.makers[name] = lambda: _draw((1, frames, channels, height, width))
-            described = f"one video of {frames} frames of {channels}x{height}x{width}, {source}"
-        elif self.kind == "mllama":
-            tiles = _find(self.vision, "max_num_tiles") or 4
-            self.makers[name] = lambda: _draw((1, 1, tiles, channels, height, width))
-            self.makers["aspect_ratio_ids"] = lambda: _constant([[1]])
-            self.makers["aspect_ratio_mask"] = lambda: _constant([[[1, *[0] * (tiles - 1)]]])
-        elif self.kind.startswith(("idefics2", "idefics3", "smolvlm", "granite_docling")) or self.kind == "idefics":
-            self.makers[name] = lambda: _draw((1, 1, channels, height, width))
-        elif "image_sizes" in self.names and self.kind.startswith(("llava_next", "llava_onevision")):
-            self.makers[name] = lambda: _draw((1, 2, channels, height, width))  # the whole image, and its one tile
-            self.makers["image_sizes"] = lambda: _constant([[height, width]])
-        else:
-            self.makers[name] = lambda: _draw((1, channels, height, width))
-            if "image_sizes" in self.names and getattr(self.vision, "model_type", "") == "pixtral":
-                self.makers["image_sizes"] = lambda: _constant([[height, width]])
-        if "task_inputs" in self.required:
-            length = _find(self.configuration, "task_seq_len") or 77
-            self.makers["task_inputs"] = lambda: _zeros((1, length))
-        self.parts.append(described)
+def _choose_decoder(chosen: Arguments) -> None:
+    """The tokens of a decoder; patches that a text decoder describes; frames of a decoder of speech."""
+    configuration = chosen.configuration
+    if "flattened_patches" in chosen.names:
+        width = find_number(chosen.vision, "patch_embed_hidden_size") or 768
+        chosen.makers["flattened_patches"] = lambda: draw(1, _PATCHES, 2 + width)
+        chosen.parts.append(f"one image of {_PATCHES} patches, a default number")
+    encodes = getattr(configuration, "is_encoder_decoder", False) or chosen.kind in ("whisper", "speech_to_text", "pix2struct")
+    books = find_number(configuration, "num_codebooks") if chosen.kind.startswith("musicgen") else None
+    if "decoder_input_ids" in chosen.names and (encodes or books):
+        decoder = getattr(configuration, "decoder_config", None) or getattr(configuration, "decoder", None)
+        of_decoder = find_number(decoder, "vocab_size") if decoder is not None and hasattr(decoder, "to_dict") else None
+        vocabulary = of_decoder or find_number(configuration, "vocab_size") or find_number(chosen.text, "vocab_size")
+        if vocabulary is not None:
+            chosen.makers["decoder_input_ids"] = lambda: _shape_decoder(
+                chosen, draw_tokens(TOKENS, vocabulary, _list_special_tokens(chosen)), books
+            )
+            if "input_ids" not in chosen.makers:
+                chosen.parts.append(f"{TOKENS} tokens of the decoder")
+    if "decoder_input_values" in chosen.names and (bins := find_number(configuration, "num_mel_bins")):
+        chosen.makers["decoder_input_values"] = lambda: draw(1, _MEL_FRAMES, bins)
+        if speakers := find_number(configuration, "speaker_embedding_dim"):
+            chosen.give("speaker_embeddings", lambda: draw(1, speakers))
+        chosen.parts.append(f"{_MEL_FRAMES} frames of the decoder, a default length")
 
-    def _read_image_size(self) -> tuple[int, int, str]:
-        size = _find(self.vision, "image_size", "img_size", "input_size") or _find(self.configuration, "image_size")
-        if isinstance(size, Mapping):
-            size = [size.get("height") or size.get("shortest_edge"), size.get("width") or size.get("shortest_edge")]
-        if isinstance(size, int) and size > 0:
-            return size, size, "the size in the configuration"
-        if isinstance(size, list | tuple) and size and all(isinstance(each, int) for each in size):
-            return size[0], size[-1], "the size in the configuration"
-        return _IMAGE_SIZE, _IMAGE_SIZE, "a default, since the configuration names no size"
 
-    def _choose_patches(self, name: str, grid: str, channels: int, height: int, width: int) -> tuple[int, int]:
-        """An image as a list of flattened patches, and how many there are in each direction; the height and width that they cover."""
-        patch = _find(self.vision, "patch_size", "spatial_patch_size") or 14
-        merge = _find(self.vision, "spatial_merge_size", "merge_size") or 1
-        frames = _find(self.vision, "temporal_patch_size") or 1
-        step = patch * merge if isinstance(merge, int) else patch * 2
-        rows, columns = (max(1, min(size, _IMAGE_SIZE) // step) * step // patch for size in (height, width))
-        self.makers[name] = lambda: _draw((rows * columns, channels * frames * patch * patch))
-        self.makers[grid] = lambda: _constant([[1, rows, columns]])
-        if "merge_sizes" in self.names:
-            self.makers["merge_sizes"] = lambda: _constant([merge])
-        return rows * patch, columns * patch
+def _shape_decoder(chosen: Arguments, tokens: Any, books: int | None) -> Any:
+    """The tokens as decoders of several codebooks take them: a row for each, or a column."""
+    if books is not None:
+        return tokens.expand(books, -1)
+    decoder = getattr(chosen.configuration, "decoder_config", None)
+    channels = find_number(decoder, "num_channels") if chosen.kind == "dia" and decoder is not None else None
+    return tokens[..., None].expand(-1, -1, channels) if channels is not None else tokens
 
-    # --- audio and time series
 
-    def _choose_audio(self) -> None:
-        if self.is_needed("input_values"):
-            self._choose_waveform()
-        if self.is_needed("input_features") or ("input_features" in self.names and self.audio is not self.configuration):
-            self._choose_spectrogram()
+def _list_special_tokens(chosen: Arguments) -> tuple[int, ...]:
+    found = [find_entry(part, name) for part in (chosen.configuration, chosen.text) for name in _SPECIAL_TOKENS]
+    return tuple(each for each in found if isinstance(each, int))
 
-    def _choose_waveform(self) -> None:
-        if _find(self.configuration, "num_mel_bins") and _find(self.configuration, "max_length"):
-            frames, bins = _find(self.configuration, "max_length"), _find(self.configuration, "num_mel_bins")
-            self.makers["input_values"] = lambda: _draw((1, frames, bins))
-            self.parts.append(f"one spectrogram of {frames} frames of {bins} bins, the size in the configuration")
-            return
-        rate = _find(self.configuration, "sampling_rate", "sample_rate") or _SECOND
-        channels = _find(self.configuration, "audio_channels")
-        codec = channels is not None or self.kind.startswith(("dac", "mimi", "xcodec", "encodec"))
-        self.makers["input_values"] = lambda: _draw((1, channels or 1, rate) if codec else (1, rate))
-        self.parts.append(f"one second of sound, {rate:,} samples")
 
-    def _choose_spectrogram(self) -> None:
-        bins = _find(self.audio, "num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", "mel_bins", "input_dim") or 80
-        positions = _find(self.audio, "max_source_positions")
-        frames = 2 * positions if isinstance(positions, int) and positions <= 1500 else 1000
-        by_channel = self.kind.startswith(("whisper", "qwen2_audio", "voxtral", "audioflamingo3", "qwen2_5_omni", "glmasr"))
-        self.makers["input_features"] = lambda: _draw((1, bins, frames) if by_channel else (1, frames, bins))
-        for name in ("feature_attention_mask", "input_features_mask"):
-            if name in self.names:
-                self.makers[name] = lambda: _ones((1, frames))
-        source = "the size in the configuration" if isinstance(positions, int) and positions <= 1500 else "a default length"
-        self.parts.append(f"one spectrogram of {frames} frames of {bins} bins, {source}")
+# --- the inputs of a built model
 
-    def _choose_series(self) -> None:
-        if "past_values" not in self.names:
-            return
-        length = _find(self.configuration, "context_length") or 512
-        channels = _find(self.configuration, "num_input_channels", "input_size") or 1
-        if self.kind.startswith("timesfm"):
-            self.makers["past_values"] = lambda: [_draw((length,))]
-            if "freq" in self.names:
-                self.makers["freq"] = lambda: [_constant([0])]
-        elif "past_time_features" in self.required:
-            length += max(_find(self.configuration, "lags_sequence") or [0])
-            features = (_find(self.configuration, "num_time_features") or 0) + (_find(self.configuration, "num_dynamic_real_features") or 0)
-            future = _find(self.configuration, "prediction_length") or 24
-            shape = (1, length) if channels == 1 else (1, length, channels)
-            self.makers["past_values"] = lambda: _draw(shape)
-            self.makers["past_observed_mask"] = lambda: _ones(shape)
-            self.makers["past_time_features"] = lambda: _draw((1, length, features))
-            self.makers["future_values"] = lambda: _draw((1, future, *shape[2:]))
-            self.makers["future_time_features"] = lambda: _draw((1, future, features))
-        else:
-            self.makers["past_values"] = lambda: _draw((1, length, channels))
-        self.parts.append(f"one series of {length} values of {channels} channel{'' if channels == 1 else 's'}")
 
-    # --- the inputs of a built model
+def _make(chosen: Arguments, model: Any) -> dict[str, Any]:
+    given = {name: maker() for name, maker in chosen.makers.items()}
+    given = _cast(given, model)
+    if "input_ids" in given:
+        _place_features(chosen, model, given)
+    return given
 
-    def make(self, model: Any) -> dict[str, Any]:
-        given = {name: maker() for name, maker in self.makers.items()}
-        if "input_ids" in given:
-            self._place_features(model, given)
+
+def _cast(given: dict[str, Any], model: Any) -> dict[str, Any]:
+    """The inputs in the dtype of the model's parameters, as a pipeline passes them."""
+    import torch
+
+    dtype = getattr(model, "dtype", None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         return given
+    return {
+        name: value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value for name, value in given.items()
+    }
 
-    def _place_features(self, model: Any, given: dict[str, Any]) -> None:
-        """Adds a token for each feature of the image (or the sound) to the text, as the model's processor does."""
-        import torch
 
-        for argument, feature, tokens in (
-            ("pixel_values", "get_image_features", ("image_token_id", "image_token_index")),
-            ("input_features", "get_audio_features", ("audio_token_id", "audio_token_index")),
-        ):
-            token = _find(self.configuration, *tokens)
-            compute = getattr(model, feature, None)
-            if argument not in given or compute is None or not isinstance(token, int):
-                continue
-            accepted = inspect.signature(compute).parameters
-            with torch.no_grad():
-                features = compute(**{name: value for name, value in given.items() if name in accepted and name != "input_ids"})
-            number = _count_features(features, _find(self.text, "hidden_size", "n_embd", "d_model"))
-            placed = torch.full((1, number), token, dtype=torch.int64)
-            given["input_ids"] = torch.cat([given["input_ids"][:, :1], placed, given["input_ids"][:, 1:]], dim=1)
-            if "mm_token_type_ids" in self.names:
-                given["mm_token_type_ids"] = (given["input_ids"] == token).long()
+def _place_features(chosen: Arguments, model: Any, given: dict[str, Any]) -> None:
+    """Adds a token for each feature of the image (or the sound) to the text, as the model's processor does."""
+    import torch
+
+    for argument, tokens in _FEATURE_TOKENS.items():
+        token = find_entry(chosen.configuration, *tokens)
+        if argument not in given or not isinstance(token, int):
+            continue
+        number = _compute_number(chosen, getattr(model, _COMPUTE[argument], None), given)
+        if number is None:
+            continue
+        placed = torch.full((1, number), token, dtype=torch.int64)
+        given["input_ids"] = torch.cat([given["input_ids"][:, :1], placed, given["input_ids"][:, 1:]], dim=1)
+        if "mm_token_type_ids" in chosen.names:
+            given["mm_token_type_ids"] = (given["input_ids"] == token).long()
+
+
+def _compute_number(chosen: Arguments, compute: Any, given: dict[str, Any]) -> int | None:
+    """How many features the model makes of its image or sound: it computes them, or its configuration has their number."""
+    import torch
+
+    if compute is None:
+        return find_number(chosen.configuration, "num_query_tokens", "image_seq_length")
+    accepted = inspect.signature(compute).parameters
+    with torch.no_grad():
+        features = compute(**{name: value for name, value in given.items() if name in accepted and name != "input_ids"})
+    return _count_features(features, find_entry(chosen.text, "hidden_size", "n_embd", "d_model"))
 
 
 def _count_features(features: Any, hidden: Any) -> int:
@@ -247,72 +204,3 @@ def _count_features(features: Any, hidden: Any) -> int:
     if isinstance(features, list | tuple):
         return sum(_count_features(each, hidden) for each in features if each is not None)
     return int(features.numel()) // (hidden if isinstance(hidden, int) else int(features.shape[-1]))
-
-
-# --- reading configurations
-
-
-def _find_part(configuration: Any, names: tuple[str, ...]) -> Any:
-    """The nested configuration of one of these names; the whole if there is none."""
-    for name in names:
-        part = getattr(configuration, name, None)
-        if part is not None and hasattr(part, "to_dict"):
-            inner = _find_part(part, names)
-            return inner if inner is not part and name == "thinker_config" else part
-    return configuration
-
-
-def _find(configuration: Any, *names: str) -> Any:
-    """The first of these entries that a configuration has, or that one nested in it has."""
-    for part in _walk(configuration):
-        for name in names:
-            value = getattr(part, name, None)
-            if value is not None:
-                return value
-    return None
-
-
-def _walk(configuration: Any) -> Iterator[Any]:
-    yield configuration
-    for value in vars(configuration).values():
-        if hasattr(value, "to_dict") and hasattr(value, "model_type"):
-            yield from _walk(value)
-
-
-# --- making tensors on the default device, under which this is called
-
-
-def _draw_tokens(length: int, vocabulary: int, special: tuple[int, ...]) -> Any:
-    """Random tokens without special ones, the same each time."""
-    import torch
-
-    generator = torch.Generator().manual_seed(_SEED)
-    tokens = torch.randint(0, vocabulary, (1, length), generator=generator, device="cpu")
-    plain = next(token for token in range(len(special) + 1) if token not in special)
-    for token in special:
-        tokens[tokens == token] = min(plain, vocabulary - 1)
-    return tokens.to(torch.get_default_device())
-
-
-def _draw(shape: tuple[int, ...]) -> Any:
-    import torch
-
-    return torch.rand(shape)
-
-
-def _zeros(shape: tuple[int, ...]) -> Any:
-    import torch
-
-    return torch.zeros(shape, dtype=torch.int64)
-
-
-def _ones(shape: tuple[int, ...]) -> Any:
-    import torch
-
-    return torch.ones(shape, dtype=torch.int64)
-
-
-def _constant(values: list[Any]) -> Any:
-    import torch
-
-    return torch.tensor(values)

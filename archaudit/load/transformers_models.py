@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,7 @@ def _import_transformers() -> Any:
 def _find_class(transformers: Any, content: dict[str, Any], reference: Reference) -> Any:
     names = content.get("architectures") or []
     if not names:
-        mapping = transformers.models.auto.modeling_auto.MODEL_MAPPING_NAMES
-        found = mapping.get(content["model_type"])
-        names = [found if isinstance(found, str) else found[0]] if found else []
+        names = _list_classes(transformers, content["model_type"])
     model_class = getattr(transformers, names[0], None) if names else None
     if model_class is None:
         raise LoadError(
@@ -83,6 +82,17 @@ def _find_class(transformers: Any, content: dict[str, Any], reference: Reference
             "The configuration's `architectures` names the class; another version of transformers may have it.",
         )
     return model_class
+
+
+def _list_classes(transformers: Any, model_type: str) -> list[str]:
+    """The classes of a kind: that without a head first. Some kinds have only classes with one."""
+    auto = transformers.models.auto.modeling_auto
+    mappings = [
+        auto.MODEL_MAPPING_NAMES,
+        *(value for name, value in vars(auto).items() if name.startswith("MODEL_") and name.endswith("_NAMES")),
+    ]
+    found = [mapping[model_type] for mapping in mappings if isinstance(mapping, Mapping) and model_type in mapping]
+    return [each if isinstance(each, str) else each[0] for each in found]
 
 
 def _make_configuration(transformers: Any, content: dict[str, Any], reference: Reference) -> Any:
@@ -99,6 +109,12 @@ def _choose_inputs(configuration: Any, model_class: Any, reference: Reference) -
     try:
         return choose_inputs(configuration, model_class)
     except UnknownInputsError as error:
+        missing = str(error)
+        if not missing:
+            raise LoadError(
+                f"{reference.text}: archaudit knows no default input for {model_class.__name__}",
+                "Give its inputs: --input 'NAME=DTYPE[SIZES]'.",
+            ) from error
         raise LoadError(
-            f"{reference.text}: there is no default input for {error}", f"Give each: --input '{str(error).split(',')[0]}=float32[...]'."
+            f"{reference.text}: there is no default input for {missing}", f"Give each: --input '{missing.split(',')[0]}=float32[...]'."
         ) from error

@@ -51,6 +51,47 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "text_config": {"model_type": "gemma", "head_dim": 8, **TEXT},
         "vision_config": {"model_type": "siglip_vision_model", **VISION},
     },
+    "CanineModel": {"model_type": "canine", **SMALL, "num_hash_buckets": 256, "local_transformer_stride": 32},
+    "DecisionTransformerModel": {"model_type": "decision_transformer", "hidden_size": 32, "n_layer": 1, "n_head": 2},
+    "ClapModel": {
+        "model_type": "clap",
+        "text_config": {**SMALL, "vocab_size": 100},
+        "audio_config": {
+            **{"patch_embeds_hidden_size": 8, "depths": [1, 1], "num_attention_heads": [2, 2], "hidden_size": 16},
+            **{"spec_size": 64, "num_mel_bins": 16, "window_size": 4},
+        },
+    },
+    "Kosmos2Model": {
+        "model_type": "kosmos-2",
+        "latent_query_num": 8,
+        "text_config": {"vocab_size": 200, "embed_dim": 32, "layers": 1, "ffn_dim": 64, "attention_heads": 4},
+        "vision_config": VISION,
+    },
+    "Blip2ForConditionalGeneration": {
+        "model_type": "blip-2",
+        "num_query_tokens": 8,
+        "text_config": {"model_type": "opt", **SMALL, "ffn_dim": 64, "vocab_size": 200, "word_embed_proj_dim": 32},
+        "vision_config": VISION,
+        "qformer_config": {**SMALL, "encoder_hidden_size": 32, "vocab_size": 100},
+    },
+    "Idefics3ForConditionalGeneration": {
+        "model_type": "idefics3",
+        "image_token_id": 190,
+        "scale_factor": 2,
+        "text_config": {"model_type": "llama", **TEXT},
+        "vision_config": {**VISION, "image_size": 56},
+    },
+    "ViltModel": {"model_type": "vilt", **VISION, "vocab_size": 100},
+    "LxmertModel": {
+        **{"model_type": "lxmert", "vocab_size": 100, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64},
+        **{"l_layers": 1, "x_layers": 1, "r_layers": 1, "visual_feat_dim": 16},
+    },
+    "DepthAnythingForDepthEstimation": {
+        "model_type": "depth_anything",
+        "backbone_config": {"model_type": "dinov2", **VISION, "out_indices": [1, 2], "reshape_hidden_states": False},
+        **{"reassemble_hidden_size": 32, "reassemble_factors": [2, 1], "neck_hidden_sizes": [8, 16]},
+        **{"fusion_hidden_size": 8, "head_hidden_size": 8, "patch_size": 14},
+    },
     "Qwen2VLForConditionalGeneration": {
         "model_type": "qwen2_vl",
         "image_token_id": 190,
@@ -79,10 +120,9 @@ def count_for_real(recipe: Recipe) -> float:
     torch.manual_seed(0)
     model = recipe.build().eval()
     assert recipe.default_inputs is not None
-    with torch.no_grad():
-        given = recipe.default_inputs(model)
-        with FlopCounterMode(display=False) as counter:
-            model(**given)
+    given = recipe.default_inputs(model)
+    with FlopCounterMode(display=False) as counter:  # with grad: without it the counter fails on expanded parameters
+        model(**given)
     return counter.get_total_flops() / 2
 
 
@@ -134,3 +174,19 @@ def test_an_argument_without_a_default_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(LoadError, match="no default input for query_embeds"):
         load_recipe(parse_reference(f"transformers:{path}"))
+
+
+def test_a_kind_that_has_only_classes_with_a_head_is_found(tmp_path: Path) -> None:
+    recipe = load(tmp_path, "DepthAnythingForDepthEstimation", architectures=None)
+    assert type(recipe.build()).__name__ == "DepthAnythingForDepthEstimation"
+
+
+def test_floating_point_inputs_have_the_dtype_of_the_model(tmp_path: Path) -> None:
+    measured = profile(load(tmp_path, "ViTModel", dtype="bfloat16"))
+    assert {each.dtype for each in measured.inputs} == {"bfloat16"}
+    assert "parameters are in bfloat16, as the configuration says" in measured.ledger.assumptions
+
+
+def test_an_image_without_a_token_in_the_configuration_gets_one_for_each_query(tmp_path: Path) -> None:
+    measured = profile(load(tmp_path, "Blip2ForConditionalGeneration"))
+    assert {each.name: each.shape for each in measured.inputs}["input_ids"] == (1, 128 + 8)

@@ -91,9 +91,10 @@ class KnownValues:
             self._values[tensor] = value
 
     def record_inputs(self, given: Any, copied: Any) -> None:
-        """Records the values of integer and boolean inputs: `copied` are the meta copies of the tensors in `given`."""
+        """Records the values of integer and boolean inputs, and of constants: `copied` are the meta copies of the tensors in `given`."""
         for tensor, copy in zip(list_tensors_in(given), list_tensors_in(copied), strict=True):
-            if not tensor.is_floating_point() and not tensor.is_complex() and (value := self.find(tensor)) is not None:
+            has_values = tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex())
+            if has_values and (value := self.find(tensor)) is not None:
                 self.record(copy, value.clone())
 
     def compute(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
