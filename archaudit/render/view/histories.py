@@ -71,9 +71,8 @@ def _structure_columns(steps: Sequence[HistoryStep]) -> list[Column]:
 
 def _shorten_structure(step: HistoryStep) -> str:
     """What changed without the details, which are below the row."""
-    return make_visible(
-        _DETAILS.sub("", step.structure).replace("with changed settings", "settings").replace("with resized tensors", "resized")
-    )
+    short = re.sub(r"([\d,]+) with changed settings", r"settings of \1", _DETAILS.sub("", step.structure))
+    return make_visible(short.replace("with resized tensors", "resized"))
 
 
 def _describe_subject(run: Sequence[HistoryStep]) -> str:
