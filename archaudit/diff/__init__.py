@@ -35,7 +35,7 @@ def diff(before: Profile, after: Profile, matches: Iterable[Match], sections: It
     _require_each_once(after, [match.after_path for match in matches])
     forward = compare_forward(before, after, matches)
     rewired = find_rewired(before, after, matches) if forward is None else forward.rewired
-    rows = diff_rows(before, after, matches, rewired, {} if forward is None else forward.changes)
+    rows = diff_rows(before, after, matches, rewired, None if forward is None else forward.changes)
     delta = after.totals - before.totals
     attributed = sum_costs(row.own_delta for row in rows)
     if attributed != delta:

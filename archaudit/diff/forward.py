@@ -20,6 +20,7 @@ from archaudit.index import (
     has_programs,
     index_modules,
     is_below,
+    is_opened,
     join_name,
     read_programs,
 )
@@ -57,6 +58,9 @@ class _Comparison:
                 for index, known in zip(self._indexes, self._partners, strict=True)
             )
         )
+        for side, sources in enumerate(self._partners):
+            here, there = self._indexes[side], self._indexes[1 - side]
+            self._wrappers[side].update(one for one, other in sources.items() if is_opened(here, one, there, other))
         self._equal: dict[tuple[int, int], bool] = {}
         self._rewired: dict[str, InputChange] = {}
 

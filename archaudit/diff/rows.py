@@ -17,7 +17,8 @@ from archaudit.schema import Cost, ForwardChange, InputChange, Match, ModuleDiff
 # In the order in which a row lists them. Those that follow from the module trees (renamed to repeated) come with the match.
 KINDS = (
     "removed", "added", "replaced", "settings", "resized", "dtype", "tied", "untied", "frozen", "unfrozen", "renamed", "moved", "wrapped",
-    "unwrapped", "split", "merged", "reordered", "repeated", "rewired", "forward",
+    "unwrapped", "split", "merged", "reordered", "repeated", "uncalled", "called", "rewired",
+    "forward",
 )  # fmt: skip
 
 _NOTHING = Cost()
@@ -28,10 +29,10 @@ def diff_rows(
     after: Profile,
     matches: tuple[Match, ...],
     rewired: Mapping[str, InputChange],
-    forward: Mapping[str, tuple[ForwardChange, ...]],
+    forward: Mapping[str, tuple[ForwardChange, ...]] | None,
 ) -> tuple[ModuleDiff, ...]:
     """A row for each match. By their paths after: `rewired` has the modules that take inputs from other modules now, `forward` the changes
-    of what modules run."""
+    of what modules run, where that is recorded: then a module is reordered only if data flows otherwise."""
     indexes = Pair(index_modules(before), index_modules(after))
     divided = _list_divided(matches, indexes)
     names = {match.before_path: match.after_path for match in matches if match.before_path is not None and match.after_path is not None}
@@ -44,15 +45,38 @@ def diff_rows(
             continue
         modules = Pair(one, other)
         tied, untied = compare_ties(modules, ties)
-        found = {"rewired": other.path in rewired, "forward": _has_own_changes(forward.get(other.path, ())), "tied": tied, "untied": untied}
-        row = _write_pair(match, modules, {kind for kind, present in found.items() if present})
+        calls = _compare_calls(modules, indexes, names)
+        if calls or (forward is not None and other.path not in rewired):
+            match = msgspec.structs.replace(match, changes=tuple(kind for kind in match.changes if kind != "reordered"))
+        found = {
+            "rewired": other.path in rewired,
+            "forward": _has_own_changes((forward or {}).get(other.path, ())),
+            "tied": tied,
+            "untied": untied,
+        }
+        row = _write_pair(match, modules, {*(kind for kind, present in found.items() if present), *calls})
         if other.path in rewired:
             row = msgspec.structs.replace(row, inputs_changed=rewired[other.path])
-        if other.path in forward:
+        if forward is not None and other.path in forward:
             row = msgspec.structs.replace(row, forward_changes=forward[other.path])
         parts = divided.get(match.change_id) if match.change_id is not None else Pair([one], [other])
         rows.append(_explain(row, parts) if parts and row.own_delta != _NOTHING else row)
     return tuple(rows)
+
+
+def _compare_calls(modules: Pair[ModuleRecord], indexes: Pair[ModuleIndex], names: Mapping[str, str]) -> tuple[str, ...]:
+    """`uncalled` for a module that is no longer called, or `called`; empty if a module above it changed so, or its children are called."""
+    if bool(modules.before.calls) == bool(modules.after.calls):
+        return ()
+    side = 0 if modules.before.calls else 1
+    one, other = (modules.before, modules.after) if side == 0 else (modules.after, modules.before)
+    if any(record.calls for record in indexes[1 - side].list_subtree(other.path)):
+        return ()
+    partners = names if side == 0 else {after: before for before, after in names.items()}
+    above = next((path for path in indexes[side].walk_up(one.path) if indexes[side][path].calls), None)
+    if above is not None and (partner := partners.get(above)) is not None and not indexes[1 - side][partner].calls:
+        return ()
+    return ("uncalled",) if side == 0 else ("called",)
 
 
 def _has_own_changes(changes: tuple[ForwardChange, ...]) -> bool:

@@ -17,9 +17,10 @@ from archaudit.index.layers import (
     read_weight,
 )
 from archaudit.index.modules import ModuleIndex, TensorOwner, index_modules, is_below, join_name, parent_path
-from archaudit.index.program_changes import Change, Names, ProgramChanges, compare_programs
+from archaudit.index.program_changes import Change, ProgramChanges, compare_programs
+from archaudit.index.program_pairing import Names
 from archaudit.index.program_texts import ChangeText, Texts
-from archaudit.index.programs import ProgramGraph, ProgramNode, Source, build_program_graph, has_programs, read_programs
+from archaudit.index.programs import ProgramGraph, ProgramNode, Source, build_program_graph, has_programs, is_opened, read_programs
 
 __all__ = [
     "Change",
@@ -49,6 +50,7 @@ __all__ = [
     "has_programs",
     "index_modules",
     "is_below",
+    "is_opened",
     "join_name",
     "list_readers",
     "parent_path",

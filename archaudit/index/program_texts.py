@@ -7,14 +7,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from archaudit.index.modules import is_below
-from archaudit.index.program_changes import REARRANGING, Change, ProgramChanges
+from archaudit.index.program_changes import Change, ProgramChanges
+from archaudit.index.program_pairing import REARRANGING
 from archaudit.index.programs import ProgramGraph, ProgramNode, Source
 from archaudit.schema import Pair, Setting
 
 _ARROW = "→"
 _MOST_NODES, _MOST_ARGUMENTS, _LONGEST_VALUE = 6, 3, 40
-# Values of arguments that say nothing.
+# Values of arguments that say nothing; arguments that need no name (the 2 of `x * 2`); and defaults that are not written.
 _SILENT = ("none", "None")
+_UNNAMED = ("other", "self", "exponent")
+_DEFAULTS: dict[str, Setting] = {"step": 1, "alpha": 1, "padding": 0, "dilation": 1, "groups": 1}
 
 
 class ChangeText(NamedTuple):
@@ -118,7 +121,7 @@ class Texts:
             known = partner.arguments.items() if partner.op != "call" else [pair for node in nodes for pair in node.arguments.items()]
             texts = [self._name_with(node, side, {k: v for k, v in node.arguments.items() if (k, v) not in known}) for node in nodes]
         else:
-            texts = [self._name_with(node, side, {k: v for k, v in node.arguments.items() if k == "other"}) for node in nodes]
+            texts = [self._name_with(node, side, {k: v for k, v in node.arguments.items() if k in _UNNAMED}) for node in nodes]
         return ", ".join(texts[:_MOST_NODES]) + (f" and {len(texts) - _MOST_NODES} more" if len(texts) > _MOST_NODES else "")
 
     def _name_with(self, node: ProgramNode, side: int, arguments: dict[str, Setting]) -> str:
@@ -185,7 +188,7 @@ def _join(names: list[str]) -> str:
 
 def _list_arguments(arguments: dict[str, Setting]) -> list[str]:
     shown = {key: value for key, value in arguments.items() if value not in _SILENT}
-    texts = [format_value(value) if key == "other" else f"{key}={format_value(value)}" for key, value in shown.items()]
+    texts = [format_value(value) if key in _UNNAMED else f"{key}={format_value(value)}" for key, value in shown.items()]
     return texts[:_MOST_ARGUMENTS] + (["…"] if len(texts) > _MOST_ARGUMENTS else [])
 
 
@@ -196,14 +199,17 @@ def _compare_values(values: Pair[dict[str, Setting]]) -> str:
         one, other = values.before.get(key), values.after.get(key)
         if one == other and type(one) is type(other):
             continue
-        shown = [format_value(_find_default(there) if here is None else here) for here, there in ((one, other), (other, one))]
-        texts.append(f"{'' if key == 'other' else f'{key} '}{shown[0]} {_ARROW} {shown[1]}")
+        both = [_find_default(key, there) if here is None else here for here, there in ((one, other), (other, one))]
+        shown = [format_value(value) for value in both]
+        short = [f"{value:.4g}" if isinstance(value, float) else text for value, text in zip(both, shown, strict=True)]
+        shown = short if short[0] != short[1] else shown
+        texts.append(f"{'' if key in _UNNAMED else f'{key} '}{shown[0]} {_ARROW} {shown[1]}")
     return ", ".join(texts)
 
 
-def _find_default(value: Setting) -> Setting:
+def _find_default(key: str, value: Setting) -> Setting:
     """What stands for a value that was left out: the opposite of a switch, else its default."""
-    return not value if isinstance(value, bool) else "default"
+    return not value if isinstance(value, bool) else _DEFAULTS.get(key, "default")
 
 
 def format_value(value: Setting) -> str:

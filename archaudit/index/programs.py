@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from archaudit.index.modules import index_modules, join_name
+from archaudit.index.modules import ModuleIndex, index_modules, join_name
 from archaudit.schema import Profile, Program, Setting, Shape
 
 # With more nodes than this, calls are not replaced any more: the module is a loop.
@@ -61,6 +61,11 @@ def read_programs(profile: Profile, path: str) -> tuple[Program, ...]:
     if module is None or module.programs is msgspec.UNSET or profile.programs is msgspec.UNSET:
         return ()
     return tuple(profile.programs[number] for number in module.programs)
+
+
+def is_opened(here: ModuleIndex, path: str, there: ModuleIndex, other: str) -> bool:
+    """Whether one side calls a module, and the other calls the children of its counterpart `other` in its place (a loop over a list)."""
+    return bool(here[path].calls) and not there[other].calls and any(there[child].calls for child in there.children[other])
 
 
 def build_program_graph(profile: Profile, path: str, program: Program, replaces: Callable[[str], bool]) -> ProgramGraph:

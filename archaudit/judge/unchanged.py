@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from archaudit.errors import CannotJudge
-from archaudit.index import Names, Texts, build_program_graph, compare_programs, has_programs, index_modules, read_programs
+from archaudit.index import Names, Texts, build_program_graph, compare_programs, has_programs, index_modules, is_opened, read_programs
 from archaudit.judge.comparisons import Finding
 from archaudit.judge.evidence import Evidence, describe_inputs, resolve_scope
 from archaudit.metrics.quantities import format_signed
@@ -47,7 +47,8 @@ def compare_structure(check: Check, evidence: Evidence) -> Finding:
     changes = []
     for path in dict.fromkeys([*modules.before, *modules.after]):
         records = Pair(modules.before.get(path), modules.after.get(path))
-        texts = list(_describe_changes(records.before, records.after, with_shapes=with_shapes))
+        with_calls = with_shapes and not (None not in records and forward.is_opened(path))
+        texts = list(_describe_changes(records.before, records.after, with_shapes=with_calls))
         if None not in records:
             texts += forward.describe(path)
         if texts:
@@ -137,7 +138,8 @@ class _ForwardComparison:
         for one, other in zip(*(read_programs(profile, path) for profile in self._profiles), strict=False):
             if one != other:
                 graphs = Pair(
-                    *(build_program_graph(side, path, each, _never) for side, each in zip(self._profiles, (one, other), strict=True))
+                    build_program_graph(self._profiles.before, path, one, self._is_opened_after),
+                    build_program_graph(self._profiles.after, path, other, self._is_opened_before),
                 )
                 changes = compare_programs(graphs, self._names)
                 texts |= dict.fromkeys(text.text for text in Texts(graphs, changes, Pair(path, path), self._find_counterpart).write())
@@ -147,9 +149,15 @@ class _ForwardComparison:
     def _find_counterpart(self, side: int, path: str) -> str | None:
         return path if path in self._indexes[1 - side] else None
 
+    def is_opened(self, path: str) -> bool:
+        """Whether only one side calls a module of both, and the other calls its children in its place."""
+        return self._is_opened_after(path) or self._is_opened_before(path)
 
-def _never(_path: str) -> bool:
-    return False
+    def _is_opened_after(self, path: str) -> bool:
+        return path in self._indexes.after and is_opened(self._indexes.before, path, self._indexes.after, path)
+
+    def _is_opened_before(self, path: str) -> bool:
+        return path in self._indexes.before and is_opened(self._indexes.after, path, self._indexes.before, path)
 
 
 def _list_operators(profile: Profile) -> dict[str, list[str]]:

@@ -31,6 +31,8 @@ _STORAGE = frozenset(
 )
 # Reductions over several dimensions do not depend on their order.
 _ORDERED_DIMS = frozenset(("permute", "roll", "rot90", "tensordot", "movedim", "fft_c2c", "fft_r2c", "fft_c2r"))
+# Scale factors that are 1 unless they are written, like integers that have their default.
+_FACTORS = frozenset(("alpha",))
 # Their end follows from the size of the input.
 _RANGES = {"arange": ("end",), "linspace": ("steps",), "logspace": ("steps",), "range": ("end",)}
 _SYMBOLIC = re.compile(r"SymInt\S*\s+(\w+)")
@@ -55,6 +57,7 @@ class _Argument:
     default: Any
     is_size: bool
     is_dim: bool
+    is_integer: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ def _make_plan(operator: Any) -> _Plan:
             continue
         is_size = (argument.name in symbolic and argument.name not in _CONSTANT_SIZES) or argument.name in _RANGES.get(name, ())
         default = as_setting(argument.default_value) if argument.has_default_value() else None
-        found.append(_Argument(position, argument.name, default, is_size, argument.name in _DIMS and "int" in str(argument.type)))
+        is_integer = "int" in str(argument.type) or (argument.name in _FACTORS and name in ("add", "sub", "rsub"))
+        found.append(_Argument(position, argument.name, default, is_size, argument.name in _DIMS and is_integer, is_integer))
     return _Plan(name, tuple(found))
 
 
@@ -125,7 +129,7 @@ def read_arguments(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
         value = as_setting(value)
         if argument.is_dim:
             value = _normalise_dims(value, rank, ordered=plan.name in _ORDERED_DIMS)
-        elif value == argument.default and _is_silent(value):
+        elif value == argument.default and (argument.is_integer or _is_silent(value)):
             continue
         if value is None or value == [] or (value is False and argument.default is None):
             continue
@@ -145,7 +149,7 @@ def _is_silent(default: Setting) -> bool:
     """Whether a default says nothing. Others (a slope of 0.01) are written, so that both values of a change are known."""
     if isinstance(default, list):
         return all(map(_is_silent, default))
-    return default in (None, False, True, 0, 1, "")
+    return default is None or isinstance(default, bool) or default == ""
 
 
 def _divide(after: int, before: int) -> Setting:

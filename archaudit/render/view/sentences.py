@@ -13,7 +13,7 @@ from archaudit.schema import CheckpointMap, Equivalence, Group, ModuleDiff, Modu
 
 _MOST_NAMED = 3
 # For these kinds of change, a few modules are named.
-_NAMED = frozenset({"resized", "tied", "untied", "frozen", "unfrozen", "reordered"})
+_NAMED = frozenset({"resized", "tied", "untied", "frozen", "unfrozen", "reordered", "uncalled", "called"})
 # The kinds of change in their order in the sentence, with the words for a module that changed in this way.
 _KINDS = {
     "added": "added",
@@ -34,6 +34,8 @@ _KINDS = {
     "merged": "merged",
     "reordered": "reordered",
     "repeated": "with another number of blocks",
+    "uncalled": "no longer called",
+    "called": "now called",
     "rewired": "with other inputs",
 }
 

@@ -69,7 +69,7 @@ class Notes:
         yield "", "; ".join(_describe_settings(diff, before, after))
         yield from _describe_tensors(diff, before, after, is_container=is_container)
         yield from _describe_ties(diff, before, after)
-        yield "", self._describe_calls(before, after)
+        yield "called" if after.calls else "uncalled", self._describe_calls(before, after)
         yield "", _describe_inputs(diff)
         yield "forward", "; ".join(_describe_forward(diff))
         yield "", "; ".join(_describe_causes(diff))

@@ -1,0 +1,165 @@
+"""Which node of a program is which: the same operator on the same operands, or the same rearrangement of the same tensor."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+from archaudit.index.programs import ProgramGraph, ProgramNode, Source
+from archaudit.schema import Pair, Setting
+
+# The order of their operands makes no difference.
+_COMMUTATIVE = frozenset(
+    ("add", "mul", "maximum", "minimum", "max", "min", "eq", "ne", "logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or")
+)
+# Operators that rearrange a tensor: next to others they are not worth a word.
+REARRANGING = frozenset(("reshape", "permute", "slice", "select", "expand", "to"))
+
+
+class Names(NamedTuple):
+    """The paths after of modules and tensors of before; None for those without a counterpart. Paths after are their own names.
+
+    `is_function(side, path)`: whether a module is a layer without tensors, such as an activation, which an operator may replace.
+    """
+
+    module: Callable[[str], str | None]
+    tensor: Callable[[str], str | None]
+    is_function: Callable[[int, str], bool]
+
+
+def freeze(value: Setting) -> Hashable:
+    """A value that can be a key."""
+    return json.dumps(value, sort_keys=True)
+
+
+def make_token(node: ProgramNode, translate: Callable[[str], str | None] | None, side: str) -> Hashable:
+    """What a node is, without its operands and sizes."""
+    path: Hashable = node.path
+    if node.op == "call" and translate is not None:
+        path = translate(node.path)
+        if path is None:
+            path = (side, node.path)
+    return node.op, path, freeze(node.arguments)
+
+
+def write_sizes(node: ProgramNode) -> Hashable:
+    """With all sizes: what computes the same on the same inputs."""
+    return freeze(node.sizes), node.shape
+
+
+def write_share(node: ProgramNode) -> Hashable:
+    """Which share of its input a slice is: the queries of a joined projection, where its width changed."""
+    if node.op != "slice" or node.shape is None:
+        return ""
+    dim, start, end = node.arguments.get("dim"), node.sizes.get("start"), node.sizes.get("end")
+    size = node.shape[dim] if isinstance(dim, int) and -len(node.shape) <= dim < len(node.shape) else 0
+    return (start / size, end / size) if size and isinstance(start, int) and isinstance(end, int) else ""
+
+
+def leave_out_sizes(_node: ProgramNode) -> Hashable:
+    return ""
+
+
+def pair_equal(
+    graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], names: Names, sizes: Callable[[ProgramNode], Hashable], pairs: dict[int, int]
+) -> Pair[list[int]]:
+    """Pairs nodes that are the same operator on the same operands, from the inputs on; `sizes` says which of its sizes count.
+
+    Returns a number for each node, equal for nodes that compute the same.
+    """
+    numbers: dict[Hashable, int] = {}
+    keys = Pair(
+        _number_nodes(graphs.before, tokens.before, names.tensor, sizes, numbers),
+        _number_nodes(graphs.after, tokens.after, None, sizes, numbers),
+    )
+    taken = set(pairs.values())
+    waiting: defaultdict[int, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys.after):
+        if place not in taken:
+            waiting[key].append(place)
+    for place, key in enumerate(keys.before):
+        if place not in pairs and waiting[key]:
+            pairs[place] = waiting[key].pop(0)
+    return keys
+
+
+def _number_nodes(
+    graph: ProgramGraph,
+    tokens: Sequence[Hashable],
+    translate: Callable[[str], str | None] | None,
+    sizes: Callable[[ProgramNode], Hashable],
+    numbers: dict[Hashable, int],
+) -> list[int]:
+    keys: list[int] = []
+    for node, token in zip(graph.nodes, tokens, strict=True):
+        operands = [
+            (*_key_source(source, translate, keys), *(keys[write] for write in source.writes if write < len(keys)))
+            for source in node.operands
+        ]
+        if is_commutative(node):
+            operands.sort(key=repr)
+        keys.append(numbers.setdefault((token, tuple(operands), sizes(node)), len(numbers)))
+    return keys
+
+
+def _key_source(source: Source, translate: Callable[[str], str | None] | None, keys: Sequence[int]) -> tuple[Hashable, ...]:
+    if source.node is not None:
+        return "node", keys[source.node], source.output
+    if source.input is not None:
+        return "input", source.input
+    return "name", translate_tensor(source.name, translate)
+
+
+def translate_tensor(name: str, translate: Callable[[str], str | None] | None) -> str:
+    """The name of an operand that is a registered tensor, by the paths after."""
+    if not name.startswith("=") or translate is None:
+        return name
+    found = translate(name[1:])
+    return f"={found}" if found is not None else f"before{name}"
+
+
+def is_commutative(node: ProgramNode) -> bool:
+    """Whether the order of the operands makes no difference."""
+    return node.op in _COMMUTATIVE and "alpha" not in node.arguments
+
+
+def drop_arguments(token: Hashable) -> Hashable:
+    assert isinstance(token, tuple)
+    return token[:2]
+
+
+def pair_rearranging(graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], left: Pair[list[int]], pairs: dict[int, int]) -> None:
+    """Pairs nodes that rearrange the same operand: in the same way, with other arguments, or in another way."""
+    open_after = dict.fromkeys(number for number in left.after if graphs.after.nodes[number].op in REARRANGING)
+    rest = [number for number in left.before if graphs.before.nodes[number].op in REARRANGING]
+    for drop in (lambda token: token, drop_arguments, lambda _token: None):
+        for number in rest:
+            if number in pairs:
+                continue
+            for other in open_after:
+                if drop(tokens.before[number]) == drop(tokens.after[other]) and _take_same(graphs, pairs, number, other):
+                    pairs[number] = other
+                    del open_after[other]
+                    break
+
+    # the only ones of their kind
+    alone = Pair(
+        Counter(tokens.before[number] for number in rest if number not in pairs), Counter(tokens.after[number] for number in open_after)
+    )
+    partners = {tokens.after[number]: number for number in open_after}
+    for number in rest:
+        token = tokens.before[number]
+        if number not in pairs and alone.before[token] == alone.after[token] == 1:
+            pairs[number] = partners[token]
+
+
+def _take_same(graphs: Pair[ProgramGraph], pairs: dict[int, int], number: int, other: int) -> bool:
+    """Whether two nodes rearrange the same thing."""
+    one, two = graphs.before.nodes[number].operands[:1], graphs.after.nodes[other].operands[:1]
+    if not one or not two:
+        return False
+    if one[0].node is not None:
+        return pairs.get(one[0].node) == two[0].node and one[0].output == two[0].output
+    return one == two
