@@ -6,6 +6,7 @@ where it was made, and nothing downstream of it changes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -121,7 +122,12 @@ class _Comparison:
         names = Pair(texts.relate(before, 0), texts.relate(after, 1))
         own = "the block's input" if paths.after else "the model's input"
         change = self._rewired[after]
-        listed = [[own if path == paths.after else texts.relate(path, 1) for path in each] for each in (change.added, change.removed)]
+        listed = [
+            [own if path == paths.after else texts.relate(path, 1) for path in each]
+            if len(each) <= _MOST_SOURCES
+            else ["a sum or join of many"]
+            for each in (change.added, change.removed)
+        ]
         clauses = [
             f"{verb} {_join(sources)}" for verb, sources in zip(("new input from", "no longer input from"), listed, strict=True) if sources
         ]
@@ -152,24 +158,20 @@ class _Comparison:
     def _find_rewired(self, graphs: Pair[ProgramGraph], found: ProgramChanges, paths: Pair[str]) -> dict[int, int]:
         """Records the modules whose inputs come from other modules, or from the module's own input; their calls after and before.
 
-        A module that was added or removed is looked through, and so is every operator.
+        A module that only one side calls is looked through, and so is every operator.
         """
         readers = Pair(_Readers(graphs.before, paths.before), _Readers(graphs.after, paths.after))
+        # a module that only one side calls here was added, removed or moved: that is its own change
+        calls = [(one, other) for one, other in found.pairs.items() if graphs.after.nodes[other].op == "call"]
+        known = Pair(
+            {graphs.before.nodes[one].path for one, _ in calls}, {graphs.after.nodes[other].path for _, other in calls} | {paths.after}
+        )
         rewired = {}
-        for one, other in found.pairs.items():
-            if graphs.after.nodes[other].op != "call":
-                continue
-            direct = Pair(readers.before.find(one), readers.after.find(other))
-            if direct.before == direct.after and paths.before == paths.after:
-                continue
-            old, new = self._translate(direct.before, paths), direct.after
-            known = frozenset(self._partners.after)
-            through = Pair(
-                self._translate(readers.before.look_through(one, frozenset(self._partners.before)), paths),
-                readers.after.look_through(other, known),
-            )
-            kept = Pair({path for path in old if path in known}, {path for path in new if path in known})
-            if kept.before <= kept.after | set(through.after) and kept.after <= kept.before | set(through.before):
+        for one, other in calls:
+            old, new = self._translate(readers.before.find(one), paths), readers.after.find(other)
+            through = self._translate(readers.before.find(one, known.before), paths), readers.after.find(other, known.after)
+            kept = [path for path in old if path in known.after], [path for path in new if path in known.after]
+            if set(kept[0]) <= {*kept[1], *through[1]} and set(kept[1]) <= {*kept[0], *through[0]}:
                 continue
             path = graphs.after.nodes[other].path
             added, removed = (
@@ -203,15 +205,8 @@ class _Readers:
         self._graph = graph
         self._path = path
 
-    def find(self, number: int) -> list[str]:
-        """The nearest modules."""
-        return self._search(number, None)
-
-    def look_through(self, number: int, known: frozenset[str]) -> list[str]:
-        """The nearest modules among `known`."""
-        return self._search(number, known)
-
-    def _search(self, number: int, known: frozenset[str] | None) -> list[str]:
+    def find(self, number: int, known: Collection[str] | None = None) -> list[str]:
+        """The nearest modules; with `known` the nearest among those."""
         found: dict[str, None] = {}
         pending, seen = list(reversed(self._graph.nodes[number].operands)), set()
         while pending:

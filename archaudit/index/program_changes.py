@@ -20,6 +20,7 @@ from archaudit.index.program_pairing import (
     make_token,
     pair_equal,
     pair_rearranging,
+    take_same,
     write_share,
     write_sizes,
 )
@@ -72,7 +73,25 @@ def compare_programs(graphs: Pair[ProgramGraph], names: Names) -> ProgramChanges
     )
     changes += _compare_rearranging(graphs, left, pairs, changes)
     changes += _compare_sizes(graphs, pairs)
-    return ProgramChanges(tuple(sorted(changes, key=_find_place)), pairs)
+    return ProgramChanges(tuple(sorted(_join_replaced(graphs, changes, pairs), key=_find_place)), pairs)
+
+
+def _join_replaced(graphs: Pair[ProgramGraph], changes: Sequence[Change], pairs: dict[int, int]) -> list[Change]:
+    """The changes, where an operator that was removed and one that was added take the same operand as one: `x[:, 0]` → `x.mean(1)`."""
+    joined: list[Change] = []
+    added = [change for change in changes if change.kind == "added" and len(change.after) == 1]
+    taken: set[Change] = set()
+    for change in changes:
+        if change.kind == "removed" and len(change.before) == 1:
+            partner = next(
+                (each for each in added if each not in taken and take_same(graphs, pairs, change.before[0], each.after[0])), None
+            )
+            if partner is not None:
+                taken.add(partner)
+                joined.append(Change("replaced", change.before, partner.after))
+                continue
+        joined.append(change)
+    return [change for change in joined if change not in taken]
 
 
 def _find_place(change: Change) -> tuple[int, int]:
@@ -180,7 +199,6 @@ def _compare_gap(
             pairs.update(zip(before, after, strict=True))
             yield from (Change("replaced", (one,), (other,)) for one, other in zip(before, after, strict=True))
         elif before and after:
-            pairs[before[-1]] = after[-1]
             yield Change("replaced", tuple(before), tuple(after))
         elif before or after:
             yield Change("added" if after else "removed", tuple(before), tuple(after))

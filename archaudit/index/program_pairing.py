@@ -139,7 +139,7 @@ def pair_rearranging(graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], l
             if number in pairs:
                 continue
             for other in open_after:
-                if drop(tokens.before[number]) == drop(tokens.after[other]) and _take_same(graphs, pairs, number, other):
+                if drop(tokens.before[number]) == drop(tokens.after[other]) and take_same(graphs, pairs, number, other):
                     pairs[number] = other
                     del open_after[other]
                     break
@@ -155,8 +155,10 @@ def pair_rearranging(graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], l
             pairs[number] = partners[token]
 
 
-def _take_same(graphs: Pair[ProgramGraph], pairs: dict[int, int], number: int, other: int) -> bool:
-    """Whether two nodes rearrange the same thing."""
+def take_same(graphs: Pair[ProgramGraph], pairs: dict[int, int], number: int, other: int) -> bool:
+    """Whether the first operand of two nodes is the same, and no call is among them."""
+    if "call" in (graphs.before.nodes[number].op, graphs.after.nodes[other].op):
+        return False
     one, two = graphs.before.nodes[number].operands[:1], graphs.after.nodes[other].operands[:1]
     if not one or not two:
         return False

@@ -13,7 +13,7 @@ from archaudit.index.programs import ProgramGraph, ProgramNode, Source
 from archaudit.schema import Pair, Setting
 
 _ARROW = "→"
-_MOST_NODES, _MOST_ARGUMENTS, _LONGEST_VALUE = 6, 3, 40
+_MOST_NODES, _MOST_OPERANDS, _MOST_ARGUMENTS, _LONGEST_VALUE = 6, 5, 3, 40
 # Values of arguments that say nothing; arguments that need no name (the 2 of `x * 2`); and defaults that are not written.
 _SILENT = ("none", "None")
 _UNNAMED = ("other", "self", "exponent")
@@ -51,8 +51,10 @@ class Texts:
 
     def write(self) -> tuple[ChangeText, ...]:
         """The changes of operators, arguments and operands, equal ones once with their number."""
-        found = [text for change in self._changes.changes for text in self._describe(change)]
-        counts = Counter(found)
+        listed = self._changes.changes
+        # the sizes of an expanded tensor follow from those of another one, unless nothing else changed
+        others = [change for change in listed if change.kind != "sizes" or self._graphs.after.nodes[change.after[0]].op != "expand"]
+        counts = Counter(text for change in others or listed for text in self._describe(change))
         return tuple(text._replace(times=number) for text, number in counts.items())
 
     def _describe(self, change: Change) -> Iterator[ChangeText]:
@@ -76,7 +78,8 @@ class Texts:
                 yield ChangeText(change.kind, f"{self._name(nodes.after, 1)}: {_compare_values(values)}")
             case "order":
                 before, after = self._call_text(change.before[0], 0), self._call_text(change.after[0], 1)
-                yield ChangeText("operands", f"{before} {_ARROW} {after}" if before != after else f"{after}: operands in another order")
+                known = before != after and "…" not in before
+                yield ChangeText("operands", f"{before} {_ARROW} {after}" if known else f"{after}: operands in another order")
             case "rewired" if change.after[0] not in self._left_out:
                 nodes = Pair(one.nodes[change.before[0]], other.nodes[change.after[0]])
                 text = self._compare_sources(nodes.before.operands, nodes.after.operands)
@@ -121,7 +124,10 @@ class Texts:
             known = partner.arguments.items() if partner.op != "call" else [pair for node in nodes for pair in node.arguments.items()]
             texts = [self._name_with(node, side, {k: v for k, v in node.arguments.items() if (k, v) not in known}) for node in nodes]
         else:
-            texts = [self._name_with(node, side, {k: v for k, v in node.arguments.items() if k in _UNNAMED}) for node in nodes]
+            texts = [
+                self._name_with(node, side, {k: v for k, v in node.arguments.items() if k in _UNNAMED or (v is True and k != "keepdim")})
+                for node in nodes
+            ]
         return ", ".join(texts[:_MOST_NODES]) + (f" and {len(texts) - _MOST_NODES} more" if len(texts) > _MOST_NODES else "")
 
     def _name_with(self, node: ProgramNode, side: int, arguments: dict[str, Setting]) -> str:
@@ -130,7 +136,11 @@ class Texts:
 
     def _call_text(self, number: int, side: int) -> str:
         node = self._graphs[side].nodes[number]
-        return f"{self._name(node, side)}({', '.join([*self._name_all(node.operands, side), *_list_arguments(node.arguments)])})"
+        whole = node.op in REARRANGING  # of what is rearranged, the name without the part
+        operands = [self.name_source(source, side, parts=not whole) for source in node.operands]
+        if len(operands) > _MOST_OPERANDS:
+            operands = [*operands[: _MOST_OPERANDS - 1], "…", operands[-1]]
+        return f"{self._name(node, side)}({', '.join([*operands, *_list_arguments(node.arguments)])})"
 
     def _name(self, node: ProgramNode, side: int) -> str:
         return self.relate(node.path, side) if node.op == "call" else node.op
@@ -145,12 +155,12 @@ class Texts:
     def _name_all(self, sources: Iterable[Source], side: int) -> list[str]:
         return [self.name_source(source, side) for source in sources]
 
-    def name_source(self, source: Source, side: int) -> str:
+    def name_source(self, source: Source, side: int, *, parts: bool = True) -> str:
         """What an operand is: a module by its path, an operator by its name, `the block's input`."""
         if source.node is not None:
             node = self._graphs[side].nodes[source.node]
             if node.op in REARRANGING and node.operands:
-                return self.name_source(node.operands[0], side) + _name_part(node)
+                return self.name_source(node.operands[0], side, parts=parts) + (_name_part(node) if parts else "")
             return self._name(node, side) if not source.output else f"{self._name(node, side)}[{source.output}]"
         if source.input is not None:
             whose = "the block's input" if self._paths[side] else "the model's input"
@@ -183,12 +193,14 @@ def _subtract(one: list[str], other: list[str]) -> list[str]:
 
 
 def _join(names: list[str]) -> str:
+    if len(names) > _MOST_OPERANDS:
+        names = [*names[: _MOST_OPERANDS - 1], f"{len(names) - _MOST_OPERANDS + 1} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _list_arguments(arguments: dict[str, Setting]) -> list[str]:
-    shown = {key: value for key, value in arguments.items() if value not in _SILENT}
-    texts = [format_value(value) if key in _UNNAMED else f"{key}={format_value(value)}" for key, value in shown.items()]
+    shown = {key: value for key, value in arguments.items() if value not in _SILENT and (key, value) != ("value", 0)}
+    texts = [_shorten(value) if key in _UNNAMED else f"{key}={_shorten(value)}" for key, value in shown.items()]
     return texts[:_MOST_ARGUMENTS] + (["…"] if len(texts) > _MOST_ARGUMENTS else [])
 
 
@@ -201,7 +213,7 @@ def _compare_values(values: Pair[dict[str, Setting]]) -> str:
             continue
         both = [_find_default(key, there) if here is None else here for here, there in ((one, other), (other, one))]
         shown = [format_value(value) for value in both]
-        short = [f"{value:.4g}" if isinstance(value, float) else text for value, text in zip(both, shown, strict=True)]
+        short = [_shorten(value) for value in both]
         shown = short if short[0] != short[1] else shown
         texts.append(f"{'' if key in _UNNAMED else f'{key} '}{shown[0]} {_ARROW} {shown[1]}")
     return ", ".join(texts)
@@ -210,6 +222,10 @@ def _compare_values(values: Pair[dict[str, Setting]]) -> str:
 def _find_default(key: str, value: Setting) -> Setting:
     """What stands for a value that was left out: the opposite of a switch, else its default."""
     return not value if isinstance(value, bool) else _DEFAULTS.get(key, "default")
+
+
+def _shorten(value: Setting) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else format_value(value)
 
 
 def format_value(value: Setting) -> str:

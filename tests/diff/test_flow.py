@@ -157,7 +157,6 @@ def test_the_example_changes_as_its_notes_say_about_the_forward_pass():
         "aspp: output [B, 128, H/16, W/16] instead of [B, 256, H/16, W/16]",
         "mid_level_project is added: input from backbone [B, 24, H/8, W/8], output to decoder_stage1",
         "decoder_stage1 (before: decoder): new input from mid_level_project, no longer input from low_level_project",
-        "classifier: new input from decoder_stage2, no longer input from decoder_stage1",
         "upsample_bilinear2d, cat added",
         "low_level_project: output [B, 32, H/4, W/4] instead of [B, 48, H/4, W/4]",
         "decoder_stage2 is added: input from decoder_stage1 [B, 128, H/8, W/8] and low_level_project [B, 32, H/4, W/4], "

@@ -117,7 +117,7 @@ def test_blocks_that_changed_alike_are_one_sentence() -> None:
     report = compare(Deep(), Deep(fused=True), 1, 4, 8)
     assert report.flow is not None
     assert report.flow.sentences == (
-        "in each of 12 blocks: matmul, mul(0.3535533905932738), softmax, matmul → scaled_dot_product_attention (blocks.*)",
+        "in each of 12 blocks: matmul, mul(0.3536), softmax, matmul → scaled_dot_product_attention (blocks.*)",
     )
 
 
