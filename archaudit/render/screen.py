@@ -17,6 +17,7 @@ _MOST_LINES = 25
 _MOST_CHANGES = 8
 # Alerts take the place of changes, but never of all.
 _FEWEST_CHANGES = 3
+_FEWEST_CHILDREN = 3
 _WIDEST_TEXT = 120
 _MOST_SENTENCE_LINES = 3
 _LEAST_NAME, _LEAST_DETAIL = 22, 16
@@ -31,7 +32,10 @@ def write_report_screen(screen: ReportScreen, width: int, detail: Detail) -> Ite
     for sentence in screen.sentences:
         head += _cut(list(_write_text(sentence, width)), _MOST_SENTENCE_LINES, width)
     totals = [Line(), *_write_totals(screen.totals, width)]
-    modules, pointer = _write_list(screen.modules, width), _write_pointer(detail.report, screen.hints, width)
+    modules = _write_list(screen.modules.split(", "), "other kind", width)
+    if screen.forward:
+        modules += _write_list([f"Forward: {screen.forward[0]}", *screen.forward[1:]], "other", width)
+    pointer = _write_pointer(detail.report, screen.hints, width)
     foot = [*modules, *pointer]
     room = _MOST_LINES - len(head) - len(totals) - len(foot)
     least = min(len(screen.changes), _FEWEST_CHANGES) + 4 if screen.changes else 0
@@ -83,15 +87,16 @@ def _cut(lines: list[Line], most: int, width: int) -> list[Line]:
     return [*lines[: most - 1], Line(f"{last.text[: width - 2]} {ELLIPSIS}", last.style)]
 
 
-def _write_list(text: str, width: int) -> list[Line]:
-    """A list of changes in one line: what does not fit is counted."""
-    parts = text.split(", ")
+def _write_list(parts: Sequence[str], noun: str, width: int) -> list[Line]:
+    """A list in one line: what does not fit is counted."""
     for kept in range(len(parts), 0, -1):
         left = len(parts) - kept
-        line = ", ".join(parts[:kept]) + (f", {count(left, 'other kind')} of change" if left else "")
+        line = ", ".join(parts[:kept]) + (f", {count(left, noun)}" if left else "")
         if measure_text(line) <= width:
             return [Line(line)]
-    return [Line(shorten(text, width))] if text else []
+    left = len(parts) - 1
+    tail = f", {count(left, noun)}" if left else ""
+    return [Line(shorten(parts[0], width - len(tail)) + tail)] if parts[0] else []
 
 
 def _write_pointer(report: str, hints: Sequence[str], width: int) -> list[Line]:
@@ -153,21 +158,23 @@ def _make_columns(screen: ReportScreen, rows: Sequence[ScreenChange]) -> list[Te
     exact = [True] * len(rows)
     short = [False] * len(rows)
     group = screen.unit
+    # what was done to a module says more than its cost before and after; the paths of a section say less
+    side_rank, detail_rank = (3, 1) if screen.heading == "module" else (2, 4)
 
     def column(heading: str, trends: Sequence[Trend], side: str, forms: Sequence[bool], group: str, rank: int) -> TextColumn:
         return TextColumn(heading, _pick([getattr(trend.sides, side) for trend in trends], forms), rank, True, group=group)
 
     return [
         TextColumn(screen.heading, tuple(row.name for row in rows), least=_LEAST_NAME),
-        column("before", params, "before", exact, "params", 2),
-        column("after", params, "after", exact, "params", 2),
+        column("before", params, "before", exact, "params", side_rank),
+        column("after", params, "after", exact, "params", side_rank),
         column("delta", params, "delta", exact, "params", 0),
-        TextColumn("change", tuple(trend.percent for trend in params), 5, True, group="params"),
-        column("before", compute, "before", short, group, 3),
-        column("after", compute, "after", short, group, 3),
+        TextColumn("change", tuple(trend.percent for trend in params), 5 + (screen.heading == "module"), True, group="params"),
+        column("before", compute, "before", short, group, side_rank + 1),
+        column("after", compute, "after", short, group, side_rank + 1),
         column("delta", compute, "delta", short, group, 0),
         TextColumn("change", tuple(trend.percent for trend in compute), 6, True, group=group),
-        *([TextColumn("", tuple(row.detail for row in rows), 4, least=_LEAST_DETAIL)] if any(row.detail for row in rows) else []),
+        *([TextColumn("", tuple(row.detail for row in rows), detail_rank, least=_LEAST_DETAIL)] if any(row.detail for row in rows) else []),
     ]
 
 
@@ -231,9 +238,10 @@ def _choose_modules(modules: Sequence[ScreenModule], room: int) -> tuple[list[in
         if len(children) <= room:
             shown.update(children)
             room -= len(children)
-        elif place == 0:
-            shown.update(sorted(children, key=lambda child: -modules[child].weight)[:room])
-            break
+    rest = [place for place in shown if modules[place].children and shown.isdisjoint(modules[place].children)]
+    if rest and room >= _FEWEST_CHILDREN:  # of a container with too many children, the heaviest are shown
+        largest = max(rest, key=lambda place: (modules[place].weight, -place))
+        shown.update(sorted(modules[largest].children, key=lambda child: -modules[child].weight)[:room])
     return sorted(shown), len(modules) - len(shown)
 
 

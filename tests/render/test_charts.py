@@ -56,3 +56,42 @@ def test_what_is_too_narrow_is_drawn_as_one() -> None:
     (params,) = view_profile_icicles(make_profile("m", modules))
     (rest,) = (cell for cell in params.icicles[0].cells if cell.kind == "rest")
     assert rest.title == "30 smaller modules: 3,000 params"
+
+
+def test_a_change_below_the_levels_that_are_drawn_marks_the_lowest_cell() -> None:
+    """Four levels are drawn: the root, a, a.b, a.b.c. The layer a.b.c.d.e changed."""
+    paths = ["a", "a.b", "a.b.c", "a.b.c.d"]
+    before, after = (
+        make_profile(
+            name,
+            [
+                make_module("", "Net"),
+                *(make_module(path, "Block") for path in paths),
+                make_module("a.b.c.d.e", "Linear", make_cost(params)),
+            ],
+        )
+        for name, params in (("b", 100), ("a", 90))
+    )
+    report = make_report(before, after)
+    rows = tuple(msgspec.structs.replace(row, changes=("settings",)) if row.after_path == "a.b.c.d.e" else row for row in report.modules)
+    cells = view_icicles(msgspec.structs.replace(report, modules=rows))[0].icicles[1].cells
+    assert [(cell.label, cell.mark) for cell in cells if cell.level == 3] == [("c", "~")]
+    assert cells[3].title.endswith(", changed inside")
+
+
+def test_a_change_of_modules_too_narrow_to_be_drawn_marks_their_cell() -> None:
+    before, after = (
+        make_profile(
+            name,
+            [
+                make_module("", "Net"),
+                make_module("large", "Linear", make_cost(10_000)),
+                *(make_module(f"s{place}", "Linear", make_cost(size)) for place in range(2)),
+            ],
+        )
+        for name, size in (("b", 30), ("a", 31))
+    )
+    report = make_report(before, after)
+    rows = tuple(msgspec.structs.replace(row, changes=("settings",)) if row.after_path == "s1" else row for row in report.modules)
+    cells = view_icicles(msgspec.structs.replace(report, modules=rows))[0].icicles[1].cells
+    assert [(cell.title, cell.mark) for cell in cells if "smaller" in cell.title] == [("2 smaller modules: 62 params, changed", "~")]

@@ -54,7 +54,7 @@ def test_failed_checks_and_false_claims_are_shown_without_an_option() -> None:
     failed = [check for check in make_segmentation_report().checks if check.outcome == "failed"]
     assert len(failed) == 1
     assert f"✗ {failed[0].id}: {failed[0].reason}" in text
-    assert "884,736 for params of decoder.0, before; measured 700,416 (as expected)" in text
+    assert "884,736 (params of decoder.0, before): measured 700,416, as expected" in text
 
 
 def test_many_failures_leave_three_changes_and_are_counted() -> None:

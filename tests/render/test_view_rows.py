@@ -198,3 +198,9 @@ def test_a_section_with_more_than_the_whole_change_is_given_in_numbers() -> None
 def test_a_history_counts_the_commits_without_changes(untouched: int, told: str) -> None:
     step = HistoryStep(commit="a" * 40, short="aaaaaaa", date="2026-01-01", subject="first")
     assert told in view_history(History(reference="net.py:Net", steps=(step, step), untouched=untouched)).sentence
+
+
+def test_the_first_screen_says_which_claims_are_false(report: Report) -> None:
+    """PASSED alone would hide that a claim is false, as the config expects."""
+    assert view_report(report).headline.falsehoods == "1 claim is false: 884,736 (measured 700,416)."
+    assert view_report(msgspec.structs.replace(report, checks=())).headline.falsehoods == ""

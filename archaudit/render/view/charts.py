@@ -28,18 +28,30 @@ _METRICS = (("params", "Parameters", "params"), ("flops", "FLOPs", "FLOPs"))
 
 
 class _Tree(NamedTuple):
-    """One side: its modules, and the kind of change of each (empty for an unchanged one)."""
+    """One side: its modules, the kind of change of each (empty for an unchanged one), and those with a change anywhere inside them."""
 
     profile: Profile
     modules: ModuleIndex
     kinds: Mapping[str | None, str]
+    above: frozenset[str] = frozenset()
+
+    def find_kind(self, path: str, *, is_lowest: bool) -> tuple[str, str]:
+        """The kind of change and its words; on the lowest level that is drawn, a change inside counts as one of the module."""
+        kind = self.kinds.get(path, "")
+        return ("changed", "changed inside") if is_lowest and kind in ("", "cost") and path in self.above else (kind, kind)
 
 
 def view_icicles(report: Report) -> tuple[IciclePair, ...]:
     """Both sides, for params and for FLOPs."""
-    before = _Tree(report.before, index_modules(report.before), {row.before_path: classify(row) for row in report.modules})
-    after = _Tree(report.after, index_modules(report.after), {row.after_path: classify(row) for row in report.modules})
+    before = _make_tree(report.before, {row.before_path: classify(row) for row in report.modules})
+    after = _make_tree(report.after, {row.after_path: classify(row) for row in report.modules})
     return _view(("before", "after"), (before, after))
+
+
+def _make_tree(profile: Profile, kinds: Mapping[str | None, str]) -> _Tree:
+    modules = index_modules(profile)
+    changed = [path for path, kind in kinds.items() if path and kind in ("added", "removed", "changed")]
+    return _Tree(profile, modules, kinds, frozenset(above for path in changed for above in modules.walk_up(path)))
 
 
 # Why an icicle chart of a metric shows a part only.
@@ -71,40 +83,44 @@ def _view_side(side: str, tree: _Tree, metric: str, unit: str, largest: int) -> 
     while pending:
         module, level, left = pending.pop()
         value = int(getattr(module.total, metric))
-        cells.append(_draw(module, level, left, 100 * value / largest, (value, total, unit, tree.kinds.get(module.path, ""))))
+        kind = tree.find_kind(module.path, is_lowest=level + 1 == _LEVELS)
+        cells.append(_draw(module, level, left, 100 * value / largest, (value, total, unit, kind)))
         if level + 1 < _LEVELS:
-            children = [tree.modules[path] for path in tree.modules.children[module.path]]
-            pending += _place_children(children, (metric, unit, largest), (level + 1, left), cells)
+            pending += _place_children(tree, module, (metric, unit, largest), (level + 1, left), cells)
     ranked = sorted((cell for cell in cells if cell.level == 1), key=lambda cell: -cell.width)[:_MOST_NAMED]
     alt = f"{unit} by module{f', {side}' if side else ''}: {format_short(total)} in all; " + "; ".join(cell.title for cell in ranked)
     return Icicle(side=side, alt=alt, levels=1 + max((cell.level for cell in cells), default=0), cells=tuple(cells))
 
 
 def _place_children(
-    children: Sequence[ModuleRecord], scale: tuple[str, str, int], place: tuple[int, float], cells: list[Cell]
+    tree: _Tree, parent: ModuleRecord, scale: tuple[str, str, int], place: tuple[int, float], cells: list[Cell]
 ) -> list[tuple[ModuleRecord, int, float]]:
     """Each child with its level and left edge; those too narrow to be seen become one cell."""
     metric, unit, largest = scale
     level, left = place
     placed = []
     narrow: list[int] = []
-    for module in children:
+    kinds = set()
+    for module in (tree.modules[path] for path in tree.modules.children[parent.path]):
         value = int(getattr(module.total, metric))
         width = 100 * value / largest
         if width < _NARROWEST:
             narrow += [value] * (value > 0)
+            kinds.add(tree.find_kind(module.path, is_lowest=True)[0])
             continue
         placed.append((module, level, left))
         left += width
     if narrow and 100 * sum(narrow) / largest >= _NARROWEST / 2:
         title = f"{count(len(narrow), 'smaller module')}: {format_exact(sum(narrow))} {unit}"
         width = round(100 * sum(narrow) / largest, 2)
-        cells.append(Cell(level=level, left=round(left, 2), width=width, label="", title=title, kind="rest", mark=""))
+        changed = not kinds.isdisjoint(("added", "removed", "changed"))
+        kind, words, mark = ("changed", ", changed", "~") if changed else ("rest", "", "")
+        cells.append(Cell(level=level, left=round(left, 2), width=width, label="", title=title + words, kind=kind, mark=mark))
     return placed
 
 
-def _draw(module: ModuleRecord, level: int, left: float, width: float, facts: tuple[int, int, str, str]) -> Cell:
-    value, total, unit, kind = facts
+def _draw(module: ModuleRecord, level: int, left: float, width: float, facts: tuple[int, int, str, tuple[str, str]]) -> Cell:
+    value, total, unit, (kind, words) = facts
     share = format_percent(value / total) if total else ""
     name = name_path(module.path)
     return Cell(
@@ -112,7 +128,7 @@ def _draw(module: ModuleRecord, level: int, left: float, width: float, facts: tu
         left=round(left, 2),
         width=round(width, 2),
         label=name if not level else name_path(module.path.rpartition(".")[2]),
-        title=f"{name}: {format_exact(value)} {unit}, {share}{f', {kind}' if kind else ''}",
+        title=f"{name}: {format_exact(value)} {unit}, {share}{f', {words}' if words else ''}",
         kind=kind,
         mark=_MARKS[kind],
     )

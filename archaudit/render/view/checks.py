@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from archaudit.metrics.catalog import find_metric
 from archaudit.metrics.quantities import format_exact, format_short, format_signed
-from archaudit.render.formatting import NOTHING, SYMBOLS, count, make_visible, name_path, round_quotient
+from archaudit.render.formatting import NOTHING, SYMBOLS, count, join_names, make_visible, name_path, round_quotient
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, Remark
 from archaudit.schema import Outcome, Verdict, name_run
 
 _BOUNDS = {"max": "≤", "max_increase": "≤", "max_ratio": "≤", "below": "<", "min": "≥", "max_decrease": "≥", "above": ">"}
 _MOST_CONTRIBUTORS = 3
+_MOST_FALSE = 6
 _SUFFIXES = {"bytes": " bytes", "%": " %", "x": "x", "ms": " ms"}
 
 
@@ -36,6 +37,15 @@ def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
         why += f" ({open_checks:,} inconclusive)" if open_checks else ""
         why += f"; {passed:,} of level {level} passed" if passed else ""
     return Conclusion(outcome=outcome, symbol=SYMBOLS[outcome], verdict=outcome.upper(), why=why)
+
+
+def list_falsehoods(checks: Sequence[Verdict]) -> str:
+    """`4 claims are false: 884,736 (measured 700,416), …`, so that nobody takes PASSED for true; empty if none is."""
+    false = [check for check in checks if check.origin == "claim" and check.finding == "false"]
+    if not false:
+        return ""
+    named = [f"{make_visible(check.expected)} (measured {_describe_measured(check)})" for check in false]
+    return f"{count(len(false), 'claim is', 'claims are')} false: {join_names(named, _MOST_FALSE)}."
 
 
 def view_checks(checks: Iterable[Verdict]) -> tuple[CheckRow, ...]:

@@ -79,6 +79,8 @@ def _list_changes(report: Report) -> Iterator[_Change]:
         if module.path and parent_path(module.path) in own:
             continue
         is_whole = module.path in own
+        if kind in ("added", "removed") and not is_whole and module.own == _NOTHING:
+            continue  # a container of modules that both sides have, and of others that have rows of their own
         is_container = any(each is not None and not index.is_leaf(each.path) for index, each in zip(indexes, pair, strict=True))
         yield _Change(
             module.path,

@@ -20,7 +20,8 @@ class Conclusion(Record, frozen=True, kw_only=True):
 class Headline(Record, frozen=True, kw_only=True):
     """The head of a report: names, inputs, the outcome, the change of the cost in a `sentence`, and the `changes` of the modules.
 
-    `proof` is the result of --equivalent, empty without that option.
+    `proof` is the result of --equivalent, empty without that option. `is_judged` says whether there were checks; `falsehoods` are the
+    false claims in one sentence.
     """
 
     title: str
@@ -32,6 +33,8 @@ class Headline(Record, frozen=True, kw_only=True):
     sentence: str
     changes: str
     proof: str = ""
+    is_judged: bool = True
+    falsehoods: str = ""
 
 
 class MetricRow(Record, frozen=True, kw_only=True):

@@ -107,7 +107,7 @@ def _sum_causes(report: Report, before: Sequence[str], after: Sequence[str]) -> 
 
 def _list_risks(report: Report, screen: ReportScreen) -> Iterator[str]:
     """What the change can break, the gravest first."""
-    yield from (alert.text for alert in screen.alerts if "(as expected)" not in alert.text)
+    yield from (alert.text for alert in screen.alerts if not alert.text.endswith(", as expected"))
     checkpoint = report.checkpoint
     if checkpoint is not None and (checkpoint.renamed or checkpoint.reshaped or checkpoint.unused or checkpoint.missing):
         lost = [*(each.before for each in checkpoint.reshaped), *checkpoint.unused, *checkpoint.renamed]

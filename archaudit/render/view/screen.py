@@ -25,7 +25,7 @@ from archaudit.render.view.screen_records import (
     read_compute,
 )
 from archaudit.render.view.sections import find_incomplete, know_params
-from archaudit.render.view.sentences import count_changes, explain_cost, explain_proof, explain_remarks
+from archaudit.render.view.sentences import count_changes, explain_cost, explain_proof, explain_remarks, list_forward_changes
 from archaudit.render.view.summary import INCOMPLETE_NOTES, describe_inputs, name_comparison, name_profile, view_metrics
 from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import Group, Profile, Report
@@ -63,6 +63,7 @@ def view_screen(report: Report, units: Units = "flops") -> ReportScreen:
         changes=tuple(changes),
         unchanged=len(sections) - len(changed) if use_sections else 0,
         modules=count_changes(report),
+        forward=tuple(list_forward_changes(report.modules)),
         alerts=(*_list_failures(report), *_list_doubts((("before", report.before), ("after", report.after)))),
         hints=_list_hints((report.before, report.after)),
         unit=UNIT_LABELS[units],
@@ -115,8 +116,8 @@ def _list_failures(report: Report) -> Iterator[Alert]:
 
 
 def _describe_claim(claim: ClaimRow) -> str:
-    expected = " (as expected)" if claim.outcome == "passed" else ""
-    return f"{claim.symbol} {claim.finding}: {claim.figure} for {claim.what}; measured {claim.measured}{expected}"
+    expected = ", as expected" if claim.outcome == "passed" else ""
+    return f"{claim.symbol} {claim.figure} ({claim.what}): measured {claim.measured}{expected}"
 
 
 def _list_doubts(sides: Sequence[tuple[str, Profile]]) -> Iterator[Alert]:
@@ -130,14 +131,15 @@ def _list_doubts(sides: Sequence[tuple[str, Profile]]) -> Iterator[Alert]:
         elif not profile.flops_complete and not is_unknown(profile, "flops"):
             yield Alert(text=f"≥ {where}an operator has no formula: its MACs are missing, so totals are lower bounds", style="inconclusive")
     rows, _ = view_witnesses(sides)
-    for row in rows:
-        where = f"{row.side}: " if row.side else ""
-        for difference in row.differences:
-            if not difference.explained:
-                text = f"? {where}{row.name} counts {difference.macs.short} MACs that archaudit cannot explain; details: --full"
-                yield Alert(text=text, style="inconclusive")
-        if row.params_note.endswith("unexplained"):
-            text = f"? {where}{row.name} counts other parameters ({row.params_note}); details: --full"
+    for side, _ in sides:
+        differing: list[str] = []
+        for row in (row for row in rows if row.side == side):
+            parts = [f"{difference.macs.short} MACs" for difference in row.differences if not difference.explained]
+            parts += ["other parameters"] if row.params_note.endswith("unexplained") else []
+            if parts:
+                differing.append(f"{row.name} ({', '.join(parts)})")
+        if differing:
+            text = f"? {f'{side}: ' if side else ''}other counters disagree without an explanation: {' and '.join(differing)}; see --full"
             yield Alert(text=text, style="inconclusive")
 
 

@@ -53,7 +53,7 @@ class ReportScreen(Record, frozen=True, kw_only=True):
     """A comparison in as few rows as the whole truth takes. `conclusion` is None where no check was requested.
 
     `changes` are in the order of the model; `heading` says what they are. `unchanged` counts what the table leaves out because nothing
-    about it changed.
+    about it changed. `forward` are the changes of what modules run.
     """
 
     title: str
@@ -65,6 +65,7 @@ class ReportScreen(Record, frozen=True, kw_only=True):
     changes: tuple[ScreenChange, ...]
     unchanged: int
     modules: str
+    forward: tuple[str, ...]
     alerts: tuple[Alert, ...]
     hints: tuple[str, ...]
     unit: str

@@ -150,9 +150,17 @@ def count_changes(report: Report) -> str:
         paths = [row.after_path if row.after_path is not None else row.before_path or "" for row in rows]
         number = len(_list_topmost(paths)) if kind in ("added", "removed") else len(rows)
         parts += [f"{number:,} {_KINDS[kind]}"] if number else []
-    if not report.modules:
-        return ""
-    return f"Modules: {', '.join(parts) or 'none changed'}{_describe_forward(report.modules)}"
+    return f"Modules: {', '.join(parts) or 'none changed'}" if report.modules else ""
+
+
+def list_forward_changes(rows: Iterable[ModuleDiff]) -> list[str]:
+    """`3 upsample_bilinear2d → upsample_nearest2d`, `12 relu → gelu`: what modules run otherwise, without calls, commonest first."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        for change in row.forward_changes or ():
+            if change.kind != "call":
+                counts[change.text] += change.count
+    return [f"{number:,} {make_visible(text)}" if number > 1 else make_visible(text) for text, number in counts.most_common()]
 
 
 def _sort_by_kind(report: Report) -> dict[str, list[ModuleDiff]]:
@@ -168,13 +176,8 @@ def _sort_by_kind(report: Report) -> dict[str, list[ModuleDiff]]:
 
 
 def _describe_forward(rows: Iterable[ModuleDiff]) -> str:
-    """`; forward: 3 upsample_bilinear2d → upsample_nearest2d, 12 relu → gelu`: the changes of what modules run, calls left out."""
-    counts: Counter[str] = Counter()
-    for row in rows:
-        for change in row.forward_changes or ():
-            if change.kind != "call":
-                counts[change.text] += change.count
-    texts = [f"{number:,} {make_visible(text)}" if number > 1 else make_visible(text) for text, number in counts.most_common()]
+    """`; forward: 3 upsample_bilinear2d → upsample_nearest2d, 12 relu → gelu`."""
+    texts = list_forward_changes(rows)
     return f"; forward: {_join(texts)}" if texts else ""
 
 
