@@ -1,6 +1,6 @@
 """What `archaudit profile` costs: beside importing torch and torchvision, and beside torchinfo with fvcore on real tensors.
 
-    python tests/benchmarks/profile.py [ROUNDS]
+    python tests/benchmarks/process_cost.py [ROUNDS]
 
 For a small model, a large one, and chains of 5,000 and 20,000 layers, each round (default 3) runs three fresh processes one after the
 other: the bare import; `archaudit profile`, workers included; and the script that people write by hand (random weights, torchinfo,
