@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+_LONGEST_TEXT = 300
+
+
+def read_message(error: BaseException | None) -> str:
+    """The message of an exception. Those of a model are untrusted: `__str__` may raise, and its text may contain lone surrogates."""
+    try:
+        return str.encode(str(error), "utf-8", "backslashreplace").decode()
+    except BaseException:  # noqa: BLE001 - `__str__` may raise anything, even SystemExit
+        return "(its message cannot be read)"
+
+
+def describe_error(error: BaseException | None, *, with_type: bool = True) -> str:
+    """`ValueError: no such mode`, on one line and shortened; the message alone without `with_type`."""
+    text = " ".join(read_message(error).split())
+    text = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    if not with_type:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
 
 class ArchauditError(Exception):
     """An error that archaudit can explain; the command line prints it and exits with 2.

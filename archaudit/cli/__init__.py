@@ -1,6 +1,7 @@
 """The command line. A command is imported only when it runs, so that help and usage errors appear at once.
 
-Exit status: 0 if everything passed; 1 if a check failed; 2 if a check could not be judged.
+Exit status: 0 if everything passed; 1 if a check failed, and for nothing else; 2 if a check could not be judged, or for any error. A
+command that is stopped by a signal removes its temporary files first, and exits with 128 plus the number of the signal.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ import difflib
 import gc
 import os
 import re
+import signal
 import sys
+import traceback
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
+from types import FrameType
 
 import click
 
 import archaudit
-from archaudit.errors import ArchauditError
+from archaudit.errors import ArchauditError, OutputError, describe_error
 
 # The module of each command in this package, with the function's name if it is not `command`; and its line in the help, which is shown
 # without importing the module.
@@ -73,33 +79,126 @@ def main() -> None:
 
     What changed, what each change costs, whether the documented numbers are true, and whether the change may be merged.
     """
+    try:
+        Path.cwd().stat()
+    except OSError as error:
+        raise ArchauditError("the current folder no longer exists", "Change to another folder first.") from error
 
 
 def run() -> None:
-    """The `archaudit` script: runs a command, prints an ArchauditError as a message without a traceback, and exits."""
+    """The `archaudit` script: runs a command, prints every error as a message without a traceback, and exits."""
     gc.set_threshold(RECORDS_BETWEEN_COLLECTIONS)
+    _reserve_descriptors()
+    received = _end_on_signals()
+    try:
+        status = _run_command()
+        finish_output()
+    except KeyboardInterrupt:
+        _print_error("interrupted")
+        status = 128 + (received[0] if received else signal.SIGINT)
+    except ArchauditError as error:
+        _print_error(error.message, error.hint)
+        status = EXIT_UNJUDGED
+    except Exception as error:  # noqa: BLE001 - status 1 means that a check failed; Python would use it for a traceback as well
+        _print_defect(error)
+        status = EXIT_UNJUDGED
+    sys.exit(status)
+
+
+def _run_command() -> int:
+    """The exit status of the command. Raises KeyboardInterrupt, and what the command raises."""
     try:
         status = main.main(standalone_mode=False)
     except click.exceptions.Exit as error:
-        status = error.exit_code
-    except click.Abort:
-        click.echo("interrupted", err=True)
-        status = 130
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        status = 130
+        return error.exit_code
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
     except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except ArchauditError as error:
-        click.echo(f"archaudit: {printable(error.message)}", err=True)
-        if error.hint:
-            click.echo(printable(error.hint), err=True)
-        status = EXIT_UNJUDGED
-    except BrokenPipeError:  # the reader of the pipe was closed, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    sys.exit(status if isinstance(status, int) else 0)
+        with suppress(OSError):
+            error.show()
+        return EXIT_UNJUDGED
+    except SystemExit as error:
+        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click lost the reader of a pipe while it printed help
+            raise OutputError(READER_GONE) from error
+        raise ArchauditError(f"the command was ended by SystemExit ({error.code})") from error
+    except OSError as error:
+        if error.filename is None:  # not an error of a file: help could not be printed
+            finish_output()
+        raise
+    return status if isinstance(status, int) else 0
+
+
+# Sent by `kill` and by CI when it cancels a job, and by a terminal that is closed. Python's default is to die at once.
+_ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
+
+
+def _end_on_signals() -> list[int]:
+    """From now on, the first signal that ends this process raises KeyboardInterrupt, so that checkouts, locks and workers are removed;
+    further ones are ignored during that. Returns a list that will contain the number of the signal.
+
+    A signal that is ignored (`nohup`) stays ignored.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not received:
+            received.append(number)
+            raise KeyboardInterrupt
+
+    for number in (getattr(signal, name) for name in _ENDING_SIGNALS if hasattr(signal, name)):
+        with suppress(ValueError):  # only the main thread can set a handler
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, interrupt)
+    return received
+
+
+READER_GONE = "the program that reads the output ended before the output was complete"
+
+
+def _reserve_descriptors() -> None:
+    """Opens the null device for each standard stream that is closed. Otherwise the next file or socket would become standard output."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number
+
+
+def finish_output(text: str = "") -> None:
+    """Writes `text` to standard output, and what is still buffered. Raises OutputError if that is not possible, which Python itself reports
+    at exit, with a status of its own."""
+    if sys.stdout is None:
+        if text:
+            raise OutputError("standard output is closed", "Redirect it to a file, or to /dev/null.")
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):  # discard the rest, so that Python does not try again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutputError(READER_GONE if isinstance(error, BrokenPipeError) else f"standard output cannot be written: {reason}") from error
+
+
+def _print_error(message: str, hint: str | None = None) -> None:
+    with suppress(OSError, ValueError):  # a closed or full standard error does not change the status
+        click.echo(f"archaudit: {printable(message)}" if message != "interrupted" else message, err=True)
+        if hint:
+            click.echo(printable(hint), err=True)
+
+
+def _print_defect(error: Exception) -> None:
+    """An error that archaudit cannot explain, as a message; with ARCHAUDIT_TRACEBACK=1 with its traceback."""
+    if os.environ.get("ARCHAUDIT_TRACEBACK"):
+        with suppress(OSError, ValueError):
+            traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    _print_error(
+        f"internal error: {describe_error(error)}{place}",
+        "This is a defect of archaudit. ARCHAUDIT_TRACEBACK=1 shows where it happened; please report it.",
+    )
 
 
 def printable(text: str) -> str:

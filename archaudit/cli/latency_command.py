@@ -10,7 +10,7 @@ from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
 from archaudit.cli.options import build_options, measurement_options
 from archaudit.cli.output import name_file, print_text, terminal_width, wants_color, write_files
 from archaudit.errors import ConfigError, SavedFileError
-from archaudit.schema import LatencyFile, Profile, TimingSettings, Verdict, decode_latencies, encode
+from archaudit.schema import LatencyFile, Profile, TimingSettings, Verdict, decode_latencies, encode, read_file
 
 if TYPE_CHECKING:
     from archaudit.pipeline import Options, TimingOptions
@@ -109,7 +109,7 @@ def _record(profiles: tuple[Profile, ...], options: Options) -> str:
     name = f"{name_file(entry.before.device)}.json"
     path = find_baseline_folder(options) / "latency" / name
     try:
-        known = decode_latencies(path.read_bytes(), str(path)) if path.exists() else LatencyFile()
+        known = decode_latencies(read_file(path), str(path)) if path.exists() else LatencyFile()
     except OSError as error:
         raise SavedFileError(f"{path} cannot be read: {error.strerror}") from error
     written = write_files(path.parent, {name: encode(merge_recording(known, entry))})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,13 @@ def arg_file_option(command: Command) -> Command:
     )(command)
 
 
+def _refuse_nan(ctx: click.Context, param: click.Parameter, seconds: float) -> float:
+    """Rejects nan, which no range excludes."""
+    if math.isnan(seconds):
+        raise click.BadParameter("nan is not a time; inf means no limit.", ctx, param)
+    return seconds
+
+
 def measurement_options(command: Command) -> Command:
     """Adds `--input`, `--config` and the options of measuring."""
     for option in reversed(
@@ -100,6 +108,7 @@ def measurement_options(command: Command) -> Command:
                 "--timeout",
                 "timeout_s",
                 type=click.FloatRange(min=0, min_open=True),
+                callback=_refuse_nan,
                 default=DEFAULT_TIMEOUT_S,
                 metavar="SECONDS",
                 help=f"Time limit for each measuring step (default: {DEFAULT_TIMEOUT_S:g}).",

@@ -5,6 +5,7 @@ Files are written as a whole or not at all: each gets a temporary name in its fo
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -12,16 +13,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from archaudit.cli import defuse_commands
+from archaudit.cli import defuse_commands, finish_output
 from archaudit.errors import OutputError
 
 
 def print_text(text: str, *, commands: bool = False) -> None:
-    """Prints a text with one newline at the end. Only with `commands` may its lines be commands of a CI system."""
+    """Prints a text with one newline at the end. Only with `commands` may its lines be commands of a CI system.
+
+    Raises OutputError if it cannot be written as a whole.
+    """
     text = text if commands else defuse_commands(text)
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.rstrip("\n").encode(encoding, "replace").decode(encoding) + "\n")  # the encoding may lack characters
-    sys.stdout.flush()
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    finish_output(text.rstrip("\n").encode(encoding, "replace").decode(encoding) + "\n")  # the encoding may lack characters
 
 
 def terminal_width() -> int:
@@ -58,16 +61,52 @@ def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]
             handle, temporary = tempfile.mkstemp(dir=folder, prefix=".archaudit-")
             written.append((Path(temporary), folder / name))
             with os.fdopen(handle, "wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
             Path(temporary).chmod(0o666 & ~_read_umask())
-        for temporary_path, path in written:
-            temporary_path.replace(path)
+        _replace_all(written)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}", "Choose another folder with -o.") from error
     finally:
         for temporary_path, _ in written:
             temporary_path.unlink(missing_ok=True)
     return [path for _, path in written]
+
+
+def _replace_all(written: list[tuple[Path, Path]]) -> None:
+    """Renames each temporary file to its path. If one fails, the files of before are restored."""
+    previous: list[Path | None] = []
+    replaced = 0
+    try:
+        for temporary, path in written:
+            previous.append(_save_previous(temporary, path))
+        for temporary, path in written:
+            temporary.replace(path)
+            replaced += 1
+    except BaseException:
+        for (_, path), saved in list(zip(written, previous, strict=False))[:replaced]:
+            if saved is None:
+                path.unlink()
+            else:
+                saved.replace(path)
+        raise
+    finally:
+        for saved in previous:
+            if saved is not None:
+                saved.unlink(missing_ok=True)
+
+
+def _save_previous(temporary: Path, path: Path) -> Path | None:
+    """A second name for the file at `path`; None if there is none. Raises IsADirectoryError."""
+    if not os.path.lexists(path):
+        return None
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
+    saved = temporary.with_name(f"{temporary.name}.previous")
+    try:
+        saved.hardlink_to(path)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, saved, follow_symlinks=False)
+    return saved
 
 
 def _read_umask() -> int:

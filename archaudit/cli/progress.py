@@ -24,7 +24,7 @@ class ProgressCallbacks:
 @contextmanager
 def show_progress() -> Iterator[ProgressCallbacks]:
     """Shows a bar, which moves until the total is known and then fills; nothing if standard error is not a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield ProgressCallbacks()
         return
     from rich.console import Console

@@ -13,7 +13,7 @@ from archaudit.cli.options import detail_options, read_detail, report_format_opt
 from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.cli.report_files import write_report_files
 from archaudit.errors import SavedFileError
-from archaudit.schema import History, Report, Sweep, decode_rendered
+from archaudit.schema import History, Report, Sweep, decode_rendered, read_file
 
 if TYPE_CHECKING:
     from archaudit.render.detail import Detail
@@ -70,7 +70,7 @@ def _render_text(report: Report | History | Sweep, detail: Detail) -> str:
 
 def _read_report(file: Path) -> Report | History | Sweep:
     try:
-        data = file.read_bytes()
+        data = read_file(file)
     except OSError as error:
         hint = "Write it with: archaudit compare BEFORE AFTER --format json > FILE, or -o FOLDER."
         raise SavedFileError(f"{file} cannot be read: {error.strerror}", hint) from error

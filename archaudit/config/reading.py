@@ -15,7 +15,7 @@ from archaudit.config.names import KnownNames, make_ids_unique
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
 from archaudit.config.tables import Table, quote
 from archaudit.errors import ConfigError
-from archaudit.schema import Check
+from archaudit.schema import Check, read_file
 
 CONFIG_FILE = "archaudit.toml"
 PYPROJECT_FILE = "pyproject.toml"
@@ -82,7 +82,7 @@ def _read_toml(path: Path, hint: str) -> dict[str, Any]:
     """A TOML file's content. Raises ConfigError, with the hint if the file cannot be read."""
     source = _show_path(path)
     try:
-        return _parse_toml(path.read_bytes())
+        return _parse_toml(read_file(path))
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}", hint) from error
     except ValueError as error:
@@ -106,7 +106,7 @@ def _is_file(path: Path) -> bool:
 
 def _has_tool_table(path: Path) -> bool:
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError:
         return False
     if b"archaudit" not in content:

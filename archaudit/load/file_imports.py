@@ -46,7 +46,9 @@ def import_file(path: Path) -> tuple[ModuleType, tuple[str, ...]]:
         known = set(sys.modules)
         try:
             found = attempt.run()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user can raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - code of the user can raise anything
             _remove_new(known, top)
             tried.append(f"{attempt.text}: {type(error).__name__}: {' '.join(str(error).split())[:120]}")
             first = first or error

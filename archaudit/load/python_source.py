@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from torch import nn
 
-from archaudit.errors import LoadError
+from archaudit.errors import LoadError, describe_error
 from archaudit.load.constructor_arguments import fit_arguments
 from archaudit.load.file_imports import ImportAttemptsError, import_file
 from archaudit.load.reference import NestedCall, Reference
@@ -192,7 +192,9 @@ def _import_module(reference: Reference) -> ModuleType:
                 f"{reference.text}: there is no module {error.name!r}", "Name a file by its path: path/to/file.py:Model."
             ) from error
         raise _explain_import(reference, error) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _explain_import(reference, error) from error
 
 
@@ -233,7 +235,7 @@ def _suggest_files(path: Path) -> str:
 
 def _explain_import(reference: Reference, error: BaseException) -> LoadError:
     """The error of an import, with the user's line that raised it."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    text = describe_error(error)
     if "torchvision::nms does not exist" in text:
         from archaudit.load.torchvision_models import MISMATCH_HINT
 

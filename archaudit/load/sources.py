@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from archaudit.errors import LoadError
 from archaudit.load.reference import NestedCall, Reference, find_plugin
-from archaudit.schema import InputSpec, Recipe
+from archaudit.schema import InputSpec, Recipe, read_file
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -100,10 +100,10 @@ def import_formulas(sources: Iterable[str]) -> None:
 def read_configuration(path: Path, reference: Reference, key: str) -> dict[str, Any]:
     """The content of a configuration file of a library's model, which has the entry `key`. Raises LoadError."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
     except OSError as error:
         raise LoadError(f"{reference.text}: {path} cannot be read: {error.strerror}", "Give the path of a model's config.json.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LoadError(f"{reference.text}: {path} is not JSON: {error}") from error
     if not isinstance(content, dict) or key not in content:
         raise LoadError(f"{reference.text}: {path} has no {key}, so it is not a configuration of {reference.target}")

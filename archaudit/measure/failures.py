@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 
-from archaudit.errors import ArchauditError, MeasureError
+from archaudit.errors import ArchauditError, MeasureError, describe_error
 from archaudit.measure.building import describe_inputs, needs_missing_device
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.tape import Tape
 from archaudit.schema import Recipe
-from archaudit.schema.record import escape_surrogates, join_repeated
+from archaudit.schema.record import join_repeated
 
-_LONGEST_MESSAGE = 300
 _OWN_FOLDER = str(Path(__file__).resolve().parents[1])
 _EXAMPLES_FOLDER = str(Path(_OWN_FOLDER) / "examples")
 _TORCH_FOLDER = str(Path(torch.__file__).resolve().parent)
@@ -48,11 +47,11 @@ class Attempt:
 
     def summarise(self) -> str:
         """`meta: NotImplementedError: ...`, on one line."""
-        return f"{self.build_mode}: {type(self.error).__name__}: {_first_line(self.error)}"
+        return f"{self.build_mode}: {describe_error(self.error)}"
 
     def needed_a_value(self) -> bool:
         """Whether the attempt failed because the model read a value from a tensor without values."""
-        text = str(self.error)
+        text = describe_error(self.error, with_type=False)
         return "meta tensors" in text or "data-dependent" in text.lower() or type(self.error).__name__.startswith("DataDependent")
 
 
@@ -67,7 +66,7 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
     error = attempt.error
     if isinstance(error, ArchauditError):
         return error
-    text = f"{type(error).__name__}: {_first_line(error)}"
+    text = describe_error(error)
     lines = _find_user_lines(error)
     if needs_missing_device(error):
         lines.append("This machine does not have the device. Make the device an argument of the model, or measure it where there is one.")
@@ -85,11 +84,6 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
     if attempt.build_mode != "real" and attempts[-1].build_mode != "real" and not needs_missing_device(error):
         hint += " It is too large to be run for real, so it was run without values; with values it may run without this error."
     return MeasureError(f"{recipe.reference}: {where} raised {text}", "\n".join([*lines, hint]))
-
-
-def _first_line(error: BaseException | None) -> str:
-    text = escape_surrogates(" ".join(str(error).split()))
-    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
 
 
 def _find_user_lines(error: BaseException | None) -> list[str]:

@@ -13,6 +13,7 @@ and fake tensors share kernels of torch that reject some calls which the CPU acc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -122,7 +123,9 @@ def _try_to_build(search: _Search) -> tuple[ModuleTree, str] | None:
                 model, _ = _choose_builder(search, build_mode, builder)(search.recipe)
         except ArchauditError:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's constructor may raise anything; the error is kept and reported
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the user's constructor may raise anything; the error is kept and reported
             search.attempts.append(Attempt(build_mode, error))
         else:
             return walk_tree(model), build_mode
@@ -196,9 +199,9 @@ def _try_build_mode(
                     into=started,
                 )
 
-        before = read_random_state()
+        before, process = read_random_state(), os.getpid()
         tape = run_with_large_stack(lambda: run(tree), max(tree.depths))
-        drawn = read_random_state() != before
+        drawn = read_random_state() != before and os.getpid() == process  # Python seeds anew in a process that the model forks
         attempt.tree = walk_tree(model)
         if attempt.tree.modules != tree.modules:
             tape = _run_again(attempt.tree, started, run)
@@ -206,7 +209,9 @@ def _try_build_mode(
         if search.recipe.instance or not isinstance(error, MeasureError):
             raise
         attempt.error = error
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's model may raise anything; the error is kept and reported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the user's model may raise anything; the error is kept and reported
         attempt.error = error
         attempt.locate(started)
     else:

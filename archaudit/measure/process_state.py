@@ -9,18 +9,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import archaudit
+from archaudit.errors import MeasureError
 from archaudit.schema import Environment
 
 
 @contextmanager
 def unchanged_globals() -> Iterator[None]:
     """Restores the random number generators, the default dtype and the determinism setting on exit."""
-    python_state, torch_state = random.getstate(), torch.get_rng_state()
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    _draws.start()
     numpy_random = sys.modules["numpy"].random if "numpy" in sys.modules else None
     numpy_state = numpy_random.get_state() if numpy_random is not None else None
     dtype = torch.get_default_dtype()
@@ -28,6 +31,7 @@ def unchanged_globals() -> Iterator[None]:
     try:
         yield
     finally:
+        _draws.check()
         random.setstate(python_state)
         torch.set_rng_state(torch_state)
         if numpy_random is not None and numpy_state is not None:
@@ -39,10 +43,12 @@ def unchanged_globals() -> Iterator[None]:
 
 def seed_random(seed: int) -> None:
     """Seeds the random number generators of Python, numpy (if it is imported) and torch's CPU."""
+    _draws.check()
     random.seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(seed)
     torch.default_generator.manual_seed(seed)
+    _draws.start()
 
 
 def read_random_state() -> tuple[object, ...]:
@@ -53,6 +59,36 @@ def read_random_state() -> tuple[object, ...]:
         *(str(part.tolist() if hasattr(part, "tolist") else part) for part in drawn),
         hash(torch.get_rng_state().numpy().tobytes()),
     )
+
+
+class _Draws:
+    """Whether a measurement has drawn random numbers from the global generators since it seeded them, or since it began."""
+
+    def __init__(self) -> None:
+        self.found = False
+        self._expected: tuple[Any, ...] | None = None
+
+    def start(self) -> None:
+        self._expected = read_shared_random_state()
+
+    def check(self) -> None:
+        if self._expected is not None and read_shared_random_state() != self._expected:
+            self.found = True
+
+
+_draws = _Draws()
+
+
+def has_drawn() -> bool:
+    """Whether a measurement in this process has drawn random numbers from the global generator of Python or numpy."""
+    return _draws.found
+
+
+def read_shared_random_state() -> tuple[Any, ...]:
+    """The states of the global generators of Python and numpy, whose seeds differ between processes; torch's is always the same."""
+    numpy = sys.modules.get("numpy")
+    legacy = numpy.random.get_state(legacy=False)["state"] if numpy is not None else {}
+    return (random.getstate(), legacy.get("pos"), bytes(legacy.get("key", b"")))
 
 
 def _read_determinism() -> tuple[bool, bool]:
@@ -89,6 +125,24 @@ def without_fusion() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+# They say how large a tensor is. A subclass can have its own; those of torch.Tensor must be torch's.
+_COUNTING_METHODS = ("numel", "nelement", "element_size", "size", "shape", "dtype", "stride", "dim", "ndim", "untyped_storage", "is_meta")
+
+
+def check_counting_methods() -> None:
+    """Raises MeasureError if the program or the model has replaced a method of torch.Tensor that says how large a tensor is."""
+    own = vars(torch.Tensor)  # the C++ base class defines most of them
+    replaced = [name for name in _COUNTING_METHODS if name in own and not _is_torchs(own[name])]
+    if replaced:
+        raise MeasureError(
+            f"torch.Tensor.{replaced[0]} was replaced: archaudit counts with it", "Restore it, or give a subclass of torch.Tensor its own."
+        )
+
+
+def _is_torchs(method: object) -> bool:
+    return str(getattr(getattr(method, "fget", method), "__module__", None)).partition(".")[0] == "torch"
 
 
 class DispatchMode(TorchDispatchMode):

@@ -24,9 +24,10 @@ from archaudit.measure.assemble import (
 from archaudit.measure.building import describe_inputs
 from archaudit.measure.fallbacks import build_with_fallbacks, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
+from archaudit.measure.live_protection import protect_live_model
 from archaudit.measure.model_run import Run
 from archaudit.measure.module_tree import find_inside_script
-from archaudit.measure.process_state import paused_gc, read_environment, unchanged_globals
+from archaudit.measure.process_state import check_counting_methods, paused_gc, read_environment, unchanged_globals
 from archaudit.measure.saved_bytes import measure_saved_bytes
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
 from archaudit.measure.tape import Tape
@@ -50,9 +51,11 @@ def measure_recipe(recipe: Recipe, *, witnesses: bool = True, symbolic: bool = F
     """
     load_plugins()
     with unchanged_globals(), paused_gc():
+        check_counting_methods()
         if params_only:
             return _profile_parameters(recipe)
         run = run_with_fallbacks(recipe)
+        check_counting_methods()
         profile = _assemble_profile(recipe, run, _run_witnesses(run) if witnesses else {})
         return _add_symbolic_shapes(profile, run) if symbolic else profile
 
@@ -93,7 +96,8 @@ def measure_live(
         device=device,
         dtype=dtype,
     )
-    return measure_recipe(recipe, witnesses=witnesses, params_only=params_only)
+    with protect_live_model(model):
+        return measure_recipe(recipe, witnesses=witnesses, params_only=params_only)
 
 
 def explain_recipe(recipe: Recipe, path: str) -> Explanation:

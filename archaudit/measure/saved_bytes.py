@@ -28,13 +28,15 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
     Each storage counts once; parameters and buffers do not count. A checkpointed part keeps its inputs only. A model that does not run in
     training mode with these inputs (batch norm of one value for each channel, targets that are missing) runs in eval mode.
     """
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     for training, assumed_boolean in _PASSES:
         if assumed_boolean is not None and run.build_mode in ("fake", "real"):
             continue
         try:
             saved = run_with_large_stack(lambda: _run_with_grad(run, training, assumed_boolean), max(run.tree.depths, default=0))  # noqa: B023
-        except Exception as error:  # noqa: BLE001 - a model may fail with grad for any reason; then the bytes are not known
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a model may fail with grad for any reason; then the bytes are not known
             failures.append(error)
             continue
         if training:

@@ -115,7 +115,9 @@ def _run_each(run: Run, flow: tuple[FlowNode, ...], base: dict[str, int], grown:
     for sizes in grown:
         try:
             nodes = run_with_large_stack(lambda sizes=sizes: _run_again(run, base, sizes), max(run.tree.depths))  # type: ignore[misc]
-        except (Exception, SystemExit):  # noqa: BLE001 - a model may raise anything on another size
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - a model may raise anything on another size
             return None
         found.append(_find_same_nodes(flow, [(node.op, run.tree.paths[node.module], node.shape) for node in nodes]))
     return found

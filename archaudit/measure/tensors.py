@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archaudit.errors import MeasureError
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.schema import TensorRecord
 from archaudit.schema.record import escape_surrogates
@@ -141,6 +142,8 @@ def count_packed_weights(tensor: torch.Tensor, name: str, module: nn.Module) -> 
 
 # Deeper nesting is a cyclic or broken structure, not an output.
 _DEEPEST = 16
+# A structure that contains itself twice has 2^16 items down to that level, one that contains itself often has no end in practice.
+_MOST_ITEMS = 1_000_000
 _SCALARS = (int, float, str, bytes)
 _SEQUENCES = (tuple, list, set, frozenset)
 
@@ -151,28 +154,35 @@ def iterate_tensors_in(value: object) -> Iterator[torch.Tensor]:
 
 
 def list_tensors_in(*values: object) -> list[torch.Tensor]:
-    """The tensors in all of `values`, in order."""
+    """The tensors in all of `values`, in order. Raises MeasureError for a structure without end, or with more than a million items."""
     found: list[torch.Tensor] = []
+    visited = [0]
     for value in values:
-        _collect(value, found, 0)
+        _collect(value, found, visited, 0)
     return found
 
 
-def _collect(value: object, found: list[torch.Tensor], depth: int) -> None:
+def _collect(value: object, found: list[torch.Tensor], visited: list[int], depth: int) -> None:
     """Appends to a list: this runs several times for each operator, and nested generators take twice as long."""
     if isinstance(value, torch.Tensor):
         found.append(value)
     elif value is None or isinstance(value, _SCALARS) or depth > _DEEPEST:
         return
     elif isinstance(value, _SEQUENCES):
-        for item in value:
-            _collect(item, found, depth + 1)
+        _collect_all(value, found, visited, depth + 1)
     elif isinstance(value, Mapping):
-        for item in value.values():
-            _collect(item, found, depth + 1)
+        _collect_all(value.values(), found, visited, depth + 1)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for attribute in dataclasses.fields(value):
-            _collect(getattr(value, attribute.name, None), found, depth + 1)
+            _collect(getattr(value, attribute.name, None), found, visited, depth + 1)
+
+
+def _collect_all(values: Iterable[object], found: list[torch.Tensor], visited: list[int], depth: int) -> None:
+    for number, item in enumerate(values, 1):
+        if number + visited[0] > _MOST_ITEMS:
+            raise MeasureError(f"an input or output has more than {_MOST_ITEMS:,} items", "Measure a module that returns fewer.")
+        _collect(item, found, visited, depth)
+    visited[0] += len(values) if type(values) in _SEQUENCES else 1  # type: ignore[arg-type]
 
 
 def list_tensors_within(value: object, seen: set[int] | None = None) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from archaudit.errors import ArchauditError, MeasureError
+from archaudit.errors import ArchauditError, MeasureError, describe_error
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.output_comparison import Outputs, is_finite, list_outputs
@@ -57,8 +57,11 @@ class BuiltModel:
                 else:
                     with observe_calls(self.tree, observer):
                         result = self.tree.modules[0](*args, **kwargs)
-        except (Exception, SystemExit) as error:
-            raise MeasureError(f"it raised {type(error).__name__} when it was run in {self.dtype}: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            message = describe_error(error, with_type=False)
+            raise MeasureError(f"it raised {type(error).__name__} when it was run in {self.dtype}: {message}") from error
         return list_outputs(result)
 
 
@@ -72,8 +75,11 @@ def build_with_values(recipe: Recipe, dtype: str) -> tuple[BuiltModel, tuple[Any
             inputs = make_inputs(recipe, model)
     except ArchauditError:
         raise
-    except (Exception, SystemExit) as error:
-        raise MeasureError(f"it raised {type(error).__name__} when it was built for real: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        message = describe_error(error, with_type=False)
+        raise MeasureError(f"it raised {type(error).__name__} when it was built for real: {message}") from error
     return BuiltModel(walk_tree(model), context, wanted), map_tensors(inputs, lambda tensor: cast_tensor(tensor, wanted))
 
 

@@ -23,7 +23,7 @@ from archaudit.pipeline.checks import list_configs, list_pins, list_sections
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, resolve
-from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict
+from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict, read_file
 from archaudit.schema.documents import Binding, Coverage, Document, Number
 
 # The models that claims are about if a pair of models is given, or if they name none.
@@ -112,7 +112,7 @@ def _find_groups(targets: Sequence[Target], profiles: Sequence[Profile], options
 
 def _read_text(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read: {error.strerror}", "Name a Markdown document: archaudit claims check NOTES.md"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
-from archaudit.errors import MeasureError, RevisionError
+from archaudit.errors import ArchauditError, MeasureError, RevisionError
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, find_baseline_folder
 from archaudit.pipeline.timing import receive_reply
@@ -35,8 +35,9 @@ def _measure_live(targets: Sequence[Target], options: Options) -> list[Profile]:
     live = [target for target in targets if target.saved is None]
     if not live:
         return [target.saved for target in targets if target.saved is not None]
-    with open_workers(targets, options) as workers:
-        measured = iter(_measure_all(live, workers, options))
+    again = [target for target in live if target.revised is not None and target.revised.settings is not None]
+    with open_workers([*targets, *again], options) as workers:
+        measured = iter(_measure_all(live, workers, again, options))
     return [target.saved if target.saved is not None else next(measured) for target in targets]
 
 
@@ -112,16 +113,23 @@ def explain_target(target: Target, path: str, options: Options) -> Explanation:
         return receive_reply(worker, Explained).explanation
 
 
-def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: Options) -> list[Profile]:
-    for target, worker in zip(targets, workers, strict=True):
+def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Sequence[Target], options: Options) -> list[Profile]:
+    """The profiles of the targets. Those of `again`, which can be cached, are measured a second time, in the last of the workers."""
+    workers, second = workers[: len(targets)], workers[len(targets) :]
+    together = again if len(targets) == 1 else ()  # more models at once may need more memory than there is
+    loading = [*zip(targets, workers, strict=True), *zip(together, second, strict=False)]
+    for target, worker in loading:
         worker.send(make_load_request(target, options))
     options.while_workers_start()
     for worker in workers:
         receive_reply(worker, Loaded)
     for worker in workers:
         worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic, params_only=options.params_only))
+    if together:
+        _start_again(second[0], options)
     replies = [receive_reply(worker, Measured) for worker in workers]
-    profiles = [_cache_revision(target, reply) for target, reply in zip(targets, replies, strict=True)]
+    equal = _measure_again(again, second, dict(zip(map(id, targets), replies, strict=True)), options, started=bool(together))
+    profiles = [_cache_revision(target, reply, equal.get(id(target), False)) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:
         return profiles
     from archaudit.pipeline.recordings import fingerprint
@@ -133,9 +141,43 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], options: 
     return [msgspec.structs.replace(profile, latency=latency) for profile, latency in zip(profiles, latencies, strict=True)]
 
 
-def _cache_revision(target: Target, reply: Measured) -> Profile:
+def _start_again(worker: Worker, options: Options) -> bool:
+    try:
+        receive_reply(worker, Loaded)
+    except ArchauditError:
+        return False
+    worker.send(Measure(witnesses=False, symbolic=options.symbolic, params_only=options.params_only))
+    return True
+
+
+def _measure_again(
+    targets: Sequence[Target], workers: Sequence[Worker], first: Mapping[int, Measured], options: Options, *, started: bool
+) -> dict[int, bool]:
+    """Whether a second process measures the same, by `id` of the target. A model that depends on chance or time does not."""
+    wanted = [
+        (target, worker)
+        for target, worker in zip(targets, workers, strict=True)
+        if started or (found := first[id(target)].dependencies) is None or found.refusal is None
+    ]
+    for target, worker in wanted if not started else ():
+        worker.send(make_load_request(target, options))
+    running = [(target, worker) for target, worker in wanted if started or _start_again(worker, options)]
+    equal: dict[int, bool] = {}
+    for target, worker in running:
+        try:
+            profile = receive_reply(worker, Measured).profile
+        except ArchauditError:  # without a second profile, the first one is not cached
+            continue
+        equal[id(target)] = profile == msgspec.structs.replace(first[id(target)].profile, witnesses={})
+    return equal
+
+
+def _cache_revision(target: Target, reply: Measured, is_same_again: bool) -> Profile:
     if target.revised is None:
         return reply.profile
     from archaudit.pipeline.revision_targets import cache_profile
 
-    return cache_profile(target, reply.profile, reply.dependencies)
+    found = reply.dependencies
+    if found is not None and found.refusal is None and not is_same_again:
+        found = msgspec.structs.replace(found, refusal="it is another one each time that it is measured")
+    return cache_profile(target, reply.profile, found)

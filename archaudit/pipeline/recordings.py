@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from archaudit.errors import SavedFileError
-from archaudit.schema import Latency, LatencyFile, Precision, Profile, RecordedLatency, decode_latencies
+from archaudit.schema import Latency, LatencyFile, Precision, Profile, RecordedLatency, decode_latencies, read_file
 
 FOLDER = "latency"
 # Of several recordings of the same models, the first in this order is shown: the dtype that models are written in comes first.
@@ -32,7 +32,7 @@ def read_recordings(folder: Path) -> list[tuple[str, RecordedLatency]]:
     found = []
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
-            content = decode_latencies(path.read_bytes(), str(path))
+            content = decode_latencies(read_file(path), str(path))
         except OSError as error:
             raise SavedFileError(f"{path} cannot be read: {error.strerror}") from error
         found += [(path.name, entry) for entry in content.entries]

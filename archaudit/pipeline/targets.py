@@ -13,7 +13,7 @@ from archaudit.errors import ConfigError, LoadError, RevisionError, SavedFileErr
 from archaudit.load.inputs import parse_inputs
 from archaudit.load.reference import FROM_FILES, LIBRARIES, Reference, parse_reference
 from archaudit.pipeline.options import Options
-from archaudit.schema import Checkout, InputSpec, Pair, Profile, Record, decode_profile
+from archaudit.schema import Checkout, InputSpec, Pair, Profile, Record, decode_profile, read_file
 
 
 class Revised(Record, frozen=True, kw_only=True):
@@ -144,7 +144,7 @@ def _unknown_name(reference: Reference, config: Config | None) -> LoadError:
 def read_profile(path: Path) -> Profile:
     """A saved profile from a file. Raises SavedFileError."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise SavedFileError(
             f"{path} cannot be read: {error.strerror}", "Write it with: archaudit profile REF --format json -o FOLDER."

@@ -18,6 +18,8 @@ from typing import NamedTuple
 from archaudit.render.formatting import ELLIPSIS
 
 GAP = 2
+# More combining characters than this on one character are not text.
+_MOST_CHARACTERS_PER_CELL = 4
 
 
 class TextColumn(NamedTuple):
@@ -96,16 +98,23 @@ def _name_groups(columns: Sequence[TextColumn], widths: Sequence[int]) -> str:
 
 
 def _narrow_columns(columns: Sequence[TextColumn], width: int) -> list[int]:
-    """The widths of the columns; the widest that may be narrowed loses a cell until all fit."""
+    """The widths of the columns. If they do not fit, the widest that may be narrowed are cut to one common width."""
     widths = [column.width for column in columns]
+    narrowest = [column.narrowest for column in columns]
     excess = sum(widths) + GAP * (len(columns) - 1) - width
     while excess > 0:
-        room = [(size, position) for position, size in enumerate(widths) if size > columns[position].narrowest]
+        room = [position for position, size in enumerate(widths) if size > narrowest[position]]
         if not room:
             break
-        _, widest = max(room)
-        widths[widest] -= 1
-        excess -= 1
+        largest = max(widths[position] for position in room)
+        level = [position for position in room if widths[position] == largest]
+        # down to the next lower width or limit, all at once: a cell can have a million characters
+        floor = max((size for size in (*(widths[position] for position in room), *narrowest) if size < largest), default=0)
+        step = min(largest - floor, excess // len(level))
+        for position in level if step else level[-1:]:
+            cut = max(step, 1)
+            widths[position] -= cut
+            excess -= cut
     return widths
 
 
@@ -141,16 +150,20 @@ def wrap(text: str, width: int, hanging: str = "") -> Iterator[str]:
     line = text[: len(text) - len(text.lstrip())]
     indent = line + hanging
     for word in text.split():
-        while word:
-            joined = f"{line} {word}" if line.strip() else line + word
-            if measure_text(joined) <= width:
-                line, word = joined, ""
+        start = 0
+        while start < len(word):
+            # only what can fit: copying the rest of a long word for each line takes quadratic time
+            rest = word[start : start + _MOST_CHARACTERS_PER_CELL * max(1, width) + 1]
+            is_whole = start + len(rest) == len(word)
+            joined = f"{line} {rest}" if line.strip() else line + rest
+            if is_whole and measure_text(joined) <= width:
+                line, start = joined, len(word)
             elif line.strip():
                 yield line
                 line = indent
             else:
-                piece = _take(word, max(1, width - measure_text(line))) or word[0]
+                piece = _take(rest, max(1, width - measure_text(line))) or rest[0]
                 yield line + piece
-                line, word = indent, word[len(piece) :]
+                line, start = indent, start + len(piece)
     if line.strip():
         yield line

@@ -1,17 +1,19 @@
 """The cache of profiles of revisions. A profile is found again only if everything that it depends on is the same.
 
 The name of an entry is a digest of the settings and of the revision: the reference, inputs and options, the versions of Python, torch and
-archaudit, the path of every file of the revision, and the content of each file that is not Python. An entry also holds what measuring the
-profile read: the Python files of the revision (with their content), every file outside the revision (with its size and time of change,
-installed packages included), and the environment variables. All are compared when an entry is looked up. So a commit that changes only
-Python files that the model does not import is not measured again, and every other change is.
+archaudit, the path of every file of the revision, the target of each symbolic link, and the content of each file that is not Python. An
+entry also holds what measuring the profile read: the Python files of the revision (with their content), every file outside the revision
+(`file_states`; installed packages included), and the environment variables. All are compared when an entry is looked up. So a commit that
+changes only Python files that the model does not import is not measured again, and every other change is.
 
-The dependencies of a model that starts processes or opens connections are not known: its profile is never cached.
+The dependencies of a model that starts processes, opens connections or reads files by native code are not known, and a model that depends
+on chance or time has another profile each time: these are never cached.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -26,12 +28,20 @@ import msgspec
 
 import archaudit
 from archaudit.errors import SavedFileError
+from archaudit.revisions.file_states import FileReader
 from archaudit.revisions.git import TreeEntry
-from archaudit.schema import FORMAT_VERSION, Dependencies, FileState, Profile, Record, decode_profile
+from archaudit.schema import FORMAT_VERSION, Dependencies, Profile, Record, decode_profile
 
 # Prefixes of environment variables that libraries read before the recording starts.
 _EARLY_VARIABLES = ("TORCH", "PYTORCH", "PYTHON", "CUDA", "OMP_", "MKL_", "HF_", "TRANSFORMERS_")
 _MAX_ENTRIES = 2000
+_LARGEST_BYTES = 2**30
+# What a damaged entry raises; one that is nested too deeply raises RecursionError.
+_UNREADABLE = (OSError, msgspec.MsgspecError, SavedFileError, ValueError, RecursionError, MemoryError, zlib.error)
+# Entries of another layout are not found.
+_LAYOUT = 2
+# By path and identity: a command that looks up many commits reads each file once.
+_digests: dict[tuple[str, tuple[int, ...]], str | None] = {}
 
 
 class CacheKey(Record, frozen=True, kw_only=True):
@@ -42,7 +52,9 @@ class CacheKey(Record, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """The name that entries share if they differ only in the content of Python files."""
-        skeleton = {path: (entry.mode, "" if path.endswith(".py") else entry.blob) for path, entry in self.entries.items()}
+        skeleton = {
+            path: (entry.mode, "" if path.endswith(".py") and entry.is_file else entry.blob) for path, entry in self.entries.items()
+        }
         return _digest([self.settings, skeleton])
 
 
@@ -52,13 +64,16 @@ class Entry(Record, frozen=True, kw_only=True):
     blobs: dict[str, str]
     dependencies: Dependencies
 
-    def is_valid(self, entries: Mapping[str, TreeEntry]) -> bool:
+    def is_valid(self, entries: Mapping[str, TreeEntry], reader: FileReader) -> bool:
         """Whether every dependency is unchanged."""
         return (
             all(path in entries and entries[path].blob == blob for path, blob in self.blobs.items())
             and all(digest_text(os.environ.get(name)) == value for name, value in self.dependencies.environ.items())
-            and all(_is_unchanged(path, state) for path, state in self.dependencies.outside.items())
+            and self._is_unchanged(reader)
         )
+
+    def _is_unchanged(self, reader: FileReader) -> bool:
+        return all(reader.is_unchanged(path, state) for path, state in self.dependencies.outside.items())
 
 
 class Cache:
@@ -70,18 +85,21 @@ class Cache:
     def find(self, key: CacheKey) -> tuple[Profile, tuple[str, ...]] | None:
         """The cached profile and the files of the revision that it was read from; None if there is none. An unreadable entry is ignored."""
         folder = self.folder / key.digest()
+        reader = FileReader(_digests)
         for path in sorted(folder.glob("*.entry")) if folder.is_dir() else ():
-            with suppress(OSError, msgspec.MsgspecError, SavedFileError, ValueError, RecursionError, zlib.error):
-                entry = msgspec.json.decode(zlib.decompress(path.read_bytes()), type=Entry)
-                if path.stem == _name_entry(entry.blobs, entry.dependencies) and entry.is_valid(key.entries):
-                    data = zlib.decompress(path.with_suffix(".profile").read_bytes())
-                    return decode_profile(data, str(path)), entry.dependencies.sources
+            with suppress(*_UNREADABLE):
+                entry = msgspec.json.decode(_decompress(path), type=Entry)
+                if path.stem == _name_entry(entry.blobs, entry.dependencies) and entry.is_valid(key.entries, reader):
+                    return decode_profile(_decompress(path.with_suffix(".profile")), str(path)), entry.dependencies.sources
         return None
 
     def keep(self, key: CacheKey, profile: Profile, dependencies: Dependencies) -> bool:
         """Writes a profile that was just measured; False if it cannot be cached."""
         if dependencies.refusal is not None:
             return False
+        reader = FileReader(_digests)
+        outside = {path: reader.add_digest(path, state) for path, state in dependencies.outside.items()}
+        dependencies = msgspec.structs.replace(dependencies, outside=outside)
         blobs = {path: key.entries[path].blob for path in dependencies.sources if path in key.entries}
         entry = Entry(blobs=blobs, dependencies=dependencies)
         folder = self.folder / key.digest()
@@ -122,6 +140,7 @@ def describe_environment() -> list[object]:
     """What every profile depends on: versions, interpreter, machine, and variables that are read before the recording starts."""
     early = {name: value for name, value in os.environ.items() if name.startswith(_EARLY_VARIABLES) and name != "PYTHONPATH"}
     return [
+        _LAYOUT,
         FORMAT_VERSION,
         archaudit.__version__,
         _read_version("torch"),
@@ -131,23 +150,6 @@ def describe_environment() -> list[object]:
         platform.machine(),
         sorted(early.items()),
     ]
-
-
-# The state of a folder whose existence was checked, but not its content.
-ANY_FOLDER = FileState(size=-1)
-
-
-def _is_unchanged(path: str, state: FileState) -> bool:
-    return Path(path).is_dir() if state == ANY_FOLDER else read_file_state(path) == state
-
-
-def read_file_state(path: str) -> FileState:
-    """The current state of a file or folder."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - thousands of them
-    except (OSError, ValueError):
-        return FileState()
-    return FileState(size=found.st_size, changed_ns=found.st_mtime_ns)
 
 
 def digest_text(text: str | None) -> str | None:
@@ -168,7 +170,20 @@ def _read_version(package: str) -> str | None:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+    try:
+        data = msgspec.json.encode(value, order="sorted")
+    except UnicodeEncodeError:  # the name of a file is not UTF-8
+        data = json.dumps(value, sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _decompress(path: Path) -> bytes:
+    """The content of a file of the cache. Raises ValueError for one that no profile can fill."""
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(path.read_bytes(), _LARGEST_BYTES)
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        raise ValueError(f"{path} is damaged")
+    return data
 
 
 def _write(path: Path, data: bytes) -> None:

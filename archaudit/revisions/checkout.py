@@ -76,9 +76,7 @@ def find_checkouts_folder() -> Path:
 
 @contextmanager
 def _locked_folder() -> Iterator[Path]:
-    parent = find_checkouts_folder()
-    _remove_abandoned(parent)
-    name, lock = _take_lock(parent)
+    parent, name, lock = _find_place()
     folder = parent / name
     try:
         folder.mkdir(mode=0o700)
@@ -87,6 +85,19 @@ def _locked_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         (parent / f"{name}.lock").unlink(missing_ok=True)
         os.close(lock)
+        with contextlib.suppress(OSError):  # other commands have checkouts in it
+            parent.rmdir()
+
+
+def _find_place() -> tuple[Path, str, int]:
+    """The folder of checkouts, a free name in it, and its lock."""
+    while True:
+        parent = find_checkouts_folder()
+        _remove_abandoned(parent)
+        try:
+            return parent, *_take_lock(parent)
+        except FileNotFoundError:  # another command removed the empty folder
+            continue
 
 
 def _take_lock(parent: Path) -> tuple[str, int]:
@@ -106,7 +117,10 @@ def _take_lock(parent: Path) -> tuple[str, int]:
 def _remove_abandoned(parent: Path) -> None:
     if fcntl is None:
         return
-    names = {entry.name.removesuffix(".lock") for entry in parent.iterdir()}
+    try:
+        names = {entry.name.removesuffix(".lock") for entry in parent.iterdir()}
+    except FileNotFoundError:
+        return
     for name in names:
         path = parent / f"{name}.lock"
         try:

@@ -15,6 +15,7 @@ from archaudit.schema import Record
 # Variables that git sets for the commands of a hook. They are removed, so that the repository is found from the folder alone.
 _REMOVED_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_LITERAL_PATHSPECS")
 _SETTINGS = {
+    "GIT_NO_REPLACE_OBJECTS": "1",  # the content of a commit is what its hash says
     "GIT_OPTIONAL_LOCKS": "0",  # the user's index is not refreshed
     "GIT_TERMINAL_PROMPT": "0",
     # nothing is downloaded, also for the missing objects of a partial clone (the second for releases before 2.45)
@@ -41,6 +42,11 @@ class TreeEntry(Record, frozen=True, kw_only=True):
     def is_submodule(self) -> bool:
         """Whether it is a commit of another repository, whose files are not here."""
         return self.mode == _SUBMODULE
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file, neither a symbolic link nor a submodule."""
+        return self.mode.startswith("100")
 
 
 class Repository:
@@ -144,8 +150,11 @@ class Repository:
         return self._check(self._call(*arguments), arguments[0]).decode(errors="replace")
 
     def write_tree(self, commit: str, folder: Path, index: Path) -> None:
-        """Writes the files of a commit into an empty folder, with a separate index file; in a partial clone those that are there."""
-        environment = {"GIT_INDEX_FILE": str(index)}
+        """Writes the files of a commit into an empty folder, with a separate index file; in a partial clone those that are there.
+
+        No filter of the user runs.
+        """
+        environment = {"GIT_INDEX_FILE": str(index), **self._disable_filters()}
         places = (f"--git-dir={self.git_folder}", f"--work-tree={folder}")
         done = _run(folder, (*places, "read-tree", "--reset", "-u", commit), environment=environment)
         absent = self.list_absent(commit) if done.returncode != 0 else []
@@ -164,13 +173,30 @@ class Repository:
         missing = {line[1:] for line in output.split("\n") if line.startswith("?")}
         return [path for path, entry in self.list_tree(commit).items() if entry.blob in missing]
 
+    def _disable_filters(self) -> dict[str, str]:
+        """The environment that sets the programs of all configured filters (`filter.NAME.smudge`) to none."""
+        listed = self._call("config", "--null", "--name-only", "--get-regexp", r"^filter\..*\.(smudge|process|required)$").stdout
+        keys = dict.fromkeys(os.fsdecode(key) for key in listed.split(b"\0") if key)
+        given = os.environ.get("GIT_CONFIG_COUNT", "")
+        first = int(given) if given.isdecimal() else 0
+        settings = {"GIT_CONFIG_COUNT": str(first + len(keys))}
+        for number, key in enumerate(keys, first):
+            settings[f"GIT_CONFIG_KEY_{number}"] = key
+            settings[f"GIT_CONFIG_VALUE_{number}"] = "false" if key.endswith(".required") else ""
+        return settings
+
     def _call(self, *arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         return _run(self.toplevel, arguments, data=data)
 
     def _check(self, done: subprocess.CompletedProcess[bytes], what: str) -> bytes:
         if done.returncode != 0:
             message = " ".join(done.stderr.decode(errors="replace").split())[:300]
-            raise RevisionError(f"git {what} failed in {self.toplevel}: {message or f'exit status {done.returncode}'}")
+            hint = (
+                "This is a partial clone, and nothing is downloaded. Complete it: git fetch --refetch --no-filter."
+                if ("promisor" in message or "not allowed" in message)
+                else None
+            )
+            raise RevisionError(f"git {what} failed in {self.toplevel}: {message or f'exit status {done.returncode}'}", hint)
         return done.stdout
 
 

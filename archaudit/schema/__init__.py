@@ -81,6 +81,7 @@ from archaudit.schema.saving import (
     decode_rendered,
     decode_report,
     encode,
+    read_file,
     strip_provenance,
 )
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
@@ -178,6 +179,7 @@ __all__ = [
     "name_run",
     "parse_limit",
     "parse_quantity",
+    "read_file",
     "strip_provenance",
     "sum_costs",
 ]

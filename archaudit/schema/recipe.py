@@ -65,10 +65,17 @@ class Checkout(Record, frozen=True, kw_only=True):
 
 
 class FileState(Record, frozen=True, kw_only=True):
-    """The state of a file outside the revision when it was read: its size and time of change; None for a file that does not exist."""
+    """What lay at a path outside the revision when it was read.
 
-    size: int | None = None
-    changed_ns: int | None = None
+    `kind` is `file`, `folder` (its names were read), `folder with sizes`, `any folder` (only its existence was checked), `missing`, or
+    `other` (a device or pipe). `target` is the path without symbolic links, `identity` its device, inode, size and times, `digest` that of
+    the content. Without a digest only the same identity is the same file.
+    """
+
+    kind: str = "missing"
+    target: str = ""
+    identity: tuple[int, ...] = ()
+    digest: str | None = None
 
 
 class Dependencies(Record, frozen=True, kw_only=True):

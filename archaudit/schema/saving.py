@@ -5,8 +5,13 @@ Baselines are read in the layout of `archaudit.schema.baseline`, and in the firs
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import select
+import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -153,3 +158,38 @@ def _read_first_layout(content: dict[str, Any]) -> dict[str, Any]:
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
+
+
+# --- reading files that a user names: a path can also name a pipe without a writer, or a device without an end
+
+
+_LARGEST_FILE_BYTES = 2**29
+_LONGEST_WAIT_S = 10.0
+_BLOCK_BYTES = 2**20
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file, or of a pipe (`<(command)`) that somebody writes to.
+
+    Raises OSError, also if it is larger than 512 MiB, or if nothing can be read from it for ten seconds.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            if not is_file and not select.select([descriptor], [], [], _LONGEST_WAIT_S)[0]:
+                raise OSError(errno.ETIMEDOUT, f"nothing came from it for {_LONGEST_WAIT_S:g} s", str(path))
+            part = os.read(descriptor, _BLOCK_BYTES)
+            size += len(part)
+            if not part:
+                break
+            if size > _LARGEST_FILE_BYTES:
+                raise OSError(errno.EFBIG, f"it is larger than {_LARGEST_FILE_BYTES >> 20} MiB", str(path))
+            parts.append(part)
+        if not size and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EPIPE, "it is a pipe that nothing is written to", str(path))
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)

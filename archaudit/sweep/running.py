@@ -19,7 +19,7 @@ from archaudit.pipeline import Options, resolve
 from archaudit.pipeline.measuring import list_formulas
 from archaudit.schema import Record, Sweep, Variant
 from archaudit.sweep.tasks import MAX_VARIANTS, Task, expand_inputs, expand_settings, measure_task, run_task
-from archaudit.worker import share_pool
+from archaudit.worker import can_isolate, share_pool
 
 # A task whose worker was lost three times is probably the cause itself.
 _MAX_TRIES = 3
@@ -96,7 +96,8 @@ def _make_task(reference: str, choices: dict[str, Any], inputs: tuple[str, ...],
 def _run_locally(tasks: Sequence[Task], options: Options, workers: int, report_progress: Callable[[Variant], Variant]) -> list[Variant]:
     """Runs tasks in threads, each of which waits for one forked worker at a time."""
     static = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None)
-    with share_pool(options.workers) as pool, ThreadPoolExecutor(workers if pool is not None else 1) as threads:
+    # the pool is closed first: if this is interrupted, that ends the waiting of the threads
+    with ThreadPoolExecutor(workers if can_isolate(options.workers) else 1) as threads, share_pool(options.workers) as pool:
         forked = msgspec.structs.replace(static, worker_pool=pool)
         try:
             return list(threads.map(lambda task: report_progress(measure_task(task, forked)), tasks))

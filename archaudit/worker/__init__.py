@@ -8,7 +8,7 @@ files that measuring reads. `LocalWorker` answers the same requests in this proc
 
 from __future__ import annotations
 
-from archaudit.worker.client import Fork, Worker, WorkerOptions, share_pool, start_workers
+from archaudit.worker.client import Fork, Worker, WorkerOptions, can_isolate, share_pool, start_workers
 from archaudit.worker.messages import (
     CompareOutputs,
     DeviceInspected,
@@ -56,6 +56,7 @@ __all__ = [
     "TimingReady",
     "Worker",
     "WorkerOptions",
+    "can_isolate",
     "share_pool",
     "start_workers",
 ]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Longer than measuring any model without values takes, and longer than a run of a small model with values.
 DEFAULT_TIMEOUT_S = 900.0
+# A longer time is as good as no limit. Sockets reject it above about 300 years.
+_LONGEST_TIMEOUT_S = 10 * 365 * 86_400.0
 
 
 class WorkerOptions(Record, frozen=True, kw_only=True):
@@ -99,7 +101,8 @@ class ProcessWorker:
         """Waits for the reply, and passes progress on."""
         deadline = time.monotonic() + self._options.timeout_s
         while True:
-            self._channel.settimeout(max(0.01, deadline - time.monotonic()))
+            remaining = deadline - time.monotonic()
+            self._channel.settimeout(None if remaining > _LONGEST_TIMEOUT_S else max(0.01, remaining))
             try:
                 reply = receive_reply(self._channel)
             except TimeoutError:

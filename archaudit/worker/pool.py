@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -58,13 +60,16 @@ class Pool:
         self._python = python
         self._control, self._theirs = socket.socketpair()
         self._process: subprocess.Popen[bytes] | None = None
+        self._compiled: str | None = None
         self._forked = 0
         self._lock = threading.Lock()  # several threads can use one pool
         self._received = b""
         self._exits: dict[int, WorkerExit] = {}
 
     def __enter__(self) -> Pool:
+        self._compiled = _make_compiler_folder()
         options = {
+            "compiled": self._compiled,
             "control": self._theirs.fileno(),
             "status_file": self.status_file.descriptor,
             "preload": self._preload,
@@ -76,7 +81,7 @@ class Pool:
             [self._python or sys.executable, "-P", "-m", "archaudit.worker", json.dumps(options)],
             stdin=subprocess.DEVNULL,
             pass_fds=[self._theirs.fileno(), self.status_file.descriptor],
-            env=_make_environment(self._python),
+            env=_make_environment(self._python, self._compiled),
             start_new_session=True,
         )
         self._theirs.close()
@@ -92,6 +97,8 @@ class Pool:
                 os.killpg(self._process.pid, 9)
             self._process.wait()
         self.status_file.close()
+        if self._compiled is not None:
+            shutil.rmtree(self._compiled, ignore_errors=True)
 
     def fork(self, side: str, channel: socket.socket, threads: int | None) -> int:
         """Requests a worker at the other end of `channel`, and returns its number for `wait_for_exit`. It may not have started yet."""
@@ -120,13 +127,23 @@ class Pool:
             return self._exits[number]
 
 
-def _make_environment(python: str | None) -> dict[str, str]:
-    """The environment of the supervisor: this interpreter imports this archaudit, another one its own."""
+def _make_compiler_folder() -> str | None:
+    """A folder for what torch's compiler writes. By itself torch makes one in the temporary folder, and leaves it there."""
+    return None if "TORCHINDUCTOR_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="archaudit-compiled-")
+
+
+def _make_environment(python: str | None, compiled: str | None) -> dict[str, str]:
+    """The environment of the supervisor: this interpreter imports this archaudit, another one its own.
+
+    The order of a set of texts depends on a seed that Python draws for each process. With the same one, a model that depends on such an
+    order is the same model each time.
+    """
+    environment = {"PYTHONHASHSEED": "0", **({"TORCHINDUCTOR_CACHE_DIR": compiled} if compiled is not None else {}), **os.environ}
     if python is not None:
-        return dict(os.environ)
+        return environment
     own_folder = str(Path(__file__).resolve().parents[2])
     search_path = os.pathsep.join(part for part in (own_folder, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "PYTHONPATH": search_path}
+    return {**environment, "PYTHONPATH": search_path}
 
 
 def _check_python(python: str) -> None:

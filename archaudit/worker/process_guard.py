@@ -1,8 +1,9 @@
-"""Stops a model from changing the process that measures it: by a fork, another working folder, or other signal handlers.
+"""Stops a model from changing the process that measures it: by a fork, another working folder, other signal handlers, or other builtins.
 
-After a fork two processes would give two results; in another folder relative paths mean other files; and a process that ignores signals
-cannot be stopped. A change is undone and reported. Only constructors and forward passes are guarded: a Python module that makes such a
-change while it is imported does it once, before anything is measured.
+After a fork two processes would give two results; in another folder relative paths mean other files; a process that ignores signals
+cannot be stopped; and with another `isinstance` or `len` nothing is counted right. A change is undone and reported.
+Only constructors and forward passes are guarded against the first three: a Python module that makes such a change while it is imported
+does it once, before anything is measured. Builtins are guarded from the import on.
 
 The second half reads processes and memory from /proc. psutil would do the same at a cost: it lists descendants by reading every process of
 the machine, 3.2 ms of CPU time for two workers where 124 processes run, against 0.06 ms here, twenty times a second, and it takes 8 ms to
@@ -11,6 +12,7 @@ import. It knows neither subreapers, nor death signals, nor the memory limit of 
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import os
 import signal
@@ -37,9 +39,10 @@ def record_forks() -> None:
 def guard_process(name: str) -> Iterator[None]:
     """A block that builds and runs the model `name`. Restores the working folder and the signal handlers after it. Raises MeasureError if
     the block changed them or forked; an error that the block raises has priority."""
-    folder, handlers, forks = Path.cwd(), _read_handlers(), len(_forks)
+    folder, handlers, forks = _find_folder(), _read_handlers(), len(_forks)
     try:
-        yield
+        with guard_builtins(name):
+            yield
     finally:
         other_folder, changed = _restore_folder(folder), _restore_handlers(handlers)
     if len(_forks) > forks:
@@ -50,6 +53,29 @@ def guard_process(name: str) -> Iterator[None]:
         raise MeasureError(f"{name}: the model changes the handlers of signals: {', '.join(changed)}", _HINT)
 
 
+@contextmanager
+def guard_builtins(name: str) -> Iterator[None]:
+    """A block that runs code of the model `name`. Restores Python's builtins after it. Raises MeasureError if the block replaced one, in
+    place of an error that the block raises, which such a change can cause."""
+    before = dict(vars(builtins))
+    try:
+        yield
+    finally:
+        changed = [key for key, value in before.items() if key != "_" and vars(builtins).get(key) is not value]
+        for key in changed:
+            setattr(builtins, key, before[key])
+        if changed:
+            raise MeasureError(f"{name}: the model replaces Python's own {', '.join(changed)}, which archaudit counts with", _HINT)
+
+
+def _find_folder() -> Path | None:
+    """The current folder; None if it no longer exists."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 def _record_fork() -> None:
     frames = [frame for frame in traceback.extract_stack(sys._getframe(1)) if frame.filename != __file__]
     if frames and "multiprocessing" in Path(frames[-1].filename).parts:
@@ -58,13 +84,11 @@ def _record_fork() -> None:
     _forks.append(f" ({Path(place.filename).name}:{place.lineno}: {place.line})" if place else "")
 
 
-def _restore_folder(folder: Path) -> str | None:
+def _restore_folder(folder: Path | None) -> str | None:
     """Returns to `folder`. The folder that this process was in, if it was another one."""
-    try:
-        found = str(Path.cwd())
-    except OSError:
-        found = "a folder that no longer exists"
-    if found == str(folder):
+    current = _find_folder()
+    found = str(current) if current is not None else "a folder that no longer exists"
+    if folder is None or current == folder:
         return None
     with suppress(OSError):  # it may no longer exist
         os.chdir(folder)

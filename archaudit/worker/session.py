@@ -6,13 +6,14 @@ import gc
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from archaudit.errors import ArchauditError, WorkerError
+from archaudit.errors import ArchauditError, WorkerError, describe_error
 from archaudit.schema import Checkout, Recipe
 from archaudit.worker.dependencies import DependencyRecorder
 from archaudit.worker.messages import (
@@ -42,9 +43,10 @@ from archaudit.worker.messages import (
     receive_request,
     send,
 )
-from archaudit.worker.process_guard import guard_process, record_forks
+from archaudit.worker.process_guard import guard_builtins, guard_process, record_forks
 
 if TYPE_CHECKING:
+    from archaudit.load.reference import Reference
     from archaudit.measure.latency import TimedModel
 
 
@@ -60,13 +62,18 @@ class Session:
         self._dependencies: DependencyRecorder | None = None
 
     def handle(self, request: Request) -> Reply:
-        """The reply to one request. An ArchauditError becomes Failed; any other exception is a defect and is raised."""
+        """The reply to one request. An error becomes Failed; any other exception than an ArchauditError is a defect, or one that the model
+        raises where archaudit does not expect it, and its message says where."""
         if self._announce is not None:
             self._announce("")
         try:
             return self._handle(request)
         except ArchauditError as error:
             return Failed(type(error).__name__, error.message, error.hint)
+        except MemoryError:
+            return Failed("WorkerError", "the model needs more memory than the machine has")
+        except Exception as error:  # noqa: BLE001 - the parent shows it as a message
+            return _explain_defect(error, self.recipe)
 
     def _handle(self, request: Request) -> Reply:
         if isinstance(request, Load):
@@ -93,11 +100,24 @@ class Session:
             report_running_module(self._announce)
 
     def _load(self, request: Load) -> Reply:
-        from archaudit.load import import_formulas, load_recipe, parse_reference
+        from archaudit.load.reference import parse_reference
 
         self.notify(Progress(f"loading {request.name}"))
         reference = parse_reference(request.reference)
         self._checkout = request.checkout
+        with guard_builtins(request.name):
+            recipe = msgspec.structs.replace(self._load_recipe(reference, request), device=request.device)
+        if request.batch is not None:
+            from archaudit.measure.latency.timed_model import set_batch
+
+            recipe = set_batch(recipe, request.batch)
+        self.recipe = recipe
+        self._timed = None
+        return Loaded(recipe.name)
+
+    def _load_recipe(self, reference: Reference, request: Load) -> Recipe:
+        from archaudit.load import import_formulas, load_recipe
+
         if request.checkout is not None:
             from archaudit.load.checkout_imports import check_origins, enter_checkout
 
@@ -107,17 +127,9 @@ class Session:
             reference = msgspec.structs.replace(reference, text=request.checkout.text)
             recipe = load_recipe(reference, request.inputs, request.name, dtype=request.dtype, arg_file=request.arg_file)
             check_origins(request.checkout)
-        else:
-            import_formulas(request.formulas)
-            recipe = load_recipe(reference, request.inputs, request.name, dtype=request.dtype, arg_file=request.arg_file)
-        recipe = msgspec.structs.replace(recipe, device=request.device)
-        if request.batch is not None:
-            from archaudit.measure.latency.timed_model import set_batch
-
-            recipe = set_batch(recipe, request.batch)
-        self.recipe = recipe
-        self._timed = None
-        return Loaded(recipe.name)
+            return recipe
+        import_formulas(request.formulas)
+        return load_recipe(reference, request.inputs, request.name, dtype=request.dtype, arg_file=request.arg_file)
 
     def _explain(self, recipe: Recipe, request: Explain) -> Reply:
         from archaudit.measure.recipe import explain_recipe
@@ -191,6 +203,15 @@ class Session:
         return DeviceInspected(read_state(model.settings.device, request.own_processes), ceilings)
 
 
+def _explain_defect(error: BaseException, recipe: Recipe | None) -> Failed:
+    if os.environ.get("ARCHAUDIT_TRACEBACK"):
+        traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    name = f"{recipe.name}: " if recipe is not None else ""
+    return Failed("WorkerError", f"{name}measuring raised {describe_error(error)}{place}", "ARCHAUDIT_TRACEBACK=1 shows where it happened.")
+
+
 # --- the worker process: answers requests from a socket until it is closed ---
 
 
@@ -207,8 +228,8 @@ def serve(channel: socket.socket, threads: int | None, announce: Callable[[str],
             return
         try:
             reply = session.handle(request)
-        except MemoryError:
-            reply = Failed("WorkerError", "the model needs more memory than the machine has")
+        except BaseException as error:  # noqa: BLE001 - the model raised KeyboardInterrupt, for example
+            reply = _explain_defect(error, session.recipe)
         send(channel, reply)
 
 
@@ -225,8 +246,6 @@ def serve_and_exit(channel: socket.socket, threads: int | None, announce: Callab
         code = 0  # the parent is gone
     except BaseException:  # noqa: BLE001 - a defect: shown with its traceback, and the parent sees the exit status
         if os.getpid() == worker:
-            import traceback
-
             traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -220,11 +221,13 @@ def _preload(names: list[str]) -> None:
 def main(arguments: list[str]) -> None:
     """`python -m archaudit.worker '{"control": fd, ...}'`. Exits without cleaning up: unloading torch takes most of a second."""
     options = json.loads(arguments[0])
-    _preload(options["preload"])
     supervisor = Supervisor(socket.socket(fileno=options["control"]), options)
     try:
+        _preload(options["preload"])
         supervisor.run()
     finally:
         supervisor.kill_all()
+        if options["compiled"] is not None:
+            shutil.rmtree(options["compiled"], ignore_errors=True)
         sys.stderr.flush()
         os._exit(0)

@@ -1,13 +1,15 @@
 """The cache: an entry is found only if all of its dependencies are unchanged."""
 
+import os
 import sys
 import textwrap
+import zlib
 
 import pytest
 from factories import make_profile
 
 from archaudit.revisions import Cache, CacheKey, TreeEntry
-from archaudit.revisions.cache import read_file_state
+from archaudit.revisions.file_states import FileReader
 from archaudit.schema import Checkout, Dependencies
 
 PROFILE = make_profile({"a": 1})
@@ -52,12 +54,86 @@ def test_a_changed_file_outside_invalidates_an_entry(cache, tmp_path):
     outside, missing = tmp_path / "outside.py", tmp_path / "missing.py"
     outside.write_text("1")
     key = CacheKey(settings="q", entries=tree(**BASE))
-    cache.keep(key, PROFILE, Dependencies(outside={str(path): read_file_state(str(path)) for path in (outside, missing)}))
+    cache.keep(key, PROFILE, Dependencies(outside={str(path): FileReader().read(str(path)) for path in (outside, missing)}))
     assert cache.find(key) is not None
     missing.write_text("now it is there")
     assert cache.find(key) is None
     missing.unlink()
     outside.write_text("22")
+    assert cache.find(key) is None
+
+
+def keep_file(cache, path):
+    key = CacheKey(settings="q", entries=tree(**BASE))
+    cache.keep(key, PROFILE, Dependencies(outside={str(path): FileReader().read(str(path))}))
+    assert cache.find(key) is not None
+    return key
+
+
+def test_another_file_of_the_same_size_and_time_invalidates_an_entry(cache, tmp_path):
+    path = tmp_path / "sizes.txt"
+    path.write_text("4")
+    key, times = keep_file(cache, path), path.stat()
+    path.write_text("8")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
+    assert cache.find(key) is None
+
+
+def test_a_file_that_was_only_copied_or_touched_does_not(cache, tmp_path):
+    path = tmp_path / "sizes.txt"
+    path.write_text("4")
+    key = keep_file(cache, path)
+    path.unlink()
+    path.write_text("4")
+    assert cache.find(key) is not None
+
+
+def test_a_retargeted_link_invalidates_an_entry_even_if_the_content_is_the_same(cache, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sizes.txt").write_text("4")
+    link = tmp_path / "current"
+    link.symlink_to("one")
+    key = keep_file(cache, link / "sizes.txt")
+    link.unlink()
+    link.symlink_to("two")
+    assert cache.find(key) is None
+
+
+def test_a_file_that_changed_after_it_was_read_is_never_found(cache, tmp_path):
+    path = tmp_path / "sizes.txt"
+    path.write_text("4")
+    read = FileReader().read(str(path))
+    path.write_text("8")
+    key = CacheKey(settings="q", entries=tree(**BASE))
+    cache.keep(key, PROFILE, Dependencies(outside={str(path): read}))
+    assert cache.find(key) is None
+    path.write_text("4")
+    assert cache.find(key) is None
+
+
+def test_the_target_of_a_link_that_ends_in_py_is_part_of_the_key(cache):
+    def link(blob):
+        return CacheKey(settings="q", entries={**tree(**BASE), "impl.py": TreeEntry(mode="120000", blob=blob)})
+
+    cache.keep(link("to small.py"), PROFILE, Dependencies(sources=("net.py", "small.py")))
+    assert cache.find(link("to small.py")) is not None
+    assert cache.find(link("to large.py")) is None
+
+
+def test_a_name_that_is_not_utf8_stops_nothing(cache):
+    key = CacheKey(settings="q", entries={**tree(**BASE), "b\udcffd.txt": TreeEntry(mode="100644", blob="4")})
+    assert cache.keep(key, PROFILE, Dependencies())
+    assert cache.find(key) is not None
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"blobs":' * 50_000, b"\0" * (2**30 + 1), b"\xff\xfe"])
+def test_a_deep_or_endless_entry_is_ignored(cache, content):
+    key = CacheKey(settings="q", entries=tree(**BASE))
+    cache.keep(key, PROFILE, Dependencies())
+    (entry,) = cache.folder.glob("*/*.entry")
+    entry.write_bytes(zlib.compress(content, 1))
     assert cache.find(key) is None
 
 
@@ -112,7 +188,8 @@ def test_everything_that_is_read_is_recorded(tmp_path):
     assert found.refusal is None
     assert not pathlib.Path({str(tmp_path / "asked.txt")!r}).exists() and os.path.isdir({str(tmp_path / "folder")!r})
     checked = recorder.list_dependencies().outside
-    assert checked[{str(tmp_path / "asked.txt")!r}].size is None and checked[{str(tmp_path / "folder")!r}].size == -1, checked
+    assert checked[{str(tmp_path / "asked.txt")!r}].kind == "missing", checked
+    assert checked[{str(tmp_path / "folder")!r}].kind == "any folder", checked
     import subprocess; subprocess.run(["true"])
     assert recorder.list_dependencies().refusal == "it starts processes"
     """

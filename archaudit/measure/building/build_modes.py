@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from archaudit.errors import LoadError
-from archaudit.measure.building.copying import copy_to_meta, copy_with_values, empty_like_meta, is_on_meta
+from archaudit.errors import LoadError, describe_error
+from archaudit.measure.building.copying import check_copy, copy_to_meta, copy_with_values, empty_like_meta, is_on_meta
 from archaudit.measure.building.initialisation import InitialisationTape, record_initialisation
 from archaudit.schema import Recipe
 
@@ -31,7 +31,9 @@ def build_on_meta(recipe: Recipe) -> Built:
     """Runs the constructor, and later forward, under the meta device."""
     with torch.device("meta"):
         model = _build_labelled(recipe)
-    return _cast(copy_to_meta(model) if recipe.instance or not is_on_meta(model) else model, recipe), _use_meta
+    if recipe.instance:
+        return _cast(check_copy(model, copy_to_meta(model)), recipe), _use_meta
+    return _cast(model if is_on_meta(model) else copy_to_meta(model), recipe), _use_meta
 
 
 def build_deferred(recipe: Recipe) -> Built:
@@ -40,7 +42,8 @@ def build_deferred(recipe: Recipe) -> Built:
         with _parameters_to_meta(tape):
             model = _build_module(recipe)
         tape.label_parameters(model)
-    return _cast(copy_to_meta(model), recipe), _use_meta
+    copied = copy_to_meta(model)
+    return _cast(check_copy(model, copied) if recipe.instance else copied, recipe), _use_meta
 
 
 def build_fake(recipe: Recipe) -> Built:
@@ -52,7 +55,7 @@ def build_fake(recipe: Recipe) -> Built:
         model = _build_labelled(recipe)
     if recipe.instance:
         with FakeCopyMode(mode):
-            model = copy.deepcopy(model)
+            model = check_copy(model, copy.deepcopy(model))
     with mode:
         model = _cast(model, recipe)
     return model, lambda: _without_logs(mode)
@@ -64,7 +67,7 @@ def build_real(recipe: Recipe, seed: int = 0) -> Built:
         torch.manual_seed(seed)  # random weights, but the same ones each time
         model = _build_module(recipe)
     if recipe.instance:
-        model = copy_with_values(model)
+        model = check_copy(model, copy_with_values(model))
     return _cast(model, recipe), lambda: _seeded(seed)
 
 
@@ -168,7 +171,7 @@ _DEVICE_METHODS = frozenset(getattr(torch.Tensor, name) for name in ("cuda", "xp
 
 def needs_missing_device(error: BaseException | None) -> bool:
     """Whether the cause of `error` is a device that this machine does not have."""
-    return error is not None and _MISSING_DEVICE.search(str(error)) is not None
+    return error is not None and _MISSING_DEVICE.search(describe_error(error, with_type=False)) is not None
 
 
 def build_without_device(build: Callable[[Recipe], Built], built_on: str, run_on: str) -> Callable[[Recipe], Built]:

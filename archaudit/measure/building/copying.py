@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archaudit.errors import MeasureError
+from archaudit.errors import MeasureError, describe_error
 from archaudit.measure.formulas.registry import is_sparse
 from archaudit.measure.module_tree import walk_tree
 from archaudit.measure.tensors import iterate_module_tensors
@@ -32,9 +32,22 @@ def copy_to_meta(value: Any, what: str = "the model") -> Any:
             return run_with_large_stack(lambda: copy.deepcopy(value), depth)
         except Exception as error:
             raise MeasureError(
-                f"{what} cannot be copied: {type(error).__name__}: {error}",
+                f"{what} cannot be copied: {describe_error(error)}",
                 "archaudit measures a copy, so that your model stays unchanged. Pass a reference or a factory function instead.",
             ) from error
+
+
+def check_copy(model: nn.Module, copied: nn.Module) -> nn.Module:
+    """The copy. Raises MeasureError if it shares modules with the model, as a `__deepcopy__` that returns its own object makes it."""
+    tree = walk_tree(model)
+    shared = [tree.positions[id(module)] for module in walk_tree(copied).modules if id(module) in tree.positions]
+    if shared:
+        where = tree.paths[shared[0]] or type(model).__name__
+        raise MeasureError(
+            f"the model cannot be copied: deepcopy of {where} returns the same module",
+            "archaudit measures a copy, so that your model stays unchanged. Pass a reference or a factory function instead.",
+        )
+    return copied
 
 
 def copy_with_values(value: Any) -> Any:

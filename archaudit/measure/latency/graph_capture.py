@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from archaudit.errors import read_message
+
 # The warm-up that torch requires before a capture: it fills the side stream's allocator and the workspaces of the libraries.
 _PASSES_BEFORE_CAPTURE = 3
 # Names of the same function in different versions of torch.
@@ -109,5 +111,5 @@ def compile_model(model: nn.Module, warm: Callable[[nn.Module], Any]) -> tuple[n
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, shortened; its type if there is no message."""
-    lines = str(error).strip().splitlines()
+    lines = read_message(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -204,7 +204,9 @@ class TimedModel:
             yield
         except ArchauditError:
             raise
-        except (Exception, SystemExit) as error:  # the user's model may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the user's model may raise anything
             raise MeasureError(
                 f"{self._name} {what} on {self.settings.device} in {self.settings.dtype}: {type(error).__name__}: {first_line(error)}",
                 "Try other settings: --dtype, --batch, --device.",

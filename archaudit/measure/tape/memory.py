@@ -164,3 +164,20 @@ class LivenessRecorder:
     def close(self) -> None:
         """Stops the count; tensors that are freed later change nothing."""
         self._watched.clear()
+
+
+_decomposed: dict[Any, bool] = {}
+
+
+def needs_decomposition(operator: Any) -> bool:
+    """Whether this is a composite operator, which torch decomposes before dispatch outside inference mode."""
+    known = _decomposed.get(operator)
+    if known is None:
+        key = torch._C.DispatchKey.CompositeImplicitAutograd
+        known = _decomposed[operator] = (
+            isinstance(operator, torch._ops.OpOverload)
+            and torch._C._dispatch_has_kernel(operator.name())
+            and torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), key)
+            and not read_traits(operator).is_view
+        )
+    return known

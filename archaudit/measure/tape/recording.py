@@ -17,16 +17,17 @@ from torch import nn
 from archaudit.errors import MeasureError
 from archaudit.measure.formulas import Work, count_operator, find_values_by
 from archaudit.measure.module_tree import ModuleTree
-from archaudit.measure.process_state import DispatchMode, without_fusion
+from archaudit.measure.process_state import without_fusion
 from archaudit.measure.tape.arguments import NO_ARGUMENTS, read_arguments
 from archaudit.measure.tape.complex_products import COUNTED_BEFORE, ComplexConvolutions
 from archaudit.measure.tape.dead_compute import OperatorUses, ValueReads
 from archaudit.measure.tape.device_operators import find_function, name_operator
 from archaudit.measure.tape.flow import FlowRecorder
 from archaudit.measure.tape.functions import FunctionMode
+from archaudit.measure.tape.hidden_operators import HiddenCalls, ObservedMode
 from archaudit.measure.tape.higher_order import find_body_runner
 from archaudit.measure.tape.known_values import KnownValues, assume_boolean, track_constants
-from archaudit.measure.tape.memory import LivenessRecorder, count_moved_bytes, list_written, read_traits, returns_views
+from archaudit.measure.tape.memory import LivenessRecorder, count_moved_bytes, list_written, needs_decomposition, read_traits, returns_views
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tape.programs import ProgramRecorder
 from archaudit.measure.tape.summed_products import SummedProducts
@@ -104,11 +105,13 @@ class TapeRecorder:
         self._registered = {id(parameter) for module in tree.modules for parameter in dict(module._parameters.items()).values()}
         self._open: list[TapeCall] = []
         self.paused = False
+        self.notice_hidden: Callable[[], None] = lambda: None
 
     # --- calls of modules
 
     def enter_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Opens a call. A module without children becomes a node of the flow."""
+        self.notice_hidden()
         tensors = list_tensors_in(args, kwargs)
         producers = frozenset().union(*(self.tape.flow.find_producers(tensor) for tensor in tensors)) if tensors else frozenset()
         call = TapeCall(position, len(self.tape.calls), tuple(map(shape_of, tensors)), producers)
@@ -163,6 +166,10 @@ class TapeRecorder:
 
     # --- operators
 
+    def find_running(self) -> int:
+        """The position of the innermost running module."""
+        return self._open[-1].module if self._open else 0
+
     def record_inputs(self, values: object) -> None:
         """Records the model's inputs: nodes of the flow, and live for the whole pass."""
         for tensor in list_tensors_within(values):
@@ -174,7 +181,7 @@ class TapeRecorder:
     def record_operator(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Records one run of an operator: its work, its bytes, and its place in the flow."""
         traits = read_traits(operator)
-        position = self._open[-1].module if self._open else 0
+        position = self.find_running()
         inputs = list_tensors_in(args, kwargs)
         outputs = list_tensors_in(result)
         storages = [storage_key(tensor) for tensor in inputs]
@@ -237,7 +244,7 @@ class TapeRecorder:
         self.tape.dead_entries = self.uses.find_dead((result, tensors), lambda number: entries[number].work.macs > 0)
 
 
-class TapeMode(DispatchMode):
+class TapeMode(ObservedMode):
     """Runs every operator and passes it to the recorder.
 
     In inference mode composite operators arrive undecomposed; they are decomposed first, so that their parts are counted.
@@ -258,10 +265,10 @@ class TapeMode(DispatchMode):
         self._find_value = known_values.find if known_values is not None else lambda tensor: None
         self.recorder = recorder
         self.assumed_boolean = assumed_boolean
-        self.run_operator = run_operator or _call_operator
+        self.run_operator = run_operator or (lambda operator, args, kwargs: operator(*args, **kwargs))
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        kwargs = kwargs or {}
+    def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs one operator."""
         if self.recorder.paused:
             return func(*args, **kwargs)
         reads_value = func is torch.ops.aten._local_scalar_dense.default
@@ -274,7 +281,7 @@ class TapeMode(DispatchMode):
         if on_device is not None:
             with self:
                 return on_device(*args, **kwargs)
-        if _needs_decomposition(func):
+        if needs_decomposition(func):
             with self:
                 decomposed = func.decompose(*args, **kwargs)
             if decomposed is not NotImplemented:
@@ -282,27 +289,6 @@ class TapeMode(DispatchMode):
         result = self.run_operator(func, args, kwargs)
         self.recorder.record_operator(func, args, kwargs, result)
         return result
-
-
-def _call_operator(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return operator(*args, **kwargs)
-
-
-_decomposed: dict[Any, bool] = {}
-
-
-def _needs_decomposition(operator: Any) -> bool:
-    """Whether this is a composite operator, which torch decomposes before dispatch outside inference mode."""
-    known = _decomposed.get(operator)
-    if known is None:
-        key = torch._C.DispatchKey.CompositeImplicitAutograd
-        known = _decomposed[operator] = (
-            isinstance(operator, torch._ops.OpOverload)
-            and torch._C._dispatch_has_kernel(operator.name())
-            and torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), key)
-            and not read_traits(operator).is_view
-        )
-    return known
 
 
 def record_tape(
@@ -335,7 +321,10 @@ def record_tape(
             stack.enter_context(track_constants(known_values))
             stack.enter_context(find_values_by(known_values.find))
         stack.enter_context(FunctionMode(recorder.tape.programs, recorder.make_alias))
-        stack.enter_context(TapeMode(recorder, assumed_boolean, run_operator, known_values))
+        mode = TapeMode(recorder, assumed_boolean, run_operator, known_values)
+        hidden = stack.enter_context(HiddenCalls(mode, recorder.find_running))
+        stack.enter_context(mode)
+        recorder.notice_hidden = hidden.notice
         result = tree.modules[0](*args, **kwargs)
     recorder.find_dead(result)
     if isinstance(result, Generator | Coroutine):
@@ -343,8 +332,9 @@ def record_tape(
             f"forward of {type(tree.modules[0]).__name__} returned a {type(result).__name__} and ran no operator",
             "Measure a module that wraps it and returns what it yields or awaits.",
         )
-    unseen = Work("unknown", note="a dispatch mode sees only the operators of its own thread")
-    recorder.tape.entries += (TapeEntry("what another thread ran", position, unseen, (), ()) for position in sorted(on_other_threads))
+    for what, positions in (("what another thread ran", on_other_threads), ("what ran without dispatch modes", hidden.modules)):
+        unseen = Work("unknown", note="a dispatch mode sees only the operators of its own thread, and while it is active")
+        recorder.tape.entries += (TapeEntry(what, position, unseen, (), ()) for position in sorted(positions))
     recorder.liveness.close()
     recorder.tape.peak_activation_bytes = recorder.liveness.peak_bytes
     return recorder.tape

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from archaudit.errors import read_message
 from archaudit.measure.building.copying import copy_with_values
 from archaudit.measure.module_tree import walk_tree
 from archaudit.measure.process_state import unchanged_globals, without_fusion
@@ -39,16 +40,16 @@ def guard_library() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (WitnessSkippedError, MemoryError):
+    except (WitnessSkippedError, MemoryError, KeyboardInterrupt):
         raise
     # A third-party library walks over a user's model, so it may raise anything. A missing second count must not cost the first one.
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise WitnessSkippedError(describe_failure(error)) from error
 
 
 def describe_failure(error: BaseException) -> str:
     """The error's type and the first line of its message, shortened, without memory addresses (they differ in every run)."""
-    lines = str(error).strip().splitlines()
+    lines = read_message(error).strip().splitlines()
     message = _ADDRESS.sub("0x…", lines[0].strip()) if lines else ""
     if len(message) > _LONGEST_MESSAGE:
         message = message[: _LONGEST_MESSAGE - 1].rstrip() + "…"
