@@ -218,10 +218,15 @@ def _mark_incomplete(run: Run, modules: tuple[ModuleRecord, ...]) -> tuple[tuple
         path = run.tree.paths[top]
         for position in (position for position, parent in enumerate(run.tree.parents) if parent == top):
             reasons[run.tree.paths[position]] = f"it runs inside the TorchScript module {path or type(run.model).__name__}, which counts it"
-    marked = run.differing | inside.keys()
-    return tuple(
-        msgspec.structs.replace(module, flops_complete=False) if position in marked else module for position, module in enumerate(modules)
-    ), reasons
+    hidden = run.differing | inside.keys()
+    marked = []
+    for position, module in enumerate(modules):
+        if position in hidden:
+            module = msgspec.structs.replace(module, flops_complete=False)
+        if position in run.differing:  # another branch allocates other tensors too
+            module = msgspec.structs.replace(module, memory_complete=False)
+        marked.append(module)
+    return tuple(marked), reasons
 
 
 def _describe_dtype(recipe: Recipe) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def find_incomplete(profile: Profile, patterns: Iterable[str], completeness: Com
             return ""
     deepest = max(incomplete, key=lambda path: path.count(".") + bool(path), default="")
     noun, reason = _INCOMPLETE[completeness]
-    explained = _explain_incomplete(profile, deepest) if completeness == "flops" else ""
+    explained = _explain_incomplete(profile, deepest) if completeness != "params" else ""
     return f"the {noun} of {deepest or 'the model'} {'is' if noun == 'memory' else 'are'} incomplete: {explained or reason}"
 
 
