@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from archaudit.cli import EXIT_FAILED
 from archaudit.cli.options import build_options, device_option, dtype_option, measurement_options
@@ -44,7 +46,7 @@ def command(names: tuple[str, ...], tightened: bool, converted: bool, **argument
         if not wanted:
             raise ConfigError("there is no model to write a baseline of", "Name the models: archaudit baseline NAME ...")
         profiles = profile_runs(wanted, options)
-    paths = write_files(find_baseline_folder(options), _encode(profiles))
+    paths = write_files(find_baseline_folder(options), _encode(profiles, options))
     print_text("\n".join(f"wrote {path}" for path in paths))
     return 0
 
@@ -63,8 +65,14 @@ def _convert(names: tuple[str, ...], folder: Path) -> int:
     return 0
 
 
-def _encode(profiles: Mapping[str, Profile]) -> dict[str, bytes]:
-    return {f"{name_file(name)}.json": encode_baseline(strip_provenance(measured)) for name, measured in profiles.items()}
+def _encode(profiles: Mapping[str, Profile], options: Options) -> dict[str, bytes]:
+    """The text of each baseline by its file's name. References start at the config's folder: other machines have it at another place."""
+    start = f"{options.config.folder}{os.sep}" if options.config is not None else ""
+    texts = {}
+    for name, measured in profiles.items():
+        portable = msgspec.structs.replace(strip_provenance(measured), reference=measured.reference.removeprefix(start))
+        texts[f"{name_file(name)}.json"] = encode_baseline(portable)
+    return texts
 
 
 def _tighten(names: tuple[str, ...], options: Options) -> int:
@@ -81,7 +89,7 @@ def _tighten(names: tuple[str, ...], options: Options) -> int:
     worse = list_worse(config, profiles, options)
     kept = {run.name: profiles[run.name] for run in baselined if run.name not in worse}
     tightening = tighten(config, profiles, names)
-    lines = [f"wrote {path}" for path in (write_files(find_baseline_folder(options), _encode(kept)) if kept else [])]
+    lines = [f"wrote {path}" for path in (write_files(find_baseline_folder(options), _encode(kept, options)) if kept else [])]
     if tightening is not None:
         write_files(tightening.path.resolve().parent, {tightening.path.resolve().name: tightening.text})
         lines += tightening.changes

@@ -81,13 +81,15 @@ def is_of_other_model(baseline: Profile, profile: Profile) -> bool:
     paths, others = ({module.path for module in each.modules if module.path} for each in (baseline, profile))
     if len(paths & others) >= _SAME_MODEL * len(paths | others):
         return False
-    is_named_otherwise = baseline.reference != profile.reference and _read_base(baseline.name) != _read_base(profile.name)
+    is_named_otherwise = all(
+        _read_base(one) != _read_base(other) for one, other in ((baseline.name, profile.name), (baseline.reference, profile.reference))
+    )
     return baseline.modules[0].type != profile.modules[0].type or is_named_otherwise
 
 
-def _read_base(name: str) -> str:
-    """A model's name without its revision and arguments."""
-    return re.split(r"[@(]", name, maxsplit=1)[0]
+def _read_base(reference: str) -> str:
+    """A reference without folders, revision and arguments: a model's code may be in another folder on another machine."""
+    return re.split(r"[@(]", reference, maxsplit=1)[0].replace("\\", "/").rpartition("/")[2]
 
 
 def _describe_model(profile: Profile) -> str:

@@ -198,3 +198,11 @@ def test_a_baseline_that_cannot_be_read_is_not_converted(archaudit, folder):
     result = archaudit("baseline", "--convert")
     assert (result.status, (folder / "baselines" / "net.json").read_bytes()) == (2, b"{}")
     assert "net.json is not a saved profile" in result.err
+
+
+def test_the_reference_in_a_baseline_starts_at_the_folder_of_the_config(archaudit, project):
+    (project / "archaudit.toml").write_text('[models.net]\nreference = "new.py:Net"\ninput = "1x3x8x8"\n')
+    assert archaudit("baseline", "net").status == 0
+    text = (project / "baselines" / "net.json").read_text()
+    assert '"reference": "new.py:Net"' in text
+    assert str(project) not in text

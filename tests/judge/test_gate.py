@@ -114,6 +114,7 @@ def set_type(profile, root):
         (make_other("OtherNet"), True),  # another class, other paths
         (make_other(name="big", reference="toys:big"), True),  # another name, other paths
         (make_other(), False),  # the same class and name: the model itself changed
+        (make_other(name="net.py:Net", reference="/home/ci/toys:net"), False),  # the same code in another folder
         (set_type(NET, "Renamed"), False),  # the same paths: the class was renamed
     ],
 )
