@@ -20,11 +20,14 @@ from torch import nn
 from archaudit.errors import LoadError, describe_error
 from archaudit.load.constructor_arguments import fit_arguments
 from archaudit.load.file_imports import ImportAttemptsError, import_file
+from archaudit.load.library_inputs import describe_library_inputs, is_known, make_library_inputs
 from archaudit.load.reference import NestedCall, Reference
 from archaudit.load.suggestions import suggest_attributes
 from archaudit.schema import InputSpec, Recipe
 
 _MOST_SUGGESTED = 3
+# Its models download weights for their encoders unless they are built without.
+_DOWNLOADS = "segmentation_models_pytorch"
 
 
 def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Recipe:
@@ -36,12 +39,18 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     assumptions = notes
     if not inputs and callable(example_inputs):
         assumptions += (f"the input is what example_inputs() of {Path(source or reference.target).name} returns",)
+    library = str(getattr(found, "__module__", "")).partition(".")[0]
+    if not inputs and not callable(example_inputs) and is_known(library):
+        assumptions += (describe_library_inputs(library),)
+    if library == _DOWNLOADS and "encoder_weights" not in reference.arguments and not isinstance(found, nn.Module):
+        reference = msgspec.structs.replace(reference, arguments={**reference.arguments, "encoder_weights": None})
     return Recipe(
         name=name,
         reference=reference.text,
         build=_make_builder(found, reference, python_module),
         inputs=inputs,
         example_inputs=example_inputs if callable(example_inputs) else None,
+        default_inputs=make_library_inputs,
         instance=isinstance(found, nn.Module),
         sources=(source,) if source else (),
         assumptions=assumptions,

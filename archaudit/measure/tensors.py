@@ -214,8 +214,17 @@ def _collect_within(value: object, found: list[torch.Tensor], seen: set[int], de
 
 
 def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
-    """The sizes of `tensor` as plain ints."""
+    """The sizes of `tensor` as plain ints. Of a nested (ragged) tensor: how many there are, and the largest size in each dimension."""
+    if tensor.is_nested:
+        return _shape_of_nested(tensor)
     return tuple(map(int, tensor.shape))
+
+
+def _shape_of_nested(tensor: torch.Tensor) -> tuple[int, ...]:
+    if tensor.layout is torch.strided:  # torch itself gives neither its sizes nor its operators
+        raise MeasureError("a nested tensor of the strided layout cannot be measured", "Make it with layout=torch.jagged.")
+    parts = [tuple(map(int, part.shape)) for part in tensor.unbind()]
+    return (len(parts), *(max(sizes) for sizes in zip(*parts, strict=True)))
 
 
 def count_touched_bytes(tensor: torch.Tensor) -> int:

@@ -27,7 +27,7 @@ class Recipe(Record, frozen=True, kw_only=True):
 
     `build()` returns the module. It is called again under another device context when a way of measuring fails. The inputs are `inputs` if
     given, else the result of `example_inputs()`: a tensor, a tuple of arguments, a dict of keyword arguments, or a pair `(args, kwargs)`;
-    else the keyword arguments that `default_inputs(model)` makes for the built model.
+    else the keyword arguments that `default_inputs(model)` makes for the built model, if it knows any (None if not).
     Any InputSpec in the result of `example_inputs()` is replaced by its tensor.
     With `instance`, `build()` returns the same live model each time, which must not be changed. `sources` are the files that the model was
     read from; `assumptions` go to the ledger. `device` is the one whose operators are assumed for the memory: `cpu` or `cuda`. The built
@@ -40,7 +40,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     build: Callable[[], Any]
     inputs: tuple[InputSpec, ...] = ()
     example_inputs: Callable[[], Any] | None = None
-    default_inputs: Callable[[Any], dict[str, Any]] | None = None
+    default_inputs: Callable[[Any], dict[str, Any] | None] | None = None
     instance: bool = False
     sources: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()

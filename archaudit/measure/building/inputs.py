@@ -37,7 +37,9 @@ def _find_inputs(recipe: Recipe, model: nn.Module) -> tuple[tuple[Any, ...], dic
             spec.name: spec for spec in recipe.inputs if spec.name is not None
         }
     if recipe.example_inputs is None and recipe.default_inputs is not None:
-        return (), recipe.default_inputs(model)
+        made = recipe.default_inputs(model)
+        if made is not None:
+            return (), made
     if recipe.example_inputs is None:
         if _takes_no_arguments(model):
             return (), {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from msgspec import UNSET
 
-from archaudit.measure.tensors import storage_key
+from archaudit.measure.tensors import shape_of, storage_key
 from archaudit.schema import FlowNode, Setting, Shape
 
 
@@ -84,7 +84,7 @@ class FlowRecorder:
         """Sets the shape and dtype of a node to those of its first output."""
         record = self.nodes[node]
         if record.shape is None:
-            record.shape = tuple(int(size) for size in tensor.shape)
+            record.shape = shape_of(tensor)
             record.dtype = str(tensor.dtype).removeprefix("torch.")
 
     def find_producing_modules(self, nodes: Iterable[int]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nested._internal.nested_tensor import NestedTensor
 from torch.overrides import TorchFunctionMode
 
 from archaudit.measure.process_state import DispatchMode
@@ -21,6 +22,8 @@ class ObservedMode(DispatchMode):
     handling = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if any(issubclass(kind, NestedTensor) for kind in types):
+            return NotImplemented  # torch runs it as operators on the values of all parts, which come here next
         self.handling += 1
         try:
             return self.handle(func, args, kwargs or {})
