@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from archaudit.cli import printable
 from archaudit.cli.progress import show_progress
 from archaudit.worker.client import DEFAULT_TIMEOUT_S
 
@@ -263,6 +264,7 @@ def build_options(
             timing=timing or TimingOptions(),
             workers=WorkerOptions(isolated=isolation, timeout_s=timeout_s, memory_bytes=memory, pythons=pythons),
             on_stage=progress.notify,
+            on_warning=lambda text: click.echo(printable(text), err=True),
             on_progress=progress.advance,
             while_workers_start=while_workers_start,
             cached=cached,

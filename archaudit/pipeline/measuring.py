@@ -128,6 +128,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
     if together:
         _start_again(second[0], options)
     replies = [receive_reply(worker, Measured) for worker in workers]
+    _report_warnings(targets, replies, options)
     equal = _measure_again(again, second, dict(zip(map(id, targets), replies, strict=True)), options, started=bool(together))
     profiles = [_cache_revision(target, reply, equal.get(id(target), False)) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:
@@ -139,6 +140,16 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
     timing = msgspec.structs.replace(options.timing, settings=settings)
     latencies = time_models(workers, [fingerprint(profile) for profile in profiles], timing)
     return [msgspec.structs.replace(profile, latency=latency) for profile, latency in zip(profiles, latencies, strict=True)]
+
+
+def _report_warnings(targets: Sequence[Target], replies: Sequence[Measured], options: Options) -> None:
+    """Reports each warning once, with the models whose code gave it."""
+    sides: dict[str, list[str]] = {}
+    for target, reply in zip(targets, replies, strict=True):
+        for text in reply.warnings:
+            sides.setdefault(text, []).append(target.name)
+    for text, names in sides.items():
+        options.on_warning(f"{' and '.join(dict.fromkeys(names))}: {text}")
 
 
 def _start_again(worker: Worker, options: Options) -> bool:

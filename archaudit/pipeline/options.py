@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -43,8 +44,9 @@ class Options(Record, frozen=True, kw_only=True):
     Baselines: `baselines` is their folder, `baseline_revision` the git revision to read them from (None: from their files).
 
     How to run: `workers`, `worker_pool` (an open pool of worker processes). `on_stage` is called with a text for each stage of the work,
-    `on_progress` with how many models of how many are done, where the total is known. `while_workers_start` is called once while worker
-    processes start, which takes seconds: the caller can use them to prepare its output.
+    `on_warning` with each warning of a model's code and the names of these models, `on_progress` with how many models of how many
+    are done, where the total is known. `while_workers_start` is called once while worker processes start, which takes seconds: the caller
+    can use them to prepare its output.
     """
 
     config: Config | None = None
@@ -59,6 +61,7 @@ class Options(Record, frozen=True, kw_only=True):
     timing: TimingOptions = TimingOptions()
     workers: WorkerOptions = WorkerOptions()
     on_stage: Callable[[str], None] = lambda stage: None
+    on_warning: Callable[[str], None] = logging.getLogger("archaudit").warning
     on_progress: Callable[[int, int], None] = lambda done, total: None
     while_workers_start: Callable[[], None] = lambda: None
     formulas: tuple[str, ...] = ()

@@ -131,10 +131,11 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured"):
-    """The profile; for a model of a git revision, with everything that it depends on."""
+    """The profile; for a model of a git revision, with everything that it depends on; and the warnings of the model's code, each once."""
 
     profile: Profile
     dependencies: Dependencies | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Explained(msgspec.Struct, frozen=True, tag="explained"):

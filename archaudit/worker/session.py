@@ -7,9 +7,10 @@ import os
 import socket
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -222,6 +223,7 @@ def serve(channel: socket.socket, threads: int | None, announce: Callable[[str],
 
         limit_threads(threads)
     session = Session(notify=lambda progress: send(channel, progress), announce=announce)
+    warned = record_warnings()
     while True:
         request = receive_request(channel)
         if request is None:
@@ -230,7 +232,29 @@ def serve(channel: socket.socket, threads: int | None, announce: Callable[[str],
             reply = session.handle(request)
         except BaseException as error:  # noqa: BLE001 - the model raised KeyboardInterrupt, for example
             reply = _explain_defect(error, session.recipe)
+        if isinstance(reply, Measured):
+            reply = msgspec.structs.replace(reply, warnings=tuple(warned))
+        elif isinstance(reply, Failed):  # they may say why
+            sys.stderr.writelines(f"{text}\n" for text in warned)
+        if isinstance(reply, Measured | Failed):
+            warned.clear()
         send(channel, reply)
+
+
+# A longer warning is cut.
+_LONGEST_WARNING = 300
+
+
+def record_warnings() -> dict[str, None]:
+    """From now on, the warnings that this process would print, each once: `UserWarning: too narrow (net.py:6)`."""
+    warned: dict[str, None] = {}
+
+    def record(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        text = f"{category.__name__}: {' '.join(str(message).split())[:_LONGEST_WARNING]}"
+        warned[f"{text} ({Path(filename).name}:{lineno})"] = None
+
+    warnings.showwarning = record
+    return warned
 
 
 def serve_and_exit(channel: socket.socket, threads: int | None, announce: Callable[[str], None]) -> None:

@@ -77,3 +77,17 @@ def test_settings_that_refuse_to_be_read_are_left_out(archaudit, tmp_path):
     profile = json.loads(result.out)
     assert profile["totals"]["macs"] == 2 * 4 * 4
     assert profile["modules"][0]["settings"] == {"width": 4}
+
+
+def test_a_warning_of_the_code_is_shown_once_with_the_models_that_gave_it(tmp_path, monkeypatch, archaudit):
+    text = "import warnings\nfrom torch import nn\n\n\nclass Net(nn.Linear):\n    def __init__(self, width=4):\n"
+    text += "        warnings.warn('too narrow', stacklevel=1)\n        super().__init__(8, width)\n"
+    text += "        if width > 4:\n            warnings.warn('odd', stacklevel=1)\n"
+    (tmp_path / "warns.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    result = archaudit("compare", "warns.py:Net", "warns.py:Net(width=5)", "--input", "2x8", "--no-witnesses", "--no-symbolic")
+    assert result.status == 0
+    assert result.err.splitlines() == [
+        "warns.py:Net and warns.py:Net(width=5): UserWarning: too narrow (warns.py:7)",
+        "warns.py:Net(width=5): UserWarning: odd (warns.py:10)",
+    ]
