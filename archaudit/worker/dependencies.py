@@ -21,6 +21,7 @@ from archaudit.revisions.cache import digest_text
 from archaudit.revisions.file_states import FileReader, Identity, digest_names, list_links, read_identity
 from archaudit.schema import Checkout, Dependencies, FileState
 from archaudit.worker.native_readers import READERS, explain_native_module, watch_readers
+from archaudit.worker.pool import COMPILED_FOLDER
 from archaudit.worker.recorded_environment import record_environment
 
 # By audit event: why what happens there is not known.
@@ -55,6 +56,8 @@ class DependencyRecorder:
         from archaudit.measure.process_state import read_shared_random_state
 
         self._root = os.path.realpath(checkout.root) + os.sep
+        compiled = os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")
+        self._ignored = (*_IGNORED_PREFIXES, *([compiled] if COMPILED_FOLDER in compiled else []))  # it has another name each time
         self._opened: dict[str, Identity] = {}
         self._listed: dict[str, FileState] = {}
         self._checked: dict[str, Identity] = {}
@@ -132,7 +135,7 @@ class DependencyRecorder:
         sources: set[str] = set()
         outside: dict[str, FileState] = {}
         for path, state in [*self._list_files(reader, modules), *self._listed.items()]:
-            if path in _IGNORED_FILES or path.startswith(_IGNORED_PREFIXES) or _is_bytecode(path):
+            if path in _IGNORED_FILES or path.startswith(self._ignored) or _is_bytecode(path):
                 continue
             real = reader.resolve(path)
             if path.startswith(self._root) or real.startswith(self._root):

@@ -55,7 +55,6 @@ _COMPUTE_ONLY = frozenset(
     )
 )
 _READERS_OF_PYTHON = frozenset({"_sqlite3", "_gdbm", "_dbm"})
-_READERS_IN_KNOWN = frozenset({"PIL._imagingft"})
 # Functions of known packages that read a file: module and name.
 _READING_FUNCTIONS = (
     ("torch", "from_file"),
@@ -72,7 +71,7 @@ def explain_native_module(name: str) -> str | None:
     package = name.partition(".")[0]
     if "." not in name and name in sys.stdlib_module_names:
         return f"it reads files by native code ({name})" if name in _READERS_OF_PYTHON else None
-    if package in sys.stdlib_module_names or (package in _COMPUTE_ONLY and name not in _READERS_IN_KNOWN):
+    if package in sys.stdlib_module_names or package in _COMPUTE_ONLY:
         return None
     return f"it loads native code that may read files ({name})"
 

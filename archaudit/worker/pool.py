@@ -27,6 +27,7 @@ from archaudit.worker.status_file import make_status_file
 # The length of every request, so that two requests in a row are not read as one.
 REQUEST_BYTES = 1024
 _LONGEST_SIDE = 120  # characters of a side's name, which must fit into a request
+COMPILED_FOLDER = "archaudit-compiled-"
 _EXIT_TIMEOUT_S = 2.0  # for the supervisor to end, or to report how a worker exited
 _PROBE_TIMEOUT_S = 120.0
 _PROBE = """
@@ -129,7 +130,7 @@ class Pool:
 
 def _make_compiler_folder() -> str | None:
     """A folder for what torch's compiler writes. By itself torch makes one in the temporary folder, and leaves it there."""
-    return None if "TORCHINDUCTOR_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="archaudit-compiled-")
+    return None if "TORCHINDUCTOR_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix=COMPILED_FOLDER)
 
 
 def _make_environment(python: str | None, compiled: str | None) -> dict[str, str]:

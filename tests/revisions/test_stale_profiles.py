@@ -167,6 +167,23 @@ def test_a_change_of_a_variable_that_was_read_is_measured(make_repo, place, monk
     assert measure(repo, monkeypatch) == 9 * 6
 
 
+LIBRARIES = {
+    "torchvision": "import torchvision; return torchvision.models.resnet18(weights=None).fc.weight.shape[0]",
+    "timm": "import timm; return timm.create_model('resnet18').fc.weight.shape[0]",
+    "transformers": "from transformers import BertConfig; return BertConfig().hidden_size",
+}
+
+
+@pytest.mark.parametrize("library", ["torchvision", *(pytest.param(name, marks=pytest.mark.slow) for name in ("timm", "transformers"))])
+def test_a_model_of_a_library_is_read_from_the_cache(make_repo, monkeypatch, tmp_path, library):
+    """With a pool for each measurement, as two commands have: nothing that differs between them is a dependency."""
+    repo = commit_net(make_repo, LIBRARIES[library], "")
+    first = measure(repo, monkeypatch)
+    assert list_cached(tmp_path)
+    monkeypatch.setattr("archaudit.pipeline.measuring._measure_all", None)
+    assert measure(repo, monkeypatch) == first
+
+
 def test_a_committed_link_that_is_pointed_elsewhere_is_another_model(make_repo, pool, monkeypatch, tmp_path):
     """The link `impl.py` names small.py, then large.py; both files are in both commits."""
     repo = make_repo()
