@@ -3,6 +3,7 @@
     6.83M <!-- claim: params before -->
     31.6x <!-- claim: params after of decoder_stage1 vs before of decoder.0 + decoder.1 -->
     42x <!-- claim: params after of stage vs before of decoder.0, expect false: it was never measured -->
+    25.6M <!-- claim: params torchvision:resnet50 -->
     512 <!-- claim: exempt: the size of the training images -->
 
 The grammar (parts in brackets are optional; names cannot contain spaces):
@@ -17,21 +18,23 @@ it on its line. A number in place of a metric is refused: a claim is checked aga
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from archaudit.claims.exclusions import UNREADABLE
 from archaudit.errors import ConfigError
 from archaudit.schema import Check
 from archaudit.schema.documents import Binding, Coverage, Document, Number
+from archaudit.schema.spelling import unify_figure
 
 _COMMENT = re.compile(r"<!--\s*claim:(.*?)-->", re.IGNORECASE)
 _EXPECT = re.compile(r",\s*expect\s+(false|other reading)\s*:\s*(.*)\Z", re.IGNORECASE)
 _SIDE = r"(?:\s+of\s+(?P<{0}>\S+(?:\s*\+\s*\S+)*))?"
 _ABOUT = re.compile(
-    r"(?P<metric>[^\s,]+)(?:\s+in\s+(?P<unit>\w+))?(?:\s+(?!of\b|vs\b)(?P<model>[\w-]+))?"
+    r"(?P<metric>[^\s,]+)(?:\s+in\s+(?P<unit>\w+))?(?:\s+(?!of\b|vs\b)(?P<model>[\w-]+(?::[^\s,]+)?))?"
     + _SIDE.format("scope")
-    + r"(?:\s+vs\s+(?P<against>[\w-]+)"
+    + r"(?:\s+vs\s+(?P<against>[\w-]+(?::[^\s,]+)?)"
     + _SIDE.format("against_scope")
     + r")?\s*"
 )
@@ -57,7 +60,7 @@ def find_bindings(lines: Iterable[str], numbers: Iterable[Number], name: str) ->
 
 def _read_binding(text: str, number: Number, where: str) -> dict[str, Any]:
     """The claim as a table of the config."""
-    table: dict[str, Any] = {"figure": number.text.strip(), "source": number.run.section or f"line {number.line}"}
+    table: dict[str, Any] = {"figure": number.reading.strip(), "source": number.run.section or f"line {number.line}"}
     if text.casefold().startswith("exempt"):
         reason = text[len("exempt") :].lstrip(": ").strip()
         if not reason:
@@ -109,7 +112,7 @@ class LocatedClaims(NamedTuple):
 def locate_claims(document: Document, checks: Sequence[Check], bound: Iterable[tuple[Binding, Check]]) -> LocatedClaims:
     """Finds the numbers of each claim. A claim whose figure is not in the document has none."""
     stated = {(number.line, number.column): number for number in document.numbers}
-    at = stated | {(number.line, number.column): number for number in document.code_numbers}
+    at = stated | {(number.line, number.column): number for number in document.optional_numbers}
     numbers: dict[str, tuple[Number, ...]] = {check.id: () for check in checks}
     taken: dict[tuple[int, int], Check] = {}
     for binding, check in bound:
@@ -119,7 +122,7 @@ def locate_claims(document: Document, checks: Sequence[Check], bound: Iterable[t
     by_figure: dict[str, list[Number]] = defaultdict(list)
     for place, number in at.items():
         if place not in taken:
-            by_figure[normalize_figure(number.text)].append(number)
+            by_figure[normalize_figure(number.reading)].append(number)
     inline = {check.id for _, check in bound}
     for group in _group(check for check in checks if check.id not in inline):
         candidates = [number for number in by_figure[normalize_figure(group[0].written or group[0].expected)] if _is_at(group[0], number)]
@@ -134,7 +137,14 @@ def locate_claims(document: Document, checks: Sequence[Check], bound: Iterable[t
 
 def normalize_figure(figure: str) -> str:
     """A figure without insignificant differences in form: spaces, `×` for `x`, the noun after a count."""
-    text = _NOUNS.sub("", "".join(figure.split())).casefold().replace("×", "x").replace("–", "-").replace("—", "-").replace("−", "-")
+    text = (
+        _NOUNS.sub("", "".join(unify_figure(figure).split()))
+        .casefold()
+        .replace("×", "x")
+        .replace("–", "-")
+        .replace("—", "-")
+        .replace("−", "-")
+    )
     return text.replace("≈", "~").replace("percent", "%").replace("times", "x")
 
 
@@ -168,4 +178,10 @@ def _list_coverage(document: Document, taken: dict[tuple[int, int], Check]) -> C
             exempt.append(number)
         else:
             bound.append(number)
-    return Coverage(bound=tuple(bound), exempt=tuple(exempt), uncovered=tuple(uncovered))
+    return Coverage(
+        bound=tuple(bound),
+        exempt=tuple(exempt),
+        uncovered=tuple(uncovered),
+        unreadable=tuple(each for each in document.ignored if each.rule == UNREADABLE),
+        by_rule=dict(Counter(each.rule for each in document.ignored if each.rule != UNREADABLE)),
+    )

@@ -33,7 +33,7 @@ _LABEL_BEFORE = re.compile(
 _MONTH_BEFORE = re.compile(rf"\b(?:{_MONTHS})\.?[ ](?:\d{{1,2}}(?:st|nd|rd|th)?,?[ ])?\Z", re.IGNORECASE)
 _MONTH_AFTER = re.compile(rf"(?:st|nd|rd|th)?[ ](?:of[ ])?(?:{_MONTHS})\b", re.IGNORECASE)
 _YEAR_BEFORE = re.compile(
-    r"""(?:(?:\b(?:in|since|until|by|of|from|year|copyright|[A-Z]{3,8})|\(c\)|©)[ ']{0,2}   # since 2017, CVPR 2018
+    r"""(?:(?:\b(?:in|since|until|by|of|from|year|arxiv:|copyright|[A-Z]{3,8})|\(c\)|©)[ ']{0,2}   # since 2017, CVPR 2018
           | ,[ ]
           | [-–][ ]?)\Z
       | \b[A-Z][a-z]+,?[ ]\(?\Z                                                           # Smith (2015
@@ -48,20 +48,26 @@ _VERSION = re.compile(r"\d+\.\d+(?:\.\d+|\.x|\.\*)|\d+\.x\b")
 _HEX = re.compile(r"(?<![\w])(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{6,64}(?!\w)")
 
 
-def is_excluded(text: str, match: re.Match[str], place: str) -> bool:
-    """Whether the digits that were found state no number."""
+# Why digits state no number. Digits that fit no rule are unreadable: `$80M` is an amount of money, or math that is not closed.
+UNREADABLE = "unreadable"
+
+
+def find_exclusion(text: str, match: re.Match[str], place: str) -> str:
+    """The rule by which the digits that were found state no number; UNREADABLE if no rule says what they are; empty for a number."""
     start = match.start("digits")
     end = match.end("digits")
     if end - start > _MAX_DIGITS:
-        return True
+        return "long sequences of digits"
     before, after = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    if match["digits"] == "3" and match["suffix"] is None and text[match.start() : start].strip() == "<" and not after[:2].strip(" .!,)"):
+        return "hearts"
     if _is_in_a_name(before, after, match):
-        return True
+        return UNREADABLE if _BROKEN_BEFORE.search(before) else "parts of names"
     if _is_numbering(text, match, place):
-        return True
+        return "numbers of list items and headings"
     if match["suffix"] is None and not match["prefix"] and _LABEL_BEFORE.search(before):
-        return True
-    return _is_date_or_version(text, match, before, after)
+        return "numbers of sections, figures and references"
+    return "dates and versions" if _is_date_or_version(text, match, before, after) else ""
 
 
 _NAME_BEFORE = re.compile(
@@ -72,6 +78,7 @@ _NAME_BEFORE = re.compile(
     """,
     re.VERBOSE,
 )
+_BROKEN_BEFORE = re.compile(r"(?:[$\\]|\\\w+\{)\Z")
 _NAME_AFTER = re.compile(r"[^\W\d]|[(_{\\]|\.[^\W\d]|/[^\W\d]")
 _SIZE_BEFORE, _SIZE_AFTER = re.compile(r"\d[ ]?[x×]\Z"), re.compile(r"x[ ]?\d")
 
@@ -108,6 +115,8 @@ def _is_date_or_version(text: str, match: re.Match[str], before: str, after: str
     if re.search(r"\b[vV]\.?\Z|==\s?\Z", before) or _ORDINAL.match(after) or _MONTH_BEFORE.search(before) or _MONTH_AFTER.match(after):
         return True
     digits = match["digits"]
+    if re.fullmatch(r"(?:19|20)\d0", digits) and (match["suffix"] or after[:1]).strip() == "s":  # the 2020s
+        return True
     is_year = len(digits) == 4 and digits.isdecimal() and 1950 <= int(digits) <= 2099 and match["suffix"] is None
     return is_year and _YEAR_BEFORE.search(before) is not None
 

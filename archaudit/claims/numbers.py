@@ -6,67 +6,89 @@ One pass over a line: figures are found by a regular expression without backtrac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
-from archaudit.claims.exclusions import is_excluded
+from archaudit.claims.exclusions import find_exclusion
 from archaudit.schema import parse_quantity
-from archaudit.schema.documents import Number, Run
+from archaudit.schema.documents import Ignored, Number, Run, Table
+from archaudit.schema.spelling import Spelling, unify
 
+_WORDS = r"(?:(?:[Mm]|[Bb]|[Tt]r)illions?|[Tt]housands?|Mio|Mrd|mn|bn)\b"
 _FIGURE = re.compile(
     r"""
     (?P<prefix>(?:(?:<=|>=|[<≤≥≈]|(?<![-=])>|(?<!~)~(?!~)|\b(?:about|around|approximately|roughly|nearly|almost|ca\.|under|below|less\ than
-        |fewer\ than|at\ most|up\ to|above|more\ than|at\ least))[ \u00a0]?){1,2}+)?+
+        |fewer\ than|at\ most|up\ to|above|more\ than|at\ least))[ ]?){1,2}+)?+
     (?P<sign>(?<![\w)\]])[-+−](?=[\d.]))?+
     (?P<digits>(?:\d{1,3}(?:[,_]\d{3})++(?![\d]) | \d++)(?:\.\d++)?+(?:[eE][-+]?\d++(?!\w))?+ | \.\d++)
+    (?P<spread>[ ]?(?:±|\+/-|\+-)[ ]?\d++(?:\.\d++)?+)?+
     (?P<suffix>
-        [ \u00a0]?(?:[KMGT]i|[KkMmGgTtB])?[ \u00a0]?(?:params|parameters|FLOPs?|FLOPS|flops?|MACs?|macs?|M-?Adds|Mult-Adds|mult-adds)\b
-      | [ \u00a0]?(?:million|billion|thousand)\b
-      | [ \u00a0]?(?:[KMGT]i)?[KMGT]?(?:B|bytes?)\b
-      | [ \u00a0]?(?:[µu]s|ms|s)\b(?!')
+        [ ]?(?:[KMGT]i|[KkMmGgTtB]|{_WORDS})?[ ]?(?:params?|parameters?|FLOPs?|FLOPS|flops?|MACs?|Macs?|macs?|M-?Adds?|[Mm]ult-?[Aa]dds?
+          |[Mm]ultiply-(?:[Aa]dds?|[Aa]ccumulates?)|Params?|Parameters)\b
+      | [ ]?{_WORDS}
+      | [ ]?(?:[KMGT]i)?[KMGT]?(?:B|bytes?)\b
+      | [ ]?(?:[µu]s|ms|s)\b(?!')
       | (?:[KMGT]i|[KkMGTB])\b
-      | [ \u00a0][KMGB](?=[ ]weights)
-      | [ \u00a0]?(?:%|percent\b)
-      | [ \u00a0]?times\b(?=[ ](?:fewer|less|more|smaller|larger|faster|slower|as|lower|higher))
-      | [ \u00a0]?×(?![ ]?\d)
+      | [ ][KMGB](?![\w-])
+      | [ ]?(?:%|percent\b)
+      | [ ]?times\b(?=[ ](?:fewer|less|more|smaller|larger|faster|slower|as|lower|higher))
+      | [ ]?×(?![ ]?\d)
       | x(?!\w)
     )?+
-    """,
+    """.replace("{_WORDS}", _WORDS),
     re.VERBOSE,
 )
+_Span = tuple[int, int, Literal["number", "range", "size", "shape"]]
 _SIZE = r"(?:\d{1,9}|[^\W\d]\w{0,30}(?:\s?(?://?|\*)\s?\d{1,6})?)"
 _SHAPE = re.compile(rf"\[\s?{_SIZE}(?:\s?,\s?{_SIZE}){{1,7}}\s?\]|\(\s?{_SIZE}(?:\s?,\s?{_SIZE}){{2,7}}\s?\)")
 _LONGEST_FIGURE = 60
 _CONTEXT = 48  # characters after a number that can be its noun
-_RANGE_GAP = re.compile(r"[ \u00a0]?[-–—][ \u00a0]?")
-_SIZE_GAP = re.compile(r"[ \u00a0]?[x×*][ \u00a0]?")
-_ARROW_GAP = re.compile(r"[^\n.;|]{0,24}?(?:→|-+>|=+>|⇒|➜|\bto\b)[ \u00a0]?(?:only |just )?")
-_UNIT_AFTER = re.compile(r"(?<=\d)[ \u00a0]?[A-Za-z%][A-Za-z -]*\Z")
+_RANGE_GAP = re.compile(r"[ ]?[-–—][ ]?")
+_SIZE_GAP = re.compile(r"[ ]?[x×*][ ]?")
+_ARROW_GAP = re.compile(r"[^\n.;|]{0,24}?(?:→|-+>|=+>|⇒|➜|\bto\b)[ ]?(?:only |just )?")
+_UNIT_AFTER = re.compile(r"(?<=\d)[ ]?[A-Za-z%][A-Za-z -]*\Z")
 _NOUN = re.compile(r"[ \u00a0*_)-]{0,3}([^\W\d_][\w-]{0,24}(?: [^\W\d_][\w-]{0,24}){0,2})")
 
 
 def find_numbers(run: Run) -> list[Number]:
     """The numbers that a run states, from left to right."""
+    return read_run(run)[0]
+
+
+def read_run(run: Run) -> tuple[list[Number], list[Ignored]]:
+    """The numbers that a run states, from left to right, and its other digits with the rule by which they state no number."""
     shapes = [match for match in _SHAPE.finditer(run.text) if _is_shape(match[0])] if "," in run.text else []
-    text = _mask_spans(run.text, shapes)
-    figures = _join_figures(text, [match for match in _FIGURE.finditer(text) if not is_excluded(text, match, run.place)])
-    spans: list[tuple[int, int, Literal["number", "range", "size", "shape"]]] = [
-        *((match.start(), match.end(), "shape") for match in shapes),
-        *figures,
+    spelling = unify(_mask_spans(run.text, shapes))
+    text = spelling.text
+    matches = [(match, find_exclusion(text, match, run.place)) for match in _FIGURE.finditer(text)]
+    spans: list[_Span] = _join_figures(text, [match for match, rule in matches if not rule])
+    ignored = [
+        Ignored(text=match[0].strip(), rule=rule, line=run.line, column=run.column + spelling.locate(match.start("digits"), match.end())[0])
+        for match, rule in matches
+        if rule
     ]
-    numbers = []
-    for start, end, kind in sorted(spans):
-        number = Number(
-            text=run.text[start:end],
-            kind=kind,
-            run=run,
-            column=run.column + start,
-            noun=find_noun(run.text[end:]),
-        )
-        numbers.append(number)
-    return _find_roles(numbers)
+    for match in shapes:
+        start = bisect_left(spelling.starts, match.start())
+        spans.append((start, start + len(match[0]), "shape"))
+    spans.sort()
+    numbers = [_make_number(run, spelling, span) for span in spans]
+    return _find_roles(numbers, spans, text), ignored
+
+
+def _make_number(run: Run, spelling: Spelling, span: _Span) -> Number:
+    start, end = spelling.locate(span[0], span[1])
+    text = run.whole[run.column - 1 + start : run.column - 1 + end]
+    return Number(
+        text=text,
+        reading=text if span[2] == "shape" else spelling.text[span[0] : span[1]],
+        kind=span[2],
+        run=run,
+        column=run.column + start,
+        noun=find_noun(spelling.text[span[1] :]),
+    )
 
 
 def find_noun(text: str) -> str:
@@ -89,9 +111,9 @@ def _mask_spans(text: str, matches: list[re.Match[str]]) -> str:
     return "".join(parts) + text[position:]
 
 
-def _join_figures(text: str, matches: list[re.Match[str]]) -> list[tuple[int, int, Literal["number", "range", "size", "shape"]]]:
+def _join_figures(text: str, matches: list[re.Match[str]]) -> list[_Span]:
     """The spans of figures. Figures of one number are joined: `2-3M`, `3x3`."""
-    spans: list[tuple[int, int, Literal["number", "range", "size", "shape"]]] = []
+    spans: list[_Span] = []
     for match in matches:
         start, end = match.start(), match.start() + len(match[0].rstrip())
         if spans and end - spans[-1][0] <= _LONGEST_FIGURE and not match["prefix"] and not match["sign"]:
@@ -122,14 +144,13 @@ def _is_ascending(first: str, second: str) -> bool:
     return values[0] < values[1] or re.search(r"[KMGTB]", first) is not None
 
 
-def _find_roles(numbers: list[Number]) -> list[Number]:
+def _find_roles(numbers: list[Number], spans: Sequence[_Span], text: str) -> list[Number]:
     """Gives the numbers on both sides of an arrow the roles `before` and `after`."""
     for position in range(1, len(numbers)):
         first, second = numbers[position - 1], numbers[position]
-        start = first.column - first.run.column + len(first.text)
-        gap = first.run.text[start : second.column - second.run.column]
+        gap = text[spans[position - 1][1] : spans[position][0]]
         if first.role != "after" and _ARROW_GAP.fullmatch(gap):
-            unit = _UNIT_AFTER.search(second.text) if first.text[-1:].isdigit() and second.kind == "number" else None
+            unit = _UNIT_AFTER.search(second.reading) if first.reading[-1:].isdigit() and second.kind == "number" else None
             numbers[position - 1] = msgspec.structs.replace(first, role="before", unit=unit[0].strip() if unit else "")
             numbers[position] = msgspec.structs.replace(second, role="after")
     return numbers
@@ -138,38 +159,29 @@ def _find_roles(numbers: list[Number]) -> list[Number]:
 # --- the headings of a table's columns and rows: `Params (M)`, `GFLOPs, after`, `change [%]` ---
 
 
-_BAR = re.compile(r"(?<!\\)\|")
 # A unit is in brackets, after a comma, or the last or first word. The first of these that is a unit counts.
 _UNIT = re.compile(r"[(\[]\s*([^()\[\]]{1,24}?)\s*[)\]]|,\s*([\w%]{1,12})\s*\Z|([\w%-]{1,24})\s*\Z")
 _FIRST_WORD = re.compile(r"\s*([\w-]{2,24})\b")
-_MARKUP = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|<[^<>]{0,80}>")
-_LONGEST_HEADING = 200
 
 
-def add_headings(numbers: Iterable[Number], headers: Mapping[int, str]) -> list[Number]:
-    """The numbers, with their headings if they are in a table. `headers` are the first lines of tables, by the lines below them."""
-    return [_add_heading(number, headers.get(number.line, "")) for number in numbers]
+def add_headings(numbers: Iterable[Number], tables: Sequence[Table]) -> list[Number]:
+    """The numbers, with the headings of their columns and rows if they are in a table."""
+    return [_add_heading(number, tables[number.run.table]) if number.run.table >= 0 else number for number in numbers]
 
 
-def _add_heading(number: Number, header: str) -> Number:
-    line = number.run.whole
-    if not header:
+def _add_heading(number: Number, table: Table) -> Number:
+    run = number.run
+    if run.row < 0:
         return number
-    cells = _BAR.split(header.strip().removeprefix("|"))
-    column = len(_BAR.findall(line[: number.column - 1])) - line.lstrip().startswith("|")
-    heading = _read_cell(cells, column)
-    row_heading = _read_cell(_BAR.split(line.strip().removeprefix("|")), 0) if column else ""
-    unit = number.unit or _find_unit(heading, number.text) or _find_unit(row_heading, number.text)
+    heading, row = table.headings[run.cell], table.rows[run.row]
+    row_heading = row[0] if run.cell else ""
+    unit = number.unit or _find_unit(heading, number.reading) or _find_unit(row_heading, number.reading)
     return msgspec.structs.replace(number, heading=heading, row_heading=row_heading, unit=unit)
-
-
-def _read_cell(cells: Sequence[str], column: int) -> str:
-    return _MARKUP.sub("", cells[column]).strip()[:_LONGEST_HEADING] if column < len(cells) else ""
 
 
 def _find_unit(heading: str, figure: str) -> str:
     """The unit in the heading of a plain figure: `M` in `Params (M)`, `GFLOPs`, `%`; empty if there is none."""
-    if figure.strip()[-1:].isalpha() or figure.rstrip().endswith(("%", "]", ")")):
+    if figure.strip()[-1:].isalpha() or re.search(r"[eE][-+]?\d+\s*\Z", figure) or figure.rstrip().endswith(("%", "]", ")")):
         return ""
     candidates: list[str] = [next(group for group in found.groups() if group is not None) for found in _UNIT.finditer(heading)]
     first: list[str] = _FIRST_WORD.findall(heading)[:1]

@@ -14,8 +14,10 @@ from archaudit.cli.options import build_options, dtype_option, latency_option, m
 from archaudit.cli.output import print_text, write_files
 
 if TYPE_CHECKING:
-    from archaudit.pipeline.claims import Correction, DocumentJudgement
+    from archaudit.pipeline.claims import DocumentJudgement
+    from archaudit.pipeline.corrections import Correction
 
+LEDGER_FORMATS = (".md", ".html", ".csv")
 _DOCUMENT = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -29,28 +31,68 @@ def command() -> None:
 
 @command.command(short_help="Propose a claim for each number in a document.")
 @click.argument("document", type=_DOCUMENT)
-@click.argument("before")
-@click.argument("after")
-@click.option("-o", "--output", "file", type=_DOCUMENT, metavar="FILE", help="Write the TOML to this file (default: print it).")
+@click.argument("models", nargs=-1, metavar="[BEFORE AFTER]")
+@click.option(
+    "--models",
+    "catalogs",
+    multiple=True,
+    metavar="SOURCE",
+    help="Bind figures to the models that the document names, looked up here: timm, torchvision, a TOML file with [models], or a folder of "
+    "configurations (repeatable).",
+)
+@click.option("--dry-run", is_flag=True, help="With --models: only list which name became which reference. Nothing is measured.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=_DOCUMENT,
+    metavar="FILE",
+    help="Write the TOML to this file (default: print it). Claims that it has already stay as they are.",
+)
 @dtype_option
 @measurement_options
-def draft(document: Path, before: str, after: str, file: Path | None, **arguments: Any) -> int:
-    """Find the numbers in DOCUMENT and propose which metric of BEFORE or AFTER each one states, with the measured value.
+def draft(document: Path, models: tuple[str, ...], catalogs: tuple[str, ...], dry_run: bool, file: Path | None, **arguments: Any) -> int:
+    """Find the numbers in DOCUMENT and propose what each one states, with the measured value.
+
+    With BEFORE and AFTER: a metric of one of these two models. With --models: a metric of the model that the row or sentence names.
 
     Review the TOML, then save it as DOCUMENT.claims.toml next to the document, or in the config with `document = "..."`.
     """
-    from archaudit.pipeline.claims import draft_document
+    from archaudit.pipeline.drafts import draft_document, draft_zoo
 
+    if len(models) not in (0, 2) or not (models or catalogs):
+        raise click.UsageError("Give both models, BEFORE and AFTER, or where the document's models are: --models timm")
     with build_options(**arguments) as options:
-        toml = draft_document(document, before, after, options)
+        parts = [draft_zoo(document, catalogs, options, measure=not dry_run)] if catalogs else []
+        if models and not dry_run:
+            parts.append(draft_document(document, models[0], models[1], options))
+    toml = "\n".join(filter(None, parts))
     if not toml:
         print_text(f"{document}: no numbers found")
         return EXIT_UNJUDGED
     if file is None:
         print_text(toml)
-    else:
+        return 0
+    return _write_draft(file, toml)
+
+
+def _write_draft(file: Path, toml: str) -> int:
+    """Writes the draft, or adds what is new to the file that is there."""
+    from archaudit.claims.drafting.merging import merge_draft
+    from archaudit.errors import ConfigError
+
+    if not file.exists():
         write_files(file.parent, {file.name: toml})
         print_text(f"wrote {file}")
+        return 0
+    try:
+        merged = merge_draft(file.read_bytes().decode("utf-8"), toml)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}", "Correct it, or name another file with -o.") from error
+    if merged.added:
+        write_files(file.parent, {file.name: merged.text})
+        print_text("\n".join(merged.added))
+    print_text(f"{file}: {merged.kept:,} claims kept as they are, {len(merged.added):,} added")
     return 0
 
 
@@ -61,6 +103,8 @@ def draft(document: Path, before: str, after: str, file: Path | None, **argument
 @click.option("--fix", is_flag=True, help="Correct wrong numbers in the document, after showing the diff and asking.")
 @click.option("--yes", is_flag=True, help="With --fix, write without asking.")
 @click.option("--format", "format_name", type=click.Choice(["text", "json"]), default="text", help="What to print (default: text).")
+@click.option("--ledger", type=_DOCUMENT, metavar="FILE", help="Write every claim with its measured value to a .md, .html or .csv file.")
+@click.option("--badge", type=_DOCUMENT, metavar="FILE.svg", help="Write a badge with the number of claims that are true.")
 @latency_option
 @dtype_option
 @measurement_options
@@ -74,7 +118,9 @@ def check(document: Path, models: tuple[str, ...], format_name: str, **arguments
 
     if len(models) not in (0, 2):
         raise click.UsageError("Give both models, BEFORE and AFTER, or neither.")
-    strict, fix, yes = (arguments.pop(name) for name in ("strict", "fix", "yes"))
+    strict, fix, yes, ledger, badge = (arguments.pop(name) for name in ("strict", "fix", "yes", "ledger", "badge"))
+    if ledger is not None and ledger.suffix not in LEDGER_FORMATS:
+        raise click.UsageError(f"--ledger needs a file that ends in {', '.join(LEDGER_FORMATS)}, not {ledger.name}")
     pair = (models[0], models[1]) if models else None
     with build_options(**arguments) as options:
         judgement = check_document(document, options, pair, strict=strict, fix=fix)
@@ -83,6 +129,7 @@ def check(document: Path, models: tuple[str, ...], format_name: str, **arguments
         with build_options(**arguments) as options:
             judgement = check_document(document, options, pair, strict=strict)
         print_text(f"\nafter the correction: {judgement.outcome}")
+    _write_records(judgement, ledger, badge)
     if judgement.outcome == "failed":
         return EXIT_FAILED
     return EXIT_UNJUDGED if judgement.outcome == "inconclusive" else 0
@@ -90,13 +137,28 @@ def check(document: Path, models: tuple[str, ...], format_name: str, **arguments
 
 def _print_judgement(judgement: DocumentJudgement, format_name: str) -> None:
     from archaudit.render.command_texts import format_claims
+    from archaudit.render.formatting import make_visible
     from archaudit.schema import encode
 
     if format_name == "json":
         print_text(encode(judgement).decode())
         return
     print_text("\n".join(format_claims(judgement.verdicts, judgement.numbers, judgement.coverage)))
+    for unknown in judgement.unknown:
+        lines = ", ".join(map(str, unknown.lines))
+        print_text(make_visible(f"? another model  line {lines}  {unknown.name}: {unknown.reason}"))
     print_text(f"{judgement.document}: {judgement.outcome}")
+
+
+def _write_records(judgement: DocumentJudgement, ledger: Path | None, badge: Path | None) -> None:
+    """Writes the ledger and the badge, where they are wanted."""
+    from archaudit.render.claims_ledger import render_badge, render_ledger
+
+    if ledger is not None:
+        text = render_ledger(judgement.document, judgement.verdicts, judgement.numbers, judgement.coverage, ledger.suffix)
+        write_files(ledger.parent, {ledger.name: text})
+    if badge is not None:
+        write_files(badge.parent, {badge.name: render_badge(judgement.verdicts, judgement.outcome)})
 
 
 def _correct(corrections: Iterable[Correction], *, yes: bool) -> bool:

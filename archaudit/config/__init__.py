@@ -7,8 +7,17 @@ key; `tables` reads values by it, and `json_schema` makes the JSON Schema of it.
 
 from archaudit.config.declaration import LIMITS, RELATIVE_LIMITS
 from archaudit.config.json_schema import make_config_schema
-from archaudit.config.reading import CONFIG_FILE, EXAMPLE_SOURCE, find_config, load_claims, load_config, load_example_config, read_claims
-from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
+from archaudit.config.reading import (
+    CONFIG_FILE,
+    EXAMPLE_SOURCE,
+    find_config,
+    load_claims,
+    load_config,
+    load_example_config,
+    load_table_claims,
+    read_claims,
+)
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section, TableClaim
 from archaudit.config.starter import replace_values, write_starter
 
 __all__ = [
@@ -22,10 +31,12 @@ __all__ = [
     "Config",
     "ModelConfig",
     "Section",
+    "TableClaim",
     "find_config",
     "load_claims",
     "load_config",
     "load_example_config",
+    "load_table_claims",
     "make_config_schema",
     "read_claims",
     "replace_values",

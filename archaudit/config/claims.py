@@ -12,6 +12,7 @@ import re
 
 from archaudit.config.declaration import COMPARISON_UNITS
 from archaudit.config.names import Draft, KnownNames, derive_id, expect_model, read_against, read_id
+from archaudit.config.records import TableClaim
 from archaudit.config.tables import Table, quote, suggest
 from archaudit.metrics.catalog import FACTS, FAMILIES, METRICS, Metric, find_metric, is_fact
 from archaudit.schema import Check, Outcome, Quantity
@@ -59,6 +60,7 @@ def _read_claim(table: Table, known: KnownNames, given_id: str) -> Draft:
         near=table.read_text("near") or None,
         written=str(table.values["figure"]) if "unit" in table.values and figure else None,
         tolerance=_read_tolerance(table),
+        scenario=table.read_text("input") or None,
     )
     return Draft(check, id_is_given=bool(given_id))
 
@@ -93,6 +95,32 @@ def _read_metric_name(table: Table) -> str:
     else:
         table.fault("metric", f"{quote(name)} is not known{suggest(name, (*METRICS, *dict.fromkeys((*FAMILIES, *FACTS))))}")
     return ""
+
+
+# --- tables of documents, whose rows are claims ---
+
+
+TABLE_METRICS = ("params", "macs", "flops", "param_bytes")
+
+
+def read_table_claims(top: Table) -> tuple[TableClaim, ...]:
+    """The tables of documents that are claimed as a whole."""
+    return tuple(
+        TableClaim(
+            key=table.key,
+            models=table.read_texts("models"),
+            name=table.read_text("name"),
+            columns={metric: heading for metric in TABLE_METRICS if (heading := table.read_text(metric))},
+            resolution=table.read_text("resolution") or None,
+            section=table.read_text("section") or None,
+            document=table.read_text("document") or None,
+            accept=table.read_texts("accept"),
+            names=table.read_text_table("names"),
+            exempt=table.read_text_table("exempt"),
+            expect_false=table.read_text_table("expect_false"),
+        )
+        for table in top.open_tables("tables")
+    )
 
 
 # --- the figure ---

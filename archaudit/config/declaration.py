@@ -15,7 +15,7 @@ from archaudit.metrics.catalog import METRICS
 from archaudit.schema import Device, Level, Precision, Record
 from archaudit.schema.quantity import APPROXIMATE_SHARE
 
-Kind = Literal["text", "texts", "number", "value", "flag", "date", "named_texts"]
+Kind = Literal["text", "texts", "number", "value", "flag", "date", "named_texts", "text_table"]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 RELATIVE_LIMITS = ("max_increase", "max_decrease")
@@ -33,7 +33,7 @@ class Field(Record, frozen=True, kw_only=True):
 
     `kind` is the type of its value: `text` is not blank; `texts` is a text or a list of texts; `number` has a unit or none, as a text or a
     TOML number; `value` is a number, text, true, false, or a list of these; `flag` is true or false; `date` is a TOML date or a text such
-    as 2026-12-31; `named_texts` is a table of texts under names that the user chooses.
+    as 2026-12-31; `named_texts` is a table of texts under names that the user chooses; `text_table` one of single texts under any keys.
 
     `default` is the value of a missing key, `choices` are the only values. Of `texts`, `allow_blank` permits blank texts (`""` is the path
     of the whole model), and `allow_empty` permits an empty list, which is refused where it could be read as "all". `needs` is another key
@@ -154,7 +154,8 @@ _DOCUMENT_KEYS: dict[str, Field] = {
 }
 # What a claim says about a model: not given with `exempt`.
 _CHECK_KEYS: dict[str, Field] = {
-    "model": _text("The name of the model that the figure is about."),
+    "model": _text("The name of the model that the figure is about, or a reference such as torchvision:resnet50."),
+    "input": _text("The input of that model, such as 1x3x384x384. Default: the model's own."),
     "metric": _text("What the figure counts; see docs/claims.md. Required unless `exempt` is given."),
     "scope": _SCOPE,
     "comparison": _text("How the figure is compared.", choices=tuple(COMPARISON_UNITS), default="equals"),
@@ -174,6 +175,28 @@ CLAIM = TableType(
         "exempt": _text(f"Why the number is not checked. Only {', '.join(f'`{name}`' for name in _DOCUMENT_KEYS)} can be given with it."),
     },
     one_of=("metric", "exempt"),
+)
+TABLE_CLAIM = TableType(
+    form="array",
+    meaning="Tables of a document, in which each row is about the model that it names: which columns hold what.",
+    fields={
+        "document": _text("The document's file name. Default: the document that the file belongs to."),
+        "section": _text("Only tables below this heading. Default: every table that has the columns."),
+        "models": _texts(
+            "Where names are looked up: timm, torchvision, a TOML file with [models], or a folder of configurations.", required=True
+        ),
+        "name": _text("The heading of the column with the names of the models.", required=True),
+        "resolution": _text("The heading of the column with the size of the input image."),
+        "params": _text("The heading of the column with parameters."),
+        "macs": _text("The heading of the column with multiply-accumulates, whatever the document calls them."),
+        "flops": _text("The heading of the column with FLOPs: a multiply-accumulate is two."),
+        "param_bytes": _text("The heading of the column with the size of the parameters."),
+        "accept": _texts("Readings under which a figure counts as true, such as `truncated, not rounded`."),
+        "names": Field(kind="text_table", meaning="References of models under the names that the document gives them."),
+        "exempt": Field(kind="text_table", meaning="Rows that are not checked, by name, each with the reason."),
+        "expect_false": Field(kind="text_table", meaning="Rows with figures that are known to be false, by name, each with the reason."),
+    },
+    one_of=("params", "macs", "flops", "param_bytes"),
 )
 LATENCY = TableType(
     form="table",
@@ -205,8 +228,9 @@ CONFIG = TableType(
         "sections": SECTION,
         "align": ALIGN_PIN,
         "claims": CLAIM,
+        "tables": TABLE_CLAIM,
         "latency": LATENCY,
         "strict": Field(kind="flag", meaning="true: a check on a figure that depends on an assumption is inconclusive.", default="false"),
     },
 )
-CLAIMS_FILE = TableType(form="table", meaning="A file that holds only claims.", fields={"claims": CLAIM})
+CLAIMS_FILE = TableType(form="table", meaning="A file that holds only claims.", fields={"claims": CLAIM, "tables": TABLE_CLAIM})

@@ -59,6 +59,8 @@ def _make_type(field: Field) -> dict[str, Any]:
         case "named_texts":
             texts = _make_texts(field)
             return {"type": "object", "patternProperties": {f"^{NAME_PATTERN}$": texts}, "additionalProperties": False, "minProperties": 1}
+        case "text_table":
+            return {"type": "object", "additionalProperties": _TEXT, "minProperties": 1}
         case "number":
             return {"type": ["string", "number"]}
         case "value":

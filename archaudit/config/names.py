@@ -33,15 +33,20 @@ class Draft(NamedTuple):
 
 
 def expect_model(table: Table, name: str, model: str, known: KnownNames) -> None:
-    """Notes a fault if `model` is not in [models]."""
-    if model and model not in known.models:
+    """Notes a fault if `model` is neither in [models] nor a reference such as torchvision:resnet50."""
+    if model and model not in known.models and not is_reference(model):
         table.fault(name, f"{quote(model)} is not in [models]{suggest(model, known.models)}")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text names a model's code, file or library, and not a name in [models]."""
+    return ":" in text or text.endswith((".json", ".safetensors", ".gguf", ".onnx", ".pt2"))
 
 
 def read_against(table: Table, known: KnownNames) -> str:
     """The name of what a check compares with: a model, the baseline, or empty."""
     against = table.read_text("against")
-    if against and against != BASELINE and against not in known.models:
+    if against and against != BASELINE and against not in known.models and not is_reference(against):
         table.fault("against", f"{quote(against)} is neither {BASELINE!r} nor in [models]{suggest(against, (BASELINE, *known.models))}")
     return against
 

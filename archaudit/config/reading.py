@@ -12,7 +12,7 @@ from archaudit.config import claims
 from archaudit.config.budgets import read_budgets, read_latency
 from archaudit.config.declaration import CLAIMS_FILE, CONFIG
 from archaudit.config.names import KnownNames, make_ids_unique
-from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section, TableClaim
 from archaudit.config.tables import Table, quote
 from archaudit.errors import ConfigError
 from archaudit.schema import Check, read_file
@@ -58,6 +58,14 @@ def load_claims(path: Path, models: Iterable[str]) -> tuple[Check, ...]:
     """The claims of a file that holds only claims, about the models with the names `models`. Raises ConfigError."""
     content = _read_toml(path, "A file of claims holds [[claims]] tables.")
     return _read_claims(content, models, _show_path(path))
+
+
+def load_table_claims(path: Path) -> tuple[TableClaim, ...]:
+    """The tables of documents in a file that holds only claims. Raises ConfigError."""
+    top = Table(_read_toml(path, "A file of claims holds [[claims]] and [[tables]]."), "", [], CLAIMS_FILE)
+    found = claims.read_table_claims(top)
+    _raise_faults(top, _show_path(path))
+    return found
 
 
 def read_claims(tables: Sequence[Mapping[str, Any]], models: Iterable[str], source: str) -> tuple[Check, ...]:
@@ -140,6 +148,7 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
     keys_by_id: dict[str, str] = {}
     budgets, overridden = read_budgets(top, known, keys_by_id)
     drafts = [*budgets, *claims.read_claims(top, known, keys_by_id)]
+    tables = claims.read_table_claims(top)
     gated = tuple(dict.fromkeys(top.read_texts("gated")))
     strict = top.read_flag("strict")
     latency = read_latency(top, known)
@@ -153,6 +162,7 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
         sections=sections,
         pins=pins,
         checks=make_ids_unique(drafts),
+        tables=tables,
         gated=gated,
         overridden=overridden,
         strict=strict,

@@ -44,14 +44,34 @@ class AlignPin(msgspec.Struct, frozen=True, kw_only=True):
     forbid: bool = False
 
 
+class TableClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """Tables of a document whose rows name their models. `columns` are the headings of columns by metric.
+
+    `models` are the places where names are looked up, `names` the references of names that are not found there. `accept` are readings under
+    which a figure counts as true. `exempt` and `expect_false` have a reason by the name of a row.
+    """
+
+    key: str
+    models: tuple[str, ...]
+    name: str
+    columns: dict[str, str]
+    resolution: str | None = None
+    section: str | None = None
+    document: str | None = None
+    accept: tuple[str, ...] = ()
+    names: dict[str, str] = {}
+    exempt: dict[str, str] = {}
+    expect_false: dict[str, str] = {}
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A config file. `source` is its name in messages; relative references start at `folder`.
 
     `checks` are the budgets, the pins of [[unchanged]] and the claims, each in the order of the file, with unique ids. A limit on an
     increase or decrease from the baseline has the origin `baseline`, every other limit the origin `budget`. `formulas` are files or modules
-    that register formulas for custom operators. `gated` are the metrics that every model must have a budget on. `latency` is the budget on
-    measured time; None without a table [latency]. `overridden` are the budgets that others replace. With `strict`, a figure that depends
-    on an assumption is inconclusive.
+    that register formulas for custom operators. `tables` are tables of documents whose rows are claims. `gated` are the metrics that every
+    model must have a budget on. `latency` is the budget on measured time; None without a table [latency]. `overridden` are the budgets that
+    others replace. With `strict`, a figure that depends on an assumption is inconclusive.
     """
 
     source: str
@@ -62,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...] = ()
     pins: tuple[AlignPin, ...] = ()
     checks: tuple[Check, ...] = ()
+    tables: tuple[TableClaim, ...] = ()
     gated: tuple[str, ...] = ()
     latency: LatencyBudget | None = None
     overridden: tuple[Overridden, ...] = ()

@@ -10,6 +10,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from archaudit.config.declaration import NAME_PATTERN, RELATIVE_LIMITS, Field, Kind, TableType
 from archaudit.metrics.catalog import METRICS, Metric
 from archaudit.schema import Quantity, parse_limit, parse_quantity
@@ -98,6 +100,17 @@ class Table:
             self._check_name(name, each)
         inner = Table(values, key, self.faults, TableType(form="table", meaning="", fields=dict.fromkeys(values, field)))
         return {each: inner._read_texts(each, value, field) for each, value in values.items()}
+
+    def read_text_table(self, name: str) -> dict[str, str]:
+        """A table with one text under each key; empty if it is missing."""
+        field = self._find_field(name, "text_table")
+        values, key = self.values.get(name, {}), join_key(self.key, name)
+        if not isinstance(values, dict) or (name in self.values and not values):
+            self.fault(name, f"expected a table [{key}] with at least one key, not {describe(values)}")
+            return {}
+        text = replace(field, kind="text")
+        inner = Table(values, key, self.faults, TableType(form="table", meaning="", fields=dict.fromkeys(values, text)))
+        return {each: inner.read_text(each) for each in values}
 
     def read_scope(self, name: str, metric: Metric | None) -> tuple[str, ...]:
         """Patterns over module paths; the whole model if they are missing."""

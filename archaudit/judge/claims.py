@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
@@ -11,6 +12,7 @@ import msgspec
 
 from archaudit.index import Layer, read_layer
 from archaudit.judge.comparisons import Finding
+from archaudit.judge.conventions import Convention
 from archaudit.metrics.selection import select_modules
 from archaudit.schema import Check, ModuleRecord, Outcome, Pair, Profile, Quantity, Verdict
 
@@ -18,16 +20,21 @@ from archaudit.schema import Check, ModuleRecord, Outcome, Pair, Profile, Quanti
 _EXPECTED_FINDINGS: dict[Outcome, str] = {"passed": "true", "failed": "false", "inconclusive": "other reading"}
 
 
-def conclude_claim(check: Check, verdict: Verdict, reading: tuple[str, Finding] | None) -> Verdict:
+def conclude_claim(check: Check, verdict: Verdict, reading: tuple[Convention, Finding] | None) -> Verdict:
     """The verdict on a claim whose figure was compared; `reading` is the convention under which a false one is true.
+
+    A convention that does not decide is named, and the claim stays false.
 
     A claim with an expectation passes if the finding is as expected, and fails otherwise, even if the claim became true. A reason as
     expected ends with the claim's `why`.
     """
-    finding = "true" if verdict.outcome == "passed" else "false" if reading is None else "other reading"
+    excused = reading is not None and reading[0].decides
+    finding = "true" if verdict.outcome == "passed" else "other reading" if excused else "false"
     reason = verdict.reason
+    if finding == "false":
+        reason += _describe_deviation(check.figure, verdict.actual)
     if reading is not None:
-        reason += f"; true as {reading[0]} ({reading[1].actual_text})"
+        reason += f"; true as {reading[0].name} ({reading[1].actual_text})" if excused else f"; it is {reading[0].name}"
     expected = _EXPECTED_FINDINGS[check.expect_outcome]
     outcome: Outcome
     if finding == expected:
@@ -41,8 +48,23 @@ def conclude_claim(check: Check, verdict: Verdict, reading: tuple[str, Finding] 
         outcome, reason = "failed", f"marked as {marked} but is now true: remove `expect`. {reason[:1].upper()}{reason[1:]}"
     else:
         outcome, reason = "failed", f"{finding}, but marked as {expected}: {reason}"
-    changes = {"outcome": outcome, "finding": finding, "reason": reason, "reading": reading[0] if reading else None}
+    changes = {"outcome": outcome, "finding": finding, "reason": reason, "reading": reading[0].name if reading else None}
     return msgspec.structs.replace(verdict, interval=_find_interval(check) if verdict.actual is not None else None, **changes)
+
+
+def _describe_deviation(figure: Quantity | None, actual: float | None) -> str:
+    """How far the measured number is from the figure, and the number in the figure's own unit: ` (8.91B, 61.3 % less)`."""
+    if figure is None or actual is None or not figure.value:
+        return ""
+    change = 100 * (actual - figure.value) / abs(figure.value)
+    size = f"{abs(change):.1f} %" if abs(change) >= _SMALLEST_SHOWN else f"under {_SMALLEST_SHOWN} %"
+    letter = _SCALE.search(figure.text)
+    own = f"{actual / figure.scale:.4g}{letter[1]}, " if letter and figure.scale > 1 else ""
+    return f" ({own}{size} {'more' if change > 0 else 'less'})"
+
+
+_SMALLEST_SHOWN = 0.1  # percent
+_SCALE = re.compile(r"(?<=[\d\s])((?:[KMGT]i|[KMGTB])(?![a-z])|[ ](?:m|b|tr)illion|[ ]?(?:Mio|bn))")
 
 
 def _find_interval(check: Check) -> tuple[float | None, float | None] | None:

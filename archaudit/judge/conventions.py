@@ -30,20 +30,24 @@ class Measurement(NamedTuple):
     scope: Patterns
 
 
+Recount = Callable[[Measurement, "Case"], float | None]
+
+
 class Convention(NamedTuple):
     """Another way of counting some metrics. `recount` returns the number under it, or None where the convention does not apply.
 
     `is_part` marks one that leaves something out. It is not tried on an upper or lower bound: a part of a model is below any bound that
-    the model just misses.
+    the model just misses. `decides` is false for a convention that explains a false figure and does not excuse it: the figure stays false.
     """
 
     name: str
     metrics: tuple[str, ...]
-    recount: Callable[[Measurement, Case], float | None]
+    recount: Recount
     is_part: bool = False
+    decides: bool = True
 
 
-def find_reading(case: Case, model: Measurement, other: Measurement | None) -> tuple[str, Finding] | None:
+def find_reading(case: Case, model: Measurement, other: Measurement | None) -> tuple[Convention, Finding] | None:
     """The first convention under which the case holds, with the finding under it; None if there is none."""
     for convention in CONVENTIONS:
         if case.metric.name not in convention.metrics or (convention.is_part and case.figure.relation):
@@ -58,8 +62,24 @@ def find_reading(case: Case, model: Measurement, other: Measurement | None) -> t
         except CannotJudge:  # no ratio to nothing, for example
             continue
         if finding.holds:
-            return convention.name, finding
-    return None
+            return convention, finding
+    return _try_other_direction(case)
+
+
+def _try_other_direction(case: Case) -> tuple[Convention, Finding] | None:
+    """A ratio or percentage that is true of the change from this model to the other: "119 % more" where 54 % less was meant to be read."""
+    if case.other is None or case.figure.relation or case.check.comparison not in ("ratio", "percent"):
+        return None
+    turned = (
+        msgspec.structs.replace(case, actual=case.other, other=case.actual)
+        if case.check.comparison == "ratio"
+        else msgspec.structs.replace(case, actual=2 * case.other - case.actual)
+    )
+    try:
+        finding = COMPARISONS[case.check.comparison](turned)
+    except CannotJudge:
+        return None
+    return (_OTHER_DIRECTION, finding) if finding.holds else None
 
 
 def _count_macs(measurement: Measurement, case: Case) -> float | None:
@@ -150,7 +170,86 @@ def _measure_tensor(tensor: TensorRecord, case: Case) -> int:
     return elements * int(bits[1]) // 8 if bits else 0
 
 
+def _truncate(measurement: Measurement, case: Case) -> float | None:
+    """The number cut off after the digits of the figure: 25.56M is 25M."""
+    step = case.figure.high - case.figure.low
+    if step <= 0 or case.figure.is_range or case.figure.approximate or case.figure.relation:
+        return None
+    return math.floor(measurement.value / step + _ROUNDING) * step
+
+
+def _then_truncate(recount: Recount) -> Recount:
+    def recount_and_truncate(measurement: Measurement, case: Case) -> float | None:
+        value = recount(measurement, case)
+        return None if value is None else _truncate(measurement._replace(value=value), case)
+
+    return recount_and_truncate
+
+
+def _count_by_fvcore(measurement: Measurement, case: Case) -> float | None:
+    """fvcore's own number, where it was measured: multiply-accumulates and some operations of norms."""
+    witness = measurement.profile.witnesses.get("fvcore")
+    return witness.totals.macs if witness is not None and measurement.scope == ("",) else None
+
+
+def _halve_then(recount: Recount) -> Recount:
+    def recount_macs(measurement: Measurement, case: Case) -> float | None:
+        return recount(measurement._replace(value=measurement.value / 2), case)
+
+    return recount_macs
+
+
+def _count_without_classifier(measurement: Measurement, case: Case) -> float | None:
+    """Without the last layer, where that is a linear layer: encoders are published without it."""
+    if measurement.scope != ("",):
+        return None
+    layers = [module for module in measurement.profile.modules if module.own.params and module.calls]
+    last = max(layers, key=lambda module: max(call.order for call in module.calls), default=None)
+    if last is None or (layer := read_layer(last)) is None or layer.kernel or len(layers) == 1:
+        return None
+    return measurement.value - (case.metric.of_cost(last.total) or 0) if case.metric.of_cost is not None else None
+
+
+def _count_norms(measurement: Measurement, case: Case) -> float | None:
+    """Two operations for each element of a norm's output."""
+    return _add_elements(measurement, lambda module: 2 if _NORM.search(module.type) else 0)
+
+
+def _count_all_layers(measurement: Measurement, case: Case) -> float | None:
+    """One operation for each element of an activation and of a bias, and for each input of a pooling layer."""
+
+    def weigh(module: ModuleRecord) -> int:
+        if _NORM.search(module.type):
+            return 3 if module.type.endswith("Act2d") else 2
+        if _ACTIVATION.search(module.type):
+            return 1
+        return int(any(tensor.name == "bias" for tensor in module.tensors) and read_layer(module) is not None)
+
+    count = _add_elements(measurement, weigh)
+    if count is None:
+        return None
+    pools = [module for module in select_modules(measurement.profile, measurement.scope) if "Pool" in module.type]
+    return count + sum(math.prod(shape) for module in pools for call in module.calls for shape in call.inputs)
+
+
+def _add_elements(measurement: Measurement, weigh: Callable[[ModuleRecord], int]) -> float | None:
+    """The number plus a weight for each element of the outputs of modules; None if no module has a weight."""
+    modules = select_modules(measurement.profile, measurement.scope)
+    added = sum(weigh(module) * math.prod(shape) for module in modules if weigh(module) for call in module.calls for shape in call.outputs)
+    return measurement.value + added if added else None
+
+
+_NORM = re.compile(r"Norm")
+_ACTIVATION = re.compile(r"ReLU|GELU|SiLU|Sigmoid|Tanh|Swish|Hardswish|ELU|Mish|Softmax|Softplus")
+_ROUNDING = 1e-9  # of a step: a division that should be whole can be slightly less
+
 _PARAMS = ("params", "param_bytes")
+_TRUNCATED = "truncated, not rounded"
+_WITHOUT_CLASSIFIER = "without the classifier"
+_AS_THOP = "with norms, as thop counts"
+_AS_PTFLOPS = "with norms, activations, pooling and biases, as ptflops and mmcv count"
+
+_OTHER_DIRECTION = Convention("in the other direction: an increase, not a decrease", (), lambda measurement, case: None)
 
 CONVENTIONS = (
     Convention("MACs, called FLOPs", ("flops",), _count_macs),
@@ -166,4 +265,19 @@ CONVENTIONS = (
     Convention("without embeddings", _PARAMS, _count_without_embeddings, True),
     Convention("after fusing norms into convolutions", _PARAMS, _count_fused, True),
     Convention("before fusing norms into convolutions", _PARAMS, _count_unfused, True),
+    *(
+        Convention(name, metrics, recount, is_part, decides=False)
+        for name, metrics, recount, is_part in (
+            (_TRUNCATED, ("params", "macs", "flops"), _truncate, False),
+            (f"MACs, called FLOPs; {_TRUNCATED}", ("flops",), _then_truncate(_count_macs), False),
+            (_WITHOUT_CLASSIFIER, ("params", "macs"), _count_without_classifier, True),
+            (f"{_WITHOUT_CLASSIFIER}; {_TRUNCATED}", ("params", "macs"), _then_truncate(_count_without_classifier), True),
+            ("as fvcore counts", ("macs",), _count_by_fvcore, False),
+            (_AS_THOP, ("macs",), _count_norms, False),
+            (_AS_PTFLOPS, ("macs",), _count_all_layers, False),
+            ("MACs, called FLOPs; as fvcore counts", ("flops",), _count_by_fvcore, False),
+            (f"MACs, called FLOPs; {_AS_THOP}", ("flops",), _halve_then(_count_norms), False),
+            (f"MACs, called FLOPs; {_AS_PTFLOPS}", ("flops",), _halve_then(_count_all_layers), False),
+        )
+    ),
 )

@@ -1,46 +1,36 @@
-"""Claims of documents: collected from configs and the document, judged by the models that they name; drafts and corrections."""
+"""Claims of documents, judged by the models that they name."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from archaudit.align import align
 from archaudit.claims.binding import LocatedClaims, locate_claims
-from archaudit.claims.drafting import draft_claims
-from archaudit.claims.fixing import format_like, format_shape_like, replace_claimed_figure, replace_numbers
-from archaudit.claims.markdown import read_document
-from archaudit.config import BASELINE, Config, load_claims, load_example_config, read_claims
-from archaudit.diff import diff
-from archaudit.errors import ConfigError, InputError
+from archaudit.claims.reading import read_document
+from archaudit.claims.rows import find_named_sides
+from archaudit.config import BASELINE
+from archaudit.errors import ConfigError
 from archaudit.judge import conclude, judge
-from archaudit.metrics.selection import select_named
 from archaudit.pipeline.baselines import read_baselines
-from archaudit.pipeline.checks import list_configs, list_pins, list_sections
+from archaudit.pipeline.claim_sources import SIDES, collect_claims, list_names, read_text
+from archaudit.pipeline.corrections import Correction, correct_document
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
+from archaudit.pipeline.table_claims import ExpandedTables, accept_readings, expand_tables, find_contradictions
 from archaudit.pipeline.targets import Target, resolve
-from archaudit.schema import Check, Group, Outcome, Profile, Record, Verdict, read_file
-from archaudit.schema.documents import Binding, Coverage, Document, Number
-
-# The models that claims are about if a pair of models is given, or if they name none.
-SIDES = ("before", "after")
-_LARGEST_DOCUMENT = 16 * 2**20  # bytes; documents that people read are a thousandth of it
-
-
-class Correction(Record, frozen=True, kw_only=True):
-    """One file as it is and as it should be."""
-
-    path: str
-    before: str
-    after: str
+from archaudit.pipeline.zoo import judge_models
+from archaudit.schema import Check, Outcome, Profile, Record, Verdict, name_run
+from archaudit.schema.documents import Binding, Coverage, Number
 
 
 class DocumentJudgement(Record, frozen=True, kw_only=True):
-    """The verdicts on a document's claims, the numbers that each is about, what claims cover, the outcome, and corrections."""
+    """The verdicts on a document's claims, the numbers that each is about, what claims cover, the outcome, and corrections.
+
+    `models` are the references of the models that rows of claimed tables name; `unknown` the names that no catalog has.
+    """
 
     document: str
     verdicts: tuple[Verdict, ...]
@@ -48,21 +38,16 @@ class DocumentJudgement(Record, frozen=True, kw_only=True):
     coverage: Coverage
     outcome: Outcome
     corrections: tuple[Correction, ...] = ()
+    unknown: tuple[UnknownModel, ...] = ()
+    models: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class _Origin(NamedTuple):
-    """The file that a claim was written in, and its position among the claims there."""
+class UnknownModel(Record, frozen=True, kw_only=True):
+    """A name in a claimed table that no catalog has: its figures are another model's."""
 
-    path: Path
-    position: int
-
-
-class _Claims(NamedTuple):
-    """The claims about a document; where those of files are written; and those in comments of the document."""
-
-    checks: tuple[Check, ...]
-    origins: dict[str, _Origin]
-    inline: tuple[tuple[Binding, Check], ...]
+    name: str
+    reason: str
+    lines: tuple[int, ...]
 
 
 def check_document(
@@ -73,14 +58,23 @@ def check_document(
     `pair` are the references of the models `before` and `after`. With `strict`, a number that no claim covers is a failure. The outcome
     is `passed` only if a claim was judged. Raises an ArchauditError for a file or model that cannot be read or measured.
     """
-    document = read_document(_read_text(path), path.name)
-    claims = _collect(path, document, options, pair)
+    document = read_document(read_text(path), path.name)
+    claims = collect_claims(path, document, options)
+    tables = expand_tables(document, claims.tables, options.config, path.parent)
     options = msgspec.structs.replace(options, witnesses=False)  # claims are judged by our own numbers only
     profiles = _measure(path, claims.checks, options, pair)
     verdicts = judge(claims.checks, profiles, read_baselines(claims.checks, options), earlier=_find_earlier(profiles))
-    located = locate_claims(document, claims.checks, claims.inline)
-    verdicts = tuple(_mark_stale(verdict, located) for verdict in verdicts)
-    corrections = _correct(path, document, claims, zip(claims.checks, verdicts, strict=True), (located, profiles)) if fix else ()
+    rows = [*_judge_tables(tables, options)]
+    bound = [(_bind(claim.number), claim.check) for claim in tables.claims]
+    exempt = [(_bind(figure.number), _exempt(figure.number, reason)) for figure, reason in tables.exempt]
+    checks = (*claims.checks, *(check for _, check in (*bound, *exempt)))
+    located = locate_claims(document, checks, (*claims.inline, *bound, *exempt))
+    named = find_named_sides(document, list_names(pair, options)) if pair is not None else {}
+    verdicts = tuple(_mark_swapped(verdict, located, named) for verdict in verdicts)
+    verdicts = (*(_mark_stale(verdict, located) for verdict in verdicts), *rows, *judge([check for _, check in exempt], {}, {}))
+    located = located._replace(coverage=_leave_out(located.coverage, tables.other_columns))
+    judged = [(check, verdict) for check, verdict in zip(checks, verdicts, strict=True)]
+    corrections = correct_document(path, document, claims, judged, (located, profiles)) if fix else ()
     return DocumentJudgement(
         document=path.name,
         verdicts=verdicts,
@@ -88,92 +82,54 @@ def check_document(
         coverage=located.coverage,
         outcome=_conclude(verdicts, located.coverage, strict=strict),
         corrections=tuple(corrections),
+        unknown=_list_unknown(tables),
+        models={claim.row: claim.model.name for claim in tables.claims},
     )
 
 
-def draft_document(path: Path, before: str, after: str, options: Options) -> str:
-    """TOML that suggests what each number of a document is about, for a person to confirm."""
-    document = read_document(_read_text(path), path.name)
-    targets = [resolve(reference, options.config, options.inputs) for reference in (before, after)]
-    measured = measure_targets(targets, msgspec.structs.replace(options, witnesses=False))
-    profiles = dict(zip(SIDES, measured, strict=True))
-    _check_independence(path, targets, profiles.values())
-    drafts = draft_claims(document, profiles["before"], profiles["after"], _find_groups(targets, measured, options))
-    checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
-    verdicts = iter(judge(checks, profiles, {}))
-    return "\n".join(draft.format_toml(next(verdicts) if draft.table else None) for draft in drafts)
+def _judge_tables(tables: ExpandedTables, options: Options) -> Iterable[Verdict]:
+    """The verdicts on the figures of tables, in order, with what contradicts them in the document."""
+    if not tables.claims:
+        return
+    verdicts = judge_models([claim.model for claim in tables.claims], [claim.check for claim in tables.claims], options)
+    others = find_contradictions(tables.claims, verdicts)
+    for claim, verdict in zip(tables.claims, verdicts, strict=True):
+        if claim.check.id in others and verdict.finding == "false":
+            verdict = msgspec.structs.replace(
+                verdict, reason=f"{verdict.reason}; the document contradicts itself: {others[claim.check.id]}"
+            )
+        yield accept_readings(verdict, claim)
 
 
-def _find_groups(targets: Sequence[Target], profiles: Sequence[Profile], options: Options) -> tuple[Group, ...]:
-    before, after = profiles
-    configs = list_configs(targets, options.config)
-    return diff(before, after, align(before, after, list_pins(configs, targets)), list_sections(configs, targets)).groups
+def _leave_out(coverage: Coverage, places: frozenset[tuple[int, int]]) -> Coverage:
+    """The coverage without the numbers in columns of claimed tables that state no measured metric; they are counted by rule."""
+    left = tuple(number for number in coverage.uncovered if (number.line, number.column) not in places)
+    count = len(coverage.uncovered) - len(left)
+    by_rule = coverage.by_rule | ({"numbers in other columns of claimed tables": count} if count else {})
+    return msgspec.structs.replace(coverage, uncovered=left, by_rule=by_rule)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        content = read_file(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read: {error.strerror}", "Name a Markdown document: archaudit claims check NOTES.md"
-        ) from error
-    if len(content) > _LARGEST_DOCUMENT:
-        raise InputError(f"{path}: is larger than {_LARGEST_DOCUMENT >> 20} MiB", "Split it, or name the part that states numbers.")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not text in UTF-8 (byte {error.start})") from error
+def _bind(number: Number) -> Binding:
+    return Binding(text="", line=number.line, column=number.column, table={})
 
 
-# --- collecting claims --------------------------------------------------------------------------------------------------
+def _exempt(number: Number, reason: str) -> Check:
+    return Check(
+        id=f"exempt-line-{number.line}-{number.column}",
+        origin="claim",
+        metric="",
+        comparison="equals",
+        expected=number.reading,
+        source=number.run.section or None,
+        exempt=reason,
+    )
 
 
-def _collect(path: Path, document: Document, options: Options, pair: tuple[str, str] | None) -> _Claims:
-    example = load_example_config()
-    configs = [options.config] if options.config is not None else []
-    models = [*dict.fromkeys([*(name for config in (*configs, example) for name in config.models), *SIDES])]
-    checks: list[Check] = []
-    origins: dict[str, _Origin] = {}
-    for config in (*configs, example):
-        found = [check for check in config.checks if check.origin == "claim"]
-        about = [(position, check) for position, check in enumerate(found) if _is_about(check, config, path, is_example=config is example)]
-        for position, check in about:
-            checks.append(_make_unique(check, origins))
-            origins[checks[-1].id] = _Origin(Path(config.source), position)
-    claims_file = path.with_name(path.name + ".claims.toml")
-    if claims_file.exists():
-        for position, check in enumerate(load_claims(claims_file, models)):
-            checks.append(_make_unique(check, origins))
-            origins[checks[-1].id] = _Origin(claims_file, position)
-    taken = dict.fromkeys(origins, True)
-    inline = []
-    for binding in document.bindings:
-        check = read_claims([binding.table], models, f"{path.name}:{binding.line}")[0]
-        inline.append((binding, _make_unique(check, taken)))
-        taken[inline[-1][1].id] = True
-    written = [_complete(check, path) for check in (*checks, *(check for _, check in inline))]
-    by_id = {check.id: check for check in written}
-    return _Claims(tuple(written), origins, tuple((binding, by_id[check.id]) for binding, check in inline))
-
-
-def _is_about(check: Check, config: Config, path: Path, *, is_example: bool) -> bool:
-    """Whether a claim of a config is about this document: by its path from the config's folder; for the built-in example, by its name."""
-    if check.document is None:
-        return False
-    return check.document == path.name if is_example else (config.folder / check.document).resolve() == path.resolve()
-
-
-def _make_unique(check: Check, taken: Mapping[str, object]) -> Check:
-    """The check with an id that no check before it has: ids are unique within one file only."""
-    number, name = 1, check.id
-    while name in taken:
-        number += 1
-        name = f"{check.id}-{number}"
-    return msgspec.structs.replace(check, id=name)
-
-
-def _complete(check: Check, path: Path) -> Check:
-    return msgspec.structs.replace(check, model=check.model or SIDES[1], document=path.name)
+def _list_unknown(tables: ExpandedTables) -> tuple[UnknownModel, ...]:
+    lines: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for figure in tables.unknown:
+        lines[figure.name, figure.resolved.reason].append(figure.number.line)
+    return tuple(UnknownModel(name=name, reason=reason, lines=tuple(dict.fromkeys(each))) for (name, reason), each in lines.items())
 
 
 # --- measuring the models -----------------------------------------------------------------------------------------------
@@ -182,16 +138,29 @@ def _complete(check: Check, path: Path) -> Check:
 def _measure(path: Path, checks: Iterable[Check], options: Options, pair: tuple[str, str] | None) -> dict[str, Profile]:
     """The profiles of the models that the claims name; `before` and `after` are those of `pair`."""
     judged = [check for check in checks if check.exempt is None]
-    named = [name for check in judged for name in (check.model, check.against) if name is not None and name != BASELINE]
-    names = list(dict.fromkeys(named))
+    runs: dict[str, tuple[str, tuple[str, ...]]] = {}  # by the run's name: the model and its inputs
+    for check in judged:
+        for name in (check.model, check.against):
+            if name is not None and name != BASELINE:
+                inputs = (check.scenario,) if check.scenario else options.inputs
+                runs.setdefault(name_run(name, check.scenario), (name, inputs))
     references = dict(zip(SIDES, pair, strict=True)) if pair is not None else {}
-    targets = [resolve(references.get(name, name), options.config, options.inputs) for name in names]
-    profiles = dict(zip(names, measure_targets(targets, options), strict=True)) if targets else {}
-    _check_independence(path, targets, profiles.values())
+    targets = [resolve(references.get(name, name), options.config, inputs) for name, inputs in runs.values()]
+    profiles = dict(zip(runs, _measure_in_batches(targets, options), strict=True))
+    check_independence(path, targets, profiles.values())
     return profiles
 
 
-def _check_independence(path: Path, targets: Sequence[Target], profiles: Iterable[Profile]) -> None:
+def _measure_in_batches(targets: Sequence[Target], options: Options) -> Iterable[Profile]:
+    """The profiles of targets. Each has a process of its own, so that a document with many models is measured in parts."""
+    for start in range(0, len(targets), _MOST_PROCESSES):
+        yield from measure_targets(targets[start : start + _MOST_PROCESSES], options)
+
+
+_MOST_PROCESSES = 4  # at once: each needs about half a GiB
+
+
+def check_independence(path: Path, targets: Sequence[Target], profiles: Iterable[Profile]) -> None:
     """Raises ConfigError if a model is read from the document itself: a document is no evidence for its own claims."""
     document = path.resolve()
     for target, profile in zip(targets, profiles, strict=True):
@@ -214,6 +183,15 @@ def _find_earlier(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
 # --- the outcome --------------------------------------------------------------------------------------------------------
 
 
+def _mark_swapped(verdict: Verdict, located: LocatedClaims, named: Mapping[tuple[int, int], str]) -> Verdict:
+    """The verdict; false if the row of a table names the other model of the pair than the claim."""
+    sides = {named.get((number.line, number.column)) for number in located.numbers[verdict.id] if number.run.table >= 0}
+    if verdict.comparison != "equals" or verdict.model not in SIDES or len(sides) != 1 or not (sides <= {*SIDES} - {verdict.model}):
+        return verdict
+    reason = f"false: the row is about {sides.pop()}, the claim about {verdict.model}: {verdict.reason}"
+    return msgspec.structs.replace(verdict, finding="false", outcome="failed", reason=reason)
+
+
 def _mark_stale(verdict: Verdict, located: LocatedClaims) -> Verdict:
     """The verdict; `unbound` if the document does not contain the claim's figure, even if the claim is true."""
     if located.numbers[verdict.id] or not any(character.isdigit() for character in verdict.expected):
@@ -225,70 +203,7 @@ def _mark_stale(verdict: Verdict, located: LocatedClaims) -> Verdict:
 
 def _conclude(verdicts: Sequence[Verdict], coverage: Coverage, *, strict: bool) -> Outcome:
     outcome = conclude(verdicts)
-    if strict and coverage.uncovered:
+    if strict and (coverage.uncovered or coverage.unreadable):
         return "failed"
     judged = any(verdict.finding in ("true", "false", "other reading") for verdict in verdicts)
     return outcome if judged or outcome == "failed" else "inconclusive"
-
-
-# --- corrections --------------------------------------------------------------------------------------------------------
-
-
-def _correct(
-    path: Path,
-    document: Document,
-    claims: _Claims,
-    judged: Iterable[tuple[Check, Verdict]],
-    found: tuple[LocatedClaims, Mapping[str, Profile]],
-) -> Iterable[Correction]:
-    """The document and the files of claims, with each false figure replaced that exactly one number states and that is not expected."""
-    located, profiles = found
-    replacements: list[tuple[Number, str]] = []
-    files: dict[Path, tuple[str, str]] = {}
-    for check, verdict in judged:
-        numbers = located.numbers[check.id]
-        if verdict.finding != "false" or verdict.outcome != "failed" or len(numbers) != 1:
-            continue
-        text = _format_measured(numbers[0].text, check, verdict, profiles)
-        origin = claims.origins.get(check.id)
-        if text is None or (origin is not None and not _correct_file(files, origin, check, text)):
-            continue
-        replacements.append((numbers[0], text))
-    if replacements:
-        yield Correction(path=str(path), before=document.text, after=replace_numbers(document, replacements))
-    for file, (before, after) in files.items():
-        yield Correction(path=str(file), before=before, after=after)
-
-
-def _format_measured(figure: str, check: Check, verdict: Verdict, profiles: Mapping[str, Profile]) -> str | None:
-    """The measured value written like `figure`; None where that is not possible, and a person has to correct it."""
-    if verdict.actual is not None:
-        try:
-            whole = format_like(f"{figure}{check.expected[len(check.written) :]}" if check.written else figure, verdict.actual)
-        except (ValueError, ArithmeticError):  # the document's text is not a figure, or has too many digits
-            return None
-        return whole[: len(whole) - len(check.expected) + len(check.written)] if whole and check.written else whole
-    if check.metric == "shape" and len(check.scope) == 1:
-        profile = profiles[check.model]
-        shapes = [shape for module in select_named(profile, check.scope) for call in module.calls for shape in call.outputs]
-        image = next((record.shape for record in profile.inputs if len(record.shape) == 4), None)
-        if image is not None and len(set(shapes)) == 1:
-            return format_shape_like(figure, shapes[0], {"B": image[0], "N": image[0], "H": image[2], "W": image[3]})
-    return None
-
-
-def _correct_file(files: dict[Path, tuple[str, str]], origin: _Origin, check: Check, figure: str) -> bool:
-    """Changes the claim's own figure; False if it is not found: then the document must not change either."""
-    if origin.path not in files:
-        try:
-            text = origin.path.read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError):
-            return False
-        files[origin.path] = (text, text)
-    before, now = files[origin.path]
-    changed = replace_claimed_figure(now, origin.position, check.written or check.expected, figure)
-    if changed is not None:
-        files[origin.path] = (before, changed)
-    elif before == now:
-        del files[origin.path]
-    return changed is not None

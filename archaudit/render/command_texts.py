@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from archaudit.metrics.quantities import format_exact, format_percent
+from archaudit.render.claims_ledger import summarize_findings
 from archaudit.render.formatting import SYMBOLS, format_shape, make_visible, round_quotient
 from archaudit.render.layout import TextColumn, choose_columns, format_columns, shorten, wrap
 from archaudit.render.view.histories import describe_bisection, view_history
@@ -18,7 +19,6 @@ _NARROWEST = 40
 
 # --- claims check ---------------------------------------------------------------------------------------------------
 
-_FINDINGS = ("true", "false", "other reading", "unbound", "exempt")
 _MOST_UNCOVERED = 50
 _LONGEST_EXCERPT = 80
 
@@ -36,9 +36,7 @@ def format_claims(verdicts: Sequence[Verdict], numbers: Mapping[str, Sequence[Nu
         yield make_visible(f"{SYMBOLS[finding]} {finding}{mark}  line {lines}  {verdict.expected}  {_describe_claim(verdict)}")
         if finding != "true" or verdict.outcome != "passed":
             yield make_visible(f"    {verdict.reason}")
-    findings: Counter[str] = Counter(verdict.finding or "unbound" for verdict in verdicts)
-    parts = [f"{findings[finding]:,} {finding}" for finding in _FINDINGS if findings[finding]]
-    yield f"{len(verdicts):,} claims: {', '.join(parts) or 'none'}"
+    yield summarize_findings(verdicts)
     yield from _format_coverage(coverage)
 
 
@@ -63,6 +61,12 @@ def _format_coverage(coverage: Coverage) -> Iterator[str]:
         yield make_visible(f"? uncovered  line {number.line}  {number.text}  {number.run.whole.strip()[:_LONGEST_EXCERPT]}")
     if len(coverage.uncovered) > _MOST_UNCOVERED:
         yield f"? and {len(coverage.uncovered) - _MOST_UNCOVERED:,} more"
+    for digits in coverage.unreadable[:_MOST_UNCOVERED]:
+        yield make_visible(f"! unreadable  line {digits.line}  {digits.text}")
+    if len(coverage.unreadable) > _MOST_UNCOVERED:
+        yield f"! and {len(coverage.unreadable) - _MOST_UNCOVERED:,} more"
+    if coverage.by_rule:
+        yield "not numbers by rule: " + ", ".join(f"{number:,} {rule}" for rule, number in sorted(coverage.by_rule.items()))
 
 
 # --- profile --explain ----------------------------------------------------------------------------------------------

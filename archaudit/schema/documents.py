@@ -14,7 +14,7 @@ class Run(Record, frozen=True, kw_only=True):
 
     `whole` is the line; `text` has the same length, with everything masked that states no number (links, tags, code). It begins at `column`
     of `line`, both counted from 1. `section` is the heading above, `place` the kind of its block, and `block` the number of its paragraph,
-    table or code block.
+    table or code block. In a cell of a table, `table`, `row` and `cell` are positions in `Document.tables`, its rows and their cells.
     """
 
     text: str
@@ -24,16 +24,29 @@ class Run(Record, frozen=True, kw_only=True):
     line: int
     column: int
     block: int
+    table: int = -1
+    row: int = -1
+    cell: int = -1
+
+
+class Table(Record, frozen=True, kw_only=True):
+    """A table of a document: the texts of its headings and of the cells below, without markup. Spanning cells are repeated."""
+
+    section: str
+    line: int
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 class Number(Record, frozen=True, kw_only=True):
-    """A number, range, size (`3x3`) or shape in a document, as it is written there.
+    """A number, range, size (`3x3`) or shape in a document. `text` is how it is written there, `reading` the form that can be parsed.
 
     `role` is its side of an arrow, `256 → 128`; `noun` are the words after it, which may say what it counts; `heading` and `row_heading`
     are the headings of its column and row in a table; `unit` is its unit if that is in a heading or after the arrow.
     """
 
     text: str
+    reading: str
     kind: Literal["number", "range", "size", "shape"]
     run: Run
     column: int
@@ -49,6 +62,15 @@ class Number(Record, frozen=True, kw_only=True):
         return self.run.line
 
 
+class Ignored(Record, frozen=True, kw_only=True):
+    """Digits of a document that are not read as a number, and the rule why: `parts of names`, `dates and versions`, or `unreadable`."""
+
+    text: str
+    rule: str
+    line: int
+    column: int
+
+
 class Binding(Record, frozen=True, kw_only=True):
     """A comment that says what the number before it is about, `<!-- claim: params before -->`. `table` has the keys of a claim."""
 
@@ -59,9 +81,9 @@ class Binding(Record, frozen=True, kw_only=True):
 
 
 class Document(Record, frozen=True, kw_only=True):
-    """A document: its text, its runs, the numbers in them and the bindings.
+    """A document: its text, its runs, the numbers in them, its tables and the bindings.
 
-    `code_numbers` are the numbers in code. A claim can be about one of them, but they need no claim.
+    `optional_numbers` are the numbers in code, and small numbers in words. A claim can be about one of them, but they need no claim.
     """
 
     name: str
@@ -69,15 +91,23 @@ class Document(Record, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     numbers: tuple[Number, ...]
     bindings: tuple[Binding, ...]
-    code_numbers: tuple[Number, ...] = ()
+    optional_numbers: tuple[Number, ...] = ()
+    tables: tuple[Table, ...] = ()
+    title: str = ""
+    ignored: tuple[Ignored, ...] = ()
 
 
 class Coverage(Record, frozen=True, kw_only=True):
-    """The numbers of a document that have a claim, are exempt, or are not covered."""
+    """The numbers of a document that have a claim, are exempt, or are not covered; and the digits that are not read as numbers.
+
+    `unreadable` are digits that no rule exempts; `by_rule` counts the others by rule.
+    """
 
     bound: tuple[Number, ...]
     exempt: tuple[Number, ...]
     uncovered: tuple[Number, ...]
+    unreadable: tuple[Ignored, ...] = ()
+    by_rule: dict[str, int] = {}
 
     @property
     def total(self) -> int:

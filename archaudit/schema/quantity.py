@@ -1,7 +1,7 @@
 """Numbers with units as people write them, "3M", "2.6 GMACs", "~21K", "63 %", "42x", "2-3M", parsed to intervals.
 
 A figure means every number that rounds to it: `2.52M` is [2.515M, 2.525M), `884,736` is one number, `~21K` is 21K ± 10 %. A range runs
-between its ends: `2-3M` is [2M, 3M], and `~2-3M` moves each end outwards by 10 % of itself.
+between its ends: `2-3M` is [2M, 3M], and `~2-3M` moves each end outwards by 10 % of itself. `25.6±0.1M` is [25.5M, 25.7M].
 K, M, B, G, T are decimal; Ki, Mi, Gi, Ti binary. A limit in a budget is its value: `3M` is 3,000,000.
 """
 
@@ -20,14 +20,22 @@ _MULTIPLIERS = {
     "K": Decimal(10) ** 3,
     "THOUSAND": Decimal(10) ** 3,
     "M": Decimal(10) ** 6,
+    "THOUSANDS": Decimal(10) ** 3,
     "MILLION": Decimal(10) ** 6,
+    "MILLIONS": Decimal(10) ** 6,
+    "MIO": Decimal(10) ** 6,
+    "MN": Decimal(10) ** 6,
     "B": Decimal(10) ** 9,
     "BILLION": Decimal(10) ** 9,
+    "BILLIONS": Decimal(10) ** 9,
+    "BN": Decimal(10) ** 9,
+    "MRD": Decimal(10) ** 9,
     "G": Decimal(10) ** 9,
     "T": Decimal(10) ** 12,
     "KI": Decimal(2) ** 10,
     "MI": Decimal(2) ** 20,
     "GI": Decimal(2) ** 30,
+    "TRILLION": Decimal(10) ** 12,
     "TI": Decimal(2) ** 40,
 }
 
@@ -43,7 +51,11 @@ _UNITS = {
     "macs": "macs",
     "madd": "macs",
     "madds": "macs",
+    "m-adds": "macs",
+    "multadds": "macs",
+    "mult-add": "macs",
     "mult-adds": "macs",
+    "multiadds": "macs",
     "multiply-adds": "macs",
     "multiply-accumulates": "macs",
     "b": "bytes",
@@ -74,18 +86,21 @@ _RELATIONS = {
     "at least": ">=",
 }
 # ASCII digits only: \d also matches the digits of other scripts, which a reader of a config may not recognize as the same number.
-_DIGITS = r"[0-9]{1,3}(?:[,_][0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
+_DIGITS = r"[0-9]{1,3}(?:[,_][0-9]{3})+(?:\.[0-9]+)?|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:e[-+]?[0-9]{1,2}(?![0-9.]))?"
 _NUMBER = re.compile(
     rf"""^\s*
     (?P<relation><=|>=|≤|≥|<|>|(?:under|below|less\ than|fewer\ than|at\ most|up\ to|above|more\ than|at\ least)\s)?\s*
     (?P<about>~|≈|(?:about|around|approximately|roughly|nearly|almost|ca\.)\s)?\s*
     (?P<sign>[-+−])?
     (?P<digits>{_DIGITS})
-    (?P<span>\s*(?P<step>[KMGT]i|[KMBGT])?\s?(?:-|–|—|\sto\s)\s?(?P<upper>{_DIGITS}))?
+    (?:\s*(?:±|\+/-|\+-)\s?(?P<spread>{_DIGITS})
+      |(?P<span>\s*(?P<step>[KMGT]i|[KMBGT])?\s?(?:-|–|—|\sto\s)\s?(?P<upper>{_DIGITS})))?
     \s*(?P<rest>[^0-9]*?)\s*$""",
     re.VERBOSE | re.IGNORECASE,
 )
-_SUFFIX = re.compile(r"^(?P<multiplier>million|billion|thousand|[KMGT]i|[KMBGT])?\s*(?P<unit>.*)$", re.IGNORECASE)
+_SUFFIX = re.compile(
+    r"^(?P<multiplier>(?:m|b|tr)illions?|thousands?|(?:mio|mrd|mn|bn)\b\.?|[KMGT]i|[KMBGT])?\s*(?P<unit>.*)$", re.IGNORECASE
+)
 
 # The letter m after a number, not as a part of `mib`, `ms`, `million`, `mac` or `madd`.
 _LOWERCASE_M = re.compile(r"[0-9]\s*m(?!i|s\b|ac|add|ult)")
@@ -138,6 +153,9 @@ def parse_quantity(text: str, tolerance: float | None = None) -> Quantity:
     if found["span"]:
         value, low, high = _read_range(found, multiplier, share, text)
         closed = True
+    elif found["spread"]:
+        value, margin = _read_digits(found["digits"]) * multiplier, _read_digits(found["spread"]) * multiplier
+        low, high, closed = value - margin, value + margin, True
     else:
         digits = _read_digits(found["digits"])
         value = (-1 if found["sign"] in ("-", "−") else 1) * digits * multiplier
@@ -195,7 +213,7 @@ def _split_suffix(rest: str, text: str) -> tuple[Decimal, str]:
         raise ValueError(
             f"{_shorten(text)!r} has an unknown unit {_shorten(rest)!r}; known: K M B G T, Ki Mi Gi Ti, params, FLOPs, MACs, bytes, %, x"
         )
-    return _MULTIPLIERS[(parts["multiplier"] or "").upper()], _UNITS[unit]
+    return _MULTIPLIERS[(parts["multiplier"] or "").upper().rstrip(".")], _UNITS[unit]
 
 
 def _interval(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from archaudit.claims.binding import LocatedClaims, locate_claims, normalize_figure
-from archaudit.claims.markdown import read_document
+from archaudit.claims.reading import read_document
 from archaudit.config import read_claims
 from archaudit.errors import ConfigError
 

@@ -11,7 +11,8 @@ import pytest
 
 from archaudit.config import load_config
 from archaudit.errors import ConfigError, InputError
-from archaudit.pipeline.claims import DocumentJudgement, check_document, draft_document
+from archaudit.pipeline.claims import DocumentJudgement, check_document
+from archaudit.pipeline.drafts import draft_document
 from archaudit.pipeline.options import Options
 from archaudit.schema import Environment, Profile, Provenance, decode_profile, encode
 

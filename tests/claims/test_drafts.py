@@ -15,7 +15,7 @@ from claims.drafts import NOTES, Note
 import archaudit
 from archaudit.align import align
 from archaudit.claims.drafting import Draft, draft_claims
-from archaudit.claims.markdown import read_document
+from archaudit.claims.reading import read_document
 from archaudit.diff import diff
 from archaudit.schema import Profile
 

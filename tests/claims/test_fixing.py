@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archaudit.claims.fixing import format_diff, format_like, format_shape_like, replace_claimed_figure, replace_numbers
-from archaudit.claims.markdown import read_document
+from archaudit.claims.reading import read_document
 from archaudit.schema import parse_quantity
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archaudit.claims.binding import locate_claims
-from archaudit.claims.markdown import MAX_NUMBERS, read_document
+from archaudit.claims.reading import MAX_NUMBERS, read_document
 from archaudit.errors import ArchauditError, InputError
 from archaudit.render.command_texts import format_claims
 from archaudit.render.formatting import make_visible
@@ -45,7 +45,7 @@ FRAGMENTS = {
 
 PROGRAM = """
 import sys
-from archaudit.claims.markdown import read_document
+from archaudit.claims.reading import read_document
 size = int(sys.argv[1])
 for fragment in sys.argv[2:]:
     text = fragment * (size // len(fragment))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archaudit.claims.markdown import read_document
+from archaudit.claims.reading import read_document
 from archaudit.schema.documents import Document, Number
 
 
@@ -74,7 +74,7 @@ def test_comments_and_docstrings_in_code_are_read_and_the_code_separately() -> N
     text = '```python\nclass A:\n    """Saves ~8x."""\n    x = conv(16, 48)  # 768 params!\n    s = "# 5M"\n    t = """6M"""\n```\n'
     document = read(text)
     assert [number.text for number in document.numbers] == ["~8x", "768 params"]
-    assert [number.text for number in document.code_numbers] == ["16", "48", "5M", "6M"]
+    assert [number.text for number in document.optional_numbers] == ["16", "48", "5M", "6M"]
     assert [(number.line, number.run.place) for number in document.numbers] == [(3, "comment"), (4, "comment")]
 
 

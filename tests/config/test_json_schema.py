@@ -32,6 +32,7 @@ COMPLETE = {
     "sections": {"name": "Head", "before": "head"},
     "align": {"before": "a", "after": "b"},
     "claims": {"metric": "params", "figure": 3},
+    "tables": {"models": "timm", "name": "Model", "params": "Params"},
     "latency": {"before": "baseline", "after": "a"},
 }
 TABLES = {name: each for name, each in CONFIG.fields.items() if isinstance(each, TableType)}

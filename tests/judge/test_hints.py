@@ -195,7 +195,9 @@ def test_a_long_document_is_tried_up_to_200_figures() -> None:
 
 def test_a_hint_ends_the_reason_as_a_clause_or_as_a_sentence() -> None:
     record = conv((6, 5, 3, 3))
-    assert claim("378", record).reason.endswith("measured 270; this figure fits a 3x3 convolution from 7 channels; the code has 5")
+    assert claim("378", record).reason.endswith(
+        "measured 270 (28.6 % less); this figure fits a 3x3 convolution from 7 channels; the code has 5"
+    )
     marked = claim("378", record, expect_outcome="failed", why="A guess.")
     assert marked.reason.endswith("A guess. This figure fits a 3x3 convolution from 7 channels; the code has 5.")
 

@@ -187,10 +187,10 @@ def test_a_false_claim_fails_unless_it_is_marked_so() -> None:
     fields: dict[str, Any] = {"model": "before", "scope": ("decoder.0",), "source": "notes.md:146", "group": "decoder stage 1"}
     verdict = claim("equals", "884,736", **fields)
     assert (verdict.finding, verdict.outcome, verdict.deviation) == ("false", "failed", -184_320)
-    assert verdict.reason == "false: document says 884,736, measured 700,416"
+    assert verdict.reason == "false: document says 884,736, measured 700,416 (20.8 % less)"
     marked = claim("equals", "884,736", expect_outcome="failed", why="304 inputs, not 384", **fields)
     assert (marked.finding, marked.outcome, marked.deviation) == ("false", "passed", -184_320)
-    assert marked.reason == "false, as expected: document says 884,736, measured 700,416; 304 inputs, not 384"
+    assert marked.reason == "false, as expected: document says 884,736, measured 700,416 (20.8 % less); 304 inputs, not 384"
     assert (marked.source, marked.group, marked.why) == ("notes.md:146", "decoder stage 1", "304 inputs, not 384")
 
 
@@ -220,7 +220,8 @@ def test_a_claim_about_a_missing_module_is_unbound(expect: str) -> None:
 def test_claims_about_two_models(comparison: str, expected: str, finding: str, actual: float, measured: str) -> None:
     verdict = claim(comparison, expected, scope=("stage",), against="before", against_scope=("decoder",))
     assert (verdict.finding, verdict.actual) == (finding, actual)
-    assert verdict.reason == f"{finding}: document says {expected}, measured {measured}"
+    off = {"42×": " (23.9 % less)", "96 %": " (0.9 % more)"}.get(expected, "")  # 31.953 / 42 is 0.761, 96.870 / 96 is 1.009
+    assert verdict.reason == f"{finding}: document says {expected}, measured {measured}{off}"
 
 
 def test_the_total_of_the_document() -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from archaudit.claims.drafting.context import Context, Contexts, find_side
+from archaudit.claims.columns import find_side
+from archaudit.claims.drafting.context import Context, Contexts
 from archaudit.claims.drafting.facts import Fact, Facts, Scope, list_facts, list_shape_facts
 from archaudit.claims.drafting.scoring import NEARLY, read_statement, score_fact
+from archaudit.claims.rows import OTHER_MODEL, NamedFigure, find_named_sides, list_stated
 from archaudit.metrics.quantities import format_exact
 from archaudit.schema import Group, Profile, Verdict
 from archaudit.schema.documents import Document, Number
@@ -24,9 +26,11 @@ from archaudit.schema.documents import Document, Number
 _THRESHOLD = 0.4
 # Facts whose scores differ by at most the first are alternatives. Each doubling of their number lowers the confidence by the second.
 _SCORE_TOLERANCE, _ALTERNATIVES_PENALTY = 0.02, 0.08
+_LONGEST_ROW = 300  # characters of a table's row that identify it
 _LONGEST_NEAR = 60  # characters of the text that identifies a number
 # The confidence of a number without a fitting fact that gets the metric of its neighbour, as a share of the neighbour's confidence.
 _COUNTERPART_SHARE = 0.75
+_STATED = 0.95  # the confidence where the document names both the model and the metric
 
 _Choice = tuple[float, Fact]
 
@@ -43,7 +47,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         number = self.number
         head = f"# line {number.line}: {_one_line(number.run.whole)}"
         if verdict is None:
-            figure = _quote(number.text)
+            figure = _quote(number.reading)
             return f'{head}\n# no proposal; add a metric, or say why it is exempt:\n# [[claims]]\n# figure = {figure}\n# exempt = ""\n'
         measured = verdict.measured or (_format_value(verdict.actual) if verdict.actual is not None else "nothing")
         finding = f"{verdict.finding}" + (f" ({verdict.reading})" if verdict.reading else "")
@@ -51,23 +55,51 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return f"{head}\n# confidence {self.confidence:.2f}; measured {_one_line(measured)}: {finding}\n[[claims]]\n{rows}\n"
 
 
-def draft_claims(document: Document, before: Profile, after: Profile, groups: Iterable[Group] = ()) -> list[Draft]:
-    """A draft for each number of the document, in order. `groups` are the groups of modules that replace others."""
+def draft_claims(
+    document: Document, before: Profile, after: Profile, groups: Iterable[Group] = (), names: Mapping[str, str] | None = None
+) -> list[Draft]:
+    """A draft for each number of the document, in order. `groups` are the groups of modules that replace others.
+
+    `names` has the names of the two models, each with its side, `before` or `after`. Where the document names a model for a number, the
+    number is about that model; a number beside another name gets no proposal.
+    """
+    named = find_named_sides(document, names or {})
+    stated = list_stated(document, names or {})
     facts = list_facts(before, after, groups)
     shapes = list_shape_facts(before, after)
     index = Facts(facts)
     contexts = Contexts(document, {fact.scope.path: fact.scope for fact in facts}.values())
     chosen: list[_Choice | None] = []
     for number in document.numbers:
-        best = _choose(number, contexts.read(number), index, shapes)
+        place = (number.line, number.column)
+        if named.get(place) == OTHER_MODEL or place in stated:
+            chosen.append(None)
+            continue
+        best = _choose(number, _set_side(contexts.read(number), named.get(place)), index, shapes)
+        if best is not None and place in named and best[1].model != named[place] and best[1].comparison == "equals":
+            best = None
         chosen.append(best if best is not None and best[0] >= _THRESHOLD else None)
     _add_counterparts(document.numbers, chosen, facts)
     return [
-        Draft(number=number, table={}, confidence=0)
+        _draft_stated(stated[number.line, number.column])
+        if (number.line, number.column) in stated
+        else Draft(number=number, table={}, confidence=0)
         if choice is None
         else Draft(number=number, table=_make_table(number, choice[1]), confidence=min(choice[0], 0.99))
         for number, choice in zip(document.numbers, chosen, strict=True)
     ]
+
+
+def _draft_stated(figure: NamedFigure) -> Draft:
+    """The draft for a figure whose row or sentence names its model and metric: whether it is true does not matter."""
+    assert figure.resolved.entry is not None
+    number = msgspec.structs.replace(figure.number, unit=figure.unit)
+    fact = Fact(model=figure.resolved.entry.reference, metric=figure.metric, scope=Scope())
+    return Draft(number=figure.number, table=_make_table(number, fact), confidence=_STATED)
+
+
+def _set_side(context: Context, side: str | None) -> Context:
+    return context if side is None else context._replace(side=side)
 
 
 def _add_counterparts(numbers: Sequence[Number], chosen: list[_Choice | None], facts: Iterable[Fact]) -> None:
@@ -119,7 +151,7 @@ def _is_same(fact: Fact, other: Fact) -> bool:
 
 
 def _make_table(number: Number, fact: Fact) -> dict[str, Any]:
-    table: dict[str, Any] = {"figure": number.text.strip()} | ({"unit": number.unit} if number.unit else {})
+    table: dict[str, Any] = {"figure": number.reading.strip()} | ({"unit": number.unit} if number.unit else {})
     if number.run.section:
         table["source"] = number.run.section
     if number.run.text.count(number.text) == 1:
@@ -144,6 +176,8 @@ def _format_scope(scope: Scope) -> str | list[str]:
 
 def _find_near(number: Number) -> str:
     """The text that identifies the number: the whole line if it is short, else the words before the number."""
+    if number.run.place == "table":  # the row: its first cells tell it from others
+        return number.run.whole.strip()[:_LONGEST_ROW].strip()
     text = number.run.text.strip()
     if len(text) <= _LONGEST_NEAR and text in number.run.whole:
         return text

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from archaudit.claims.columns import find_side
 from archaudit.claims.drafting.facts import Scope, list_identifiers, list_words
 from archaudit.claims.numbers import find_noun
 from archaudit.schema.documents import Document, Number
@@ -141,8 +142,6 @@ class Sentences:
 UNMEASURED = "unmeasured"  # the topic of a number that archaudit does not measure
 
 _PLAIN_TOPICS = frozenset(("params", "macs", "flops"))
-_MARKER = re.compile(r"\b(before|old|original|baseline|after|new|now|updated)\b", re.IGNORECASE)
-_AFTER_WORDS = ("after", "new", "now", "updated")
 _WAS = re.compile(r"(?:\binstead of|\b(?:down|up) from|\bpreviously|\bformerly|\bused to be|\bwas|\bwere)\s*\Z", re.IGNORECASE)
 _ASSIGNED = re.compile(r"(?:self\.)?([A-Za-z_]\w*)\s*=(?!=)|class\s+(\w+)")
 _MAX_CODE_LINES = 12  # lines of a code block above a comment, in which the name that it is about is searched
@@ -270,12 +269,6 @@ def _find_role(number: Number, sentence: Sentence) -> str:
     return "before" if _WAS.search(sentence.before) else ""
 
 
-def find_side(heading: str) -> str:
-    """The last side that a text names; empty if there is none."""
-    marked = _MARKER.findall(heading)
-    return "" if not marked else "after" if marked[-1].casefold() in _AFTER_WORDS else "before"
-
-
 def _read_heading_topics(number: Number) -> frozenset[str]:
     """The topics in the heading of a number's row, else of its column."""
     for heading in (number.row_heading, number.heading, number.unit):
@@ -294,7 +287,7 @@ def _find_topics(sentence: Sentence, number: Number, taken: Sequence[tuple[int, 
     words = [word.casefold() for word in find_noun(sentence.after).split()]
     if named := [topics for word in words if (topics := _classify(word))]:
         return frozenset.intersection(*named) or named[-1]  # "128 output channels"
-    if words and number.text.strip()[-1:].isdigit() and words[0] not in EMPTY_NOUNS and sentence.after.startswith(" "):
+    if words and number.reading.strip()[-1:].isdigit() and words[0] not in EMPTY_NOUNS and sentence.after.startswith(" "):
         return frozenset((UNMEASURED,))
     free: list[tuple[int, frozenset[str]]] = []
     others: list[tuple[int, frozenset[str]]] = []

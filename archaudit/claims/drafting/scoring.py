@@ -50,7 +50,7 @@ def read_statement(number: Number, context: Context) -> Statement | None:
     if number.kind == "shape":
         return Statement(number, None, context, ("equals",), is_saved=False)
     try:
-        figure = parse_quantity(f"{number.text} {number.unit}".rstrip())
+        figure = parse_quantity(f"{number.reading} {number.unit}".rstrip())
     except ValueError:
         return None
     if UNMEASURED in context.topics and figure.unit not in _COUNT_METRICS:

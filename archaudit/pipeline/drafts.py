@@ -1,0 +1,74 @@
+"""Drafts of claims for a document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from archaudit.align import align
+from archaudit.claims.drafting import draft_claims
+from archaudit.claims.drafting.zoo import Judged, find_mac_columns, format_names, format_zoo
+from archaudit.claims.reading import read_document
+from archaudit.claims.rows import list_named_figures
+from archaudit.config import read_claims
+from archaudit.diff import diff
+from archaudit.judge import judge
+from archaudit.pipeline.checks import list_configs, list_pins, list_sections
+from archaudit.pipeline.claim_sources import SIDES, name_sides, read_text
+from archaudit.pipeline.claims import check_independence
+from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.table_claims import make_check
+from archaudit.pipeline.targets import Target, resolve
+from archaudit.pipeline.zoo import Model, judge_models, open_catalogs
+from archaudit.schema import Group, Profile
+
+
+def draft_document(path: Path, before: str, after: str, options: Options) -> str:
+    """TOML that suggests what each number of a document is about, for a person to confirm."""
+    document = read_document(read_text(path), path.name)
+    targets = [resolve(reference, options.config, options.inputs) for reference in (before, after)]
+    measured = measure_targets(targets, msgspec.structs.replace(options, witnesses=False))
+    profiles = dict(zip(SIDES, measured, strict=True))
+    check_independence(path, targets, profiles.values())
+    groups = _find_groups(targets, measured, options)
+    drafts = draft_claims(document, profiles["before"], profiles["after"], groups, name_sides(targets))
+    checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
+    verdicts = iter(judge(checks, profiles, {}))
+    return "\n".join(draft.format_toml(next(verdicts) if draft.table else None) for draft in drafts)
+
+
+def _find_groups(targets: Sequence[Target], profiles: Sequence[Profile], options: Options) -> tuple[Group, ...]:
+    before, after = profiles
+    configs = list_configs(targets, options.config)
+    return diff(before, after, align(before, after, list_pins(configs, targets)), list_sections(configs, targets)).groups
+
+
+def draft_zoo(path: Path, sources: Sequence[str], options: Options, *, measure: bool = True) -> str:
+    """TOML with the claims of a document about the models of `sources`, each bound by the name in its row or sentence.
+
+    Without `measure`, only a list of names: which became which reference, and which are not known. Raises InputError.
+    """
+    document = read_document(read_text(path), path.name)
+    figures = list_named_figures(document, open_catalogs(sources, options.config, Path.cwd()))
+    if not measure:
+        return format_names(figures)
+    models = {
+        position: Model(figure.resolved.entry.reference, figure.resolved.resolution)
+        for position, figure in enumerate(figures)
+        if figure.resolved.entry is not None
+    }
+    checks = {position: make_check(figures[position], model, path.name) for position, model in models.items()}
+    verdicts = dict(zip(checks, judge_models([*models.values()], [*checks.values()], options), strict=True))
+    for position in find_mac_columns(document, figures, verdicts):  # most of the column is right as MACs: then all of it states MACs
+        figures[position] = figures[position]._replace(metric="macs")
+        checks[position] = make_check(figures[position], models[position], path.name)
+    again = judge_models([*models.values()], [*checks.values()], options)
+    verdicts = dict(zip(checks, again, strict=True))
+    judged = [
+        Judged(figure, verdicts.get(position), models[position].name if position in models else "")
+        for position, figure in enumerate(figures)
+    ]
+    return format_zoo(document, judged, sources)

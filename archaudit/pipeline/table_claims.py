@@ -1,0 +1,178 @@
+"""Tables of documents as claims: each figure of a [[tables]] stanza becomes a check of the model that its row names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from archaudit.claims.columns import METRIC_ROLES, Columns, read_columns, read_role
+from archaudit.claims.names import Catalog
+from archaudit.claims.rows import Catalogs, NamedFigure, read_rows
+from archaudit.config import Config, TableClaim
+from archaudit.config.names import derive_id
+from archaudit.errors import ConfigError
+from archaudit.pipeline.zoo import Model, open_catalogs
+from archaudit.schema import Check, Verdict
+from archaudit.schema.documents import Document, Number, Table
+
+
+class RowClaim(NamedTuple):
+    """One figure of a table as a check, the number that it is about, its model, and the stanza that claims it."""
+
+    check: Check
+    number: Number
+    model: Model
+    row: str
+    table: TableClaim
+
+
+class ExpandedTables(NamedTuple):
+    """The checks of the figures whose model is known; the figures whose model is not; and those that are exempt, with the reason.
+
+    `other_columns` are the places of the other numbers in these tables that state no metric, such as accuracies and input sizes.
+    """
+
+    claims: tuple[RowClaim, ...]
+    unknown: tuple[NamedFigure, ...]
+    exempt: tuple[tuple[NamedFigure, str], ...]
+    other_columns: frozenset[tuple[int, int]] = frozenset()
+
+
+def expand_tables(document: Document, stanzas: Iterable[TableClaim], config: Config | None, folder: Path) -> ExpandedTables:
+    """The claims of all stanzas about a document. Raises ConfigError for a stanza that fits no table of the document."""
+    numbers: dict[int, list[Number]] = defaultdict(list)
+    for number in document.numbers:
+        if number.run.table >= 0:
+            numbers[number.run.table].append(number)
+    claims: list[RowClaim] = []
+    unknown: list[NamedFigure] = []
+    exempt: list[tuple[NamedFigure, str]] = []
+    taken: set[tuple[int, int]] = set()
+    others: set[tuple[int, int]] = set()
+    for stanza in stanzas:
+        catalogs = _open(stanza, config, folder)
+        fitting = [(position, table) for position, table in enumerate(document.tables) if _is_below(stanza, table)]
+        columns = {position: found for position, table in fitting if (found := _find_columns(stanza, table)) is not None}
+        if not columns:
+            wanted = " and ".join(map(repr, (stanza.name, *stanza.columns.values())))
+            raise ConfigError(f"{stanza.key}: no table of {document.name} has {wanted} as headings", _list_headings(document))
+        for position, found in columns.items():
+            others |= _list_other_columns(document.tables[position], found, numbers[position])
+            for figure in read_rows(document.tables[position], found, numbers[position], catalogs, document.title):
+                place = (figure.number.line, figure.number.column)
+                if place in taken:
+                    continue
+                taken.add(place)
+                if figure.name in stanza.exempt:
+                    exempt.append((figure, stanza.exempt[figure.name]))
+                elif figure.resolved.entry is None:
+                    unknown.append(figure)
+                else:
+                    claims.append(_make_claim(figure, stanza, document.name))
+    return ExpandedTables(tuple(claims), tuple(unknown), tuple(exempt), frozenset(others - taken))
+
+
+def _list_other_columns(table: Table, columns: Columns, numbers: Iterable[Number]) -> set[tuple[int, int]]:
+    """The places of numbers in columns that state no metric that is measured: accuracies, times, input sizes, parts of names."""
+    silent = {
+        position
+        for position, heading in enumerate(table.headings)
+        if position not in columns.metrics and read_role(heading) not in METRIC_ROLES
+    }
+    return {(number.line, number.column) for number in numbers if number.run.cell in silent}
+
+
+def accept_readings(verdict: Verdict, claim: RowClaim) -> Verdict:
+    """The verdict; true where the stanza accepts the reading under which it is, passed where it says that the row is false."""
+    if verdict.reading in claim.table.accept:
+        return msgspec.structs.replace(verdict, outcome="passed", finding="true")
+    why = claim.table.expect_false.get(claim.row)
+    if verdict.finding == "false" and why is not None:
+        return msgspec.structs.replace(verdict, outcome="passed", why=why, reason=f"{verdict.reason}; expected: {why}")
+    return verdict
+
+
+def _open(stanza: TableClaim, config: Config | None, folder: Path) -> Catalogs:
+    catalogs = open_catalogs(stanza.models, config, folder)
+    if not stanza.names:
+        return catalogs
+    return Catalogs(((Catalog(stanza.names), False), *catalogs.members))
+
+
+def _is_below(stanza: TableClaim, table: Table) -> bool:
+    return stanza.section is None or stanza.section.casefold() in table.section.casefold()
+
+
+def _find_columns(stanza: TableClaim, table: Table) -> Columns | None:
+    """The columns that the stanza names; None if the table has no such name column, or none of the metrics."""
+    positions: dict[str, int] = {}
+    for position, heading in enumerate(table.headings):
+        positions.setdefault(_fold(heading), position)
+    name = positions.get(_fold(stanza.name))
+    metrics = {positions[_fold(heading)]: metric for metric, heading in stanza.columns.items() if _fold(heading) in positions}
+    if name is None or not metrics:
+        return None
+    guessed = read_columns(table)
+    qualifier = guessed.qualifier if guessed is not None and guessed.name == name else None
+    return Columns(name, qualifier, positions.get(_fold(stanza.resolution)) if stanza.resolution else None, metrics)
+
+
+def _fold(heading: str) -> str:
+    return " ".join(heading.casefold().split())
+
+
+def _list_headings(document: Document) -> str:
+    if not document.tables:
+        return "The document has no table."
+    known = "; ".join(" | ".join(filter(None, table.headings)) for table in document.tables[:3])
+    return f"The headings of its tables are: {known}."
+
+
+def _make_claim(figure: NamedFigure, stanza: TableClaim, document: str) -> RowClaim:
+    entry = figure.resolved.entry
+    assert entry is not None
+    model = Model(entry.reference, figure.resolved.resolution)
+    return RowClaim(make_check(figure, model, document), figure.number, model, figure.name, stanza)
+
+
+def make_check(figure: NamedFigure, model: Model, document: str) -> Check:
+    """The figure of a named model as a check."""
+    number = figure.number
+    return Check(
+        id=derive_id(figure.name, figure.metric, f"line {number.line}"),
+        origin="claim",
+        model=model.name,
+        metric=figure.metric,
+        comparison=_RELATIONS.get(figure.figure.relation, "equals"),
+        expected=f"{number.reading} {figure.unit}".strip(),
+        source=number.run.section or None,
+        document=document,
+        written=number.reading if figure.unit else None,
+    )
+
+
+_RELATIONS: Mapping[str, str] = {"<": "below", "<=": "max", ">": "above", ">=": "min"}
+
+
+def find_contradictions(claims: Sequence[RowClaim], verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """By the id of a check: the other figure that the document gives for the same metric of the same model, where both cannot be true."""
+    by_subject: dict[tuple[str, str], list[RowClaim]] = defaultdict(list)
+    for claim in claims:
+        by_subject[claim.model.name, claim.check.metric].append(claim)
+    found: dict[str, str] = {}
+    judged = {verdict.id: verdict for verdict in verdicts}
+    for group in by_subject.values():
+        for claim in group:
+            figure = claim.check.figure
+            for other in group:
+                theirs = other.check.figure
+                if figure is None or theirs is None or other is claim or claim.check.id not in judged:
+                    continue
+                if figure.high < theirs.low or theirs.high < figure.low:
+                    found[claim.check.id] = f"line {other.number.line} gives {other.check.expected} for the same model"
+                    break
+    return found

@@ -1,0 +1,262 @@
+"""Many models at once: catalogs of their names, and their profiles, measured in parallel and kept for the next run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from archaudit.claims.names import Catalog
+from archaudit.claims.rows import Catalogs
+from archaudit.config import Config, load_config
+from archaudit.errors import ArchauditError, InputError
+from archaudit.judge import judge
+from archaudit.load.sources import list_library
+from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.options import Options
+from archaudit.pipeline.targets import Target, resolve
+from archaudit.revisions import Cache, CacheKey, describe_environment, digest_settings
+from archaudit.schema import Check, Dependencies, Profile, Verdict
+from archaudit.worker import share_pool
+
+# Libraries whose models have names of their own. They classify ImageNet, so that a table on another task is not about them.
+LIBRARIES = ("timm", "torchvision")
+_CONFIG_SUFFIX = ".json"
+_MOST_FILES = 2000  # of a folder of configurations
+
+
+class Model(NamedTuple):
+    """A model of a document: its reference, and the side of its square input where the document states one."""
+
+    reference: str
+    resolution: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in checks: `timm:resnet50`, or `timm:resnet50 at 288`."""
+        return self.reference if self.resolution is None else f"{self.reference} at {self.resolution}"
+
+
+# --- catalogs ---
+
+
+def open_catalogs(sources: Sequence[str], config: Config | None, folder: Path) -> Catalogs:
+    """The catalogs of `--models`: timm, torchvision, a TOML file with [models], or a folder of configurations. Paths start at `folder`.
+
+    Raises InputError for a source that is none of these or has no models, LoadError for a library that is not installed.
+    """
+    members = [(Catalog(_list_references(source, folder)), source in LIBRARIES) for source in sources]
+    for source, (catalog, _) in zip(sources, members, strict=True):
+        if not catalog.entries:
+            raise InputError(
+                f"{source}: names no models", "Name timm, torchvision, a TOML file with [models], or a folder of configurations."
+            )
+    if config is not None and config.models:
+        members.insert(0, (Catalog({name: name for name in config.models}), False))
+    return Catalogs(tuple(members))
+
+
+def _list_references(source: str, folder: Path) -> dict[str, str]:
+    if source in LIBRARIES:
+        return {name: f"{source}:{name}" for name in list_library(source)}
+    path = folder / Path(source).expanduser()
+    if path.is_dir():
+        return _list_folder(path)
+    if path.is_file() and path.suffix == ".toml":
+        return {name: _locate(model.reference, path.parent) for name, model in load_config(path).models.items()}
+    hint = "Name timm, torchvision, a TOML file with [models], or a folder of configurations."
+    raise InputError(f"{source}: is neither a library, a TOML file nor a folder", hint)
+
+
+def _list_folder(folder: Path) -> dict[str, str]:
+    """The configurations below a folder, each under the name of its file, or of its folder where the file is `config.json`."""
+    references: dict[str, str] = {}
+    paths = sorted(path for path in folder.rglob(f"*{_CONFIG_SUFFIX}") if not any(part.startswith(".") for part in path.parts[1:]))
+    for path in paths[:_MOST_FILES]:
+        try:
+            content = msgspec.json.decode(path.read_bytes())
+        except (OSError, msgspec.MsgspecError):
+            continue
+        if not isinstance(content, dict) or not ("model_type" in content or "_class_name" in content or "architectures" in content):
+            continue
+        library = "diffusers" if "_class_name" in content else "transformers"
+        name = path.parent.name if path.name == "config.json" else path.stem
+        reference = f"{library}:{path}"
+        references.setdefault(name, reference)
+        kind = content.get("model_type")
+        if isinstance(kind, str) and kind.casefold() not in name.casefold():
+            references.setdefault(f"{kind}-{name}", reference)
+        if isinstance(given := content.get("_name_or_path"), str) and given:
+            references.setdefault(given.rpartition("/")[2], reference)
+    return references
+
+
+def _locate(reference: str, folder: Path) -> str:
+    """A reference of another config, with its file relative to that config's folder."""
+    target, colon, rest = reference.partition(":")
+    return f"{folder / target}{colon}{rest}" if target.endswith((".py", ".json")) and not Path(target).is_absolute() else reference
+
+
+# --- profiles ---
+
+
+def measure_models(
+    models: Iterable[Model], options: Options, *, witnesses: bool = False
+) -> tuple[dict[str, Profile], dict[str, ArchauditError]]:
+    """The profiles of models by name, and the errors of those that cannot be measured. Profiles of library models are kept.
+
+    `witnesses`: with the numbers of fvcore and torchinfo.
+    """
+    wanted = list(dict.fromkeys(models))
+    static = msgspec.structs.replace(
+        options, witnesses=witnesses, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None
+    )
+    profiles: dict[str, Profile] = {}
+    errors: dict[str, ArchauditError] = {}
+    missing: list[tuple[Model, CacheKey | None]] = []
+    for model in wanted:
+        key = _make_key(model, witnesses) if options.cached else None
+        found = Cache().find(key) if key is not None else None
+        if found is not None:
+            profiles[model.name] = found[0]
+        else:
+            missing.append((model, key))
+    done = len(wanted) - len(missing)
+    options.on_progress(done, len(wanted))
+    with share_pool(options.workers) as pool, ThreadPoolExecutor((os.cpu_count() or 1) if pool is not None else 1) as threads:
+        forked = msgspec.structs.replace(static, worker_pool=pool)
+        futures = [(model, key, threads.submit(_measure, model, forked)) for model, key in missing]
+        for model, key, future in futures:
+            options.on_stage(model.name)
+            try:
+                profiles[model.name] = future.result()
+            except ArchauditError as error:
+                errors[model.name] = error
+            else:
+                if key is not None:
+                    Cache().keep(key, profiles[model.name], Dependencies())
+            done += 1
+            options.on_progress(done, len(wanted))
+    return profiles, errors
+
+
+def judge_models(models: Sequence[Model], checks: Sequence[Check], options: Options) -> tuple[Verdict, ...]:
+    """The verdicts on checks, each about the model at its position. False operation counts are judged again with fvcore's numbers."""
+    profiles, errors = measure_models(models, options)
+    verdicts = list(judge(checks, profiles, {}, unmeasured=errors))
+    false = [
+        position
+        for position, verdict in enumerate(verdicts)
+        if verdict.finding == "false" and verdict.reading is None and checks[position].metric in ("macs", "flops")
+    ]
+    if false:
+        profiles, errors = measure_models((models[position] for position in false), options, witnesses=True)
+        again = judge([checks[position] for position in false], profiles, {}, unmeasured=errors)
+        for position, verdict in zip(false, again, strict=True):
+            verdicts[position] = (
+                verdict
+                if verdict.finding != "false" or verdict.reading
+                else _try_resolutions(models[position], checks[position], verdict, profiles, options)
+            )
+    return tuple(verdicts)
+
+
+def _try_resolutions(model: Model, check: Check, verdict: Verdict, profiles: Mapping[str, Profile], options: Options) -> Verdict:
+    """The verdict, with the reading where the document states no resolution and the figure is true at another one."""
+    figure = check.figure
+    if model.resolution is not None or figure is None or verdict.actual is None or model.name not in profiles:
+        return verdict
+    for size in list_resolutions(profiles[model.name], verdict.actual, figure.value):
+        other = Model(model.reference, size)
+        measured, _ = measure_models([other], options)
+        if other.name not in measured:
+            continue
+        (found,) = judge([msgspec.structs.replace(check, model=other.name)], measured, {})
+        if found.finding in ("true", "other reading"):
+            reading = f"at {size}x{size}" + (f"; {found.reading}" if found.reading else "")
+            return msgspec.structs.replace(verdict, reading=reading, reason=f"{verdict.reason}; it is true {reading}")
+    return verdict
+
+
+def _measure(model: Model, options: Options) -> Profile:
+    """The profile at the model's resolution. A model that accepts one size only is built for that size."""
+    inputs = (f"1x3x{model.resolution}x{model.resolution}",) if model.resolution is not None else ()
+    target = resolve(model.reference, options.config, inputs)
+    if model.resolution is None or not _takes_size(target):
+        return measure_targets([target], options)[0]
+    assert target.reference is not None
+    sized = msgspec.structs.replace(target.reference, arguments={**target.reference.arguments, "img_size": model.resolution})
+    try:
+        return measure_targets([target], options)[0]
+    except ArchauditError:
+        return measure_targets([msgspec.structs.replace(target, reference=sized)], options)[0]
+
+
+def _takes_size(target: Target) -> bool:
+    return target.reference is not None and target.reference.kind == "library" and target.reference.target == "timm"
+
+
+def _make_key(model: Model, witnesses: bool) -> CacheKey | None:
+    """The key of a kept profile. Only the models of installed libraries have one: their code is known by its version."""
+    library = model.reference.partition(":")[0]
+    if library not in LIBRARIES:
+        return None
+    try:
+        version = metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+    settings = ["zoo", model.reference, model.resolution, witnesses, library, version, *describe_environment()]
+    return CacheKey(settings=digest_settings(settings), entries={})
+
+
+# --- figures that are true at another resolution ---
+
+
+# Sizes of square inputs that published models are measured at.
+_RESOLUTIONS = (
+    128,
+    160,
+    176,
+    192,
+    208,
+    224,
+    240,
+    256,
+    260,
+    272,
+    280,
+    288,
+    299,
+    300,
+    320,
+    331,
+    336,
+    352,
+    380,
+    384,
+    416,
+    448,
+    456,
+    480,
+    512,
+    528,
+    544,
+    600,
+)
+_NEAREST = 2  # resolutions that are tried for a figure
+_CLOSE = 0.03  # how far such a resolution may be from the one that the area gives: strides round, and a classifier does not grow
+
+
+def list_resolutions(profile: Profile, actual: float, claimed: float) -> list[int]:
+    """The resolutions at which a network of convolutions would have the claimed operations: their number grows with the area."""
+    side = next((record.shape[-1] for record in profile.inputs if len(record.shape) == 4 and record.shape[-1] == record.shape[-2]), 0)
+    if not side or actual <= 0 or claimed <= 0:
+        return []
+    wanted = side * (claimed / actual) ** 0.5
+    near = [size for size in _RESOLUTIONS if size != side and abs(size / wanted - 1) < _CLOSE]
+    return sorted(near, key=lambda size: abs(size - wanted))[:_NEAREST]
