@@ -62,6 +62,8 @@ class _Comparison:
         for side, sources in enumerate(self._partners):
             here, there = self._indexes[side], self._indexes[1 - side]
             self._wrappers[side].update(one for one, other in sources.items() if is_opened(here, one, there, other))
+        inputs = profiles.map(lambda profile: [record.shape for record in profile.inputs])
+        self._same_inputs = inputs.before == inputs.after
         self._equal: dict[tuple[int, int], bool] = {}
         self._rewired: dict[str, InputChange] = {}
 
@@ -107,7 +109,7 @@ class _Comparison:
             build_program_graph(self._profiles.after, other, after, self._wrappers.after.__contains__),
         )
         names = Names(self._partners.before.get, self._translate_tensor, self._is_function)
-        found = compare_programs(graphs, names)
+        found = compare_programs(graphs, names, same_inputs=self._same_inputs)
         paths = Pair(one, other)
         rewired = self._find_rewired(graphs, found, paths)
         texts = Texts(graphs, found, paths, self._find_counterpart, rewired)

@@ -50,8 +50,8 @@ class ProgramChanges(NamedTuple):
     pairs: dict[int, int]
 
 
-def compare_programs(graphs: Pair[ProgramGraph], names: Names) -> ProgramChanges:
-    """All changes from one graph to the other."""
+def compare_programs(graphs: Pair[ProgramGraph], names: Names, *, same_inputs: bool = True) -> ProgramChanges:
+    """All changes from one graph to the other. Without the `same_inputs`, sizes and parts of tensors follow from those of the inputs."""
     tokens = Pair(
         [make_token(node, names.module, "before") for node in graphs.before.nodes],
         [make_token(node, None, "after") for node in graphs.after.nodes],
@@ -71,8 +71,9 @@ def compare_programs(graphs: Pair[ProgramGraph], names: Names) -> ProgramChanges
         Change(kind, () if one is None else (one,), () if other is None else (other,))
         for kind, one, other in Connections(graphs, pairs, names, keys).compare()
     )
-    changes += _compare_rearranging(graphs, left, pairs, changes)
-    changes += _compare_sizes(graphs, pairs)
+    if same_inputs:
+        changes += _compare_sizes(graphs, pairs)
+    changes += [change for change in _compare_rearranging(graphs, left, pairs, changes) if same_inputs or (change.before and change.after)]
     return ProgramChanges(tuple(sorted(_join_replaced(graphs, changes, pairs), key=_find_place)), pairs)
 
 

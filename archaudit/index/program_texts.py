@@ -174,7 +174,7 @@ class Texts:
         one, other = self._name_all(before, 0), self._name_all(after, 1)
         added, removed = _subtract(other, one), _subtract(one, other)
         if not added and not removed:
-            return f"another {', '.join(dict.fromkeys(other))} as input"
+            return f"input from another {' or '.join(dict.fromkeys(other))}"
         if added and removed:
             return f"input from {_join(added)} instead of {_join(removed)}"
         return f"also input from {_join(added)}" if added else f"no longer input from {_join(removed)}"

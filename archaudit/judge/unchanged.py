@@ -42,8 +42,8 @@ def compare_structure(check: Check, evidence: Evidence) -> Finding:
     modules = Pair(*({module.path: module for module in select_modules(*side)} for side in zip(profiles, scopes, strict=True)))
     if not modules.before and not modules.after:
         raise CannotJudge("the check is about no module: its scope is empty")
-    forward = _ForwardComparison(profiles)
     with_shapes = describe_inputs(before) == describe_inputs(after)
+    forward = _ForwardComparison(profiles, same_inputs=with_shapes)
     changes = []
     for path in dict.fromkeys([*modules.before, *modules.after]):
         records = Pair(modules.before.get(path), modules.after.get(path))
@@ -116,8 +116,9 @@ def _describe_tensor(tensor: TensorRecord) -> str:
 class _ForwardComparison:
     """Compares what the modules of both sides run, path by path. Older baselines have only the names of operators."""
 
-    def __init__(self, profiles: Pair[Profile]) -> None:
+    def __init__(self, profiles: Pair[Profile], *, same_inputs: bool) -> None:
         self._profiles = profiles
+        self._same_inputs = same_inputs
         self._recorded = all(map(has_programs, profiles))
         self._operators = profiles.map(_list_operators) if not self._recorded else Pair({}, {})
         self._indexes = profiles.map(index_modules)
@@ -141,7 +142,7 @@ class _ForwardComparison:
                     build_program_graph(self._profiles.before, path, one, self._is_opened_after),
                     build_program_graph(self._profiles.after, path, other, self._is_opened_before),
                 )
-                changes = compare_programs(graphs, self._names)
+                changes = compare_programs(graphs, self._names, same_inputs=self._same_inputs)
                 texts |= dict.fromkeys(text.text for text in Texts(graphs, changes, Pair(path, path), self._find_counterpart).write())
         listed = list(texts)
         return listed if len(listed) <= _NAMED else [*listed[:_NAMED], f"{len(listed) - _NAMED} more changes in its forward"]

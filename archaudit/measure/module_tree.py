@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -167,6 +168,8 @@ def _as_plain(value: object, depth: int = 0) -> object:
     if isinstance(value, list | tuple) and len(value) <= _LONGEST_SETTING and depth < _DEEPEST_SETTING:
         items = [_as_plain(item, depth + 1) for item in value]
         return _LEFT_OUT if any(item is _LEFT_OUT for item in items) else items
+    if typing.get_origin(value) is not None:
+        return _LEFT_OUT  # a type such as `list[int]` or `Optional[int]`
     if callable(value) and not isinstance(value, nn.Module | type) and hasattr(value, "__name__"):
         return escape_surrogates(str(value.__name__))
     return _LEFT_OUT

@@ -63,6 +63,7 @@ class _PartDiffer:
 
     def __init__(self, profiles: Pair[Profile], graphs: Pair[FlowGraph], rows: Sequence[ModuleDiff], edges: Iterable[FlowEdgeDiff]) -> None:
         self._graphs = graphs
+        self._recorded = all(map(has_programs, profiles))
         self._changed = _find_changed(profiles, rows)
         self._uncalled = _find_uncalled(profiles, rows)
         divided = [row for row in rows if row.change_id is not None and {"split", "merged"} & set(row.changes)]
@@ -104,6 +105,8 @@ class _PartDiffer:
         if after is None:
             return "removed"
         if not self._changed.before.isdisjoint(before.paths) or not self._changed.after.isdisjoint(after.paths):
+            return "changed"
+        if self._recorded and before.arguments != after.arguments:
             return "changed"
         if before.label in self._rewired.before or after.label in self._rewired.after:
             return "rewired"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from archaudit.index import ModuleIndex, build_graph, find_owner, index_modules
-from archaudit.schema import FlowNode, FlowPartKind, Profile, Shape
+from archaudit.schema import FlowNode, FlowPartKind, Profile, Setting, Shape
 
 # Of more modules than this that became one, the first and the last are named.
 _MOST_NAMED = 3
@@ -25,13 +25,15 @@ class TensorShape:
 
 @dataclass(slots=True)
 class Part:
-    """A node of the graph: `paths` are its modules (none for an operator, an input and the output), `nodes` its flow nodes' ids."""
+    """A node of the graph: `paths` are its modules (none for an operator, an input and the output), `nodes` its flow nodes' ids;
+    `arguments` are those of an operator other than tensors and sizes."""
 
     kind: FlowPartKind
     label: str
     paths: tuple[str, ...] = ()
     nodes: tuple[int, ...] = ()
     shape: TensorShape | None = None
+    arguments: dict[str, Setting] | None = None
 
     @property
     def path(self) -> str | None:
@@ -139,7 +141,7 @@ def _add_parts(graph: FlowGraph, profile: Profile, opened: Collection[str]) -> d
         else:
             name = f"{node.last.module}.{node.last.op.strip('_')}()".lstrip(".")
             counts[name] += 1
-            part = Part("operator", name if counts[name] == 1 else f"{name}#{counts[name]}", (), nodes, shape)
+            part = Part("operator", name if counts[name] == 1 else f"{name}#{counts[name]}", (), nodes, shape, node.last.arguments or {})
         graph.parts[part.label] = part
         labels.update(dict.fromkeys(nodes, part.label))
     graph.parts[graph.output] = Part("output", graph.output)

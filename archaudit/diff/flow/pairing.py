@@ -106,6 +106,9 @@ def _pair_operators(graphs: Pair[FlowGraph], pairs: dict[str, str]) -> dict[str,
             if labels[place] not in found and other_place not in taken:
                 found[labels[place]] = others[other_place]
                 taken.add(other_place)
+        # those without common neighbours in their order: two lines with the same text, one removed and one added, say nothing
+        rest = [label for label in labels if label not in found]
+        found |= dict(zip(rest, (other for place, other in enumerate(others) if place not in taken), strict=False))
     return found
 
 

@@ -91,6 +91,7 @@ _NAMES = {
     "convolution": "conv",
     "to_copy": "to",
     "unsafe_index": "index",
+    "constant_pad_nd": "pad",
 }
 
 

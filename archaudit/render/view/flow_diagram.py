@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 from archaudit.index import index_modules, parent_path
 from archaudit.metrics.quantities import format_percent, format_short
-from archaudit.render.formatting import ARROW, NOTHING, count, format_outputs, format_shape, join_names, make_visible, name_path
+from archaudit.render.formatting import (
+    ARROW,
+    NOTHING,
+    count,
+    format_outputs,
+    format_setting,
+    format_shape,
+    join_names,
+    make_visible,
+    name_path,
+)
 from archaudit.render.view.drawing_records import Box, Diagram, Edge, Flow, FlowLine
 from archaudit.render.view.flow_graph import Graph, Node, fold_chains, fold_repeats, read_profile, read_sides
 from archaudit.schema import FlowPart, ModuleDiff, ModuleRecord, Pair, Profile, Report
@@ -19,6 +29,7 @@ _MANY, _TOO_MANY = 30, 60
 # Graphs with more nodes than this are not folded at all: nothing readable is left of them.
 _NEVER_FOLDED = 20 * _TOO_MANY
 _MOST_SOURCES = 4
+_MOST_ARGUMENTS = 3
 _MOST_NAMED = 6
 _LONGEST_ALT = 1_200
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "": ""}
@@ -279,9 +290,20 @@ def _write_step(side: _Side, position: int) -> str:
     """`cat(interpolate bilinear, low_level_project) → [B, 160, H/4, W/4]`."""
     node = side.graph.nodes[position]
     sources = join_names([side.names[source] for source in side.sources[position]], _MOST_SOURCES)
-    name = side.names[position] if node.op == "input" else f"{side.names[position]}({sources})"
+    inside = ", ".join([*([sources] if sources else []), *_list_arguments(node)])
+    name = side.names[position] if node.op == "input" else f"{side.names[position]}({inside})"
     shape = f"[{', '.join(map(make_visible, node.symbolic))}]" if node.symbolic else _describe_shape(node, side.profile)
     return f"{name} {ARROW} {shape}" if shape else name
+
+
+def _list_arguments(node: Node) -> list[str]:
+    """`dim=1`, and `2` for the second factor of a product."""
+    shown = [
+        make_visible(format_setting(value)) if name == "other" else f"{make_visible(name)}={make_visible(format_setting(value))}"
+        for name, value in node.arguments
+        if value != "none"
+    ]
+    return shown[:_MOST_ARGUMENTS]
 
 
 def _summarise(parts: Sequence[FlowPart], moved: int) -> str:

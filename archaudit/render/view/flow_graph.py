@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from archaudit.index import build_graph, choose_opened, describe_kind, find_repeats, index_modules, list_readers
-from archaudit.schema import FlowDiff, FlowNode, FlowPartChange, Pair, Profile, Shape
+from archaudit.schema import FlowDiff, FlowNode, FlowPartChange, Pair, Profile, Setting, Shape
 
 # In ascending order: a folded node shows the strongest change of its parts.
 _CHANGES: tuple[FlowPartChange, ...] = ("same", "resized", "rewired", "changed", "added", "removed")
@@ -24,7 +24,7 @@ Link = tuple[int, int]
 
 class Node(NamedTuple):
     """What is drawn as one box: `parts` are the positions of its parts in the FlowDiff, `paths` its modules (none for an operator or an
-    input), `shape` that of its last output."""
+    input), `shape` that of its last output, `arguments` those of an operator."""
 
     parts: tuple[int, ...]
     op: str
@@ -32,6 +32,7 @@ class Node(NamedTuple):
     change: FlowPartChange = "same"
     shape: Shape | None = None
     symbolic: tuple[str, ...] | None = None
+    arguments: tuple[tuple[str, Setting], ...] = ()
 
     @property
     def is_module(self) -> bool:
@@ -119,7 +120,8 @@ def _read_side(
 
 
 def _make_node(parts: tuple[int, ...], paths: tuple[str, ...], last: FlowNode, change: FlowPartChange) -> Node:
-    return Node(parts, "call" if paths else last.op, paths, change, last.shape, last.symbolic)
+    arguments = () if paths or not last.arguments else tuple(last.arguments.items())
+    return Node(parts, "call" if paths else last.op, paths, change, last.shape, last.symbolic, arguments)
 
 
 def _sort_edges(edges: Collection[Edge]) -> tuple[Edge, ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
+from archaudit.index import index_modules
 from archaudit.metrics.catalog import METRICS, is_unknown
 from archaudit.render.formatting import ARROW, NOTHING, join_names, make_visible, name_path
 from archaudit.render.view.checks import make_remark
@@ -34,12 +37,22 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
     # need, which is the safe side.
     complete = incomplete[0].isdisjoint(group.before_paths), incomplete[1].isdisjoint(group.after_paths)
     trend = make_trend(group.before.params, group.after.params, complete=know_params(report))
+    if group.before.params and not group.after.params and group.after_paths and _is_tied(report.after, group.after_paths):
+        trend = msgspec.structs.replace(trend, percent="tied", ratio="tied")  # its layers are there, and another module owns their weights
     return SectionRow(
         name=make_visible(group.name) or NOTHING,
         paths=_describe_paths(group),
         params=scale_trend(trend, group.before.params, group.after.params, largest),
         flops=make_trend(read_compute(group.before.flops, units), read_compute(group.after.flops, units), complete=complete),
         remarks=_list_remarks(check for check in report.checks if check.group == group.name),
+    )
+
+
+def _is_tied(profile: Profile, paths: Iterable[str]) -> bool:
+    """Whether a module of these has a tensor of another module."""
+    index = index_modules(profile)
+    return any(
+        tensor.tied_to is not None for path in paths if path in index for module in index.list_subtree(path) for tensor in module.tensors
     )
 
 

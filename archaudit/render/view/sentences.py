@@ -102,11 +102,25 @@ def _find_largest(report: Report) -> str:
     largest = max(report.groups, key=share)
     if share(largest) < 0.5:
         return ""
-    name = make_visible(largest.name)
+    name = _descend(report, largest) if format_percent(share(largest)) == "100 %" else make_visible(largest.name)
     if share(largest) > 1:  # other sections changed in the other direction, so a percentage would be over 100
         there, rest = format_signed(largest.delta.params), format_signed(change - largest.delta.params)
         return f"; parameters changed by {there} in {name} and by {rest} in the rest"
     return f"; {format_percent(share(largest))} of the parameter change is in {name}"
+
+
+def _descend(report: Report, group: Group) -> str:
+    """The innermost module with all of the change of a group that is one module of both sides; else the group's name."""
+    if len(group.after_paths) != 1 or len(group.before_paths) != 1:
+        return make_visible(group.name)
+    deltas = {
+        row.after_path: row.total_delta.params for row in report.modules if row.after_path is not None and row.before_path is not None
+    }
+    children = index_modules(report.after).children
+    path = group.after_paths[0]
+    while (inner := next((child for child in children.get(path, ()) if deltas.get(child) == report.delta.params), None)) is not None:
+        path = inner
+    return make_visible(group.name) if path == group.after_paths[0] else name_path(path)
 
 
 def explain_proof(found: Equivalence | None) -> str:
