@@ -206,3 +206,57 @@ def test_an_earlier_profile_without_programs_is_compared_as_before(originals: di
     older = msgspec.structs.replace(originals["attention"], programs=msgspec.UNSET)
     report = compare_plain(older, originals["attention"])
     assert explain_changes(report) == "Modules: none changed."
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("attention", (2, 14, 12)), ("unet", (1, 3, 32, 48)), ("windows", (1, 4, 6, 3)), ("rotary", (3, 9, 8))]
+)
+def test_another_input_size_changes_no_constants(originals: dict[str, Profile], name: str, shape: tuple[int, ...]) -> None:
+    other = measure_source(MODELS[name].source, shape)
+    assert explain_changes(compare_plain(originals[name], other)) == "Modules: none changed."
+
+
+def test_a_step_with_another_constant_is_drawn_as_changed() -> None:
+    model = MODELS["generator"].source.replace("torch.tanh(self.out(x))", "torch.tanh(self.out(x)) * {}")
+    factors = [measure_source(model.replace("{}", factor), (2, 5)) for factor in ("2", "3")]
+    flow = compare_plain(*factors).flow
+    assert flow is not None
+    assert {part.after for part in flow.parts if part.change == "changed"} == {"mul()"}
+    assert flow.sentences == ("mul: 2 → 3",)
+
+
+class Tied(nn.Module):
+    """A head of its own, or with the weight of the embedding."""
+
+    def __init__(self, tied):
+        super().__init__()
+        self.embed, self.body, self.head = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 20, bias=False)
+        if tied:
+            self.head.weight = self.embed.weight
+
+    def forward(self, x):
+        return self.head(self.body(self.embed(x.long())))
+
+
+def test_a_tied_head_is_not_gone() -> None:
+    from archaudit.render.view.sections import view_sections
+
+    rows = {row.name: row for row in view_sections(compare(Tied(False), Tied(True), 1, 4))}
+    assert rows["head"].params.percent == "tied"
+
+
+class Nested(nn.Module):
+    """Everything is in one module, as in the models of many libraries."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.model = nn.Sequential(nn.Linear(6, 6), nn.Sequential(nn.Linear(6, width), nn.Linear(width, 6)))
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def test_a_change_that_is_all_in_one_module_is_placed_where_it_is() -> None:
+    from archaudit.render.view.sentences import explain_cost
+
+    assert "100 % of the parameter change is in model.1" in explain_cost(compare(Nested(8), Nested(16), 1, 6))
