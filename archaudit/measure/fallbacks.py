@@ -4,8 +4,10 @@
 2. `deferred`: the constructor runs for real, and parameters become meta tensors when they are registered (for constructors that compute
    with tensors, which meta cannot). Ties survive: one real parameter becomes one meta parameter.
 3. `fake`: fake CPU tensors, which know a few values that meta tensors do not.
-4. `answered`: meta again, run once for each value of the booleans that depend on data; complete only if both runs cost the same.
-5. `real`: real tensors on the CPU, for models that are small enough. The numbers then hold for this input and these weights.
+4. `routed`: meta again, with the choices of routers (`topk`, `argmax`) spread evenly over their options, which is their expectation. A live
+   model that is small enough runs for real instead, because its weights are its own.
+5. `answered`: meta again, run once for each value of the booleans that depend on data; complete only if both runs cost the same.
+6. `real`: real tensors on the CPU, for models that are small enough. The numbers then hold for this input and these weights.
 
 A build mode may fail in the constructor or in forward. The same error in two modes without values need not be an error of the model: meta
 and fake tensors share kernels of torch that reject some calls which the CPU accepts. So the next mode is tried.
@@ -40,7 +42,7 @@ from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.process_state import read_random_state, seed_random
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tape.device_operators import run_operators_of
-from archaudit.measure.tape.known_values import track_constants
+from archaudit.measure.tape.known_values import KnownValues, track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
 from archaudit.measure.tensors import read_module_tensors
 from archaudit.schema import Recipe
@@ -76,6 +78,7 @@ BUILD_MODES: dict[str, Builder | None] = {
     "meta": build_on_meta,
     "deferred": build_deferred,
     "fake": build_fake,
+    "routed": None,
     "answered": None,
     "real": build_real,
 }
@@ -138,7 +141,7 @@ def _try_build_modes(search: _Search) -> Run | None:
             continue  # the other way to build has no values either
         if build_mode == "real" and not _is_small_enough(search):
             break
-        run = _try_build_mode(search, build_mode, builder) if builder is not None else _try_both_answers(search)
+        run = _run_in_mode(search, build_mode, builder)
         if run is not None and build_mode != "real" and _needs_values(run.tape) and _is_small_enough(search):
             run = _try_build_mode(search, "real", build_real) or run
         if run is not None:
@@ -147,6 +150,28 @@ def _try_build_modes(search: _Search) -> Run | None:
         if not search.without_device and needs_missing_device(search.attempts[-1].error):
             break
     return None
+
+
+def _run_in_mode(search: _Search, build_mode: str, builder: Builder | None) -> Run | None:
+    if build_mode == "routed":
+        return _try_even_routing(search)
+    return _try_both_answers(search) if builder is None else _try_build_mode(search, build_mode, builder)
+
+
+def _try_even_routing(search: _Search) -> Run | None:
+    """A run with the choices of routers spread evenly. Only useful if a run without values failed after such a choice."""
+    choices = search.shape_cache.known_values.choices
+    if not choices or (search.recipe.instance and _is_small_enough(search)):
+        return None
+    cache = ShapeCache(known_values=KnownValues(spreads_choices=True))
+    evenly = _Search(search.recipe, cache, without_device=search.without_device)
+    run = _try_build_mode(evenly, "routed", _choose_meta_builder(search))
+    search.attempts += evenly.attempts
+    return run
+
+
+def _choose_meta_builder(search: _Search) -> Builder:
+    return build_on_meta if any(attempt.build_mode == "meta" and attempt.built for attempt in search.attempts) else build_deferred
 
 
 def _needs_values(tape: Tape) -> bool:
@@ -173,7 +198,7 @@ def _try_build_mode(
         tree = walk_tree(model)
         search.param_bytes = max(search.param_bytes or 0, _count_param_bytes(tree))
         attempt.tree, attempt.built = tree, True
-        has_no_values = build_mode in ("meta", "deferred", "answered")
+        has_no_values = build_mode in ("meta", "deferred", "routed", "answered")
         with context(), _with_known_values(search.shape_cache) if has_no_values else nullcontext():
             args, kwargs = given = make_inputs(search.recipe, model)
         if has_no_values:
@@ -262,7 +287,7 @@ def _try_both_answers(search: _Search) -> Run | None:
     """A run for each value of every boolean that depends on data. Only useful if the meta run failed when it read a value."""
     if not any(attempt.build_mode in ("meta", "deferred") and attempt.needed_a_value() for attempt in search.attempts):
         return None
-    builder = build_on_meta if any(attempt.build_mode == "meta" and attempt.built for attempt in search.attempts) else build_deferred
+    builder = _choose_meta_builder(search)
     yes = _try_build_mode(search, "answered", builder, assumed_boolean=True)
     no = _try_build_mode(search, "answered", builder, assumed_boolean=False)
     if yes is None or no is None or not yes.tape.assumptions:

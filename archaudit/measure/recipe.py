@@ -245,7 +245,7 @@ def _list_deciding(run: Run) -> tuple[str, ...]:
             "the model did not run without values, so it was run for real: the numbers hold for this input and these random weights",
             *notes,
         )
-    return tuple(notes)
+    return (*(run.shape_cache.known_values.choices if run.build_mode == "routed" else ()), *notes)
 
 
 def _add_symbolic_shapes(profile: Profile, run: Run) -> Profile:

@@ -255,7 +255,8 @@ class Environment(Record, frozen=True, kw_only=True):
 class Provenance(Record, frozen=True, kw_only=True):
     """What differs between machines and versions: the environment, and how the model was run. Committed files leave it out.
 
-    `rung` is the build mode that worked: `meta`, `deferred`, `fake`, `answered` or `real`; `rungs_failed` has the errors of those before.
+    `rung` is the build mode that worked: `meta`, `deferred`, `fake`, `routed`, `answered` or `real`; `rungs_failed` has the errors of those
+    before.
     """
 
     environment: Environment

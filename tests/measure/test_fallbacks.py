@@ -94,7 +94,7 @@ class TooLarge(nn.Module):
 
 
 def test_a_model_too_large_to_run_has_incomplete_flops():
-    profile = measure(TooLarge, lambda: torch.zeros(1, 2**15))
+    profile = measure(TooLarge, lambda: torch.rand(1, 2**15))
     assert read_build_mode(profile) == "answered"
     assert not profile.flops_complete
     assert not module(profile, "big").flops_complete
@@ -300,3 +300,19 @@ def test_a_model_too_large_for_a_real_run_shows_the_error_of_the_run_that_got_fu
         measure(ReadsAValueThenFails, torch.zeros(2, 4))
     assert "this kernel wants bfloat16" in caught.value.message  # not the error of the first run, which read a value
     assert "without values" in (caught.value.hint or "")
+
+
+def test_a_loop_on_a_value_ends_without_values(monkeypatch):
+    class Loop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x):
+            while self.layer(x).sum() > 0:  # true for ever, if it is assumed to be true
+                x = x - 1
+            return x
+
+    monkeypatch.setattr(fallbacks, "REAL_PARAM_BYTES_LIMIT", 0)
+    with pytest.raises(MeasureError):
+        measure(Loop, torch.ones(3, 8))

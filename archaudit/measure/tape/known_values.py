@@ -43,6 +43,8 @@ _SHAPED_BY_VALUES = frozenset(
 # Operators that return values, and operators that accept boolean masks as indices.
 _RETURN_VALUES = frozenset(("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero"))
 _INDEX = frozenset(("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"))
+# A choice among more options than this is no routing to experts, but a token of a vocabulary.
+_MOST_OPTIONS = 1024
 # Functions that make a tensor from Python numbers. They are no operators, so a dispatch mode does not see the numbers.
 _MAKE_CONSTANTS = frozenset((torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor))
 
@@ -59,14 +61,29 @@ def makes_unknown(operator: Any) -> bool:
     return schema is None or schema.name in _UNINITIALISED or torch.Tag.nondeterministic_seeded in operator.tags
 
 
+# Operators by which routers choose: the number of the result that has the positions, and the default of the dimension.
+_CHOOSING: dict[Any, tuple[int, Any]] = {
+    aten.topk.default: (1, -1),
+    aten.argmax.default: (0, None),
+    aten.max.dim: (1, None),
+}
+
+
 class _UnknownValueError(Exception):
     """An argument has no known value."""
 
 
 class KnownValues:
-    """The known values of meta tensors, kept as long as the tensors exist."""
+    """The known values of meta tensors, kept as long as the tensors exist.
 
-    def __init__(self) -> None:
+    With `spreads_choices`, the positions that a router chooses (`topk`, `argmax`), which depend on weights, are assumed to be spread evenly
+    over its options: token 0 goes to the first k, token 1 to the next k, and so on. `choices` has a text for each place in the code that
+    chooses.
+    """
+
+    def __init__(self, *, spreads_choices: bool = False) -> None:
+        self.spreads_choices = spreads_choices
+        self.choices: list[str] = []
         self._values = WeakTensorKeyDictionary()
         self._ids: set[int] = set()  # of all tensors that have ever had a known value; most lookups end here
         self._unknown_storages: dict[int, torch.UntypedStorage] = {}
@@ -118,6 +135,8 @@ class KnownValues:
         first = first[0] if isinstance(first, list) and first else first
         written = read_traits(operator).written_positions
         if isinstance(first, torch.Tensor) and first.is_meta and id(first) not in self._ids and not written:
+            if operator in _CHOOSING:
+                self._spread(operator, args, kwargs, result)
             return  # the common case: the input was computed with weights
         results = list_tensors_in(result)
         bounded = bool(results) and all(each.is_meta for each in results) and sum(each.numel() for each in results) <= _MOST_ELEMENTS
@@ -128,6 +147,25 @@ class KnownValues:
         for tensor, each in zip(results, list_tensors_in(value), strict=True):
             if id(tensor) not in self._ids or self.find(tensor) is None:
                 self.record(tensor, each)
+
+    def _spread(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Notes a choice whose positions are not known, and assumes them if wanted."""
+        place, dim = _CHOOSING[operator]
+        positions = result[place] if isinstance(result, tuple | list) else result
+        named = [argument.name for argument in operator._schema.arguments]
+        given = dict(zip(named, args, strict=False)) | kwargs
+        dim = given.get("dim", dim)
+        options = args[0].shape[dim] if dim is not None and args[0].dim() else 0
+        if not 1 < options <= _MOST_OPTIONS or positions.numel() > _MOST_ELEMENTS:
+            return
+        chosen = given.get("k", 1)
+        text = f"the choice of {chosen} of {options} at {find_caller()} depends on weights; it is assumed to be spread evenly"
+        if text not in self.choices:
+            self.choices.append(text)
+        if self.spreads_choices:
+            rows = torch.arange(positions.numel(), device="cpu") % options
+            last = rows.view(*positions.movedim(dim, -1).shape).movedim(-1, dim) if "k" in given else rows.view(positions.shape)
+            self.record(positions, last.contiguous())
 
     def _compute(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operator's result on the CPU; UNKNOWN if an argument has no known value, or if no tensor is on the meta device."""

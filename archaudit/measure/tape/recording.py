@@ -244,6 +244,10 @@ class TapeRecorder:
         self.tape.dead_entries = self.uses.find_dead((result, tensors), lambda number: entries[number].work.macs > 0)
 
 
+# More values than a model without a loop on a condition reads.
+_MOST_ASSUMED = 1_000
+
+
 class TapeMode(ObservedMode):
     """Runs every operator and passes it to the recorder.
 
@@ -265,6 +269,7 @@ class TapeMode(ObservedMode):
         self._find_value = known_values.find if known_values is not None else lambda tensor: None
         self.recorder = recorder
         self.assumed_boolean = assumed_boolean
+        self._assumed = 0
         self.run_operator = run_operator or (lambda operator, args, kwargs: operator(*args, **kwargs))
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -275,6 +280,9 @@ class TapeMode(ObservedMode):
         if self.assumed_boolean is not None and reads_value and self._find_value(args[0]) is None:
             assumed = assume_boolean(args[0], self.assumed_boolean, self.recorder.tape.assumptions)
             if assumed is not None:
+                self._assumed += 1
+                if self._assumed > _MOST_ASSUMED:
+                    raise RuntimeError(f"a loop does not end while its condition is assumed to be {assumed}")
                 self.recorder.uses.read_value(args)
                 return assumed
         on_device = find_function(func, args) or find_body_runner(func)
