@@ -455,15 +455,14 @@ def make_hostile_report(name: str) -> Report:
         make_module(f"{path}.x", name, make_cost(1, 2)),
     ]
     changed = [make_module("", name), make_module(path, name, make_cost(11, 22, 5), p=f"{name}!")]
-    ledger = Ledger(
-        counted=1, unknown=1, operators=(OpRecord(name=name, count=1, status="unknown", flops=0, modules=(path,)),), assumptions=(name,)
-    )
+    ledger = Ledger(unknown=1, operators=(OpRecord(name=name, count=1, status="unknown", flops=0, modules=(path,)),), assumptions=(name,))
     witness = Witness(totals=WitnessRow(params=1, macs=2), modules={}, macs_by_operator={f"batch_norm{name}": 2}, unsupported={name: 1})
     fields: dict[str, Any] = {
         "reference": f"file:{name}",
         "inputs": (InputRecord(name=name, dtype=name, shape=(1, 2)),),
         "ledger": ledger,
-        "ties": ((name, path),),
+        "flops_complete": False,
+        "ties": ((name, f"{name}.tied"),),
         "witnesses": {"fvcore": witness, f"z{name}": Witness(reason=name)},
         "latency": make_hostile_latency(name, path),
         "flow": (
@@ -473,6 +472,7 @@ def make_hostile_report(name: str) -> Report:
         ),
         "provenance": Provenance(environment=Environment(archaudit=name, python=name, torch=name, platform=name), rung=name),
     }
+    modules, changed = ([msgspec.structs.replace(each, flops_complete=False) for each in side] for side in (modules, changed))
     before, after = make_profile(name, modules, **fields), make_profile(name, changed, **fields)
     checks = (
         make_verdict(
