@@ -97,7 +97,14 @@ def _list_replaced(check: Check, models: Mapping[str, str], known: KnownNames) -
     if check.level != "error":
         return []
     return [
-        Overridden(model=model, metric=check.metric, key=check.key or "", by=models[name])
+        Overridden(
+            model=model,
+            metric=check.metric,
+            comparison=check.comparison,
+            key=check.key or "",
+            by=models[name],
+            whole=check.scope == ("",) and not check.types,
+        )
         for model in ([check.model] if check.model else known.models)
         for name in dict.fromkeys((model, ""))
         if name in models

@@ -82,8 +82,16 @@ def _is_vacuous(verdict: Verdict) -> bool:
 
 
 def judge_overridden(overridden: Iterable[Overridden], checks: Sequence[Check]) -> tuple[Verdict, ...]:
-    """A warning for each budget that another one replaces, where no check of level `error` limits that metric of the model any more."""
-    limited = {(check.model, check.metric) for check in checks if check.level == "error"}
+    """A warning for each limit that a budget replaces, where no check of level `error` limits the metric of the model in that way any more.
+
+    A limit from above is not replaced by one from below, and one on the whole model not by one on a part.
+    """
+    limited = {
+        (check.model, check.metric, check.comparison in _UPPER_LIMITS, whole)
+        for check in checks
+        if check.level == "error"
+        for whole in {False, check.scope == ("",) and not check.types}
+    }
     judged = {check.model for check in checks}
     return tuple(
         _make_verdict(
@@ -91,11 +99,12 @@ def judge_overridden(overridden: Iterable[Overridden], checks: Sequence[Check]) 
             each.model,
             each.metric,
             "overridden",
-            f"{each.by} replaces {each.key}, and no other check of level error is about {each.metric} of {each.model}",
+            f"{each.by} replaces {each.key}, and no other check of level error limits {each.metric} "
+            f"of {'the whole ' * each.whole}{each.model} from {'above' if each.comparison in _UPPER_LIMITS else 'below'}",
             level="warn",
         )
         for each in dict.fromkeys(overridden)
-        if each.model in judged and (each.model, each.metric) not in limited
+        if each.model in judged and (each.model, each.metric, each.comparison in _UPPER_LIMITS, each.whole) not in limited
     )
 
 

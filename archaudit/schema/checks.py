@@ -83,12 +83,14 @@ def _parse(text: str, tolerance: float | None = None) -> Quantity | None:
 
 
 class Overridden(Record, frozen=True, kw_only=True):
-    """A budget on `metric` at the key `key` of the config, which the budget at `by` replaces for `model`."""
+    """A limit on `metric` at the key `key` of the config, which the budget at `by` replaces for `model`; `whole`: on the whole model."""
 
     model: str
     metric: str
+    comparison: str
     key: str
     by: str
+    whole: bool = True
 
 
 class Contributor(Record, frozen=True, kw_only=True):

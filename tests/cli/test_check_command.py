@@ -80,7 +80,7 @@ def test_an_inconclusive_warning_is_in_the_last_line_of_a_check_that_passes(gate
 def test_a_budget_that_replaces_the_only_one_on_a_metric_is_told(gate):
     config = CAP + 'id = "cap"\n[[budgets]]\nmetric = "macs"\nmax = "1M"\noverrides = "cap"\n'
     result = gate(config, net=make_net())
-    assert "budgets[1] replaces budgets[0], and no other check of level error is about params of net" in say(result)
+    assert "budgets[1] replaces budgets[0], and no other check of level error limits params of the whole net from above" in say(result)
     assert "(1 inconclusive)" in result.out.splitlines()[-1]
 
 

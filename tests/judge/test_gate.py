@@ -68,12 +68,22 @@ def test_a_vacuous_limit_next_to_a_real_one_does_no_harm():
 # --- budgets that replace others
 
 
-def test_a_replaced_budget_is_named_if_no_other_limits_its_metric():
-    overridden = [Overridden(model="net", metric="params", key="budgets[0]", by="budgets[1]")]
-    (verdict,) = judge_overridden(overridden, [make_check(metric="macs")])
-    assert (verdict.level, verdict.outcome) == ("warn", "inconclusive")
-    assert verdict.reason == "budgets[1] replaces budgets[0], and no other check of level error is about params of net"
-    assert judge_overridden(overridden, [make_check()]) == ()
+@pytest.mark.parametrize(
+    ("left", "is_named"),
+    [
+        (make_check(metric="macs"), True),
+        (make_check("min", "1"), True),  # a limit from below
+        (make_check(scope=("head",)), True),  # on a part
+        (make_check(level="warn"), True),
+        (make_check(), False),
+        (make_check("max_increase", "1%", against="baseline"), False),
+    ],
+)
+def test_a_replaced_budget_is_named_if_no_other_limits_its_metric(left, is_named):
+    overridden = [Overridden(model="net", metric="params", comparison="max", key="budgets[0]", by="budgets[1]")]
+    reason = "budgets[1] replaces budgets[0], and no other check of level error limits params of the whole net from above"
+    found = judge_overridden(overridden, [left])
+    assert [(verdict.level, verdict.outcome, verdict.reason) for verdict in found] == [("warn", "inconclusive", reason)] * is_named
 
 
 # --- levels
