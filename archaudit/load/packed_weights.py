@@ -305,7 +305,7 @@ def read_bitsandbytes_4bit(layer: Layer, name: str) -> Packing | None:
     if content.strip(b"\0"):
         try:
             shape = tuple(int(each) for each in json.loads(content)["shape"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
         return Packing("bitsandbytes", dtype, shape, helpers) if most - spare < prod(shape) <= most and min(shape) > 0 else None
     block = _divide(most, prod(absmax.shape))

@@ -53,7 +53,7 @@ def suggest_configuration(path: Path) -> str | None:
         if path.stat().st_size > _LARGEST_CONFIGURATION:
             return None
         content: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None

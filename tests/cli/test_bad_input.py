@@ -192,3 +192,13 @@ def test_incompatible_torch_and_torchvision_are_reported(archaudit, project, tex
     assert result.status == 2
     assert "torch and torchvision do not match" in result.err
     assert "pip install" in result.err
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b'{"name": ' + b"[" * 200_000, b"\x00" * 100, b""])
+def test_a_saved_model_that_is_no_json_is_a_message(archaudit, project, content):
+    (project / "saved.json").write_bytes(content)
+    (project / "archaudit.toml").write_text('[models.net]\nreference = "saved.json"\n[[budgets]]\nmetric = "params"\nmax = "1M"\n')
+    for command in (("check",), ("profile", "saved.json"), ("compare", "saved.json", "saved.json"), ("report", "saved.json")):
+        result = archaudit(*command)
+        assert result.status == 2
+        assert "saved.json is not a saved" in result.err
