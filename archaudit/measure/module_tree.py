@@ -11,6 +11,7 @@ import math
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import nn
@@ -166,8 +167,9 @@ def _as_plain(value: object, depth: int = 0) -> object:
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")
     if isinstance(value, list | tuple) and len(value) <= _LONGEST_SETTING and depth < _DEEPEST_SETTING:
-        items = [_as_plain(item, depth + 1) for item in value]
-        return _LEFT_OUT if any(item is _LEFT_OUT for item in items) else items
+        # a subclass can have more items than its length, even without end
+        items = [_as_plain(item, depth + 1) for item in islice(value, _LONGEST_SETTING + 1)]
+        return _LEFT_OUT if len(items) > _LONGEST_SETTING or any(item is _LEFT_OUT for item in items) else items
     if typing.get_origin(value) is not None:
         return _LEFT_OUT  # a type such as `list[int]` or `Optional[int]`
     if callable(value) and not isinstance(value, nn.Module | type) and hasattr(value, "__name__"):

@@ -17,7 +17,7 @@ from render.synthetic import (
     make_verdict,
 )
 
-from archaudit.render import render_judgement_text, render_profile_text, render_text
+from archaudit.render import layout, render_judgement_text, render_profile_text, render_text
 from archaudit.render.formatting import make_visible, shorten_middle
 from archaudit.render.layout import TextColumn, choose_columns, format_columns, measure_text, shorten, wrap
 from archaudit.schema import Judgement
@@ -122,3 +122,18 @@ def test_what_cannot_be_seen_is_written_out(text: str) -> None:
     visible = make_visible(text)
     assert not {"\n", "\r", "\t", "\x1b", "\u202e", "\u200b", "\u2028"} & set(visible)
     assert visible.encode().decode() == visible
+
+
+def test_the_time_of_long_cells_grows_with_their_length(monkeypatch):
+    """Counted in characters that are measured: narrowing a column and breaking a long word measure each character a few times."""
+    measured = []
+    measure_character = layout._measure_character
+    monkeypatch.setattr(layout, "_measure_character", lambda character: measured.append(1) or measure_character(character))
+    for size in (1_000, 10_000):
+        measured.clear()
+        cell = "é" * size
+        columns = [TextColumn("output", (cell, "1×4"), least=10), TextColumn("n", ("1", "2"))]
+        _, rows = format_columns(columns, 40)
+        assert len(rows[0]) == 40
+        assert "".join(wrap(cell, 80)) == cell
+        assert len(measured) <= 20 * size

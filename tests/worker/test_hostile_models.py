@@ -239,6 +239,11 @@ def test_whatever_is_raised_is_a_message(ask, models, reference):
     judge(ask, models, reference)
 
 
+@pytest.mark.parametrize("reference", ["Raises(where='settings', what='odd')", "Returns(what='self')", "Returns(what='many')"])
+def test_an_attribute_or_output_without_end_stops_nothing(ask, models, reference):
+    judge(ask, models, reference)
+
+
 @pytest.mark.parametrize("reference", sample(RETURNING, 8, 2))
 def test_whatever_is_returned_is_measured_or_a_message(ask, models, reference):
     judge(ask, models, reference)
