@@ -72,6 +72,10 @@ class WorkerError(ArchauditError):
     """The process that measures a model died, hung or sent a malformed reply."""
 
 
+class WorkerKilledError(WorkerError):
+    """A signal ended the process that measures a model: an operator has a defect, for example, or it ran without values and cannot."""
+
+
 class CannotJudge(Exception):
     """A check can neither pass nor fail; the text is the reason, for the verdict.
 

@@ -81,6 +81,8 @@ def explain_failures(recipe: Recipe, attempts: list[Attempt]) -> ArchauditError:
     # --input applies only to a model that is named on the command line or in a config
     other_input = "pass it another input." if recipe.instance and not recipe.sources else "another input: --input."
     hint = f"It was run {f'on {shapes}' if shapes else 'without a tensor'}; {other_input}"
+    if recipe.default_inputs is not None and not recipe.inputs and recipe.example_inputs is None:
+        hint += " The input is a default of archaudit, which may not fit this model."
     if attempt.build_mode != "real" and attempts[-1].build_mode != "real" and not needs_missing_device(error):
         hint += " It is too large to be run for real, so it was run without values; with values it may run without this error."
     return MeasureError(f"{recipe.reference}: {where} raised {text}", "\n".join([*lines, hint]))

@@ -59,8 +59,8 @@ Builder = Callable[[Recipe], Built]
 class _Search:
     """The state of a search for a build mode that works: failed attempts, cached shapes, and the bytes of the weights once known.
 
-    `without_device`: devices that this machine does not have are replaced. `answers` are the runs with each value of the booleans that
-    depend on data, if their costs differ and the model is small enough for a real run.
+    `without_device`: devices that this machine does not have are replaced. `with_values`: only the mode `real` is tried. `answers` are the
+    runs with each value of the booleans that depend on data, if their costs differ and the model is small enough for a real run.
     """
 
     recipe: Recipe
@@ -68,6 +68,7 @@ class _Search:
     attempts: list[Attempt] = field(default_factory=list)
     param_bytes: int | None = None
     without_device: bool = False
+    with_values: bool = False
     answers: tuple[Run, ...] = ()
 
 
@@ -84,15 +85,15 @@ BUILD_MODES: dict[str, Builder | None] = {
 }
 
 
-def run_with_fallbacks(recipe: Recipe) -> Run:
+def run_with_fallbacks(recipe: Recipe, *, with_values: bool = False) -> Run:
     """Builds and runs `recipe` in the first build mode that works. Raises MeasureError with the most informative error if none does.
 
-    A model that fails because of a missing device is tried once more with that device replaced.
+    A model that fails because of a missing device is tried once more with that device replaced. `with_values`: only the mode `real`.
     """
-    search = _Search(recipe)
+    search = _Search(recipe, with_values=with_values)
     run = _try_build_modes(search)
     if run is None and needs_missing_device(search.attempts[-1].error):
-        search = _Search(recipe, without_device=True)
+        search = _Search(recipe, without_device=True, with_values=with_values)
         run = _try_build_modes(search)
         if run is not None:
             run.assumptions = (*run.assumptions, _DEVICE_IGNORED)
@@ -137,6 +138,8 @@ def _try_to_build(search: _Search) -> tuple[ModuleTree, str] | None:
 
 def _try_build_modes(search: _Search) -> Run | None:
     for build_mode, builder in BUILD_MODES.items():
+        if search.with_values and build_mode != "real":
+            continue
         if build_mode == "deferred" and search.attempts[0].built and search.attempts[0].needed_a_value():
             continue  # the other way to build has no values either
         if build_mode == "real" and not _is_small_enough(search):
@@ -203,7 +206,8 @@ def _try_build_mode(
             args, kwargs = given = make_inputs(search.recipe, model)
         if has_no_values:
             args, kwargs = copy_inputs_to_meta(given)
-            search.shape_cache.known_values.record_inputs(given, (args, kwargs))
+            is_default = search.recipe.default_inputs is not None and not search.recipe.inputs and search.recipe.example_inputs is None
+            search.shape_cache.known_values.record_inputs(given, (args, kwargs), constants=is_default)
         elif search.recipe.instance:
             args, kwargs = copy_with_values((args, kwargs))
         attempt.inputs = (args, kwargs)

@@ -42,19 +42,22 @@ _UNWRAPPED = ("DistributedDataParallel",)
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule")
 
 
-def measure_recipe(recipe: Recipe, *, witnesses: bool = True, symbolic: bool = False, params_only: bool = False) -> Profile:
+def measure_recipe(
+    recipe: Recipe, *, witnesses: bool = True, symbolic: bool = False, params_only: bool = False, with_values: bool = False
+) -> Profile:
     """Builds and runs the recipe's model, without real arithmetic where possible, and returns its profile.
 
     `witnesses`: torchinfo and fvcore count the model too. `symbolic`: shapes are given in terms of the input size, which takes two further
-    runs. `params_only`: the model is only built; all that needs a run is unknown. Raises LoadError, InputError or MeasureError if the model
-    cannot be built or run. Restores the global state of the process.
+    runs. `params_only`: the model is only built; all that needs a run is unknown. `with_values`: it is run for real from the start, because
+    a run without values ended the process. Raises LoadError, InputError or MeasureError if the model cannot be built or run. Restores the
+    global state of the process.
     """
     load_plugins()
     with unchanged_globals(), paused_gc():
         check_counting_methods()
         if params_only:
             return _profile_parameters(recipe)
-        run = run_with_fallbacks(recipe)
+        run = run_with_fallbacks(recipe, with_values=with_values)
         check_counting_methods()
         profile = _assemble_profile(recipe, run, _run_witnesses(run) if witnesses else {})
         return _add_symbolic_shapes(profile, run) if symbolic else profile

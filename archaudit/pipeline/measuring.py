@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from archaudit.errors import ArchauditError, MeasureError, RevisionError
+from archaudit.errors import ArchauditError, MeasureError, RevisionError, WorkerKilledError
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, find_baseline_folder
 from archaudit.pipeline.timing import receive_reply
@@ -113,6 +113,27 @@ def explain_target(target: Target, path: str, options: Options) -> Explanation:
         return receive_reply(worker, Explained).explanation
 
 
+def _receive_measured(target: Target, worker: Worker, options: Options) -> Measured:
+    """The worker's profile. If a signal ended the worker, the model is run with values, in a new one: kernels of quantized operators, for
+    example, read memory that a tensor without values does not have. Raises the first error if that fails too."""
+    try:
+        return receive_reply(worker, Measured)
+    except WorkerKilledError as killed:
+        if options.latency in MEASURED or options.params_only:
+            raise
+        with open_workers([target], options) as (another,):
+            another.send(make_load_request(target, options))
+            try:
+                receive_reply(another, Loaded)
+                another.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic, with_values=True))
+                reply = receive_reply(another, Measured)
+            except ArchauditError:
+                raise killed from None
+        text = "a run without values ended the process, so the model was run in another one"
+        ledger = msgspec.structs.replace(reply.profile.ledger, assumptions=(text, *reply.profile.ledger.assumptions))
+        return msgspec.structs.replace(reply, profile=msgspec.structs.replace(reply.profile, ledger=ledger))
+
+
 def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Sequence[Target], options: Options) -> list[Profile]:
     """The profiles of the targets. Those of `again`, which can be cached, are measured a second time, in the last of the workers."""
     workers, second = workers[: len(targets)], workers[len(targets) :]
@@ -127,7 +148,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
         worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic, params_only=options.params_only))
     if together:
         _start_again(second[0], options)
-    replies = [receive_reply(worker, Measured) for worker in workers]
+    replies = [_receive_measured(target, worker, options) for target, worker in zip(targets, workers, strict=True)]
     _report_warnings(targets, replies, options)
     equal = _measure_again(again, second, dict(zip(map(id, targets), replies, strict=True)), options, started=bool(together))
     profiles = [_cache_revision(target, reply, equal.get(id(target), False)) for target, reply in zip(targets, replies, strict=True)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from archaudit.errors import WorkerError
+from archaudit.errors import WorkerError, WorkerKilledError
 from archaudit.schema import Record
 from archaudit.worker.messages import Failed, Progress, Reply, Request, receive_reply, send
 
@@ -137,7 +137,9 @@ class ProcessWorker:
         if ended is not None and ended.exceeded == "output":
             size = f"{ended.bytes // 2**20} MiB"
             return WorkerError(f"{self.side}: the model printed more than {size} while {stage}", "Print less in the model.")
-        return WorkerError(f"{self.side}: the worker process died while {stage}{_describe_exit(ended)}")
+        # the kernel sends SIGKILL when memory is short
+        kind = WorkerKilledError if ended is not None and ended.code < 0 and ended.code != -signal.SIGKILL else WorkerError
+        return kind(f"{self.side}: the worker process died while {stage}{_describe_exit(ended)}")
 
 
 def _describe_exit(ended: WorkerExit | None) -> str:

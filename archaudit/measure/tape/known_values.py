@@ -107,10 +107,14 @@ class KnownValues:
             self._ids.add(id(tensor))
             self._values[tensor] = value
 
-    def record_inputs(self, given: Any, copied: Any) -> None:
-        """Records the values of integer and boolean inputs, and of constants: `copied` are the meta copies of the tensors in `given`."""
+    def record_inputs(self, given: Any, copied: Any, *, constants: bool = False) -> None:
+        """Records the values of integer and boolean inputs: `copied` are the meta copies of the tensors in `given`.
+
+        `constants`: also of floating-point inputs that are made as constants. An example of a user, such as `torch.zeros(1, 8)`, is a shape
+        only: the branches that its values take are not those of the model.
+        """
         for tensor, copy in zip(list_tensors_in(given), list_tensors_in(copied), strict=True):
-            has_values = tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex())
+            has_values = not (tensor.is_floating_point() or tensor.is_complex()) or (constants and tensor.is_meta)
             if has_values and (value := self.find(tensor)) is not None:
                 self.record(copy, value.clone())
 
