@@ -31,6 +31,8 @@ from archaudit.measure.witnesses.isolation import restore_model
 
 _CONTAINERS = (list, dict, set)
 _LIBRARIES = ("torch", "torchvision", "transformers", "timm", "diffusers", "numpy", "builtins")
+# torch sets `forward` on the instances of these classes itself, and a copy has one of its own.
+_COPIED_WHOLE = ("torch.jit.", "torch._dynamo.", "torch.export.")
 # Functions that functions name, and so on: a program has no end.
 _MOST_FUNCTIONS = 1_000
 
@@ -56,7 +58,11 @@ def check_own_forwards(model: nn.Module) -> None:
     tree = walk_tree(model)
     for module, path in zip(tree.modules, tree.paths, strict=True):
         own = vars(module).get("forward")
-        if own is None or (isinstance(own, MethodType) and isinstance(own.__func__, FunctionType) and not own.__func__.__closure__):
+        if (
+            own is None
+            or type(module).__module__.startswith(_COPIED_WHOLE)
+            or (isinstance(own, MethodType) and isinstance(own.__func__, FunctionType) and not own.__func__.__closure__)
+        ):
             continue
         raise MeasureError(
             f"{path or type(module).__name__} has its own forward, set on the instance: a copy would still run your model",

@@ -147,3 +147,9 @@ def test_modules_inside_torchscript_are_unknown_and_the_whole_is_complete(compil
     assert "it runs inside the TorchScript module 0, which counts it" in inside.reason
     (note,) = [text for text in found.ledger.assumptions if "TorchScript" in text]
     assert note.startswith("TorchScript's interpreter runs 0: the FLOPs count there")
+
+
+@pytest.mark.parametrize("compile", [torch.jit.script, lambda model: torch.jit.trace(model, torch.zeros(3, 8))], ids=["script", "trace"])
+def test_live_modules_of_torchscript_are_copied(compile):
+    model = compile(Scripted().eval())
+    assert measure_live(model, (torch.zeros(3, 8),)).totals.macs == 3 * LAYER
