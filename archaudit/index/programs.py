@@ -99,7 +99,7 @@ def _expand(
 
 
 def _resolve(operand: str, path: str, given: tuple[Source, ...] | None, results: list[tuple[Source, ...]]) -> Source:
-    first, *writes = operand.split("+") if "+" in operand and not operand.startswith("value") else [operand]
+    first, *writes = operand.split("+") if "+" in operand and not operand.startswith("value ") else [operand]
     source = _resolve_plain(first, path, given, results)
     if not writes:
         return source
@@ -119,7 +119,7 @@ def _resolve_plain(operand: str, path: str, given: tuple[Source, ...] | None, re
         if given is None:
             return Source(input=number)
         return given[number] if number < len(given) else Source(name="nothing")
-    if operand in ("tensor", "outer") or operand.startswith("value"):
+    if operand in ("tensor", "outer") or operand.startswith("value "):
         return Source(name=operand)
     return Source(name=f"={_locate(operand.removeprefix('.'), path)}")
 

@@ -132,7 +132,11 @@ def read_arguments(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
             value = _normalise_dims(value, rank, ordered=plan.name in _ORDERED_DIMS)
         elif value == argument.default and (argument.is_integer or _is_silent(value)):
             continue
-        if value is None or value == [] or (value is False and argument.default is None):
+        if (
+            value is None
+            or (isinstance(value, list) and all(each is None for each in value))
+            or (value is False and argument.default is None)
+        ):
             continue
         if argument.is_size:
             sizes[argument.name] = value

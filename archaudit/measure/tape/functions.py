@@ -30,7 +30,7 @@ _FUNCTIONS: dict[Any, str] = {
     torch.nn.functional.alpha_dropout: "alpha_dropout",
     torch.nn.functional.feature_alpha_dropout: "alpha_dropout",
 }
-_MODES = ("training", "train", "inplace", "out")
+_MODES = ("inplace", "out")
 _FUNCTION_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "scaled_dot_product_attention": ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa"),
     "linear": ("input", "weight", "bias"),
@@ -51,6 +51,12 @@ class FunctionMode(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = _FUNCTIONS.get(func)
+        if func is torch.Tensor.__getitem__ and not self._programs.is_skipped:
+            self._programs.indices = _list_indices(args[1])
+            try:
+                return func(*args, **(kwargs or {}))
+            finally:
+                self._programs.indices = []
         if name is None or self._programs.is_skipped:
             return func(*args, **(kwargs or {}))
         if name == "rmatmul":
@@ -68,4 +74,12 @@ def _name_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     names = _FUNCTION_ARGUMENTS.get(name, ("input", "other"))
     given = dict(zip(names, args, strict=False)) | kwargs
     places = {key: place for place, key in enumerate(names)}
+    if name in ("dropout", "alpha_dropout"):  # in eval mode, dropout that has an effect has it always; True is the default
+        given.setdefault("training", True)
     return [(key, given[key]) for key in sorted(given, key=lambda key: places.get(key, len(places))) if key not in _MODES]
+
+
+def _list_indices(index: Any) -> list[list[int]]:
+    """The lists of whole numbers in an index such as `x[:, [2, 0, 1]]`: torch makes tensors of them that have no values without memory."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return [part for part in parts if isinstance(part, list) and part and all(type(each) is int for each in part)]

@@ -26,6 +26,8 @@ from archaudit.schema import Program, Setting, Step
 _MOST_PROGRAMS = 4
 # Steps beyond these are kept as one hash: an unrolled loop is not for reading.
 _MOST_STEPS = 4_000
+# Of a constant tensor with more values, only that it is one is written.
+_MOST_VALUES = 16
 # Without an effect on values, so they are left out where nothing uses their result.
 _PURE = frozenset(("reshape", "permute", "slice", "select", "expand", "detach", "to", "value"))
 
@@ -43,6 +45,7 @@ class ProgramRecorder:
         self.programs: list[Program] = []
         self.of_module: dict[int, list[int]] = {}
         self.inside_function = False
+        self.indices: list[list[int]] = []  # those in the index that is being read
 
     @property
     def is_skipped(self) -> bool:
@@ -136,10 +139,9 @@ class ProgramRecorder:
             return related if related.startswith("/") else f".{related}"
         if any(other.find(tensor) is not None for other in reversed(self._frames) if other is not frame):
             return "outer"
-        if tensor.numel() == 1:
-            value = self.find_value(tensor)
-            if value is not None:
-                return f"value {as_setting(value.reshape(-1).tolist()[0])}"
+        if tensor.numel() <= _MOST_VALUES and (value := self.find_value(tensor)) is not None:
+            listed = as_setting(value.tolist())
+            return f"value {listed}"
         return "tensor"
 
     def _relate(self, path: str, position: int) -> str:
@@ -168,7 +170,7 @@ class ProgramRecorder:
         step = Step(
             op=name,
             operands=tuple(self._label(tensor, frame) for tensor in inputs),
-            arguments=_add_places(args, arguments.constants),
+            arguments=_add_places(args, arguments.constants | ({"indices": as_setting(self.indices)} if self.indices else {})),
             sizes=arguments.sizes if inputs else {},
             shape=shape_of(inputs[0]) if arguments.sizes and inputs else None,
         )
