@@ -36,12 +36,37 @@ def match_equal_anywhere(matching: Matching) -> None:
         for module in side.list_in_execution_order():
             if side.has_matrix[module] and matching.is_free(number, module):
                 by_fingerprint[side.equal[module]][number].append(module)
+    left, right = matching.left, matching.right
+    apart: tuple[set[int], set[int]] = (set(), set())
     shared = [found for found in by_fingerprint.values() if found[LEFT] and found[RIGHT]]
     for lefts, rights in sorted(shared, key=lambda found: (-matching.left.sizes[found[LEFT][0]], found[LEFT][0])):
         free_left, free_right = matching.list_free(LEFT, lefts), matching.list_free(RIGHT, rights)
         confidence = _UNIQUE_CONFIDENCE if len(free_left) == len(free_right) == 1 else _REPEATED_CONFIDENCE
         for one, other in _pair_equal(matching, free_left, free_right):
+            above = (left.list_ancestors(one), right.list_ancestors(other))
+            if _changed_lists(matching, one, other) or all(apart[side].intersection(above[side]) for side in (LEFT, RIGHT)):
+                apart[LEFT].add(one)
+                apart[RIGHT].add(other)
+                continue
             match_descendants(matching, matching.match_subtrees(one, other, Basis("equal", confidence)))
+
+
+def _changed_lists(matching: Matching, one: int, other: int) -> bool:
+    """Whether two equal blocks are in two lists that both sides have, of which each keeps another block like them.
+
+    One list then lost a block and the other got one; nothing says that it is the same block.
+    """
+    parents = matching.left.parents[one], matching.right.parents[other]
+    if NO_MODULE in parents or matching.are_partners(*parents) or parents[0] not in matching.partners[LEFT]:
+        return False
+    if parents[1] not in matching.partners[RIGHT]:
+        return False
+    for number, parent, module in zip((LEFT, RIGHT), parents, (one, other), strict=True):
+        side, partners, opposite = matching.sides[number], matching.partners[number], matching.sides[1 - number]
+        alike = (child for child in side.children[parent] if child in partners and side.equal[child] == side.equal[module])
+        if not any(opposite.parents[partners[child]] == partners[parent] for child in alike):
+            return False
+    return True
 
 
 def _pair_equal(matching: Matching, lefts: list[int], rights: list[int]) -> list[tuple[int, int]]:

@@ -58,18 +58,21 @@ def find_groups(before: Profile, after: Profile, matches: tuple[Match, ...], row
 
 
 def _link_parts(parts: Pair[Parts], pairs: _PathPairs) -> _Links:
-    """The pairs of parts with enough modules in common, and how many those are."""
+    """The pairs of parts with enough modules in common, or whose topmost modules are one; and how many modules those are."""
     common: _Links = Counter()
+    tops: set[tuple[str, str]] = set()
     for one, other in pairs:
         part_before, part_after = parts.before.find(one), parts.after.find(other)
         if part_before is not None and part_after is not None:
             common[part_before, part_after] += 1
+            if (one, other) == (part_before, part_after):
+                tops.add((one, other))
     sizes = parts.map(lambda side: side.sizes)
     return Counter(
         {
             (one, other): shared
             for (one, other), shared in common.items()
-            if shared >= _LEAST_COMMON * min(sizes.before[one], sizes.after[other])
+            if (one, other) in tops or shared >= _LEAST_COMMON * min(sizes.before[one], sizes.after[other])
         }
     )
 

@@ -253,3 +253,14 @@ def test_the_rows_of_commits(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 def test_the_rows_of_sixty_commits(capsys: pytest.CaptureFixture[str]) -> None:
     judge_all(range(_VARIANTS), capsys)
+
+
+def test_a_block_that_one_list_lost_is_not_the_one_that_another_list_got() -> None:
+    """The encoder loses two of six equal layers, and the pooler gets a second one: nothing says that it is one of those."""
+
+    def make(depth: int, pooled: int) -> nn.Module:
+        return Net(stem=ConvNormAct(3, 16), encoder=stack(Basic, 16, depth), pooler=stack(Basic, 16, pooled), head=Head(16, 1, 2, "bn"))
+
+    matches = {match.before_path: match.after_path for match in align(measure(make(6, 1)), measure(make(4, 2)))}
+    assert [path for path in ("encoder.4", "encoder.5", "encoder.4.conv1", "encoder.5.conv2") if matches[path] is not None] == []
+    assert matches["pooler.0.conv1"] == "pooler.0.conv1"
