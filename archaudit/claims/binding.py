@@ -82,6 +82,8 @@ def _read_binding(text: str, number: Number, where: str) -> dict[str, Any]:
     for key in ("scope", "against_scope"):
         if about[key]:
             table[key] = [part.strip() for part in about[key].split("+")]
+    if about["unit"] and table["figure"].endswith(about["unit"]):
+        del table["unit"]  # the figure has it already: `4.11 G` in G
     if about["against"] and not about["metric"].startswith("presence"):
         table["comparison"] = choose_comparison(table["figure"])
     return table
@@ -125,7 +127,9 @@ def locate_claims(document: Document, checks: Sequence[Check], bound: Iterable[t
             by_figure[normalize_figure(number.reading)].append(number)
     inline = {check.id for _, check in bound}
     for group in _group(check for check in checks if check.id not in inline):
-        candidates = [number for number in by_figure[normalize_figure(group[0].written or group[0].expected)] if _is_at(group[0], number)]
+        forms = (normalize_figure(group[0].written or group[0].expected), normalize_figure(group[0].expected))  # the unit may be next to it
+        stating = next((by_figure[form] for form in forms if form in by_figure), [])
+        candidates = [number for number in stating if _is_at(group[0], number)]
         free = [number for number in candidates if (number.line, number.column) not in taken]
         free = [number for number in free if (number.line, number.column) in stated] or free  # code only as the last choice
         for position, check in enumerate(group):

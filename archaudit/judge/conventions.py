@@ -79,7 +79,12 @@ def _try_other_direction(case: Case) -> tuple[Convention, Finding] | None:
         finding = COMPARISONS[case.check.comparison](turned)
     except CannotJudge:
         return None
-    return (_OTHER_DIRECTION, finding) if finding.holds else None
+    if not finding.holds:
+        return None
+    if case.check.comparison == "percent":
+        change = 100 * (case.actual - case.other) / case.other
+        finding = msgspec.structs.replace(finding, actual_text=f"{change:.3f} % ({case.other:,} → {case.actual:,})")
+    return _OTHER_DIRECTION, finding
 
 
 def _count_macs(measurement: Measurement, case: Case) -> float | None:

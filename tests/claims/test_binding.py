@@ -138,3 +138,8 @@ def test_insignificant_differences_in_form_are_ignored(one: str, other: str) -> 
 
 def test_different_figures_stay_different() -> None:
     assert len({normalize_figure(figure) for figure in ("21K", "~21K", "21,000", "21k MACs", "<21K", "-21K")}) == 6
+
+
+def test_a_unit_next_to_the_figure_needs_no_second_one() -> None:
+    bindings = read_document("It has 4.11 G <!-- claim: macs in G after --> MACs.\n", "a.md").bindings
+    assert [(binding.table["figure"], "unit" in binding.table) for binding in bindings] == [("4.11 G", False)]

@@ -453,3 +453,10 @@ def test_memory_is_not_compared_with_a_baseline_for_another_device() -> None:
         assert_inconclusive(verdict, reason)
     verdict = judge_one("max_increase", "0", {"after": profile}, metric="params", baselines={"after": baseline}, against="baseline")
     assert verdict.outcome == "passed"
+
+
+def test_a_percentage_in_the_other_direction_is_named() -> None:
+    profiles = {"before": make_profile({"a": 100}, name="before"), "after": make_profile({"a": 219}, name="after")}  # 119 % more
+    verdict = claim("percent", "119 %", profiles=profiles, against="before")
+    assert (verdict.finding, verdict.reading) == ("other reading", "in the other direction: an increase, not a decrease")
+    assert verdict.reason.endswith("an increase, not a decrease (119.000 % (100 → 219))")
