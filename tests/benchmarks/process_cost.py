@@ -4,8 +4,8 @@
 
 For a small model, a large one, and chains of 5,000 and 20,000 layers, each round (default 3) runs three fresh processes one after the
 other: the bare import; `archaudit profile`, workers included; and the script that people write by hand (random weights, torchinfo,
-fvcore). Printed are medians over rounds of the ratios within a round: wall time, and peak memory (of the largest process). Above 5,000
-modules archaudit leaves torchinfo and fvcore out, and the script by hand is not run on 20,000 layers.
+fvcore). Printed are medians over rounds of the ratios within a round: processor time of all processes, and peak memory of the largest.
+Above 5,000 modules archaudit leaves torchinfo and fvcore out, and the script by hand is not run on 20,000 layers.
 
 Then: what an operator costs in the longer chain over what it costs in the shorter, each measured in a fresh process, in processor time
 and without imports.
@@ -15,15 +15,15 @@ Aims: on the large model, memory within 15 % of the bare import and less than tw
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from process_tree import Cost, measure_command
 
 IMPORT = [sys.executable, "-c", "import torch, torchvision"]
 
@@ -103,14 +103,6 @@ SUBJECTS = (
 SHORT, LONG = 5_000, 20_000
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of one command, all its processes: wall seconds, and the peak memory of the largest."""
-
-    wall_s: float
-    peak_bytes: int
-
-
 def main() -> None:
     """Runs the rounds and prints the tables."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
@@ -139,7 +131,7 @@ def compare(subject: Subject, folder: Path, rounds: int) -> str:
 
 def relate(cost: Cost, bare: Cost) -> tuple[float, float]:
     """Time and memory of one command as multiples of another's."""
-    return cost.wall_s / bare.wall_s, cost.peak_bytes / bare.peak_bytes
+    return cost.processor_s / bare.processor_s, cost.peak_bytes / bare.peak_bytes
 
 
 def write_medians(ratios: Sequence[tuple[float, float]]) -> str:
@@ -160,16 +152,11 @@ def cost_operator(folder: Path, layers: int) -> float:
 
 
 def measure(command: list[str]) -> Cost:
-    """Runs a command in a fresh process. The peak is that of the largest of it and the descendants that were waited for."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall_s = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"exit status {process.returncode}: {' '.join(command)}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(wall_s, usage.ru_maxrss * unit)
+    """Runs a command in a fresh process; a failure of it ends the benchmark."""
+    cost = measure_command(command)
+    if cost.problem:
+        raise SystemExit(f"{cost.problem}: {' '.join(command)}")
+    return cost
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """What real-size language models cost to profile, next to the import of torch and transformers and to other counters.
 
-    python tests/benchmarks/resources.py [ROUNDS]
+    python tests/benchmarks/resources.py [ROUNDS] [MODEL...]
 
 Each round (default 1) runs for each model, one after the other and each in a fresh process: the import alone; `archaudit profile`, workers
 included; and torchinfo, fvcore, torch's FlopCounterMode, calflops and ptflops on the same model, built on the meta device, because its
-weights do not fit into memory. Printed are medians over rounds of the ratios to the import before the same model: wall time, and the
-peak memory of the largest process. A counter that cannot run says why; one that takes longer than ten minutes is ended.
+weights do not fit into memory. Printed are medians over rounds of the ratios to the import before the same model: processor time of all
+processes (wall time depends on what else the machine does), and the peak memory of the largest process. A counter that cannot run says
+why; one that takes longer than ten minutes is ended.
 
 Aims: at most 4 times the time and 1.5 times the memory of the import, for each model.
 """
@@ -13,20 +14,20 @@ Aims: at most 4 times the time and 1.5 times the memory of the import, for each 
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from process_tree import measure_command
 
 IMPORT = [sys.executable, "-c", "import torch, transformers"]
 MOST_TIME, MOST_MEMORY = 4.0, 1.5
 TOKENS = 128
 LIMIT_S = 600
+# Time and memory as multiples of those of the import, and why it failed.
+Relative = tuple[float, float, str]
 
 # As published: sizes, attention heads, experts. Values that are left out are the defaults of the model type.
 _LLAMA: dict[str, Any] = {
@@ -83,38 +84,26 @@ COUNTERS = {
 }
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of one command with all its processes: wall seconds, the peak memory of the largest, and why it failed (empty: it did not)."""
-
-    wall_s: float
-    peak_bytes: int
-    problem: str = ""
-
-
 def main() -> None:
     """Runs the rounds and prints the table."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    with tempfile.TemporaryDirectory() as name:
-        measure(IMPORT)  # once for nothing: files are read from the disk
-        costs: dict[tuple[str, str], list[tuple[float, float, str]]] = {}
-        imports = []
-        for _ in range(rounds):
-            for model, fields in CONFIGURATIONS.items():
-                bare = measure(IMPORT)
-                imports.append(bare)
-                path = Path(name) / f"{model}.json"
-                path.write_text(json.dumps(fields))
-                for counter, command in list_commands(path).items():
-                    cost = measure(command)
-                    relative = (cost.wall_s / bare.wall_s, cost.peak_bytes / bare.peak_bytes, cost.problem)
-                    costs.setdefault((model, counter), []).append(relative)
-                    print(f"# {model}, {counter}: {relative[0]:.2f}x {relative[1]:.2f}x {cost.problem}", file=sys.stderr, flush=True)
-    seconds, mebibytes = (statistics.median(getattr(each, field) for each in imports) for field in ("wall_s", "peak_bytes"))
-    print(f"import torch, transformers: {seconds:.1f} s, {mebibytes / 2**20:,.0f} MiB; ratios to it, medians of {rounds} rounds\n")
+    models = sys.argv[2:] or list(CONFIGURATIONS)
+    costs: dict[tuple[str, str], list[Relative]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        measure_command(IMPORT)  # once for nothing: files are read from the disk
+        for model in models * rounds:
+            bare = measure_command(IMPORT)
+            path = Path(folder) / f"{model}.json"
+            path.write_text(json.dumps(CONFIGURATIONS[model]))
+            for counter, command in list_commands(path).items():
+                cost = measure_command(command, LIMIT_S)
+                relative = (cost.processor_s / bare.processor_s, cost.peak_bytes / bare.peak_bytes, cost.problem)
+                costs.setdefault((model, counter), []).append(relative)
+                print(f"# {model}, {counter}: {write_cell([relative])}", file=sys.stderr, flush=True)
+    print(f"import torch, transformers: {bare.processor_s:.1f} s, {bare.peak_bytes / 2**20:,.0f} MiB; ratios to it: time, memory\n")
     names = ["archaudit", *COUNTERS]
     print("| model | " + " | ".join(names) + " |\n| --- |" + " ---: |" * len(names))
-    for model in CONFIGURATIONS:
+    for model in models:
         print(f"| {model} | " + " | ".join(write_cell(costs[model, counter]) for counter in names) + " |")
     ours = [relative for (_, counter), measured in costs.items() if counter == "archaudit" for relative in measured]
     met = all(time_ratio <= MOST_TIME and memory <= MOST_MEMORY and not problem for time_ratio, memory, problem in ours)
@@ -128,27 +117,11 @@ def list_commands(path: Path) -> dict[str, list[str]]:
     return commands | {name: [sys.executable, "-c", BUILD + script, str(path)] for name, script in COUNTERS.items()}
 
 
-def write_cell(measured: list[tuple[float, float, str]]) -> str:
+def write_cell(measured: list[Relative]) -> str:
     """`1.2x, 0.9x`, or the error."""
     problem = next((text for _, _, text in measured if text), "")
     times, memories = [time_ratio for time_ratio, _, _ in measured], [memory for _, memory, _ in measured]
     return problem or f"{statistics.median(times):.2f}x, {statistics.median(memories):.2f}x"
-
-
-def measure(command: list[str]) -> Cost:
-    """Runs a command in a fresh process, for at most LIMIT_S seconds."""
-    start = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(["timeout", str(LIMIT_S), *command], stdout=subprocess.DEVNULL, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        errors.seek(0)
-        lines = [line for line in errors.read().splitlines() if line.strip()]
-    problem = ""
-    if process.returncode:
-        last = lines[-1] if lines else f"exit status {process.returncode}"
-        problem = f"more than {LIMIT_S} s" if process.returncode == 124 else last.split(":")[0].strip() or last
-    return Cost(time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), problem)
 
 
 if __name__ == "__main__":
