@@ -177,6 +177,14 @@ def test_a_method_that_an_instance_has_as_its_forward_runs_the_copy():
     assert model.note == []
 
 
+@pytest.mark.parametrize("convert", [torch.compile, lambda model: torch.jit.trace(model, X), torch.fx.symbolic_trace])
+def test_compiled_models_are_measured(convert):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = convert(nn.Sequential(nn.Linear(8, 4)).eval())
+    assert archaudit.profile(model, X).totals.params == 36
+
+
 def test_replaced_methods_of_tensors_are_refused(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "numel", lambda self: 0, raising=False)
     with pytest.raises(archaudit.MeasureError, match=r"torch\.Tensor\.numel was replaced"):
