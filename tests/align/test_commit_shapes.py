@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from archaudit.align import align
+from archaudit.diff import diff
 from archaudit.diff.checkpoint.key_map import map_checkpoint
 from archaudit.measure.recipe import measure_live
 from archaudit.schema import Profile
@@ -264,3 +265,17 @@ def test_a_block_that_one_list_lost_is_not_the_one_that_another_list_got() -> No
     matches = {match.before_path: match.after_path for match in align(measure(make(6, 1)), measure(make(4, 2)))}
     assert [path for path in ("encoder.4", "encoder.5", "encoder.4.conv1", "encoder.5.conv2") if matches[path] is not None] == []
     assert matches["pooler.0.conv1"] == "pooler.0.conv1"
+
+
+def test_a_head_rebuilt_in_place_is_a_section_of_its_own() -> None:
+    """Blocks of one list are removed, and the part behind it is rebuilt under its name: two sections, not one."""
+
+    def make(depth: int, style: str) -> Profile:
+        return measure(Net(enc=nn.Sequential(ConvNormAct(3, 16), *stack(Inverted, 16, depth)), dec=Head(16, 2, 4, style).tower))
+
+    before, after = make(6, "gn"), make(3, "separable")
+    matches = align(before, after)
+    found = {group.name: (group.before.params, group.after.params) for group in diff(before, after, matches).groups}
+    sizes = [{module.path: module.total.params for module in side.modules} for side in (before, after)]
+    assert found["dec"] == (sizes[0]["dec"], sizes[1]["dec"])
+    assert found["enc.4-6 (removed)"] == (sum(sizes[0][f"enc.{place}"] for place in (4, 5, 6)), 0)
