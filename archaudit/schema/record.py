@@ -39,6 +39,15 @@ def escape_surrogates(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def escape_texts(value: Any) -> Any:
+    """Lists and dicts with lone surrogates escaped in every text and key."""
+    if isinstance(value, dict):
+        return {escape_texts(name): escape_texts(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [escape_texts(each) for each in value]
+    return escape_surrogates(value) if isinstance(value, str) else value
+
+
 # More equal texts in a row are not listed one by one.
 _MOST_LISTED = 3
 

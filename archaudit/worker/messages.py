@@ -29,7 +29,7 @@ from archaudit.schema import (
     TimingSettings,
     WeightSource,
 )
-from archaudit.schema.record import escape_surrogates
+from archaudit.schema.record import escape_texts
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
@@ -241,16 +241,8 @@ def send(channel: socket.socket, message: Request | Reply) -> None:
     try:
         data = msgspec.json.encode(message)
     except UnicodeEncodeError:  # a lone surrogate, in a message of the model for example
-        data = msgspec.json.encode(_escape(msgspec.to_builtins(message)))
+        data = msgspec.json.encode(escape_texts(msgspec.to_builtins(message)))
     channel.sendall(_LENGTH.pack(len(data)) + data)
-
-
-def _escape(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_escape(name): _escape(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_escape(each) for each in value]
-    return escape_surrogates(value) if isinstance(value, str) else value
 
 
 def receive_request(channel: socket.socket) -> Request | None:

@@ -61,7 +61,7 @@ INPUT = ("--input", "1x3x16x16", "--no-witnesses", "--no-isolation")
         (["profile", "old.py:Net", "--no-isolation", "--input", "1x4x16x16"], ["conv (Conv2d) raised", "1x4x16x16", "--input"]),
         (["profile", "old.py:Net", "--no-isolation"], ["does not say what input it takes", "--input 1x3x224x224"]),
         (["profile", "old.py:Net", "--input", "1x3xfoo"], ["'1x3xfoo' is not a shape", "1x3x224x224"]),
-        (["profile", "old.py:Net(width=os.system('true'))"], ["not a literal"]),
+        (["profile", "old.py:Net(width=os.system('true'))"], ["has no 'os.system'"]),
         (["profile", "missing.json"], ["missing.json cannot be read"]),
         (["check"], ["no config here", "archaudit.toml"]),
         (["baseline"], ["no model to write"]),

@@ -21,6 +21,7 @@ from archaudit.measure.tape.memory import Traits
 from archaudit.measure.tape.rearranging import Frame, add_rearrangement
 from archaudit.measure.tensors import iterate_module_tensors, list_tensors_in, shape_of, storage_key
 from archaudit.schema import Program, Setting, Step
+from archaudit.schema.record import escape_texts
 
 # A module that is called in a loop has many programs if their sizes differ; the first ones say what it runs.
 _MOST_PROGRAMS = 4
@@ -109,8 +110,14 @@ class ProgramRecorder:
         known = self.of_module.setdefault(frame.position, [])
         if len(known) >= _MOST_PROGRAMS:
             return
-        program = _simplify(frame.steps, returns)
-        number = self._numbers.setdefault(msgspec.json.encode(program), len(self.programs))
+        try:
+            program = _simplify(frame.steps, returns)
+            data = msgspec.json.encode(program)
+        except UnicodeEncodeError:  # a name of the model or of an argument has lone surrogates
+            steps = msgspec.convert(escape_texts(msgspec.to_builtins(frame.steps)), list[Step])
+            program = _simplify(steps, tuple(escape_texts(returns)))
+            data = msgspec.json.encode(program)
+        number = self._numbers.setdefault(data, len(self.programs))
         if number == len(self.programs):
             self.programs.append(program)
         if number not in known:
