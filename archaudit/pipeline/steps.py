@@ -69,7 +69,7 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
 
 
 def check(names: Iterable[str], options: Options) -> Judgement:
-    """Verdicts on every budget of the config, or on those of the models `names`. Only `compare` judges claims.
+    """Verdicts on every budget of the config, or on those of the models `names`. Claims are judged by `compare` and by `claims check`.
 
     A model that fails a check against its baseline is compared with the baseline, so that the output can explain the difference.
     """
