@@ -4,6 +4,7 @@ Each model has a layer of 8 inputs and as many outputs as `read()` returns, so 9
 between two measurements from 4 to 6, without a new commit.
 """
 
+import json
 import os
 
 import pytest
@@ -103,9 +104,6 @@ def write_width(folder, width):
     """Every file keeps its time; those that hold the width as text keep their size."""
     import sqlite3
 
-    import torch
-    from safetensors.torch import save_file
-
     texts = {"width": f"{width} ", "__pycache__/width": f"{width} ", "modules/outside_width.py": f"WIDTH = {width}\n"}
     texts |= {"by_size": "x" * width, "sizes/one": "x" * width, "4": "4", "6": "6"}
     for name, text in texts.items():
@@ -121,7 +119,9 @@ def write_width(folder, width):
         base.execute("create table t (n int)")
         base.execute(f"insert into t values ({width})")
     base.close()
-    save_file({"w": torch.zeros(width)}, folder / "w.safetensors")
+    # the layout of safetensors: the length of the header, the header, and the values
+    header = json.dumps({"w": {"dtype": "F32", "shape": [width], "data_offsets": [0, 4 * width]}}).encode()
+    (folder / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4 * width))
 
 
 def measure(repo, monkeypatch, pool=None):
@@ -152,6 +152,8 @@ def test_a_change_of_what_was_read_is_measured(make_repo, place, pool, monkeypat
 
 @pytest.mark.parametrize("way", list_cases(REFUSED))
 def test_what_cannot_be_known_is_not_cached(make_repo, place, pool, monkeypatch, tmp_path, way):
+    if way == "safe_open":
+        pytest.importorskip("safetensors")
     repo = commit_net(make_repo, REFUSED[way], place)
     assert measure(repo, monkeypatch, pool) >= 9 * 4
     assert not list_cached(tmp_path)
