@@ -17,6 +17,20 @@ _TAPE_TESTS = (
     "meta_kernels",
     "known_values",
     "unregistered_weights",
+    "cache_inputs",
+    "completeness",
+    "dead_compute",
+    "device_operators",
+    "differing_runs",
+    "even_routing",
+    "hidden_operators",
+    "higher_order",
+    "nested_tensors",
+    "programs",
+    "repeated_peaks",
+    "saved_bytes",
+    "sparse_and_complex_models",
+    "summed_products",
 )
 
 # Source files below `archaudit` and test files below `tests`, each a folder or a pattern. Only a package's own tests count, not those of
@@ -25,8 +39,8 @@ PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "align": (("align", "index"), ("align", "index", "diff")),
     "diff": (("diff",), ("diff", "align")),
     "judge": (("judge",), ("judge", "claims", "pipeline/test_timing.py")),
-    "metrics": (("metrics", "schema/quantity.py"), ("metrics", "schema/test_quantity.py", "diff", "judge")),
-    "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_unregistered_weights.py")),
+    "metrics": (("metrics", "schema/quantity.py"), ("metrics", "schema/test_quantity.py", "schema/test_spelling.py", "diff", "judge")),
+    "formulas": (("measure/formulas",), ("measure/formulas", "measure/test_unregistered_weights.py", "measure/test_higher_order.py")),
     "tape": (("measure/tape",), tuple(f"measure/test_{name}.py" for name in _TAPE_TESTS)),
 }
 
