@@ -1,11 +1,15 @@
+from types import SimpleNamespace
+from typing import Any
+
 from align.plan import Plan, Run
 from factories import make_module, make_profile, make_tensor
 
 from archaudit.align import align
 from archaudit.diff import diff
+from archaudit.diff.auto_groups import _pair_replaced
 from archaudit.diff.groups import name_group, split_index
 from archaudit.metrics.catalog import METRICS
-from archaudit.schema import Diff, ModuleRecord, Profile
+from archaudit.schema import Diff, ModuleRecord, Pair, Profile
 
 
 def linear(inputs: int, outputs: int) -> ModuleRecord:
@@ -79,3 +83,9 @@ def test_groups_partition_both_models_and_their_deltas_lead_from_total_to_total(
     for metric in ("params", "param_bytes"):
         read = METRICS[metric].of_cost
         assert read(result.before.totals) + sum(read(group.delta) for group in result.groups) == read(result.after.totals)  # type: ignore[misc]
+
+
+def test_added_parts_of_one_segment_stay_apart_where_nothing_was_removed() -> None:
+    one, other = SimpleNamespace(side=1, path="a"), SimpleNamespace(side=1, path="b")
+    groups: Any = [Pair((), (one,)), Pair((), (other,))]
+    assert _pair_replaced(groups, {(1, "a"): 0, (1, "b"): 0}) == groups

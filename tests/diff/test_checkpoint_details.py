@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import permutations
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from factories import make_module, make_profile, make_tensor
 
+from archaudit.diff.checkpoint.adapters import _rate
 from archaudit.diff.checkpoint.key_map import map_checkpoint
+from archaudit.diff.checkpoint.transforms import measure_rows
 from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights
 from archaudit.schema import Call, CheckpointMap, FoldedNorm, JoinedRows, Match, ModuleRecord, ReshapedKey, TensorRecord
 
@@ -237,3 +240,17 @@ def test_tensors_of_their_own_that_go_into_one_are_a_conflict() -> None:
     assert found.conflicts == (("a.weight", "b.weight"),)
     assert map_keys(after, after, match("a", "a"), match("b", "b")).conflicts == ()
     assert map_keys(after, before, match("a", "a"), match("b", "b")).conflicts == ()
+
+
+def test_the_rows_of_a_weight_of_one_element() -> None:
+    assert measure_rows((1, 1)) == (1, 1)
+    assert measure_rows((1, 6, 2)) == (6, 12)
+
+
+def test_an_adapter_is_rated_by_how_far_its_weights_are_from_the_layer() -> None:
+    weight = SimpleNamespace(path="fc", position=10)
+    modules: Any = SimpleNamespace(before=SimpleNamespace(inputs={}))
+    layer: Any = SimpleNamespace(weight=weight)
+    down: Any = SimpleNamespace(path="down", position=4)
+    up: Any = SimpleNamespace(path="up", position=20)
+    assert _rate(modules, layer, down, up)[2] == 6 + 10

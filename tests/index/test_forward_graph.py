@@ -1,8 +1,8 @@
 """The forward graph at a level of detail, on profiles written by hand."""
 
-from render.synthetic import make_flow, make_module, make_profile, make_segmentation_report
+from render.synthetic import make_cost, make_flow, make_module, make_profile, make_segmentation_report
 
-from archaudit.index import build_graph, find_repeats
+from archaudit.index import build_graph, choose_opened, find_repeats
 
 
 def test_what_runs_inside_a_module_is_one_node():
@@ -31,3 +31,18 @@ def test_a_run_may_take_what_its_first_layer_takes_but_nothing_else():
     alike = [None, "layer", "layer", "layer"]
     assert find_repeats([(), (0,), (0, 1), (0, 2)], alike) == [(1, 2), (2, 3)]
     assert find_repeats([(), (), (0,), (0, 2), (1, 3)], [None, None, "layer", "layer", "layer"]) == []
+
+
+def test_four_modules_show_enough_structure_and_three_do_not():
+    def list_opened(names):
+        modules = [make_module("", "Net")]
+        for name in names:  # each has a quarter or a third of the parameters: none hides the structure
+            modules += [make_module(name, "Block"), make_module(f"{name}.fc", "Linear", make_cost(10)), make_module(f"{name}.act", "ReLU")]
+        steps = [("input", "", ())]
+        for place, name in enumerate(names):
+            steps += [("call", f"{name}.fc", (2 * place,)), ("call", f"{name}.act", (2 * place + 1,))]
+        (opened,) = choose_opened([make_profile("net", modules, flow=make_flow(*steps))], [{""}], lambda side, path: None)
+        return opened - {""}
+
+    assert list_opened("abcd") == set()
+    assert list_opened("abc")

@@ -206,3 +206,8 @@ def test_a_profile_without_the_model_has_no_hints() -> None:
     check = Check(id="c", origin="claim", model="other", metric="params", comparison="equals", expected="5")
     profiles: dict[str, Profile] = {"after": make_profile({"a": 1}, name="after")}
     assert judge([check], profiles, {})[0].hints == ()
+
+
+def test_a_figure_that_needs_no_inputs_gives_no_hint() -> None:
+    # eight outputs with a bias each: without any input the layer would have 8 parameters
+    assert list_sizes("8", conv((8, 5, 3, 3), bias=True)) == []

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision import models
 
 from archaudit.errors import MeasureError
-from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
+from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache, _describe, _is_fresh
 
 
 def describe(value: Any) -> Any:
@@ -130,3 +130,10 @@ def test_the_shape_cache_changes_nothing_in_a_profile(build: Any, shape: tuple[i
 def test_a_shape_mismatch_still_raises_with_the_cache() -> None:
     with pytest.raises(MeasureError, match=r"1 \(Linear\) raised"):
         measure(lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(3, 4)), lambda: torch.empty(1, 4))
+
+
+def test_results_that_share_their_storage_are_not_fresh() -> None:
+    tensor, other = torch.empty(4, device="meta"), torch.empty(4, device="meta")
+    described = _describe((tensor, other))
+    assert _is_fresh((tensor, other), (), described)
+    assert not _is_fresh((tensor, tensor), (), described)

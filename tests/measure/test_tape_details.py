@@ -147,3 +147,35 @@ def test_a_composite_operator_in_inference_mode_is_decomposed() -> None:
     profile = measure(InInferenceMode, torch.zeros(3, 4))
     assert profile.flops_complete
     assert profile.totals.macs == 3 * 4 * 3
+
+
+class CallsItself(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, again: bool = True) -> torch.Tensor:
+        return self.forward(self.fc(x), False) if again else x
+
+
+def test_a_forward_inside_another_that_calls_itself_is_two_calls() -> None:
+    profile = measure(lambda: nn.Sequential(CallsItself()), torch.zeros(1, 4))
+    assert [len(module.calls) for module in profile.modules] == [1, 2, 1]
+
+
+class TurnsAround(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.fc(x)
+        flag = y.mean() > 0
+        return y * torch.logical_not(flag).to(y.dtype) if flag else y
+
+
+def test_only_a_boolean_that_python_reads_is_assumed() -> None:
+    profile = measure(TurnsAround, torch.zeros(1, 4))
+    assert profile.provenance is not None
+    assert profile.provenance.rung == "answered"
+    assert [node.op for node in profile.flow].count("logical_not") == 1

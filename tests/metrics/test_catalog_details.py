@@ -6,6 +6,7 @@ import pytest
 from factories import make_cost, make_module, make_profile
 from msgspec import structs
 
+from archaudit.errors import CannotJudge
 from archaudit.metrics.catalog import METRICS, find_metric, is_fact, is_unknown, measure_scope
 from archaudit.metrics.selection import find_nearest_paths, select_modules, select_named
 
@@ -104,3 +105,12 @@ def test_what_the_source_of_a_profile_does_not_know_is_unknown() -> None:
     assert (is_unknown(plain, "flops"), is_unknown(stored, "flops"), is_unknown(stored, "params")) == (False, True, False)
     assert measure_scope(stored, METRICS["flops"]).value is None
     assert measure_scope(stored, METRICS["params"]).value == 1
+
+
+def test_a_setting_with_many_values_names_five_of_them() -> None:
+    profile = make_profile({f"layer{number}": make_module(1, settings={"width": number}) for number in range(1, 8)})
+    metric = find_metric("setting:width")
+    assert metric is not None
+    assert metric.of_scope is not None
+    with pytest.raises(CannotJudge, match=r"several values in '\*': 1, 2, 3, 4, 5$"):
+        metric.of_scope(profile, ("*",))

@@ -148,3 +148,14 @@ def test_a_limit_is_one_number_and_no_lowercase_m(text: str, problem: str) -> No
 )
 def test_other_words_with_m_are_limits(text: str, value: float) -> None:
     assert parse_limit(text).value == value
+
+
+def test_a_figure_of_sixty_characters_is_read_and_a_longer_one_is_not() -> None:
+    assert parse_quantity("5" + 58 * " " + "M").value == 5_000_000
+    with pytest.raises(ValueError, match="is not a number"):
+        parse_quantity("5" + 59 * " " + "M")
+
+
+def test_a_capital_m_is_a_million_not_a_part_of_milliseconds() -> None:
+    assert (parse_quantity("5Ms").unit, parse_quantity("5Ms").scale) == ("s", 10**6)
+    assert parse_quantity("5ms").unit == "ms"
