@@ -200,8 +200,13 @@ def _measure_again(
             profile = receive_reply(worker, Measured).profile
         except ArchauditError:  # without a second profile, the first one is not cached
             continue
-        equal[id(target)] = profile == msgspec.structs.replace(first[id(target)].profile, witnesses={})
+        equal[id(target)] = _strip(profile) == _strip(first[id(target)].profile)
     return equal
+
+
+def _strip(profile: Profile) -> Profile:
+    """The profile without other counters and their versions: the second measurement runs without them."""
+    return msgspec.structs.replace(profile, witnesses={}, provenance=None)
 
 
 def _cache_revision(target: Target, reply: Measured, is_same_again: bool) -> Profile:

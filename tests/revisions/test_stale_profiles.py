@@ -205,3 +205,13 @@ def test_a_model_that_depends_on_the_order_of_a_set_is_the_same_each_time(make_r
     repo.commit("one", **{"net.py": NET.format(body="    return 4 + list({'a', 'b', 'c', 'd', 'e', 'f'}).index('a')", place="")})
     monkeypatch.setenv("ARCHAUDIT_CACHE", os.devnull)
     assert len({measure(repo, monkeypatch) for _ in range(3)}) == 1
+
+
+def test_a_profile_with_other_counters_is_kept_too(make_repo, monkeypatch, tmp_path):
+    repo = make_repo()
+    repo.commit(
+        "one", **{"net.py": "from torch import nn\n\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(8, 4)\n"}
+    )
+    monkeypatch.chdir(repo.folder)
+    assert profile("net.py:Net@HEAD", Options(inputs=("1x8",))).witnesses
+    assert list_cached(tmp_path)
