@@ -67,8 +67,5 @@ def draft_zoo(path: Path, sources: Sequence[str], options: Options, *, measure: 
         checks[position] = make_check(figures[position], models[position], path.name)
     again = judge_models([*models.values()], [*checks.values()], options)
     verdicts = dict(zip(checks, again, strict=True))
-    judged = [
-        Judged(figure, verdicts.get(position), models[position].name if position in models else "")
-        for position, figure in enumerate(figures)
-    ]
+    judged = [Judged(figure, verdicts.get(position)) for position, figure in enumerate(figures)]
     return format_zoo(document, judged, sources)

@@ -45,14 +45,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     def format_toml(self, verdict: Verdict | None) -> str:
         """The claim as TOML, after a comment with the line of the number, the confidence of the proposal, and the measured value."""
         number = self.number
-        head = f"# line {number.line}: {_one_line(number.run.whole)}"
+        head = f"# line {number.line}: {shorten_line(number.run.whole)}"
         if verdict is None:
-            figure = _quote(number.reading)
+            figure = quote_value(number.reading)
             return f'{head}\n# no proposal; add a metric, or say why it is exempt:\n# [[claims]]\n# figure = {figure}\n# exempt = ""\n'
         measured = verdict.measured or (_format_value(verdict.actual) if verdict.actual is not None else "nothing")
         finding = f"{verdict.finding}" + (f" ({verdict.reading})" if verdict.reading else "")
-        rows = "\n".join(f"{key} = {_quote(value)}" for key, value in self.table.items())
-        return f"{head}\n# confidence {self.confidence:.2f}; measured {_one_line(measured)}: {finding}\n[[claims]]\n{rows}\n"
+        rows = "\n".join(f"{key} = {quote_value(value)}" for key, value in self.table.items())
+        return f"{head}\n# confidence {self.confidence:.2f}; measured {shorten_line(measured)}: {finding}\n[[claims]]\n{rows}\n"
 
 
 def draft_claims(
@@ -185,11 +185,12 @@ def _find_near(number: Number) -> str:
     return number.run.whole[max(0, end - _LONGEST_NEAR) : end].strip()
 
 
-def _quote(value: object) -> str:
+def quote_value(value: object) -> str:
     """A TOML value. JSON's strings and lists of strings are valid TOML, except for the character DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _one_line(text: str) -> str:
+def shorten_line(text: str) -> str:
+    """A text on one line of a comment."""
     shown = "".join(character if character.isprintable() else " " for character in text.strip())
     return shown if len(shown) <= 100 else shown[:99] + "…"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from archaudit.claims.columns import Columns, read_columns
+from archaudit.claims.drafting import quote_value, shorten_line
 from archaudit.claims.rows import NamedFigure
 from archaudit.schema import Verdict
 from archaudit.schema.documents import Document, Table
@@ -17,11 +17,10 @@ _MOST_LINES = 6  # that a comment lists; the report of the check has all
 
 
 class Judged(NamedTuple):
-    """A figure, the verdict on it, and the name of its model with the resolution; no verdict where it was not measured."""
+    """A figure and the verdict on it; none where it was not measured."""
 
     figure: NamedFigure
     verdict: Verdict | None
-    model: str
 
 
 def format_names(figures: Iterable[NamedFigure]) -> str:
@@ -112,11 +111,16 @@ def _format_stanza(layout: _Layout, judged: Sequence[Judged], sources: Sequence[
     metrics = {stated.get(heading, metric): heading for metric, heading in layout.metrics}
     readings = _count_readings(known, tuple(metrics))
     accept = [reading for reading, number in readings.items() if number * 2 > len(known) / max(len(metrics), 1)]
+    places = sources[0] if len(sources) == 1 else list(sources)
     lines = _list_comments(judged, accept)
-    lines += ["[[tables]]", f"models = {_quote(sources[0] if len(sources) == 1 else list(sources))}", f"name = {_quote(layout.name)}"]
-    lines += [f"resolution = {_quote(layout.resolution)}"] if layout.resolution else []
-    lines += [f"{metric} = {_quote(heading)}" for metric, heading in metrics.items()]
-    lines += [f"accept = {_quote(accept)}"] if accept else []
+    lines += [
+        "[[tables]]",
+        f"models = {quote_value(places)}",
+        f"name = {quote_value(layout.name)}",
+    ]
+    lines += [f"resolution = {quote_value(layout.resolution)}"] if layout.resolution else []
+    lines += [f"{metric} = {quote_value(heading)}" for metric, heading in metrics.items()]
+    lines += [f"accept = {quote_value(accept)}"] if accept else []
     return "\n".join(lines) + "\n"
 
 
@@ -136,13 +140,13 @@ def _list_comments(judged: Iterable[Judged], accept: Sequence[str]) -> list[str]
     for each in judged:
         if each.verdict is not None and each.verdict.finding == "false" and each.verdict.reading not in accept:
             number = each.figure.number
-            lines.append(f"# line {number.line}: {each.figure.name} {each.figure.metric}: {_one_line(each.verdict.reason)}")
+            lines.append(f"# line {number.line}: {each.figure.name} {each.figure.metric}: {shorten_line(each.verdict.reason)}")
     return lines
 
 
 def _format_sentence(each: Judged) -> str:
     number = each.figure.number
-    measured = _one_line(each.verdict.reason) if each.verdict is not None else "not measured"
+    measured = shorten_line(each.verdict.reason) if each.verdict is not None else "not measured"
     table: Mapping[str, object] = {
         "figure": number.reading.strip(),
         **({"unit": each.figure.unit} if each.figure.unit else {}),
@@ -154,8 +158,8 @@ def _format_sentence(each: Judged) -> str:
         ),
         "metric": each.figure.metric,
     }
-    rows = "\n".join(f"{key} = {_quote(value)}" for key, value in table.items())
-    return f"# line {number.line}: {_one_line(number.run.whole)}\n# {measured}\n[[claims]]\n{rows}\n"
+    rows = "\n".join(f"{key} = {quote_value(value)}" for key, value in table.items())
+    return f"# line {number.line}: {shorten_line(number.run.whole)}\n# {measured}\n[[claims]]\n{rows}\n"
 
 
 def _find_near(figure: NamedFigure) -> str:
@@ -163,12 +167,3 @@ def _find_near(figure: NamedFigure) -> str:
     number = figure.number
     end = number.column - 1 + len(number.text)
     return number.run.whole[max(0, end - _LONGEST_NEAR) : end].strip()
-
-
-def _quote(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _one_line(text: str) -> str:
-    shown = "".join(character if character.isprintable() else " " for character in text.strip())
-    return shown if len(shown) <= 110 else shown[:109] + "…"

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 from archaudit.claims.exclusions import mask_markup, mask_multiline_comments
 from archaudit.claims.reading.cells import Cell, Part, Source, build_table, clean_text
-from archaudit.claims.reading.layout import Layout, has_words
+from archaudit.claims.reading.layout import Layout, find_section, has_words
 from archaudit.schema.documents import Place, Run, Table
 
 _HIDDEN = ("script", "style", "code", "pre", "head", "svg", "template")
@@ -137,10 +137,6 @@ def read_html(text: str) -> Layout:
     runs: list[Run] = []
     tables: list[Table] = []
 
-    def find_section(line: int) -> str:
-        position = bisect_right(reader.headings, line, key=lambda heading: heading[0])
-        return reader.headings[position - 1][1] if position else ""
-
     for rows in reader.tables:
         numbers = [part.line for row in rows for cell in row for part in cell.parts]
         if not numbers:
@@ -148,7 +144,9 @@ def read_html(text: str) -> Layout:
         places[min(numbers) : max(numbers) + 1] = ["table"] * (max(numbers) + 1 - min(numbers))
         shown = [row for row in rows if any(cell.parts for cell in row)]
         block = -1 - len(tables)  # blocks of text have numbers from 0
-        built = build_table(Source(lines, masked), shown, section=find_section(min(numbers)), block=block, number=len(tables))
+        built = build_table(
+            Source(lines, masked), shown, section=find_section(reader.headings, min(numbers)), block=block, number=len(tables)
+        )
         if built is not None:
             tables.append(built[0])
             runs += built[1]
@@ -159,7 +157,15 @@ def read_html(text: str) -> Layout:
             place: Place = "heading" if number in headings else "text"
             block = bisect_right(starts, number)
             runs.append(
-                Run(text=line, whole=lines[number], place=place, section=find_section(number), line=number + 1, column=1, block=block)
+                Run(
+                    text=line,
+                    whole=lines[number],
+                    place=place,
+                    section=find_section(reader.headings, number),
+                    line=number + 1,
+                    column=1,
+                    block=block,
+                )
             )
     return Layout(
         tuple(sorted(runs, key=lambda run: (run.line, run.column))),

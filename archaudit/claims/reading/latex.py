@@ -17,7 +17,7 @@ from pylatexenc.latexwalker import (
 )
 
 from archaudit.claims.reading.cells import Cell, Part, Source, build_table, clean_text
-from archaudit.claims.reading.layout import Layout, has_words
+from archaudit.claims.reading.layout import Layout, find_section, has_words, mask
 from archaudit.schema.documents import Place, Run, Table
 
 _TABLES = frozenset(("tabular", "tabular*", "tabularx", "tabulary", "longtable", "array", "tblr", "NiceTabular"))
@@ -65,8 +65,8 @@ def read_latex(text: str) -> Layout:
     """The runs and tables of a LaTeX document. A document that cannot be parsed as a whole has text only."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")
-    prose = [_COMMENT.sub(lambda found: " " * len(found[0]), line) for line in lines]
-    masked = [_SILENT.sub(lambda found: " " * len(found[0]), line) for line in prose]
+    prose = [_COMMENT.sub(mask, line) for line in lines]
+    masked = [_SILENT.sub(mask, line) for line in prose]
     headings = [(number, clean_text(found[1])) for number, line in enumerate(prose) if (found := _SECTION.search(line))]
     places: list[Place] = ["text"] * len(lines)
     runs: list[Run] = []
@@ -74,7 +74,7 @@ def read_latex(text: str) -> Layout:
     source = Source(prose, masked)
     for first, last, rows in _find_tables("\n".join(prose)):
         places[first : last + 1] = ["table"] * (last + 1 - first)
-        section = _find_section(headings, first)
+        section = find_section(headings, first)
         built = build_table(source, rows, section=section, block=-1 - len(tables), number=len(tables))
         if built is not None:
             tables.append(built[0])
@@ -85,14 +85,9 @@ def read_latex(text: str) -> Layout:
         block += not line.strip()
         if places[number] == "text" and has_words(line):
             place: Place = "heading" if number in titles else "text"
-            section = _find_section(headings, number)
+            section = find_section(headings, number)
             runs.append(Run(text=line, whole=lines[number], place=place, section=section, line=number + 1, column=1, block=block))
     return Layout(tuple(sorted(runs, key=lambda run: (run.line, run.column))), (), tuple(tables), (), headings[0][1] if headings else "")
-
-
-def _find_section(headings: Sequence[tuple[int, str]], line: int) -> str:
-    position = bisect_right(headings, line, key=lambda heading: heading[0])
-    return headings[position - 1][1] if position else ""
 
 
 def _find_tables(text: str) -> Iterable[tuple[int, int, list[list[Cell]]]]:

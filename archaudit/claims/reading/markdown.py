@@ -6,7 +6,6 @@ markdown-it-py finds the blocks. In a block the lines of the document are read, 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from archaudit.claims.exclusions import mask_markup, mask_multiline_comments
 from archaudit.claims.reading.cells import Cell, Part, Source, build_table
 from archaudit.claims.reading.code import PLAIN_LANGUAGES, mask_code
 from archaudit.claims.reading.html import read_html_tables
-from archaudit.claims.reading.layout import Layout, has_digit, has_words
+from archaudit.claims.reading.layout import Layout, find_section, has_digit, has_words
 from archaudit.schema.documents import Place, Run, Table
 
 if TYPE_CHECKING:
@@ -51,7 +50,9 @@ class Markdown:
         tables: list[Table] = []
         runs: list[Run] = []
         for rows, block in self.grids:
-            built = build_table(source, rows, section=self._find_section(rows[0][0].parts[0].line), block=block, number=len(tables))
+            built = build_table(
+                source, rows, section=find_section(self.headings, rows[0][0].parts[0].line), block=block, number=len(tables)
+            )
             if built is not None:
                 tables.append(built[0])
                 runs += built[1]
@@ -74,12 +75,8 @@ class Markdown:
         ]
 
     def _make_run(self, number: int, text: str, place: Place) -> Run:
-        section = self._find_section(number)
+        section = find_section(self.headings, number)
         return Run(text=text, whole=self.lines[number], place=place, section=section, line=number + 1, column=1, block=self.blocks[number])
-
-    def _find_section(self, number: int) -> str:
-        position = bisect_right(self.headings, number, key=lambda heading: heading[0])
-        return self.headings[position - 1][1] if position else ""
 
     def list_prose(self) -> list[str]:
         """The lines without code and without HTML comments of several lines, for the search of bindings."""

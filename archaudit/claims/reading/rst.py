@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from docutils import nodes
 from docutils.core import publish_doctree
 
 from archaudit.claims.reading.cells import Cell, Part, Source, build_table, clean_text
-from archaudit.claims.reading.layout import Layout, has_words
+from archaudit.claims.reading.layout import Layout, find_section, has_words, mask
 from archaudit.schema.documents import Place, Run, Table
 
 _UNDERLINE = re.compile(r"([=~^\"'`#*+.:_-])\1{2,}\s*\Z")
@@ -33,7 +32,7 @@ _SETTINGS = {
 def read_rst(text: str) -> Layout:
     """The runs and tables of a reStructuredText document. Roles and directives of Sphinx are accepted, and files are not included."""
     lines = re.split(r"\r\n|\n|\r", text)
-    masked = [_TARGET.sub(lambda found: " " * len(found[0]), line) for line in lines]
+    masked = [_TARGET.sub(mask, line) for line in lines]
     headings = _find_headings(lines)
     places: list[Place] = ["text"] * len(lines)
     runs: list[Run] = []
@@ -46,7 +45,7 @@ def read_rst(text: str) -> Layout:
         numbers = [part.line for row in rows for cell in row for part in cell.parts]
         first, last = min(numbers), max(numbers)
         places[first : last + 1] = ["table"] * (last + 1 - first)
-        section = _find_section(headings, first)
+        section = find_section(headings, first)
         built = build_table(Source(lines, masked), rows, section=section, block=-1 - len(tables), number=len(tables))
         if built is not None:
             tables.append(built[0])
@@ -63,11 +62,6 @@ def _find_headings(lines: Sequence[str]) -> list[tuple[int, str]]:
         if is_title and _UNDERLINE.fullmatch(lines[number]) and len(lines[number].rstrip()) >= len(title) - _SHORTER_UNDERLINE:
             headings.append((number - 1, clean_text(title)))
     return headings
-
-
-def _find_section(headings: Sequence[tuple[int, str]], line: int) -> str:
-    position = bisect_right(headings, line, key=lambda heading: heading[0])
-    return headings[position - 1][1] if position else ""
 
 
 def _locate_rows(table: nodes.table, lines: Sequence[str], cursor: int) -> tuple[list[list[Cell]], int]:
@@ -145,8 +139,8 @@ def _read_text(lines: Sequence[str], masked: Sequence[str], places: Sequence[Pla
         code_indent = indent if _CODE.search(line) else -1
         if places[number] == "table" or _UNDERLINE.fullmatch(line) or re.match(r"\s*[+=-]{3}[+= -]*\Z", line):
             continue
-        text = _OPTION.sub(lambda found: " " * len(found[0]), line)
+        text = _OPTION.sub(mask, line)
         if has_words(text):
             place: Place = "heading" if number in titles else "text"
-            section = _find_section(headings, number)
+            section = find_section(headings, number)
             yield Run(text=text, whole=lines[number], place=place, section=section, line=number + 1, column=1, block=block)

@@ -10,6 +10,7 @@ ATen/native/SoftMax.cpp and ATen/native/Dropout.cpp of PyTorch.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -87,21 +88,41 @@ def _decompose(operator: Any, *args: Any, **kwargs: Any) -> Any:
 # --- attention
 
 
+def _accept_three_dimensions(attend: Callable[..., Any]) -> Callable[..., Any]:
+    """Attention with the signature of torch; inputs without a batch get one of size 1, which the result does not have."""
+
+    @functools.wraps(attend)
+    def attend_in_batches(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        *,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Any:
+        if not query.dim() == key.dim() == value.dim() == 3:
+            return attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+        given = (query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0))
+        mask = attn_mask.unsqueeze(0) if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
+        return attend(*given, mask, dropout_p, is_causal, scale, enable_gqa).squeeze(0)
+
+    return attend_in_batches
+
+
+@_accept_three_dimensions
 def _attend_on_cpu(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    attn_mask: Tensor | None,
+    dropout_p: float,
+    is_causal: bool,
+    scale: float | None,
+    enable_gqa: bool,
 ) -> Any:
-    if query.dim() == key.dim() == value.dim() == 3:
-        given = (query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0))
-        mask = attn_mask.unsqueeze(0) if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
-        return _attend_on_cpu(*given, mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa).squeeze(0)
     chosen = _choose_on_cpu((query, key, value), attn_mask, dropout_p, is_causal, enable_gqa)
     if chosen == _MATH:
         settings = {"scale": scale, "enable_gqa": enable_gqa}
@@ -110,21 +131,17 @@ def _attend_on_cpu(
     return aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, dropout_p, is_causal, attn_mask=mask, scale=scale)[0]
 
 
+@_accept_three_dimensions
 def _attend_on_cuda(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    attn_mask: Tensor | None,
+    dropout_p: float,
+    is_causal: bool,
+    scale: float | None,
+    enable_gqa: bool,
 ) -> Any:
-    if query.dim() == key.dim() == value.dim() == 3:
-        given = (query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0))
-        mask = attn_mask.unsqueeze(0) if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
-        return _attend_on_cuda(*given, mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa).squeeze(0)
     chosen = _choose_on_cuda((query, key, value), attn_mask, is_causal, enable_gqa)
     size = query.shape[-1]
     if chosen == "flash":
