@@ -18,7 +18,7 @@ _MAX_DECIMALS = 4
 
 
 def format_like(figure: str, value: float) -> str | None:
-    """`value` in the style of `figure`: 700,416 for `884,736`, `31.6x` for `42.0x`. None if no figure in that style stands for the value.
+    """`value` in the style of `figure`: 700,416 for `884,736`, `31.6x` for `42.0x`. None if no figure in that style has the value.
 
     A bound or a range is not replaced: only the author knows what it should be.
     """

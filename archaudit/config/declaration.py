@@ -188,7 +188,7 @@ TABLE_CLAIM = TableType(
         "name": _text("The heading of the column with the names of the models.", required=True),
         "resolution": _text("The heading of the column with the size of the input image."),
         "params": _text("The heading of the column with parameters."),
-        "macs": _text("The heading of the column with multiply-accumulates, whatever the document calls them."),
+        "macs": _text("The heading of the column with multiply-accumulates, under any heading, such as FLOPs."),
         "flops": _text("The heading of the column with FLOPs: a multiply-accumulate is two."),
         "param_bytes": _text("The heading of the column with the size of the parameters."),
         "accept": _texts("Readings under which a figure counts as true, such as `truncated, not rounded`."),

@@ -191,7 +191,7 @@ class _Comparison:
         return above[-1] if above else source
 
     def _translate(self, sources: list[str], paths: Pair[str]) -> list[str]:
-        """Paths before as paths after; `paths.before`, the module itself, stands for its input."""
+        """Paths before as paths after; `paths.before`, the module itself, means its input."""
         return [paths.after if path == paths.before else self._partners.before.get(path, path) for path in sources]
 
 
@@ -201,7 +201,7 @@ def _join(names: list[str]) -> str:
 
 
 class _Readers:
-    """The modules whose outputs the calls of one program take, through operators; `path`, the module itself, stands for its input."""
+    """The modules whose outputs the calls of one program take, through operators; `path`, the module itself, means its input."""
 
     def __init__(self, graph: ProgramGraph, path: str) -> None:
         self._graph = graph

@@ -120,10 +120,10 @@ def _is_same(before: Profile, after: Profile) -> bool:
 
 def _describe_structure(before: Profile, after: Profile) -> str:
     """What changed, as the headline of a comparison says it; a changed input is named too."""
-    told = explain_changes(compare_plain(before, after)).removeprefix("Modules: ").removesuffix(".")
+    text = explain_changes(compare_plain(before, after)).removeprefix("Modules: ").removesuffix(".")
     if before.inputs != after.inputs:
-        told = "another input" if told == "none changed" else f"{told}; another input"
-    return told
+        text = "another input" if text == "none changed" else f"{text}; another input"
+    return text
 
 
 def _find_jumps(before: Profile, after: Profile, metrics: Sequence[str]) -> tuple[Jump, ...]:

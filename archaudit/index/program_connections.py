@@ -17,7 +17,7 @@ class Connections:
 
     def __init__(self, graphs: Pair[ProgramGraph], pairs: dict[int, int], names: Names, keys: Pair[list[int]]) -> None:
         self._graphs = graphs
-        # of nodes that compute the same, the first one after stands for all
+        # of nodes that compute the same, the first one after represents all
         first: dict[int, int] = {}
         for number, key in enumerate(keys.after):
             first.setdefault(key, number)
@@ -83,7 +83,7 @@ class Connections:
         return "name", translate_tensor(source.name, self._names.tensor if side == 0 else None)
 
     def _look_through(self, number: int, side: int) -> frozenset[Hashable]:
-        """What stands behind a node that has no counterpart; empty for one that has."""
+        """The inputs that a node without a counterpart leads to; empty for one that has a counterpart."""
         known = self._seen[side]
         pending = [number]
         while pending:

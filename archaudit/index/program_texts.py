@@ -220,7 +220,7 @@ def _compare_values(values: Pair[dict[str, Setting]]) -> str:
 
 
 def _find_default(key: str, value: Setting) -> Setting:
-    """What stands for a value that was left out: the opposite of a switch, else its default."""
+    """The text for a value that was left out: the opposite of a switch, else its default."""
     return not value if isinstance(value, bool) else _DEFAULTS.get(key, "default")
 
 

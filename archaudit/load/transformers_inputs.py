@@ -22,7 +22,7 @@ _SPECIAL_TOKENS = (
     *("pad_token_id", "bos_token_id", "eos_token_id", "image_token_id", "image_token_index", "video_token_id", "video_token_index"),
     *("audio_token_id", "audio_token_index", "vision_start_token_id", "vision_end_token_id"),
 )
-# By the argument: the entries for the token that stands for one of its features, and the method that computes the features.
+# By the argument: the entries for the token that represents one of its features, and the method that computes the features.
 _FEATURE_TOKENS = {
     "pixel_values": ("image_token_id", "image_token_index"),
     "input_features": ("audio_token_id", "audio_token_index"),
@@ -64,7 +64,7 @@ def choose_inputs(configuration: Any, model_class: Any) -> DefaultInputs:
 
 
 def _name_feature_tokens(chosen: Arguments) -> None:
-    """Where the configuration names no token that stands for a feature, it is the last one of the vocabulary. The model reads it there."""
+    """Where the configuration names no token that represents a feature, it is the last one of the vocabulary. The model reads it there."""
     for argument, names in _FEATURE_TOKENS.items():
         known = [name for name in names if hasattr(chosen.configuration, name)]
         if argument in chosen.makers and known and find_entry(chosen.configuration, *names) is None:

@@ -26,7 +26,7 @@ _LONGEST_EXCERPT = 80
 def format_claims(verdicts: Sequence[Verdict], numbers: Mapping[str, Sequence[Number]], coverage: Coverage) -> Iterable[str]:
     """Lines: each claim with its line, measured value and verdict; then which numbers of the document have a claim.
 
-    Nothing in the lines is interpreted by a terminal, whatever the document contains.
+    A terminal interprets nothing in the lines, for any content of the document.
     """
     for verdict in verdicts:
         lines = ", ".join(str(number.line) for number in numbers.get(verdict.id, ())) or "-"

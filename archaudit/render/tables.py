@@ -9,7 +9,7 @@ from archaudit.render.view.figures import Figure, Sides, Trend
 from archaudit.render.view.method_records import HotspotRow, TimingRow
 from archaudit.render.view.records import CheckRow, ClaimRow, GapRow, LayerRow, LayerTable, MetricRow, SectionRow, TotalRow
 
-# Paths and types are shortened to these widths at most: less would not tell modules apart.
+# Paths and types are shortened to these widths at most: less would not distinguish modules.
 _LEAST_PATH = 23
 _LEAST_TYPE = 12
 

@@ -73,7 +73,7 @@ class ModuleDiff(Record, frozen=True, kw_only=True):
     are not the product of its sizes); those of a split or merge are in the row with both sides, and cover all rows of that `change_id`.
     `repeats` are the blocks whose number changed (`repeated`). `cost_change` says why a module without changes has another cost: its
     `calls` (other shapes, or another number), or its own `operators`. `inputs_changed` are the other inputs of a `rewired` module, where
-    the path of a module above stands for the input of that module. `forward_changes` are the changes of what its own forward runs
+    the path of a module above means the input of that module. `forward_changes` are the changes of what its own forward runs
     (`forward`). These keys are left out of the JSON if they are empty.
     """
 

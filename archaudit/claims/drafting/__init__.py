@@ -176,7 +176,7 @@ def _format_scope(scope: Scope) -> str | list[str]:
 
 def _find_near(number: Number) -> str:
     """The text that identifies the number: the whole line if it is short, else the words before the number."""
-    if number.run.place == "table":  # the row: its first cells tell it from others
+    if number.run.place == "table":  # the row: its first cells distinguish it from others
         return number.run.whole.strip()[:_LONGEST_ROW].strip()
     text = number.run.text.strip()
     if len(text) <= _LONGEST_NEAR and text in number.run.whole:

@@ -24,8 +24,8 @@ class Merged(NamedTuple):
 def merge_draft(existing: str, draft: str) -> Merged:
     """The existing file with the claims of the draft that it does not have yet.
 
-    A claim is the same if it is about the same figure in the same place, whatever it says about it; a table, if it has the same name column
-    and one of the same columns. Raises ValueError if the existing file is not TOML.
+    A claim is the same if it is about the same figure in the same place, even if it says something else about it; a table, if it has the
+    same name column and one of the same columns. Raises ValueError if the existing file is not TOML.
     """
     content = tomllib.loads(existing)
     known = {_identify(each) for each in content.get("claims", ())}

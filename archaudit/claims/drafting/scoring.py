@@ -80,7 +80,7 @@ def score_fact(statement: Statement, fact: Fact) -> float:
 
 
 def _score_value(statement: Statement, fact: Fact) -> float:
-    """1 for a fact that the figure stands for, less for one that is close to it, 0 for one of another kind."""
+    """1 for a fact that the figure can mean, less for one that is close to it, 0 for one of another kind."""
     figure = statement.figure
     if figure is None:
         return fact.fits_shape(statement.number.text)

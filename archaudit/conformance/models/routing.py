@@ -98,7 +98,7 @@ _STACK_SIZE = 2 * _EXPERTS * _SIZE * _HIDDEN
 CASES = (
     Case(
         name="expert_loop_top_two",
-        shows="Experts in a loop: ten tokens go to two of four experts each, whatever the routing.",
+        shows="Experts in a loop: ten tokens go to two of four experts each, for any routing.",
         build=lambda: Model(
             _top_two, router=linear(8, 4), experts=nn.ModuleList([nn.Sequential(linear(8, 12), nn.ReLU(), linear(12, 8)) for _ in range(4)])
         ),

@@ -1,4 +1,4 @@
-"""Functions of torch that are one step of a program, whatever operators they run.
+"""Functions of torch that are one step of a program, independent of the operators that they run.
 
 The operators of a matrix product depend on the sizes of its factors, those of fused attention on the device; dropout has none in eval mode.
 """

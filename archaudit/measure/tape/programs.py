@@ -190,7 +190,7 @@ class ProgramRecorder:
                 for tensor in list_tensors_in(args[number]) if number < len(args) else ():
                     frame.writes[storage_key(tensor)] = len(frame.steps) - 1
 
-    # --- functions that are one step, whatever operators they run
+    # --- functions that are one step, independent of the operators that they run
 
     def run_function(
         self, name: str, named: list[tuple[str, Any]], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

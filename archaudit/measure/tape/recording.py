@@ -122,8 +122,9 @@ class TapeRecorder:
         self.tape.programs.enter(position, args, kwargs)
 
     def leave_call(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        """Closes the call. A module that returns its input unchanged returns an alias of it instead, so that the flow can tell the users of
-        its output from those of its input."""
+        """Closes the call. A module that returns its input unchanged returns an alias of it instead, so that the flow can distinguish the
+        users of its output from those of its input.
+        """
         call = self._open.pop()
         tensors = list_tensors_in(result)
         call.outputs = tuple(map(shape_of, tensors))

@@ -125,7 +125,7 @@ def _describe_measured(check: Verdict) -> str:
 
 
 def _describe_reading(check: Verdict) -> str:
-    """The numbers that the figure stands for: `exactly`, `2,515,000 to 2,525,000`, `under 3,000,000`; or the other convention that fits."""
+    """The numbers that the figure means: `exactly`, `2,515,000 to 2,525,000`, `under 3,000,000`; or the other convention that fits."""
     if check.reading is not None:
         return f"as {make_visible(check.reading)}"
     if check.interval is None:

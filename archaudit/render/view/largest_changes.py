@@ -34,7 +34,7 @@ class _Change(NamedTuple):
 
 
 def list_largest(report: Report, units: Units) -> list[ScreenChange]:
-    """A row for each change, in the order of the model. A module that was added or removed stands for everything inside it."""
+    """A row for each change, in the order of the model. A module that was added or removed represents everything inside it."""
     scale = Pair(report.before, report.after).map(lambda profile: profile.totals)
     alike: defaultdict[tuple[object, ...], list[_Change]] = defaultdict(list)
     for change in _list_changes(report):

@@ -106,7 +106,7 @@ class LayerRow(Record, frozen=True, kw_only=True):
 
     @property
     def is_gap(self) -> bool:
-        """Whether this row stands for several modules."""
+        """Whether this row represents several modules."""
         return False
 
 
@@ -124,7 +124,7 @@ class GapRow(Record, frozen=True, kw_only=True):
 
     @property
     def is_gap(self) -> bool:
-        """Whether this row stands for several modules."""
+        """Whether this row represents several modules."""
         return True
 
 
@@ -210,7 +210,7 @@ class CheckRow(Record, frozen=True, kw_only=True):
 class ClaimRow(Record, frozen=True, kw_only=True):
     """A figure that a document states, and what was found. `finding` is true, false or unbound; `outcome` what the gate makes of it.
 
-    `reading` is the range of numbers that the figure stands for, or the other convention under which it is true.
+    `reading` is the range of numbers that the figure means, or the other convention under which it is true.
     """
 
     figure: str
