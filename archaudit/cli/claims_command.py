@@ -11,7 +11,7 @@ import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
 from archaudit.cli.options import build_options, dtype_option, latency_option, measurement_options
-from archaudit.cli.output import print_text, write_files
+from archaudit.cli.output import is_terminal, print_text, write_files
 
 if TYPE_CHECKING:
     from archaudit.pipeline.claims import DocumentJudgement
@@ -173,8 +173,8 @@ def _correct(corrections: Iterable[Correction], *, yes: bool) -> bool:
     for correction in wanted:
         changes = format_diff(Path(correction.path).name, correction.before, correction.after)
         print_text("\n" + "\n".join(make_visible(line) for line in changes.split("\n")))
-    if not yes and not (sys.stdin.isatty() and click.confirm("Write these changes?", err=True)):
-        print_text("nothing was written" + ("" if sys.stdin.isatty() else "; use --yes to write"))
+    if not yes and not (is_terminal(sys.stdin) and click.confirm("Write these changes?", err=True)):
+        print_text("nothing was written" + ("" if is_terminal(sys.stdin) else "; use --yes to write"))
         return False
     for correction in wanted:
         path = Path(correction.path).resolve()  # keep a symbolic link

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 from archaudit.cli import defuse_commands, finish_output
 from archaudit.errors import OutputError
@@ -32,11 +33,16 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal. A stream that was closed before the start is None."""
+    return stream is not None and stream.isatty()
+
+
 def wants_color() -> bool:
     """Whether standard output is a terminal with colours, or FORCE_COLOR is set; NO_COLOR overrides both."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
+    return bool(os.environ.get("FORCE_COLOR")) or (is_terminal(sys.stdout) and os.environ.get("TERM") != "dumb")
 
 
 def name_file(*names: str) -> str:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archaudit.cli.output import is_terminal
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -24,7 +26,7 @@ class ProgressCallbacks:
 @contextmanager
 def show_progress() -> Iterator[ProgressCallbacks]:
     """Shows a bar, which moves until the total is known and then fills; nothing if standard error is not a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield ProgressCallbacks()
         return
     from rich.console import Console

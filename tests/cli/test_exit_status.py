@@ -37,6 +37,30 @@ def test_a_closed_standard_output_is_an_error_message():
     assert "standard output is closed" in done.stderr
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("command", ["compare", "profile", "check", "claims", "measured"])
+def test_every_command_runs_with_a_standard_stream_closed(tmp_path, command, number):
+    from factories import make_profile
+
+    from archaudit.schema import encode
+
+    (tmp_path / "net.json").write_bytes(encode(make_profile({"a": 7})))
+    (tmp_path / "net.py").write_text("from torch import nn\n\n\ndef net():\n    return nn.Linear(8, 4)\n")
+    (tmp_path / "archaudit.toml").write_text(FAILING.replace("max = 1", "max = 1_000_000"))
+    (tmp_path / "NOTE.md").write_text("It has 8 <!-- claim: params after --> parameters.\n")
+    arguments = {
+        "compare": ("compare", "net.json", "net.json"),
+        "profile": ("profile", "net.json"),
+        "check": ("check",),
+        "claims": ("claims", "check", "NOTE.md", "net.json", "net.json", "--fix"),
+        "measured": ("profile", "net.py:net", "--input", "1x8", "--no-witnesses"),
+    }[command]
+    stdout = subprocess.PIPE if number != 1 else None
+    done = run(*arguments, cwd=tmp_path, stdout=stdout, preexec_fn=lambda: os.close(number))
+    assert "internal error" not in done.stderr
+    assert done.returncode == (2 if number == 1 else 1 if command == "claims" else 0)
+
+
 @pytest.mark.parametrize("arguments", [("schema", "config"), ("--help",)])
 def test_a_reader_that_is_gone_is_an_error_message(arguments):
     read, write = os.pipe()
