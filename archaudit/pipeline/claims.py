@@ -21,7 +21,7 @@ from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.table_claims import ExpandedTables, accept_readings, expand_tables, find_contradictions
 from archaudit.pipeline.targets import Target, resolve
-from archaudit.pipeline.zoo import judge_models
+from archaudit.pipeline.zoo import Zoo
 from archaudit.schema import Check, Outcome, Profile, Record, Verdict, name_run
 from archaudit.schema.documents import Binding, Coverage, Number
 
@@ -91,7 +91,7 @@ def _judge_tables(tables: ExpandedTables, options: Options) -> Iterable[Verdict]
     """The verdicts on the figures of tables, in order, with what contradicts them in the document."""
     if not tables.claims:
         return
-    verdicts = judge_models([claim.model for claim in tables.claims], [claim.check for claim in tables.claims], options)
+    verdicts = Zoo(options).judge([claim.model for claim in tables.claims], [claim.check for claim in tables.claims])
     others = find_contradictions(tables.claims, verdicts)
     for claim, verdict in zip(tables.claims, verdicts, strict=True):
         if claim.check.id in others and verdict.finding == "false":

@@ -22,7 +22,7 @@ from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.table_claims import make_check
 from archaudit.pipeline.targets import Target, resolve
-from archaudit.pipeline.zoo import Model, judge_models, open_catalogs
+from archaudit.pipeline.zoo import Model, Zoo, open_catalogs
 from archaudit.schema import Group, Profile
 
 
@@ -60,12 +60,13 @@ def draft_zoo(path: Path, sources: Sequence[str], options: Options, *, measure: 
         for position, figure in enumerate(figures)
         if figure.resolved.entry is not None
     }
+    zoo = Zoo(options)
     checks = {position: make_check(figures[position], model, path.name) for position, model in models.items()}
-    verdicts = dict(zip(checks, judge_models([*models.values()], [*checks.values()], options), strict=True))
+    verdicts = dict(zip(checks, zoo.judge([*models.values()], [*checks.values()]), strict=True))
     for position in find_mac_columns(document, figures, verdicts):  # most of the column is right as MACs: then all of it states MACs
         figures[position] = figures[position]._replace(metric="macs")
         checks[position] = make_check(figures[position], models[position], path.name)
-    again = judge_models([*models.values()], [*checks.values()], options)
+    again = zoo.judge([*models.values()], [*checks.values()])
     verdicts = dict(zip(checks, again, strict=True))
     judged = [Judged(figure, verdicts.get(position)) for position, figure in enumerate(figures)]
     return format_zoo(document, judged, sources)

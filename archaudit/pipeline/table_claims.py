@@ -143,7 +143,7 @@ def make_check(figure: NamedFigure, model: Model, document: str) -> Check:
     """The figure of a named model as a check."""
     number = figure.number
     return Check(
-        id=derive_id(figure.name, figure.metric, f"line {number.line}"),
+        id=derive_id(figure.name, figure.metric, f"line {number.line}", f"column {number.column}"),
         origin="claim",
         model=model.name,
         metric=figure.metric,

@@ -1,11 +1,10 @@
-"""Many models at once: catalogs of their names, and their profiles, measured in parallel and kept for the next run."""
+"""Many models at once: catalogs of their names, and verdicts on them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +19,7 @@ from archaudit.load.sources import list_library
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, resolve
-from archaudit.revisions import Cache, CacheKey, describe_environment, digest_settings
-from archaudit.schema import Check, Dependencies, Profile, Verdict
+from archaudit.schema import Check, Profile, Verdict
 from archaudit.worker import share_pool
 
 # Libraries whose models have names of their own. They classify ImageNet, so that a table on another task is not about them.
@@ -105,82 +103,69 @@ def _locate(reference: str, folder: Path) -> str:
 # --- profiles ---
 
 
-def measure_models(
-    models: Iterable[Model], options: Options, *, witnesses: bool = False
-) -> tuple[dict[str, Profile], dict[str, ArchauditError]]:
-    """The profiles of models by name, and the errors of those that cannot be measured. Profiles of library models are kept.
+class Zoo:
+    """Judges checks on many models. Each model is measured once in a command, in parallel with others.
 
-    `witnesses`: with the numbers of fvcore and torchinfo.
+    Nothing is kept for the next command: the version of a library does not prove that its files, formulas and settings are the same.
     """
-    wanted = list(dict.fromkeys(models))
-    static = msgspec.structs.replace(
-        options, witnesses=witnesses, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None
-    )
-    profiles: dict[str, Profile] = {}
-    errors: dict[str, ArchauditError] = {}
-    missing: list[tuple[Model, CacheKey | None]] = []
-    for model in wanted:
-        key = _make_key(model, witnesses) if options.cached else None
-        found = Cache().find(key) if key is not None else None
-        if found is not None:
-            profiles[model.name] = found[0]
-        else:
-            missing.append((model, key))
-    done = len(wanted) - len(missing)
-    options.on_progress(done, len(wanted))
-    with share_pool(options.workers) as pool, ThreadPoolExecutor((os.cpu_count() or 1) if pool is not None else 1) as threads:
-        forked = msgspec.structs.replace(static, worker_pool=pool)
-        futures = [(model, key, threads.submit(_measure, model, forked)) for model, key in missing]
-        for model, key, future in futures:
-            options.on_stage(model.name)
-            try:
-                profiles[model.name] = future.result()
-            except ArchauditError as error:
-                errors[model.name] = error
-            else:
-                if key is not None:
-                    Cache().keep(key, profiles[model.name], Dependencies())
-            done += 1
-            options.on_progress(done, len(wanted))
-    return profiles, errors
 
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._measured: dict[tuple[Model, bool], Profile | ArchauditError] = {}
 
-def judge_models(models: Sequence[Model], checks: Sequence[Check], options: Options) -> tuple[Verdict, ...]:
-    """The verdicts on checks, each about the model at its position. False operation counts are judged again with fvcore's numbers."""
-    profiles, errors = measure_models(models, options)
-    verdicts = list(judge(checks, profiles, {}, unmeasured=errors))
-    false = [
-        position
-        for position, verdict in enumerate(verdicts)
-        if verdict.finding == "false" and verdict.reading is None and checks[position].metric in ("macs", "flops")
-    ]
-    if false:
-        profiles, errors = measure_models((models[position] for position in false), options, witnesses=True)
-        again = judge([checks[position] for position in false], profiles, {}, unmeasured=errors)
+    def judge(self, models: Sequence[Model], checks: Sequence[Check]) -> tuple[Verdict, ...]:
+        """The verdicts on checks, each about the model at its position. False operation counts are judged again with fvcore's numbers."""
+        verdicts = list(self._judge(models, checks, witnesses=False))
+        false = [
+            position
+            for position, verdict in enumerate(verdicts)
+            if verdict.finding == "false" and verdict.reading is None and checks[position].metric in ("macs", "flops")
+        ]
+        again = self._judge([models[position] for position in false], [checks[position] for position in false], witnesses=True)
         for position, verdict in zip(false, again, strict=True):
-            verdicts[position] = (
-                verdict
-                if verdict.finding != "false" or verdict.reading
-                else _try_resolutions(models[position], checks[position], verdict, profiles, options)
-            )
-    return tuple(verdicts)
+            is_open = verdict.finding == "false" and verdict.reading is None
+            verdicts[position] = self._try_resolutions(models[position], checks[position], verdict) if is_open else verdict
+        return tuple(verdicts)
 
+    def _judge(self, models: Sequence[Model], checks: Sequence[Check], *, witnesses: bool) -> tuple[Verdict, ...]:
+        self._measure(models, witnesses=witnesses)
+        found = {model.name: self._measured[model, witnesses] for model in models}
+        profiles = {name: each for name, each in found.items() if isinstance(each, Profile)}
+        errors = {name: each for name, each in found.items() if isinstance(each, ArchauditError)}
+        return judge(checks, profiles, {}, unmeasured=errors)
 
-def _try_resolutions(model: Model, check: Check, verdict: Verdict, profiles: Mapping[str, Profile], options: Options) -> Verdict:
-    """The verdict, with the reading where the document states no resolution and the figure is true at another one."""
-    figure = check.figure
-    if model.resolution is not None or figure is None or verdict.actual is None or model.name not in profiles:
+    def _measure(self, models: Iterable[Model], *, witnesses: bool) -> None:
+        """Measures the models that are not measured yet; `witnesses`: with the numbers of fvcore and torchinfo."""
+        missing = [model for model in dict.fromkeys(models) if (model, witnesses) not in self._measured]
+        if not missing:
+            return
+        options = msgspec.structs.replace(
+            self._options, witnesses=witnesses, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None
+        )
+        self._options.on_progress(0, len(missing))
+        with share_pool(options.workers) as pool, ThreadPoolExecutor((os.cpu_count() or 1) if pool is not None else 1) as threads:
+            forked = msgspec.structs.replace(options, worker_pool=pool)
+            futures = [(model, threads.submit(_measure, model, forked)) for model in missing]
+            for done, (model, future) in enumerate(futures, start=1):
+                self._options.on_stage(model.name)
+                try:
+                    self._measured[model, witnesses] = future.result()
+                except ArchauditError as error:
+                    self._measured[model, witnesses] = error
+                self._options.on_progress(done, len(missing))
+
+    def _try_resolutions(self, model: Model, check: Check, verdict: Verdict) -> Verdict:
+        """The verdict, with the reading where the document states no resolution and the figure is true at another one."""
+        profile = self._measured[model, True]
+        if model.resolution is not None or check.figure is None or verdict.actual is None or isinstance(profile, ArchauditError):
+            return verdict
+        for size in list_resolutions(profile, verdict.actual, check.figure.value):
+            other = Model(model.reference, size)
+            (found,) = self._judge([other], [msgspec.structs.replace(check, model=other.name)], witnesses=False)
+            if found.finding in ("true", "other reading"):
+                reading = f"at {size}x{size}" + (f"; {found.reading}" if found.reading else "")
+                return msgspec.structs.replace(verdict, reading=reading, reason=f"{verdict.reason}; it is true {reading}")
         return verdict
-    for size in list_resolutions(profiles[model.name], verdict.actual, figure.value):
-        other = Model(model.reference, size)
-        measured, _ = measure_models([other], options)
-        if other.name not in measured:
-            continue
-        (found,) = judge([msgspec.structs.replace(check, model=other.name)], measured, {})
-        if found.finding in ("true", "other reading"):
-            reading = f"at {size}x{size}" + (f"; {found.reading}" if found.reading else "")
-            return msgspec.structs.replace(verdict, reading=reading, reason=f"{verdict.reason}; it is true {reading}")
-    return verdict
 
 
 def _measure(model: Model, options: Options) -> Profile:
@@ -199,19 +184,6 @@ def _measure(model: Model, options: Options) -> Profile:
 
 def _takes_size(target: Target) -> bool:
     return target.reference is not None and target.reference.kind == "library" and target.reference.target == "timm"
-
-
-def _make_key(model: Model, witnesses: bool) -> CacheKey | None:
-    """The key of a kept profile. Only the models of installed libraries have one: their code is known by its version."""
-    library = model.reference.partition(":")[0]
-    if library not in LIBRARIES:
-        return None
-    try:
-        version = metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return None
-    settings = ["zoo", model.reference, model.resolution, witnesses, library, version, *describe_environment()]
-    return CacheKey(settings=digest_settings(settings), entries={})
 
 
 # --- figures that are true at another resolution ---

@@ -181,3 +181,11 @@ def test_a_claim_can_name_a_reference_and_an_input(notes: Notes) -> None:
     text = "ResNet-18 has 11.7M <!-- claim: params torchvision:resnet18 --> parameters, and 7,254,757,376 MACs at 448.\n"
     claims = '[[claims]]\nfigure = "7,254,757,376 MACs"\nmodel = "torchvision:resnet18"\ninput = "1x3x448x448"\nmetric = "macs"\n'
     assert [finding for _, finding in findings(check_document(notes(text, claims), Options()))] == ["true", "true"]
+
+
+def test_two_figures_of_one_metric_in_a_row_are_two_claims(zoo: Callable[..., Path]) -> None:
+    text = "| Model | Params (M) | Params (K) |\n|---|---|---|\n| big | 6.83 | 6832 |\n"
+    both = STANZA.replace('macs = "FLOPs (G)"\n', "") + STANZA.replace('macs = "FLOPs (G)"\n', "").replace("(M)", "(K)")
+    judgement = check_document(zoo(text, both), Options())
+    assert findings(judgement) == [("6.83 M", "true"), ("6832 K", "true")]
+    assert [len(judgement.numbers[verdict.id]) for verdict in judgement.verdicts] == [1, 1]
