@@ -81,5 +81,4 @@ def test_a_number_is_found_where_it_is_written() -> None:
     spelling = unify(text)
     start = spelling.text.index("4.1e9")
     first, last = spelling.locate(start, start + len("4.1e9"))
-    assert text[first:last] == "$4.1\\times10^{9}$"[: last - first]
-    assert "4.1" in text[first:last]
+    assert text[first:last] == "$4.1\\times10^{9}$"
