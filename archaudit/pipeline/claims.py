@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from archaudit.claims.binding import LocatedClaims, locate_claims
+from archaudit.claims.named_figures import find_named_sides
 from archaudit.claims.reading import read_document
-from archaudit.claims.rows import find_named_sides
 from archaudit.config import BASELINE
 from archaudit.errors import ConfigError
 from archaudit.judge import conclude, judge

@@ -10,8 +10,8 @@ import msgspec
 from archaudit.align import align
 from archaudit.claims.drafting import draft_claims
 from archaudit.claims.drafting.zoo import Judged, find_mac_columns, format_names, format_zoo
+from archaudit.claims.named_figures import list_named_figures
 from archaudit.claims.reading import read_document
-from archaudit.claims.rows import list_named_figures
 from archaudit.config import read_claims
 from archaudit.diff import diff
 from archaudit.judge import judge

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from archaudit.claims.columns import METRIC_ROLES, Columns, read_columns, read_role
+from archaudit.claims.named_figures import Catalogs, NamedFigure, read_rows
 from archaudit.claims.names import Catalog
-from archaudit.claims.rows import Catalogs, NamedFigure, read_rows
 from archaudit.config import Config, TableClaim
 from archaudit.config.names import derive_id
 from archaudit.errors import ConfigError

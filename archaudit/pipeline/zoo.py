@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from archaudit.claims.named_figures import Catalogs
 from archaudit.claims.names import Catalog
-from archaudit.claims.rows import Catalogs
 from archaudit.config import Config, load_config
 from archaudit.errors import ArchauditError, InputError
 from archaudit.judge import judge

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import pytest
 from factories import make_module, make_profile
 
+from archaudit.claims.named_figures import Catalogs, NamedFigure, list_named_figures
 from archaudit.claims.names import Catalog
 from archaudit.claims.reading import read_document
-from archaudit.claims.rows import Catalogs, NamedFigure, list_named_figures
 from archaudit.judge import judge
 from archaudit.pipeline.table_claims import make_check
 from archaudit.pipeline.zoo import Model

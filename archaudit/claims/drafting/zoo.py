@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from archaudit.claims.columns import Columns, read_columns
 from archaudit.claims.drafting import quote_value, shorten_line
-from archaudit.claims.rows import NamedFigure
+from archaudit.claims.named_figures import NamedFigure
 from archaudit.schema import Verdict
 from archaudit.schema.documents import Document, Table
 

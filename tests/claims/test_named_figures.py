@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from archaudit.claims.named_figures import Catalogs, find_named_sides, list_named_figures
 from archaudit.claims.names import Catalog
 from archaudit.claims.reading import read_document
-from archaudit.claims.rows import Catalogs, find_named_sides, list_named_figures
 
 LIBRARY = Catalogs(
     ((Catalog({name: f"lib:{name}" for name in ("resnet18", "resnet34", "resnet50", "cait_s24_224", "swin_t", "swin_s")}), True),)
