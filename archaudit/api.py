@@ -130,25 +130,25 @@ def profile(
     args: Any = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
-    witnesses: bool = False,
+    other_counters: bool = False,
     device: Literal["cpu", "cuda"] = "cpu",
     dtype: str | None = None,
     params_only: bool = False,
 ) -> Profile:
     """The profile of a live model that runs on `args` and `kwargs` (any structure of tensors), or of a reference.
 
-    A single tensor is one argument; a string such as `1x3x224x224` or `ids=int64[1,128]` describes a tensor. With `witnesses`, torchinfo
-    and fvcore count too. `device` is the one whose operators are assumed for the memory. The model and its floating-point inputs are cast
-    to `dtype` if given. With `params_only` a model is not run and needs no input. Raises an ArchauditError when the model cannot be found,
-    copied, built or run.
+    A single tensor is one argument; a string such as `1x3x224x224` or `ids=int64[1,128]` describes a tensor. With `other_counters`,
+    torchinfo and fvcore count too. `device` is the one whose operators are assumed for the memory. The model and its floating-point inputs
+    are cast to `dtype` if given. With `params_only` a model is not run and needs no input. Raises an ArchauditError when the model cannot
+    be found, copied, built or run.
     """
     dtype = parse_dtype(str(dtype)) if dtype is not None else None
     if isinstance(model, str):
         if args or kwargs:
             raise ArchauditError("args and kwargs are for a live model", "A reference has its own inputs.")
-        measured = profile_reference(model, Options(witnesses=witnesses, device=device, dtype=dtype, params_only=params_only))
+        measured = profile_reference(model, Options(other_counters=other_counters, device=device, dtype=dtype, params_only=params_only))
     else:
-        options = {"witnesses": witnesses, "device": device, "dtype": dtype, "params_only": params_only}
+        options = {"other_counters": other_counters, "device": device, "dtype": dtype, "params_only": params_only}
         measured = _profile_live(model, args, kwargs, **options)
     return Profile(**_get_fields(measured))
 
@@ -185,7 +185,7 @@ def _make_target(
         return resolve(side, options.config)
     if isinstance(side, schema.Profile):
         return Target(name=side.name, key=f"<{label}>", saved=side)
-    return Target(name=type(side).__name__, key=f"<{label}>", saved=_profile_live(side, args, kwargs, witnesses=False))
+    return Target(name=type(side).__name__, key=f"<{label}>", saved=_profile_live(side, args, kwargs, other_counters=False))
 
 
 def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, **options: Any) -> schema.Profile:

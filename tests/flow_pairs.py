@@ -58,7 +58,7 @@ def measure_pair(name: str) -> tuple[Profile, Profile]:
 
 
 def _measure(reference: str, *inputs: str) -> Profile:
-    return measure_recipe(load_recipe(parse_reference(reference), parse_inputs(list(inputs))), witnesses=False, symbolic=bool(inputs))
+    return measure_recipe(load_recipe(parse_reference(reference), parse_inputs(list(inputs))), other_counters=False, symbolic=bool(inputs))
 
 
 @functools.cache

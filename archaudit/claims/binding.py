@@ -26,7 +26,7 @@ from archaudit.claims.exclusions import UNREADABLE
 from archaudit.errors import ConfigError
 from archaudit.schema import Check
 from archaudit.schema.documents import Binding, Coverage, Document, Number
-from archaudit.schema.spelling import unify_figure
+from archaudit.schema.spelling import normalize_number
 
 _COMMENT = re.compile(r"<!--\s*claim:(.*?)-->", re.IGNORECASE)
 _EXPECT = re.compile(r",\s*expect\s+(false|other reading)\s*:\s*(.*)\Z", re.IGNORECASE)
@@ -142,7 +142,7 @@ def locate_claims(document: Document, checks: Sequence[Check], bound: Iterable[t
 def normalize_figure(figure: str) -> str:
     """A figure without insignificant differences in form: spaces, `×` for `x`, the noun after a count."""
     text = (
-        _NOUNS.sub("", "".join(unify_figure(figure).split()))
+        _NOUNS.sub("", "".join(normalize_number(figure).split()))
         .casefold()
         .replace("×", "x")
         .replace("–", "-")

@@ -15,7 +15,7 @@ import msgspec
 from archaudit.claims.exclusions import find_exclusion
 from archaudit.schema import parse_quantity
 from archaudit.schema.documents import Ignored, Number, Run, Table
-from archaudit.schema.spelling import Spelling, unify
+from archaudit.schema.spelling import Spelling, normalize_spelling
 
 _WORDS = r"(?:(?:[Mm]|[Bb]|[Tt]r)illions?|[Tt]housands?|Mio|Mrd|mn|bn)\b"
 _FIGURE = re.compile(
@@ -61,7 +61,7 @@ def find_numbers(run: Run) -> list[Number]:
 def read_run(run: Run) -> tuple[list[Number], list[Ignored]]:
     """The numbers that a run states, from left to right, and its other digits with the rule by which they state no number."""
     shapes = [match for match in _SHAPE.finditer(run.text) if _is_shape(match[0])] if "," in run.text else []
-    spelling = unify(_mask_spans(run.text, shapes))
+    spelling = normalize_spelling(_mask_spans(run.text, shapes))
     text = spelling.text
     matches = [(match, find_exclusion(text, match, run.place)) for match in _FIGURE.finditer(text)]
     spans: list[_Span] = _join_figures(text, [match for match, rule in matches if not rule])

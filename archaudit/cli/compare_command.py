@@ -98,6 +98,6 @@ def _render_files(report: Report, stem: str) -> dict[str, str]:
     from archaudit.render import EXTENSIONS, FORMATS
 
     committed = msgspec.structs.replace(
-        report, before=strip_provenance(report.before, witnesses=True), after=strip_provenance(report.after, witnesses=True)
+        report, before=strip_provenance(report.before, other_counters=True), after=strip_provenance(report.after, other_counters=True)
     )
     return {f"{stem}{EXTENSIONS[name]}": FORMATS[name](committed) for name in _FILES}

@@ -58,7 +58,7 @@ def command(before: str, after: str | None, format_name: str, max_increase: floa
         raise click.UsageError("--max-increase needs two models: BEFORE and AFTER.")
     timing = _make_timing(arguments, max_increase)
     # torchinfo and fvcore measure no time, and running them costs seconds
-    arguments |= {"latency": timing.settings.device, "timing": timing, "witnesses": False}
+    arguments |= {"latency": timing.settings.device, "timing": timing, "other_counters": False}
     with build_options(**arguments) as options:
         assert isinstance(options, Options)
         report = compare(before, after, options) if after is not None else None

@@ -69,6 +69,11 @@ def arg_file_option(command: Command) -> Command:
     )(command)
 
 
+def _leave_out_other_counters(context: click.Context, parameter: click.Parameter, chosen: bool) -> None:
+    if chosen:
+        context.default_map = {**(context.default_map or {}), "other_counters": False}
+
+
 def _refuse_nan(ctx: click.Context, param: click.Parameter, seconds: float) -> float:
     """Rejects nan, which no range excludes."""
     if math.isnan(seconds):
@@ -103,7 +108,11 @@ def measurement_options(command: Command) -> Command:
                 help="Folder of the saved profiles (default: baselines, or as the config says).",
             ),
             click.option("--baseline-rev", "baseline_revision", metavar="REV", help="Read the saved profiles from this git revision."),
-            click.option("--witnesses/--no-witnesses", default=True, help="Also count with torchinfo and fvcore (default: yes)."),
+            click.option("--other-counters/--no-other-counters", default=True, help="Also count with torchinfo and fvcore (default: yes)."),
+            # The name of this option in earlier versions.
+            click.option(
+                "--no-witnesses", is_flag=True, is_eager=True, hidden=True, expose_value=False, callback=_leave_out_other_counters
+            ),
             click.option("--isolation/--no-isolation", default=True, help="Measure each model in its own process (default: yes)."),
             click.option(
                 "--timeout",
@@ -224,7 +233,7 @@ def build_options(
     config_path: Path | None,
     baselines: Path | None,
     baseline_revision: str | None,
-    witnesses: bool,
+    other_counters: bool,
     isolation: bool,
     timeout_s: float,
     latency: Any = "off",
@@ -256,7 +265,7 @@ def build_options(
             inputs=inputs,
             baselines=baselines,
             baseline_revision=baseline_revision,
-            witnesses=witnesses,
+            other_counters=other_counters,
             symbolic=symbolic,
             equivalent=equivalent,
             prove_map=prove_map,

@@ -51,7 +51,7 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
     with build_options(**arguments) as options:
         measured = profile(reference, options)
     if folder is not None:
-        committed = strip_provenance(measured, witnesses=True)
+        committed = strip_provenance(measured, other_counters=True)
         stem = choose_stem(folder, stem, (measured.name,))
         detail = detail._replace(report=name_page(folder, stem))
         files = {f"{stem}{EXTENSIONS[name]}": PROFILE_FORMATS[name](committed) for name in ("markdown", "html", "json")}

@@ -96,7 +96,7 @@ def open_measurer(reference: str, options: Options) -> Iterator[CommitMeasurer]:
     """A measurer that takes all its workers from one pool. Raises RevisionError for a reference with a revision."""
     if parse_reference(reference).revision:
         raise RevisionError(f"{reference} names a revision", "Remove it: the range says which commits to measure.")
-    static = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False)
+    static = msgspec.structs.replace(options, other_counters=False, symbolic=False, latency="off", equivalent=False)
     with share_pool(options.workers) as pool:
         yield CommitMeasurer(reference, msgspec.structs.replace(static, worker_pool=pool))
 

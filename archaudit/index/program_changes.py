@@ -16,11 +16,11 @@ from archaudit.index.program_pairing import (
     REARRANGING,
     Names,
     drop_arguments,
+    have_same_inputs,
     leave_out_sizes,
     make_token,
     pair_equal,
     pair_rearranging,
-    take_same,
     write_share,
     write_sizes,
 )
@@ -85,7 +85,7 @@ def _join_replaced(graphs: Pair[ProgramGraph], changes: Sequence[Change], pairs:
     for change in changes:
         if change.kind == "removed" and len(change.before) == 1:
             partner = next(
-                (each for each in added if each not in taken and take_same(graphs, pairs, change.before[0], each.after[0])), None
+                (each for each in added if each not in taken and have_same_inputs(graphs, pairs, change.before[0], each.after[0])), None
             )
             if partner is not None:
                 taken.add(partner)

@@ -139,7 +139,7 @@ def pair_rearranging(graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], l
             if number in pairs:
                 continue
             for other in open_after:
-                if drop(tokens.before[number]) == drop(tokens.after[other]) and take_same(graphs, pairs, number, other):
+                if drop(tokens.before[number]) == drop(tokens.after[other]) and have_same_inputs(graphs, pairs, number, other):
                     pairs[number] = other
                     del open_after[other]
                     break
@@ -155,7 +155,7 @@ def pair_rearranging(graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], l
             pairs[number] = partners[token]
 
 
-def take_same(graphs: Pair[ProgramGraph], pairs: dict[int, int], number: int, other: int) -> bool:
+def have_same_inputs(graphs: Pair[ProgramGraph], pairs: dict[int, int], number: int, other: int) -> bool:
     """Whether the first operand of two nodes is the same, and no call is among them."""
     if "call" in (graphs.before.nodes[number].op, graphs.after.nodes[other].op):
         return False

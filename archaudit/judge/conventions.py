@@ -193,8 +193,8 @@ def _then_truncate(recount: Recount) -> Recount:
 
 def _count_by_fvcore(measurement: Measurement, case: Case) -> float | None:
     """fvcore's own number, where it was measured: multiply-accumulates and some operations of norms."""
-    witness = measurement.profile.witnesses.get("fvcore")
-    return witness.totals.macs if witness is not None and measurement.scope == ("",) else None
+    counter = measurement.profile.other_counters.get("fvcore")
+    return counter.totals.macs if counter is not None and measurement.scope == ("",) else None
 
 
 def _halve_then(recount: Recount) -> Recount:

@@ -4,7 +4,7 @@
 
 1. Build and run: `fallbacks` tries one build mode of `building` after the other until the model runs under the `tape`, which records every
    operator with its module. `formulas` gives the cost of each operator. If no build mode works, `failures` makes the error message.
-2. Witnesses: `witnesses` lets torchinfo and fvcore count the same model.
+2. Other counters: `other_counters` lets torchinfo and fvcore count the same model.
 3. Assemble: `assemble` turns the tape, the `module_tree` and the `tensors` into the records of the profile. A second run with grad measures
    the bytes that are saved for the backward pass.
 4. Symbolic shapes, on request: `symbolic_shapes` runs the model on two other input sizes.

@@ -22,8 +22,8 @@ from archaudit.measure.random_inputs import (
     list_input_tensors,
     replace_tensors,
 )
+from archaudit.measure.real_runs import LEAST_SMALL, SEED, BuiltModel, build_with_values, run_on_draws
 from archaudit.measure.tape.module_calls import CallObserver
-from archaudit.measure.value_runs import LEAST_SMALL, SEED, BuiltModel, build_with_values, run_on_draws
 from archaudit.measure.weight_copying import (
     add_noise,
     copy_weights,

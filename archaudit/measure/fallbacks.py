@@ -37,7 +37,7 @@ from archaudit.measure.building import (
 from archaudit.measure.building.copying import copy_with_values, run_with_large_stack
 from archaudit.measure.failures import Attempt, explain_failures
 from archaudit.measure.formulas import LENGTHS_WITHOUT_VALUES, SPARSE_WITHOUT_VALUES
-from archaudit.measure.model_run import Run, costs_by_module, mark_different
+from archaudit.measure.model_run import Run, costs_by_module, mark_incomplete
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.process_state import read_random_state, seed_random
 from archaudit.measure.tape import Tape, record_tape
@@ -302,7 +302,7 @@ def _try_both_answers(search: _Search) -> Run | None:
     if _is_small_enough(search):
         search.answers = (yes, no)
         return None  # the real mode takes the right branch
-    return mark_different([yes, no], f"{yes.tape.assumptions[0]}, and their costs differ")
+    return mark_incomplete([yes, no], f"{yes.tape.assumptions[0]}, and their costs differ")
 
 
 # --- costs that differ from run to run ---
@@ -321,7 +321,7 @@ def _compare_runs(search: _Search, run: Run) -> Run:
         return run
     if by_values and run.tape.reads_weights and search.answers:
         branch = search.answers[0].tape.assumptions[0].partition(" depends")[0]
-        return mark_different([run, *search.answers], f"{branch} depends on values that are computed with random weights")
+        return mark_incomplete([run, *search.answers], f"{branch} depends on values that are computed with random weights")
     macs = sum(entry.work.macs for entry in run.tape.entries)
     is_cheap = len(run.tape.entries) <= _CHEAP_OPERATORS and (macs <= _CHEAP_MACS or run.build_mode != "real")
     runs = [run]
@@ -333,7 +333,9 @@ def _compare_runs(search: _Search, run: Run) -> Run:
             runs.append(other)
     if len(runs) == 1:
         return run
-    return mark_different(runs, f"{'values computed with random weights' if run.tape.reads_weights else 'random numbers'} decide what runs")
+    return mark_incomplete(
+        runs, f"{'values computed with random weights' if run.tape.reads_weights else 'random numbers'} decide what runs"
+    )
 
 
 def _is_small_enough(search: _Search) -> bool:

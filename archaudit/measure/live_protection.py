@@ -24,10 +24,10 @@ from torch import nn
 
 from archaudit.errors import MeasureError
 from archaudit.measure.module_tree import walk_tree
+from archaudit.measure.other_counters.isolation import restore_model
 from archaudit.measure.process_state import DispatchMode
 from archaudit.measure.tape.memory import read_traits
 from archaudit.measure.tensors import list_tensors_in, storage_key
-from archaudit.measure.witnesses.isolation import restore_model
 
 _CONTAINERS = (list, dict, set)
 _LIBRARIES = ("torch", "torchvision", "transformers", "timm", "diffusers", "numpy", "builtins")

@@ -55,7 +55,7 @@ def _copy_inputs(given: Any, cache: ShapeCache) -> Any:
 # --- costs that differ from run to run ---
 
 
-def mark_different(runs: list[Run], reason: str) -> Run:
+def mark_incomplete(runs: list[Run], reason: str) -> Run:
     """The cheapest of runs with different costs; FLOPs are incomplete in the modules that, with all modules inside, cost not the same."""
     totals = [_sum_up(run.tree, costs_by_module(run.tape)) for run in runs]
     macs = [total[0][0] for total in totals]

@@ -27,13 +27,13 @@ from archaudit.measure.formulas import load_plugins
 from archaudit.measure.live_protection import protect_live_model
 from archaudit.measure.model_run import Run
 from archaudit.measure.module_tree import find_inside_script
+from archaudit.measure.other_counters import run_other_counters
 from archaudit.measure.process_state import check_counting_methods, paused_gc, read_environment, unchanged_globals
 from archaudit.measure.saved_bytes import measure_saved_bytes
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
 from archaudit.measure.tape import Tape
 from archaudit.measure.tensors import read_module_tensors
-from archaudit.measure.witnesses import run_witnesses
-from archaudit.schema import Explanation, InputSpec, ModuleRecord, Peaks, Profile, Provenance, Recipe, Witness
+from archaudit.schema import CounterResult, Explanation, InputSpec, ModuleRecord, Peaks, Profile, Provenance, Recipe
 
 # Wrappers that hold the whole model in `module` and add communication, which no count includes. They are known by name, because the import
 # of torch.distributed is slow.
@@ -43,14 +43,14 @@ _SHARDED = ("FullyShardedDataParallel", "FSDPModule")
 
 
 def measure_recipe(
-    recipe: Recipe, *, witnesses: bool = True, symbolic: bool = False, params_only: bool = False, with_values: bool = False
+    recipe: Recipe, *, other_counters: bool = True, symbolic: bool = False, params_only: bool = False, with_values: bool = False
 ) -> Profile:
     """Builds and runs the recipe's model, without real arithmetic where possible, and returns its profile.
 
-    `witnesses`: torchinfo and fvcore count the model too. `symbolic`: shapes are given in terms of the input size, which takes two further
-    runs. `params_only`: the model is only built; all that needs a run is unknown. `with_values`: it is run for real from the start, because
-    a run without values ended the process. Raises LoadError, InputError or MeasureError if the model cannot be built or run. Restores the
-    global state of the process.
+    `other_counters`: torchinfo and fvcore count the model too. `symbolic`: shapes are given in terms of the input size, which takes two
+    further runs. `params_only`: the model is only built; all that needs a run is unknown. `with_values`: it is run for real from the start,
+    because a run without values ended the process. Raises LoadError, InputError or MeasureError if the model cannot be built or run.
+    Restores the global state of the process.
     """
     load_plugins()
     with unchanged_globals(), paused_gc():
@@ -59,7 +59,7 @@ def measure_recipe(
             return _profile_parameters(recipe)
         run = run_with_fallbacks(recipe, with_values=with_values)
         check_counting_methods()
-        profile = _assemble_profile(recipe, run, _run_witnesses(run) if witnesses else {})
+        profile = _assemble_profile(recipe, run, _run_other_counters(run) if other_counters else {})
         return _add_symbolic_shapes(profile, run) if symbolic else profile
 
 
@@ -69,7 +69,7 @@ def measure_live(
     kwargs: Mapping[str, Any] | None = None,
     *,
     inputs: tuple[InputSpec, ...] = (),
-    witnesses: bool = False,
+    other_counters: bool = False,
     device: str = "cpu",
     dtype: str | None = None,
     params_only: bool = False,
@@ -100,7 +100,7 @@ def measure_live(
         dtype=dtype,
     )
     with protect_live_model(model):
-        return measure_recipe(recipe, witnesses=witnesses, params_only=params_only)
+        return measure_recipe(recipe, other_counters=other_counters, params_only=params_only)
 
 
 def explain_recipe(recipe: Recipe, path: str) -> Explanation:
@@ -131,16 +131,16 @@ def _unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
 # --- the steps of measure_recipe ---
 
 
-def _run_witnesses(run: Run) -> dict[str, Witness]:
+def _run_other_counters(run: Run) -> dict[str, CounterResult]:
     names = {id(module): path for module, path in zip(run.tree.modules, run.tree.paths, strict=True)}
     with run.context(), torch.no_grad():
         assumed = True if run.build_mode == "answered" else None
         known_values = run.shape_cache.known_values
         args, kwargs = run.copy_inputs()
-        return run_witnesses(run.model, args, kwargs, names, assumed_boolean=assumed, known_values=known_values)
+        return run_other_counters(run.model, args, kwargs, names, assumed_boolean=assumed, known_values=known_values)
 
 
-def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -> Profile:
+def _assemble_profile(recipe: Recipe, run: Run, other_counters: dict[str, CounterResult]) -> Profile:
     tensors, ties = read_module_tensors(run.tree, run.tape.used_storages)
     modules = assemble_modules(run.tape, tensors)
     modules, incomplete = _mark_incomplete(run, modules)
@@ -174,7 +174,7 @@ def _assemble_profile(recipe: Recipe, run: Run, witnesses: dict[str, Witness]) -
         modules=modules,
         ledger=assemble_ledger(run.tape, assumptions, deciding=_list_deciding(run)),
         ties=ties,
-        witnesses=witnesses,
+        other_counters=other_counters,
         flow=run.tape.flow.to_records(run.tree.paths),
         programs=tuple(run.tape.programs.programs),
         dead_flops=dead_flops,

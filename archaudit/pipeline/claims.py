@@ -61,7 +61,7 @@ def check_document(
     document = read_document(read_text(path), path.name)
     claims = collect_claims(path, document, options)
     tables = expand_tables(document, claims.tables, options.config, path.parent)
-    options = msgspec.structs.replace(options, witnesses=False)  # claims are judged by our own numbers only
+    options = msgspec.structs.replace(options, other_counters=False)  # claims are judged by our own numbers only
     profiles = _measure(path, claims.checks, options, pair)
     verdicts = judge(claims.checks, profiles, read_baselines(claims.checks, options), earlier=_find_earlier(profiles))
     rows = [*_judge_tables(tables, options)]

@@ -30,7 +30,7 @@ def draft_document(path: Path, before: str, after: str, options: Options) -> str
     """TOML that suggests what each number of a document is about, for a person to confirm."""
     document = read_document(read_text(path), path.name)
     targets = [resolve(reference, options.config, options.inputs) for reference in (before, after)]
-    measured = measure_targets(targets, msgspec.structs.replace(options, witnesses=False))
+    measured = measure_targets(targets, msgspec.structs.replace(options, other_counters=False))
     profiles = dict(zip(SIDES, measured, strict=True))
     check_independence(path, targets, profiles.values())
     groups = _find_groups(targets, measured, options)

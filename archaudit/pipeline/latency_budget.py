@@ -49,7 +49,7 @@ def judge_configured_latency(options: Options, names: Collection[str]) -> tuple[
     sides = [name for name in (budget.before, budget.after) if name != BASELINE]
     targets = [resolve(name, options.config, options.inputs) for name in sides]
     try:
-        plain = msgspec.structs.replace(options, witnesses=False, symbolic=False)
+        plain = msgspec.structs.replace(options, other_counters=False, symbolic=False)
         profiles = measure_targets(targets, _apply_budget(budget, plain))
         before = profiles[0].latency if len(profiles) == 2 else _find_recorded(targets[0], profiles[0], budget, options)
     except ArchauditError as error:  # the other budgets are still judged

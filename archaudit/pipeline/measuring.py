@@ -91,7 +91,7 @@ def open_targets(targets: Sequence[Target], options: Options) -> Iterator[list[T
             "a git revision is measured in its own process: one process cannot import two versions of a module", "Leave out --no-isolation."
         )
     formulas = [list_formulas(target, options) for target in targets]
-    settings: list[object] = [options.witnesses, options.symbolic, options.timing.settings.batch, formulas, options.device]
+    settings: list[object] = [options.other_counters, options.symbolic, options.timing.settings.batch, formulas, options.device]
     settings += [options.dtype, options.params_only, [target.arg_file for target in targets]]
     has_to_run = options.latency in MEASURED or options.equivalent or options.prove_map
     use_cache = options.cached and not has_to_run and not options.workers.pythons
@@ -125,7 +125,7 @@ def _receive_measured(target: Target, worker: Worker, options: Options) -> Measu
             another.send(make_load_request(target, options))
             try:
                 receive_reply(another, Loaded)
-                another.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic, with_values=True))
+                another.send(Measure(other_counters=options.other_counters, symbolic=options.symbolic, with_values=True))
                 reply = receive_reply(another, Measured)
             except ArchauditError:
                 raise killed from None
@@ -145,7 +145,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
     for worker in workers:
         receive_reply(worker, Loaded)
     for worker in workers:
-        worker.send(Measure(witnesses=options.witnesses, symbolic=options.symbolic, params_only=options.params_only))
+        worker.send(Measure(other_counters=options.other_counters, symbolic=options.symbolic, params_only=options.params_only))
     if together:
         _start_again(second[0], options)
     replies = [_receive_measured(target, worker, options) for target, worker in zip(targets, workers, strict=True)]
@@ -178,7 +178,7 @@ def _start_again(worker: Worker, options: Options) -> bool:
         receive_reply(worker, Loaded)
     except ArchauditError:
         return False
-    worker.send(Measure(witnesses=False, symbolic=options.symbolic, params_only=options.params_only))
+    worker.send(Measure(other_counters=False, symbolic=options.symbolic, params_only=options.params_only))
     return True
 
 
@@ -206,7 +206,7 @@ def _measure_again(
 
 def _strip(profile: Profile) -> Profile:
     """The profile without other counters and their versions: the second measurement runs without them."""
-    return msgspec.structs.replace(profile, witnesses={}, provenance=None)
+    return msgspec.structs.replace(profile, other_counters={}, provenance=None)
 
 
 def _cache_revision(target: Target, reply: Measured, is_same_again: bool) -> Profile:

@@ -32,7 +32,7 @@ class Options(Record, frozen=True, kw_only=True):
     (whether torch's restricted unpickler may read a state dict), `dtype` (that models are cast to), `arg_files` (with arguments of the
     models: one for all, or one for before and one for after).
 
-    What to measure: `params_only` (models are only built, and need no input), `witnesses`, `symbolic` (shapes in terms of the input's
+    What to measure: `params_only` (models are only built, and need no input), `other_counters`, `symbolic` (shapes in terms of the input's
     sizes), `equivalent` (whether both models compute the same with the same weights), `prove_map` (which entries of the checkpoint map such
     a run proves), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to time
     on; `off`: none; `recorded`: look up recorded times of the same
@@ -53,7 +53,7 @@ class Options(Record, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = ()
     baselines: Path | None = None
     baseline_revision: str | None = None
-    witnesses: bool = True
+    other_counters: bool = True
     symbolic: bool = True
     equivalent: bool = False
     prove_map: bool = False

@@ -143,7 +143,7 @@ def run_self_test(check: Check, options: Options) -> tuple[Planted, ...]:
     """Every planted case, judged by `check` like a user's models; `options` say how workers run."""
     with tempfile.TemporaryDirectory(prefix="archaudit-self-test-") as folder:
         Path(folder, "planted.py").write_text(_MODELS)
-        plain = msgspec.structs.replace(options, inputs=(), baselines=None, latency="off", witnesses=False, symbolic=False)
+        plain = msgspec.structs.replace(options, inputs=(), baselines=None, latency="off", other_counters=False, symbolic=False)
         timing = msgspec.structs.replace(plain.timing, limit_s=_LIMIT_S, warmup_s=1.0)
         plain = msgspec.structs.replace(plain, timing=timing)
         found = _judge(check, plain, Path(folder), _CONFIG, _COSTS)

@@ -115,32 +115,32 @@ class Zoo:
 
     def judge(self, models: Sequence[Model], checks: Sequence[Check]) -> tuple[Verdict, ...]:
         """The verdicts on checks, each about the model at its position. False operation counts are judged again with fvcore's numbers."""
-        verdicts = list(self._judge(models, checks, witnesses=False))
+        verdicts = list(self._judge(models, checks, other_counters=False))
         false = [
             position
             for position, verdict in enumerate(verdicts)
             if verdict.finding == "false" and verdict.reading is None and checks[position].metric in ("macs", "flops")
         ]
-        again = self._judge([models[position] for position in false], [checks[position] for position in false], witnesses=True)
+        again = self._judge([models[position] for position in false], [checks[position] for position in false], other_counters=True)
         for position, verdict in zip(false, again, strict=True):
             is_open = verdict.finding == "false" and verdict.reading is None
             verdicts[position] = self._try_resolutions(models[position], checks[position], verdict) if is_open else verdict
         return tuple(verdicts)
 
-    def _judge(self, models: Sequence[Model], checks: Sequence[Check], *, witnesses: bool) -> tuple[Verdict, ...]:
-        self._measure(models, witnesses=witnesses)
-        found = {model.name: self._measured[model, witnesses] for model in models}
+    def _judge(self, models: Sequence[Model], checks: Sequence[Check], *, other_counters: bool) -> tuple[Verdict, ...]:
+        self._measure(models, other_counters=other_counters)
+        found = {model.name: self._measured[model, other_counters] for model in models}
         profiles = {name: each for name, each in found.items() if isinstance(each, Profile)}
         errors = {name: each for name, each in found.items() if isinstance(each, ArchauditError)}
         return judge(checks, profiles, {}, unmeasured=errors)
 
-    def _measure(self, models: Iterable[Model], *, witnesses: bool) -> None:
-        """Measures the models that are not measured yet; `witnesses`: with the numbers of fvcore and torchinfo."""
-        missing = [model for model in dict.fromkeys(models) if (model, witnesses) not in self._measured]
+    def _measure(self, models: Iterable[Model], *, other_counters: bool) -> None:
+        """Measures the models that are not measured yet; `other_counters`: with the numbers of fvcore and torchinfo."""
+        missing = [model for model in dict.fromkeys(models) if (model, other_counters) not in self._measured]
         if not missing:
             return
         options = msgspec.structs.replace(
-            self._options, witnesses=witnesses, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None
+            self._options, other_counters=other_counters, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None
         )
         self._options.on_progress(0, len(missing))
         with share_pool(options.workers) as pool, ThreadPoolExecutor((os.cpu_count() or 1) if pool is not None else 1) as threads:
@@ -149,9 +149,9 @@ class Zoo:
             for done, (model, future) in enumerate(futures, start=1):
                 self._options.on_stage(model.name)
                 try:
-                    self._measured[model, witnesses] = future.result()
+                    self._measured[model, other_counters] = future.result()
                 except ArchauditError as error:
-                    self._measured[model, witnesses] = error
+                    self._measured[model, other_counters] = error
                 self._options.on_progress(done, len(missing))
 
     def _try_resolutions(self, model: Model, check: Check, verdict: Verdict) -> Verdict:
@@ -161,7 +161,7 @@ class Zoo:
             return verdict
         for size in list_resolutions(profile, verdict.actual, check.figure.value):
             other = Model(model.reference, size)
-            (found,) = self._judge([other], [msgspec.structs.replace(check, model=other.name)], witnesses=False)
+            (found,) = self._judge([other], [msgspec.structs.replace(check, model=other.name)], other_counters=False)
             if found.finding in ("true", "other reading"):
                 reading = f"at {size}x{size}" + (f"; {found.reading}" if found.reading else "")
                 return msgspec.structs.replace(verdict, reading=reading, reason=f"{verdict.reason}; it is true {reading}")

@@ -22,7 +22,7 @@ from archaudit.render.tables import (
 )
 from archaudit.render.view import JudgementView, ProfileView, ReportView
 from archaudit.render.view.drawing_records import Flow
-from archaudit.render.view.method_records import FactRow, Methods, Timing, WitnessRow
+from archaudit.render.view.method_records import CounterRow, FactRow, Methods, Timing
 from archaudit.render.view.records import CheckRow, ClaimRow, Conclusion, GapRow, Headline, LayerRow, LayerTable, MetricRow, SectionRow
 
 # Longer lines of prose are hard to follow, however wide the terminal.
@@ -212,9 +212,9 @@ def _write_claims(rows: Sequence[ClaimRow], width: int) -> Iterator[Line]:
 
 def _write_methods(methods: Methods, width: int) -> Iterator[Line]:
     yield from _write_latency(methods, width)
-    if methods.witnesses:
+    if methods.other_counters:
         yield from _write_titled(
-            "Cross-check with other counters", (line for row in methods.witnesses for line in _describe_witness(row)), width
+            "Cross-check with other counters", (line for row in methods.other_counters for line in _describe_counter(row)), width
         )
     yield from _write_titled("Operator coverage", (_format_side(row.side) + row.line for row in methods.ledger), width)
     for row in methods.ledger:
@@ -242,7 +242,7 @@ def _write_timing(timing: Timing, width: int) -> Iterator[Line]:
     yield from _write_titled("Timing notes", timing.notes, width)
 
 
-def _describe_witness(row: WitnessRow) -> Iterator[str]:
+def _describe_counter(row: CounterRow) -> Iterator[str]:
     name = f"{_format_side(row.side)}{row.name}"
     if row.absent:
         yield f"{name}: {row.absent}"

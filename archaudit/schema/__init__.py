@@ -41,6 +41,8 @@ from archaudit.schema.latency import (
 from archaudit.schema.profile import (
     Call,
     Cost,
+    CounterResult,
+    CounterRow,
     Environment,
     Explanation,
     FlowNode,
@@ -55,8 +57,6 @@ from archaudit.schema.profile import (
     Provenance,
     Step,
     TensorRecord,
-    Witness,
-    WitnessRow,
     sum_costs,
 )
 from archaudit.schema.proof import (
@@ -100,6 +100,8 @@ __all__ = [
     "Contribution",
     "Contributor",
     "Cost",
+    "CounterResult",
+    "CounterRow",
     "Dependencies",
     "Deviation",
     "Device",
@@ -168,8 +170,6 @@ __all__ = [
     "Variant",
     "Verdict",
     "WeightSource",
-    "Witness",
-    "WitnessRow",
     "decode_latencies",
     "decode_profile",
     "decode_rendered",

@@ -219,7 +219,7 @@ class Ledger(Record, frozen=True, kw_only=True):
     deciding: tuple[str, ...] = ()
 
 
-class WitnessRow(Record, frozen=True, kw_only=True):
+class CounterRow(Record, frozen=True, kw_only=True):
     """Another counter's numbers for one module with its children; None where it has none."""
 
     params: int | None = None
@@ -227,7 +227,7 @@ class WitnessRow(Record, frozen=True, kw_only=True):
     output_shape: Shape | None = None
 
 
-class Witness(Record, frozen=True, kw_only=True):
+class CounterResult(Record, frozen=True, kw_only=True):
     """The same model counted by another library (torchinfo, fvcore): shown next to our own numbers, never used as the result.
 
     `reason` says why it was left out (everything else is then empty). `macs_by_operator` and `unsupported` are counts by operator name,
@@ -235,8 +235,8 @@ class Witness(Record, frozen=True, kw_only=True):
     """
 
     reason: str | None = None
-    totals: WitnessRow = WitnessRow()
-    modules: dict[str, WitnessRow] = {}
+    totals: CounterRow = CounterRow()
+    modules: dict[str, CounterRow] = {}
     macs_by_operator: dict[str, int] = {}
     unsupported: dict[str, int] = {}
     uncalled: tuple[str, ...] = ()
@@ -290,7 +290,7 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     modules: tuple[ModuleRecord, ...]
     ledger: Ledger = Ledger()
     ties: tuple[tuple[str, ...], ...] = ()
-    witnesses: dict[str, Witness] = {}
+    other_counters: dict[str, CounterResult] = msgspec.field(default_factory=dict, name="witnesses")  # the key of the first files
     flow: tuple[FlowNode, ...] = ()
     programs: tuple[Program, ...] | msgspec.UnsetType = msgspec.UNSET  # left out in files of earlier versions
     latency: Latency | None = None

@@ -26,14 +26,14 @@ from archaudit.schema.study import History, Sweep
 from archaudit.schema.validation import verify_history, verify_latencies, verify_profile, verify_report, verify_sweep
 
 
-def strip_provenance(profile: Profile, *, witnesses: bool = False) -> Profile:
+def strip_provenance(profile: Profile, *, other_counters: bool = False) -> Profile:
     """The profile as it is committed: without what differs between machines and versions.
 
-    Operator lists are removed, since versions of torch name operators differently (the ledger keeps its three counts). Witnesses depend on
-    their libraries' versions: baselines leave them out, reports keep them (`witnesses`).
+    Operator lists are removed, since versions of torch name operators differently (the ledger keeps its three counts). The numbers of
+    other counters depend on their libraries' versions: baselines leave them out, reports keep them (`other_counters`).
     """
     ledger = msgspec.structs.replace(profile.ledger, operators=())
-    return msgspec.structs.replace(profile, ledger=ledger, witnesses=profile.witnesses if witnesses else {}, provenance=None)
+    return msgspec.structs.replace(profile, ledger=ledger, other_counters=profile.other_counters if other_counters else {}, provenance=None)
 
 
 def encode(record: Record) -> bytes:

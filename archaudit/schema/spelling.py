@@ -25,7 +25,7 @@ class Spelling(NamedTuple):
         return self.starts[start], self.ends[end - 1]
 
 
-def unify(text: str) -> Spelling:
+def normalize_spelling(text: str) -> Spelling:
     """The text with every number in the form that `parse_quantity` reads. Text without a digit or number word does not change."""
     spelling = Spelling(text, tuple(range(len(text))), tuple(range(1, len(text) + 1)))
     for pattern, replace in _RULES:
@@ -34,9 +34,9 @@ def unify(text: str) -> Spelling:
     return spelling
 
 
-def unify_figure(text: str) -> str:
+def normalize_number(text: str) -> str:
     """The text of one figure in the form that `parse_quantity` reads."""
-    return " ".join(unify(text).text.split())
+    return " ".join(normalize_spelling(text).text.split())
 
 
 def _rewrite(spelling: Spelling, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str | None]) -> Spelling:

@@ -40,10 +40,10 @@ def verify_profile(profile: Profile, place: str = "") -> None:
         _verify_shapes([record.shape], f"{dot}inputs[{number}]")
     for name in ("activation_bytes", "saved_bytes"):
         _expect_count(getattr(profile.peaks, name) or 0, f"{dot}peaks.{name}")
-    for name, witness in profile.witnesses.items():
-        for row in (witness.totals, *witness.modules.values()):
-            _expect_count(row.params or 0, f"{dot}witnesses.{name}")
-            _expect_count(row.macs or 0, f"{dot}witnesses.{name}")
+    for name, counter in profile.other_counters.items():
+        for row in (counter.totals, *counter.modules.values()):
+            _expect_count(row.params or 0, f"{dot}other_counters.{name}")
+            _expect_count(row.macs or 0, f"{dot}other_counters.{name}")
     if profile.latency is not None:
         _verify_latency(profile.latency, f"{dot}latency")
 

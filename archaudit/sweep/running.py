@@ -95,7 +95,9 @@ def _make_task(reference: str, choices: dict[str, Any], inputs: tuple[str, ...],
 
 def _run_locally(tasks: Sequence[Task], options: Options, workers: int, report_progress: Callable[[Variant], Variant]) -> list[Variant]:
     """Runs tasks in threads, each of which waits for one forked worker at a time."""
-    static = msgspec.structs.replace(options, witnesses=False, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None)
+    static = msgspec.structs.replace(
+        options, other_counters=False, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None
+    )
     # the pool is closed first: if this is interrupted, that ends the waiting of the threads
     with ThreadPoolExecutor(workers if can_isolate(options.workers) else 1) as threads, share_pool(options.workers) as pool:
         forked = msgspec.structs.replace(static, worker_pool=pool)

@@ -97,7 +97,7 @@ def run_task(data: bytes) -> bytes:
     task = msgspec.json.decode(data, type=Task)
     workers = WorkerOptions(timeout_s=task.timeout_s, memory_bytes=task.memory_bytes)
     return msgspec.json.encode(
-        measure_task(task, Options(witnesses=False, symbolic=False, workers=workers, worker_pool=_get_pool(workers)))
+        measure_task(task, Options(other_counters=False, symbolic=False, workers=workers, worker_pool=_get_pool(workers)))
     )
 
 

@@ -52,12 +52,12 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
-    """Profile the loaded model: with `witnesses` by torchinfo and fvcore as well, with `symbolic` with shapes in terms of the input.
+    """Profile the loaded model: with `other_counters` by torchinfo and fvcore as well, with `symbolic` with shapes in terms of the input.
 
     With `params_only` it is only built, and needs no input. With `with_values` it is run with values from the start.
     """
 
-    witnesses: bool = True
+    other_counters: bool = True
     symbolic: bool = False
     params_only: bool = False
     with_values: bool = False

@@ -145,7 +145,11 @@ class Session:
         self.notify(Progress(f"measuring {recipe.name}"))
         self._announce_modules()
         profile = measure_recipe(
-            recipe, witnesses=request.witnesses, symbolic=request.symbolic, params_only=request.params_only, with_values=request.with_values
+            recipe,
+            other_counters=request.other_counters,
+            symbolic=request.symbolic,
+            params_only=request.params_only,
+            with_values=request.with_values,
         )
         if self._checkout is None or self._dependencies is None:
             return Measured(profile)

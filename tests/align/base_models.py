@@ -33,7 +33,7 @@ def measure_torchvision(name: str, shape: tuple[int, ...] | None = None) -> Prof
     from archaudit.schema import InputSpec
 
     inputs = (InputSpec(shape=shape),) if shape is not None else ()
-    return measure_recipe(load(parse_reference(f"torchvision:{name}"), inputs, name), witnesses=False)
+    return measure_recipe(load(parse_reference(f"torchvision:{name}"), inputs, name), other_counters=False)
 
 
 def make_plan(name: str, seed: int) -> Plan:

@@ -17,7 +17,7 @@ def measure(side: str) -> Profile:
     from archaudit.measure.recipe import measure_recipe
 
     reference = parse_reference(f"archaudit.examples.segmentation.{side}:LightweightSegmentationModel")
-    return measure_recipe(load_recipe(reference, (InputSpec(shape=(1, 3, 512, 512)),), side), witnesses=False)
+    return measure_recipe(load_recipe(reference, (InputSpec(shape=(1, 3, 512, 512)),), side), other_counters=False)
 
 
 @pytest.fixture(scope="module")

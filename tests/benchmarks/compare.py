@@ -32,7 +32,7 @@ def main() -> None:
         environment = make_environment(root)
         make_repository(root, environment)
         for name in ("before", "after"):
-            run([*ARCHAUDIT, "baseline", name, "--baselines", "saved", "--no-witnesses"], root, environment)
+            run([*ARCHAUDIT, "baseline", name, "--baselines", "saved", "--no-other-counters"], root, environment)
         commands = {
             "import torch, torchvision": IMPORT,
             "compare before after -o FOLDER": [*ARCHAUDIT, "compare", "before", "after", "-o", "reports"],

@@ -59,7 +59,7 @@ from archaudit.measure.recipe import measure_recipe
 def measure(layers):
     reference = parse_reference("chain:chain(layers=%d)" % layers)
     start = time.process_time()
-    profile = measure_recipe(load_recipe(reference, parse_inputs(["1x64"])), witnesses=False)
+    profile = measure_recipe(load_recipe(reference, parse_inputs(["1x64"])), other_counters=False)
     spent = time.process_time() - start
     return spent / (profile.ledger.counted + profile.ledger.zero)
 

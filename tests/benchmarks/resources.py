@@ -113,7 +113,7 @@ def main() -> None:
 def list_commands(path: Path) -> dict[str, list[str]]:
     """The command of archaudit and of each other counter."""
     profile = [sys.executable, "-m", "archaudit", "profile", f"transformers:{path}", "--input", f"input_ids=int64[1,{TOKENS}]"]
-    commands = {"archaudit": [*profile, "--format", "json", "--no-witnesses"]}
+    commands = {"archaudit": [*profile, "--format", "json", "--no-other-counters"]}
     return commands | {name: [sys.executable, "-c", BUILD + script, str(path)] for name, script in COUNTERS.items()}
 
 

@@ -30,7 +30,7 @@ def main() -> None:
         commands = {
             "compare before after": COMPARE,
             "compare before after -o FOLDER": [*COMPARE, "-o", folder],
-            "compare before after --no-witnesses": [*COMPARE, "--no-witnesses"],
+            "compare before after --no-other-counters": [*COMPARE, "--no-other-counters"],
         }
         for command in (IMPORT, *commands.values()):  # once for nothing: files are read from the disk
             time_process(command)

@@ -26,7 +26,7 @@ def measure(name: str) -> Profile:
         recipe = load_recipe(parse_reference(models[name].reference), parse_inputs(models[name].inputs), name)
     else:
         recipe = load_recipe(parse_reference(f"torchvision:{name}"), (), name)
-    return measure_recipe(recipe, witnesses=False)
+    return measure_recipe(recipe, other_counters=False)
 
 
 @pytest.fixture(scope="session")

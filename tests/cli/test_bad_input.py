@@ -44,7 +44,7 @@ def unwrapped(text):
     return " ".join(text.split())
 
 
-INPUT = ("--input", "1x3x16x16", "--no-witnesses", "--no-isolation")
+INPUT = ("--input", "1x3x16x16", "--no-other-counters", "--no-isolation")
 
 
 @pytest.mark.parametrize(
@@ -121,17 +121,17 @@ def gated(project):
 
 
 def test_a_gate_passes_then_fails_when_the_model_grows(archaudit, gated):
-    assert archaudit("baseline", "--no-witnesses", "--no-isolation").status == 0
-    assert archaudit("check", "--no-witnesses", "--no-isolation").status == 0
+    assert archaudit("baseline", "--no-other-counters", "--no-isolation").status == 0
+    assert archaudit("check", "--no-other-counters", "--no-isolation").status == 0
     grown = (gated / "new.py").read_text().replace("width=4", "width=5")
     (gated / "new.py").write_text(grown)
-    result = archaudit("check", "--no-witnesses", "--no-isolation")
+    result = archaudit("check", "--no-other-counters", "--no-isolation")
     assert result.status == 1
     assert "conv" in result.out
 
 
 def test_a_missing_baseline_is_not_green(archaudit, gated):
-    result = archaudit("check", "--no-witnesses", "--no-isolation")
+    result = archaudit("check", "--no-other-counters", "--no-isolation")
     assert result.status == 2
     assert "archaudit baseline net" in unwrapped(result.out)
 
@@ -147,7 +147,7 @@ def test_a_missing_baseline_is_not_green(archaudit, gated):
 def test_a_baseline_that_cannot_be_read_is_not_green(archaudit, gated, content, part):
     (gated / "baselines").mkdir()
     (gated / "baselines" / "net.json").write_bytes(content)
-    result = archaudit("check", "--no-witnesses", "--no-isolation")
+    result = archaudit("check", "--no-other-counters", "--no-isolation")
     assert result.status == 2
     assert part in unwrapped(result.out)
     side = archaudit("compare", "baselines/net.json", "baselines/net.json")
@@ -157,7 +157,7 @@ def test_a_baseline_that_cannot_be_read_is_not_green(archaudit, gated, content, 
 
 def test_a_scope_that_matches_nothing_is_not_green(archaudit, gated):
     (gated / "archaudit.toml").write_text(CONFIG.replace('max_increase = "1%"', 'max = "1K"\nscope = "decodr.*"'))
-    result = archaudit("check", "--no-witnesses", "--no-isolation")
+    result = archaudit("check", "--no-other-counters", "--no-isolation")
     assert result.status == 2
     assert "decodr" in result.out
 
@@ -168,7 +168,7 @@ def test_a_config_without_budgets_is_not_green(archaudit, gated):
 
 
 def test_baselines_are_the_same_bytes_each_time(archaudit, gated):
-    archaudit("baseline", "--no-witnesses", "--no-isolation")
+    archaudit("baseline", "--no-other-counters", "--no-isolation")
     first = (gated / "baselines" / "net.json").read_bytes()
     archaudit("baseline", "--no-isolation")
     assert (gated / "baselines" / "net.json").read_bytes() == first
@@ -188,7 +188,7 @@ def test_an_unwritable_folder_is_an_error_and_no_file_is_partial(archaudit, proj
 def test_incompatible_torch_and_torchvision_are_reported(archaudit, project, text):
     (project / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
     (project / "uses.py").write_text(f"{text}\n")
-    result = archaudit("profile", "uses.py:Net", "--input", "1x3x8x8", "--no-witnesses")
+    result = archaudit("profile", "uses.py:Net", "--input", "1x3x8x8", "--no-other-counters")
     assert result.status == 2
     assert "torch and torchvision do not match" in result.err
     assert "pip install" in result.err

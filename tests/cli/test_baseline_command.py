@@ -168,7 +168,7 @@ metric = "macs"
 scenario = "small"
 max = "20K"
 """)
-    quick = ("--no-isolation", "--no-witnesses")
+    quick = ("--no-isolation", "--no-other-counters")
     assert archaudit("baseline", *quick).status == 0
     assert sorted(path.name for path in (project / "baselines").iterdir()) == ["net.large.json", "net.small.json"]
     result = archaudit("check", *quick)

@@ -201,7 +201,7 @@ def test_leave_to_be_inconclusive_is_explicit_and_does_not_cover_failures(gate):
 def test_a_model_that_does_not_run_is_not_green(archaudit, project, body, arguments):
     (project / "dead.py").write_text(f"from torch import nn\n\nclass Net(nn.Module):\n    def forward(self, x):\n        {body}\n")
     (project / "archaudit.toml").write_text("[models.net]\nreference = 'dead.py:Net'\ninput = '1x3x8x8'\n" + CAP)
-    result = archaudit("check", "--no-witnesses", "--allow-inconclusive", *arguments)
+    result = archaudit("check", "--no-other-counters", "--allow-inconclusive", *arguments)
     assert result.status == 2
     assert "PASSED" not in result.out
 
@@ -351,7 +351,7 @@ level = "{level}"
 def test_a_model_that_cannot_be_measured_hides_no_other_and_is_never_green(archaudit, project, most, level, arguments, status, outcome):
     (project / "broken.py").write_text("import os\n\n\ndef Net():\n    raise ValueError('no weights here')\n")
     (project / "archaudit.toml").write_text(TWO.format(most=most, level=level))
-    result = archaudit("check", "--format", "json", "--no-witnesses", *arguments)
+    result = archaudit("check", "--format", "json", "--no-other-counters", *arguments)
     judged = json.loads(result.out)
     assert (result.status, judged["outcome"]) == (status, outcome)
     good, bad = judged["checks"]

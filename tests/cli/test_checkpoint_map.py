@@ -33,7 +33,7 @@ def map_keys(tmp_path, monkeypatch, archaudit):
         monkeypatch.setattr(sys, "path", list(sys.path))
         result = archaudit(
             *("compare", "old.py:Net", "new.py:Net", "--input", given, "--checkpoint-map", "map.json"),
-            *("--no-witnesses", "--no-isolation", "--no-symbolic", *options),
+            *("--no-other-counters", "--no-isolation", "--no-symbolic", *options),
         )
         mapping = msgspec.json.decode((tmp_path / "map.json").read_bytes(), type=CheckpointMap)
         assert not set(mapping.proven) & set(mapping.plausible)
@@ -188,7 +188,7 @@ def test_a_map_without_code_to_run_has_only_plausible_entries(tmp_path, monkeypa
     (tmp_path / "old.py").write_text(LINEAR)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    options = ("--input", "2x8", "--no-witnesses", "--no-isolation")
+    options = ("--input", "2x8", "--no-other-counters", "--no-isolation")
     (tmp_path / "saved.json").write_text(archaudit("profile", "old.py:Net", *options, "--format", "json").out)
     result = archaudit("compare", "saved.json", "old.py:Net", "--checkpoint-map", "map.json", *options)
     assert result.status == 0

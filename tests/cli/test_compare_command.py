@@ -94,13 +94,13 @@ def test_the_breakdown_is_the_documents(report):
     }
 
 
-def test_both_witnesses_speak(report):
+def test_both_other_counters_have_numbers(report):
     content, _ = report
     for side in ("before", "after"):
         assert set(content[side]["witnesses"]) == {"torchinfo", "fvcore"}
-        for witness in content[side]["witnesses"].values():
-            assert witness["reason"] is None
-            assert witness["totals"]["params"] == content[side]["totals"]["params"]
+        for counter in content[side]["witnesses"].values():
+            assert counter["reason"] is None
+            assert counter["totals"]["params"] == content[side]["totals"]["params"]
 
 
 def test_the_written_files_hold_nothing_of_the_machine(report):
@@ -118,7 +118,7 @@ def test_the_written_files_hold_nothing_of_the_machine(report):
 
 
 def test_a_budget_that_is_exceeded_fails_and_names_the_layer(archaudit):
-    result = archaudit("compare", "before", "after(num_classes=4000)", "--no-witnesses")
+    result = archaudit("compare", "before", "after(num_classes=4000)", "--no-other-counters")
     assert result.status == 1
     assert "params-under-3m" in result.out
     assert "classifier" in result.out
@@ -127,7 +127,7 @@ def test_a_budget_that_is_exceeded_fails_and_names_the_layer(archaudit):
 
 def test_a_users_own_files_are_compared_from_any_folder(archaudit, project):
     result = archaudit(
-        "compare", "old.py:Net", "new.py:Net", "--input", "1x3x64x64", "--no-witnesses", "--no-isolation", "--format", "json"
+        "compare", "old.py:Net", "new.py:Net", "--input", "1x3x64x64", "--no-other-counters", "--no-isolation", "--format", "json"
     )
     assert result.status == 0
     content = json.loads(result.out)
@@ -139,7 +139,7 @@ def test_a_users_own_files_are_compared_from_any_folder(archaudit, project):
 
 
 def test_a_saved_profile_can_be_either_side_without_torch(archaudit, project):
-    assert archaudit("profile", "new.py:Net", "--input", "1x3x64x64", "-o", "saved", "--no-witnesses", "--no-isolation").status == 0
+    assert archaudit("profile", "new.py:Net", "--input", "1x3x64x64", "-o", "saved", "--no-other-counters", "--no-isolation").status == 0
     import subprocess
     import sys
 
@@ -161,7 +161,7 @@ def test_latency_is_measured_with_the_option(archaudit, project):
         "new.py:Net",
         "--input",
         "1x3x32x32",
-        "--no-witnesses",
+        "--no-other-counters",
         "--no-isolation",
         "--latency",
         "cpu",
@@ -176,4 +176,4 @@ def test_latency_is_measured_with_the_option(archaudit, project):
 
 
 def test_color_is_off_in_a_pipe(archaudit, project):
-    assert "\x1b" not in archaudit("compare", "old.py:Net", "new.py:Net", "--input", "1x3x8x8", "--no-witnesses", "--no-isolation").out
+    assert "\x1b" not in archaudit("compare", "old.py:Net", "new.py:Net", "--input", "1x3x8x8", "--no-other-counters", "--no-isolation").out

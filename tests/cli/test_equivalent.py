@@ -46,7 +46,7 @@ def prove(tmp_path, monkeypatch, archaudit):
         monkeypatch.setattr(sys, "path", list(sys.path))
         sides = ("old.py:Net", "new.py:Net")
         return archaudit(
-            "compare", *sides, "--input", "1x3x16x16", "--equivalent", "--no-witnesses", "--no-isolation", "--format", "json", *options
+            "compare", *sides, "--input", "1x3x16x16", "--equivalent", "--no-other-counters", "--no-isolation", "--format", "json", *options
         )
 
     return run
@@ -292,7 +292,7 @@ def test_a_saved_profile_has_no_code_to_run(tmp_path, monkeypatch, archaudit):
     (tmp_path / "old.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    common = ("--input", "1x3x16x16", "--no-witnesses", "--no-isolation")
+    common = ("--input", "1x3x16x16", "--no-other-counters", "--no-isolation")
     saved = archaudit("profile", "old.py:Net", *common, "--format", "json").out
     (tmp_path / "saved.json").write_text(saved)
     result = archaudit("compare", "saved.json", "old.py:Net", "--equivalent", *common)
@@ -307,7 +307,7 @@ def test_two_packages_of_one_name_are_not_taken_for_each_other(tmp_path, monkeyp
         (package / "__init__.py").write_text("")
         (package / "net.py").write_text(text)
     monkeypatch.chdir(tmp_path)
-    result = archaudit("compare", "one/pkg/net.py:Net", "two/pkg/net.py:Net", "--input", "1x3x16x16", "--equivalent", "--no-witnesses")
+    result = archaudit("compare", "one/pkg/net.py:Net", "two/pkg/net.py:Net", "--input", "1x3x16x16", "--equivalent", "--no-other-counters")
     assert result.status == 1
     assert "Different" in result.out
 
@@ -332,7 +332,7 @@ def test_the_mapping_of_a_checkpoint_is_written_and_loads(prove, tmp_path):
 
 
 def test_the_report_has_forward_pass_classes_initialisation_and_checkpoint(archaudit):
-    report = json.loads(archaudit("compare", "before", "after", "--no-witnesses", "--format", "json").out)
+    report = json.loads(archaudit("compare", "before", "after", "--no-other-counters", "--format", "json").out)
     assert "mid_level_project is added: input from backbone [B, 24, H/8, W/8], output to decoder_stage1" in report["flow"]["sentences"]
     assert [use["name"] for use in report["classes_added"]] == ["DepthwiseSeparableConv"]
     assert report["classes_removed"] == []
@@ -340,6 +340,6 @@ def test_the_report_has_forward_pass_classes_initialisation_and_checkpoint(archa
     assert {"mid_level_project.0.weight", "decoder_stage1.pointwise.weight", "decoder_stage2.pointwise.weight"} <= new
     assert "backbone.features.0.0.weight" in report["checkpoint"]["same"]
     assert report["equivalence"] is None
-    plain = json.loads(archaudit("compare", "before", "after", "--no-witnesses", "--no-symbolic", "--format", "json").out)
+    plain = json.loads(archaudit("compare", "before", "after", "--no-other-counters", "--no-symbolic", "--format", "json").out)
     assert all(node["symbolic"] is None for node in plain["after"]["flow"])
     assert plain["flow"]["symbolic"] is False

@@ -53,7 +53,7 @@ def test_every_command_runs_with_a_standard_stream_closed(tmp_path, command, num
         "profile": ("profile", "net.json"),
         "check": ("check",),
         "claims": ("claims", "check", "NOTE.md", "net.json", "net.json", "--fix"),
-        "measured": ("profile", "net.py:net", "--input", "1x8", "--no-witnesses"),
+        "measured": ("profile", "net.py:net", "--input", "1x8", "--no-other-counters"),
     }[command]
     stdout = subprocess.PIPE if number != 1 else None
     done = run(*arguments, cwd=tmp_path, stdout=stdout, preexec_fn=lambda: os.close(number))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-FAST = ("--no-isolation", "--no-witnesses", "--input", "1x3x16x16")
+FAST = ("--no-isolation", "--no-other-counters", "--input", "1x3x16x16")
 SLOW = """
 import time
 from old import Net as Plain
@@ -86,20 +86,20 @@ def test_what_is_recorded_is_shown_later_and_says_where_it_is_from(archaudit, pr
     assert f"wrote baselines/latency/{path.name}" in done.out
     shown = archaudit("compare", "old.py:Net", "new.py:Net", *FAST)
     assert f"recorded in {path.name}" in " ".join(shown.out.split())
-    other = archaudit("compare", "old.py:Net", "new.py:Net", "--no-isolation", "--no-witnesses", "--input", "1x3x8x8")
+    other = archaudit("compare", "old.py:Net", "new.py:Net", "--no-isolation", "--no-other-counters", "--input", "1x3x8x8")
     assert "recorded in" not in other.out
     assert "recorded in" not in archaudit("compare", "old.py:Net", "new.py:Net", "--latency", "off", *FAST).out
 
 
 def test_a_config_with_latency_gates_what_compare_compares(archaudit, slow):
     (slow / "archaudit.toml").write_text(CONFIG.format(before="old"))
-    result = archaudit("compare", "old", "new", "--no-isolation", "--no-witnesses")
+    result = archaudit("compare", "old", "new", "--no-isolation", "--no-other-counters")
     assert result.status == 1, result.out
     assert "✗ latency" in result.out
-    unjudged = archaudit("compare", "old", "new", "--no-isolation", "--no-witnesses", "--latency", "off")
+    unjudged = archaudit("compare", "old", "new", "--no-isolation", "--no-other-counters", "--latency", "off")
     assert unjudged.status == 2
     assert "latency was not measured" in unjudged.out
-    assert archaudit("compare", "new", "old", "--no-isolation", "--no-witnesses").status == 0
+    assert archaudit("compare", "new", "old", "--no-isolation", "--no-other-counters").status == 0
 
 
 def test_check_times_both_models_in_one_run(archaudit, slow):

@@ -56,7 +56,7 @@ class Net(nn.Module):
 @pytest.mark.parametrize("format", ["text", "json", "markdown", "html"])
 def test_lone_surrogates_in_names_are_escaped(archaudit, tmp_path, format):
     (tmp_path / "odd.py").write_text(SURROGATES)
-    result = archaudit("profile", f"{tmp_path}/odd.py:Net", "--format", format, "--no-witnesses")
+    result = archaudit("profile", f"{tmp_path}/odd.py:Net", "--format", format, "--no-other-counters")
     assert result.status == 0, result.err
     if format == "json":
         profile = json.loads(result.out)
@@ -73,7 +73,9 @@ def test_lone_surrogates_in_an_error_of_the_model_are_escaped(archaudit, tmp_pat
 
 def test_settings_that_refuse_to_be_read_are_left_out(archaudit, tmp_path):
     (tmp_path / "foreign.py").write_text(FOREIGN)
-    result = archaudit("profile", f"{tmp_path}/foreign.py:Net", "--input", "2x4", "--format", "json", "--no-witnesses", "--no-isolation")
+    result = archaudit(
+        "profile", f"{tmp_path}/foreign.py:Net", "--input", "2x4", "--format", "json", "--no-other-counters", "--no-isolation"
+    )
     profile = json.loads(result.out)
     assert profile["totals"]["macs"] == 2 * 4 * 4
     assert profile["modules"][0]["settings"] == {"width": 4}
@@ -85,7 +87,7 @@ def test_a_warning_of_the_code_is_shown_once_with_the_models_that_gave_it(tmp_pa
     text += "        if width > 4:\n            warnings.warn('odd', stacklevel=1)\n"
     (tmp_path / "warns.py").write_text(text)
     monkeypatch.chdir(tmp_path)
-    result = archaudit("compare", "warns.py:Net", "warns.py:Net(width=5)", "--input", "2x8", "--no-witnesses", "--no-symbolic")
+    result = archaudit("compare", "warns.py:Net", "warns.py:Net(width=5)", "--input", "2x8", "--no-other-counters", "--no-symbolic")
     assert result.status == 0
     assert result.err.splitlines() == [
         "warns.py:Net and warns.py:Net(width=5): UserWarning: too narrow (warns.py:7)",

@@ -83,7 +83,7 @@ def test_torchvision(before: str, after: str, match_golden: Match) -> None:
 @pytest.mark.parametrize(("before", "after"), TIMM)
 def test_timm(before: str, after: str, match_golden: Match) -> None:
     pytest.importorskip("timm")
-    sides = [profile(f"timm:{name}", Options(witnesses=False)) for name in (before, after)]
+    sides = [profile(f"timm:{name}", Options(other_counters=False)) for name in (before, after)]
     check(f"timm-{before}-{after}", *sides, match_golden)
 
 
@@ -99,7 +99,7 @@ def test_two_configurations_of_seven_billion_parameters(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     for name, heads in (("grouped", 8), ("multi", 32)):
         Path(f"{name}.json").write_text(json.dumps(DENSE | {"num_key_value_heads": heads}))
-    sides = [profile(f"transformers:{name}.json", Options(witnesses=False)) for name in ("grouped", "multi")]
+    sides = [profile(f"transformers:{name}.json", Options(other_counters=False)) for name in ("grouped", "multi")]
     check("llama", *sides, match_golden)
 
 

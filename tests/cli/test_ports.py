@@ -155,7 +155,7 @@ def prove(tmp_path, monkeypatch, archaudit):
 
     def run(before: str, after: str, given: str = "1x3x224x224") -> dict[str, Any]:
         """The proof; every key of before goes somewhere, and every key of after is filled."""
-        options = ("--input", given, "--equivalent", "--no-witnesses", "--no-isolation", "--format", "json")
+        options = ("--input", given, "--equivalent", "--no-other-counters", "--no-isolation", "--format", "json")
         result = archaudit("compare", before, after, *options)
         assert result.out, result.err
         report = json.loads(result.out)

@@ -4,11 +4,13 @@ import json
 
 import pytest
 
-NET = ("--input", "1x3x16x16", "--no-witnesses", "--no-isolation")
+NET = ("--input", "1x3x16x16", "--no-other-counters", "--no-isolation")
 
 
 def test_published_figures_of_resnet50(archaudit):
-    result = archaudit("profile", "torchvision:resnet50", "--input", "1x3x224x224", "--format", "json", "--no-isolation", "--no-witnesses")
+    result = archaudit(
+        "profile", "torchvision:resnet50", "--input", "1x3x224x224", "--format", "json", "--no-isolation", "--no-other-counters"
+    )
     totals = json.loads(result.out)["totals"]
     assert totals["params"] == 25_557_032
     assert round(totals["macs"] / 1e9, 3) == 4.089
@@ -80,10 +82,16 @@ register_formula("archaudit_test::twice", lambda x, w, *, out: ((x.shape[0], x.s
 def test_a_custom_operator_is_unknown_until_the_config_brings_its_formula(archaudit, project):
     (project / "custom.py").write_text(CUSTOM)
     (project / "formulas.py").write_text(FORMULA)
-    asked = ("profile", "custom.py:Net", "--input", "3x4", "--no-witnesses", "--format", "json")
+    asked = ("profile", "custom.py:Net", "--input", "3x4", "--no-other-counters", "--format", "json")
     before = json.loads(archaudit(*asked).out)
     assert before["flops_complete"] is False
     (project / "archaudit.toml").write_text('formulas = ["formulas.py"]\n')
     after = json.loads(archaudit(*asked).out)
     assert after["flops_complete"] is True
     assert after["totals"]["macs"] == 3 * 4 * 5
+
+
+def test_the_earlier_name_of_an_option_works(archaudit):
+    given = ("profile", "torchvision:resnet18", "--no-isolation", "--format", "json")
+    assert json.loads(archaudit(*given, "--no-witnesses").out)["witnesses"] == {}
+    assert set(json.loads(archaudit(*given).out)["witnesses"]) == {"fvcore", "torchinfo"}

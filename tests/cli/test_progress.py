@@ -60,7 +60,7 @@ def test_a_sweep_shows_a_bar_that_fills_and_goes(watch, tmp_path):
 
 
 def test_a_comparison_shows_a_bar_with_the_name_and_the_time_of_the_step(watch):
-    printed, shown = watch("compare", "before", "after", "--no-witnesses")
+    printed, shown = watch("compare", "before", "after", "--no-other-counters")
     assert re.search(r"━ +0:00:0\d measuring", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown))
     assert "params" in printed
     assert "━" not in printed

@@ -144,7 +144,7 @@ def test_the_example_changes_as_its_notes_say_about_the_forward_pass():
             load_recipe(
                 parse_reference(f"archaudit.examples.segmentation.{side}:LightweightSegmentationModel"), parse_inputs(["1x3x512x512"])
             ),
-            witnesses=False,
+            other_counters=False,
             symbolic=True,
         )
         for side in ("before", "after")

@@ -20,7 +20,7 @@ from archaudit.pipeline import revision_targets as revised
 from archaudit.render.view.histories import describe_bisection
 from archaudit.schema import HistoryStep
 
-PLAIN = Options(witnesses=False, symbolic=False)
+PLAIN = Options(other_counters=False, symbolic=False)
 
 
 class FakeMeasurer:
@@ -169,7 +169,9 @@ def test_a_planted_growth_is_found_in_nine_profiles_and_in_the_history(grown, mo
     assert (found.commits, found.first.totals.params) == (200, 3 * 8 * 9 + 8 + 9 * 400)
     assert found.profiles <= 9
 
-    monkeypatch.setattr(sys, "argv", ["archaudit", "history", "net.py:Net", "main~80..main", "-o", str(tmp_path / "out"), "--no-witnesses"])
+    monkeypatch.setattr(
+        sys, "argv", ["archaudit", "history", "net.py:Net", "main~80..main", "-o", str(tmp_path / "out"), "--no-other-counters"]
+    )
     monkeypatch.setenv("COLUMNS", "90")
     with pytest.raises(SystemExit) as ended:
         run_command()

@@ -97,7 +97,7 @@ def test_a_history_measures_only_commits_that_can_matter_and_folds_equal_ones(tm
     texts.append(texts[-1].replace("return scale(self.layer(x))", "return scale(self.layer(x).relu())"))
     repo.import_commits([{"net.py": text, "tools.py": TOOLS} for text in texts])
     monkeypatch.chdir(repo.folder)
-    history = trace_history("net.py:Net", None, Options(witnesses=False, symbolic=False, inputs=("2x4",)))
+    history = trace_history("net.py:Net", None, Options(other_counters=False, symbolic=False, inputs=("2x4",)))
     subjects = {step.commit: step.subject for step in history.steps}
     assert list(subjects.values()) == ["commit 0", "commit 3", "commit 4", "commit 5"]
     assert [step.subject for step in history.skipped] == ["commit 1", "commit 2"]

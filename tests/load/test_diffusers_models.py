@@ -44,7 +44,7 @@ def load(folder: Path, name: str, content: dict[str, Any]) -> Recipe:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_small_model_costs_what_torch_counts_in_a_real_run(tmp_path: Path, name: str) -> None:
-    profile = measure_recipe(load(tmp_path, name, SMALL[name]), witnesses=False)
+    profile = measure_recipe(load(tmp_path, name, SMALL[name]), other_counters=False)
     assert profile.flops_complete
     assert profile.provenance is not None
     assert profile.provenance.rung == "meta"
@@ -60,7 +60,7 @@ def test_a_small_model_costs_what_torch_counts_in_a_real_run(tmp_path: Path, nam
 def test_arguments_replace_entries_of_the_configuration(tmp_path: Path) -> None:
     load(tmp_path, "UNet2DModel", SMALL["UNet2DModel"])
     recipe = load_recipe(parse_reference(f"diffusers:{tmp_path}/config.json(sample_size=32)"))
-    assert measure_recipe(recipe, witnesses=False).inputs[0].shape == (1, 3, 32, 32)
+    assert measure_recipe(recipe, other_counters=False).inputs[0].shape == (1, 3, 32, 32)
 
 
 def test_what_is_no_configuration_of_a_model_is_refused(tmp_path: Path) -> None:

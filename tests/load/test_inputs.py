@@ -130,7 +130,7 @@ def test_inputs_come_from_a_file_of_arrays_and_from_a_function(net, tmp_path):
 
 
 def test_inputs_of_a_function_are_measured_and_named_in_the_profile(net):
-    profile = measure_recipe(load_recipe(parse_reference(f"{net}:Net"), parse_inputs([f"{net}:make_inputs"])), witnesses=False)
+    profile = measure_recipe(load_recipe(parse_reference(f"{net}:Net"), parse_inputs([f"{net}:make_inputs"])), other_counters=False)
     assert profile.totals.macs == 2 * 5 * 4 * 3
     assert "inputs are from net.py:make_inputs" in profile.ledger.assumptions
 
@@ -146,7 +146,7 @@ def test_a_source_without_inputs_is_named(net, monkeypatch, text, message):
 
 def test_a_dtype_casts_the_model_and_its_floating_point_inputs(net):
     recipe = load_recipe(parse_reference(f"{net}:Net"), parse_inputs(["ids=int64[1,8]", "mask=1x8"]), dtype="bfloat16")
-    profile = measure_recipe(recipe, witnesses=False)
+    profile = measure_recipe(recipe, other_counters=False)
     assert profile.totals.param_bytes == 2 * profile.totals.params
     assert {each.name: each.dtype for each in profile.inputs} == {"ids": "int64", "mask": "bfloat16"}
     assert any("in bfloat16" in text for text in profile.ledger.assumptions)

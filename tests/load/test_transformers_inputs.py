@@ -112,7 +112,7 @@ def load(folder: Path, architecture: str, **entries: Any) -> Recipe:
 
 
 def profile(recipe: Recipe) -> Profile:
-    return measure_recipe(recipe, witnesses=False)
+    return measure_recipe(recipe, other_counters=False)
 
 
 def count_for_real(recipe: Recipe) -> float:

@@ -66,7 +66,7 @@ def test_a_file_of_the_safetensors_library_is_read(tmp_path):
 
 def test_weights_are_compared_with_weights(saved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    report = compare("net.safetensors", str(saved), Options(witnesses=False))
+    report = compare("net.safetensors", str(saved), Options(other_counters=False))
     # what the header does not hold is not a change: the forward pass, the classes, the initialisation
     assert report.flow is None
     assert (report.classes_added, report.classes_removed, report.initialisation) == ((), (), ())
@@ -129,7 +129,7 @@ def test_an_exported_program_counts_as_its_model(tmp_path):
 
     path = tmp_path / "net.pt2"
     torch.export.save(torch.export.export(Net().eval(), (torch.zeros(1, 3, 16, 16),)), path)
-    found = measure_recipe(load_recipe(parse_reference(str(path))), witnesses=False)
+    found = measure_recipe(load_recipe(parse_reference(str(path))), other_counters=False)
     assert (found.totals.params, found.totals.buffers, found.totals.macs) == (330, 17, 14 * 14 * 8 * 27 + 80)
     assert {module.path: module.own.params for module in found.modules if module.own.params} == {"block.0": 224, "block.1": 16, "head": 90}
     path.write_bytes(b"nothing")

@@ -58,8 +58,8 @@ def test_the_tensors_of_a_cache_are_inputs_with_the_shape_that_they_had_before(m
 
 
 def test_every_counter_gets_the_cache_as_it_was_given():
-    profile = measure(Attend, torch.zeros(2, 1, 8), cache=Cache(5), witnesses=True)
-    fvcore = profile.witnesses["fvcore"]
+    profile = measure(Attend, torch.zeros(2, 1, 8), cache=Cache(5), other_counters=True)
+    fvcore = profile.other_counters["fvcore"]
     assert fvcore.totals.macs == profile.totals.macs, fvcore
 
 

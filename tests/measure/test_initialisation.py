@@ -109,7 +109,7 @@ def test_parameters_of_user_classes_have_the_operators_that_created_them(builder
 
 def test_the_profile_has_the_notes_and_the_library_of_each_class():
     recipe = Recipe(name="toy", reference="toy", build=Positions, example_inputs=lambda: torch.zeros(1, 9, 4))
-    profile = measure_recipe(recipe, witnesses=False)
+    profile = measure_recipe(recipe, other_counters=False)
     assert {tensor.name: tensor.init for tensor in module(profile, "").tensors}["token"] == "zeros_()"
     assert [tensor.init for tensor in module(profile, "layer").tensors] == [None, "zeros_()"]
     assert [record.defined_in for record in profile.modules] == ["", "torch"]
@@ -118,7 +118,7 @@ def test_the_profile_has_the_notes_and_the_library_of_each_class():
 def test_a_live_model_is_not_labelled():
     model = initialise(nn.init.zeros_)()
     recipe = Recipe(name="toy", reference="toy", build=lambda: model, example_inputs=lambda: torch.zeros(1, 8), instance=True)
-    measure_recipe(recipe, witnesses=False)
+    measure_recipe(recipe, other_counters=False)
     assert vars(model.weight) == {}
     assert nn.init.orthogonal_.__module__ == "torch.nn.init"
     assert not hasattr(nn.init.orthogonal_, "__wrapped__")

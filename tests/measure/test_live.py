@@ -41,7 +41,7 @@ def test_a_live_model_stays_unchanged():
     state = copy.deepcopy(model.state_dict())
     attributes = {name: set(vars(module)) for name, module in model.named_modules()}
     draw = torch.get_rng_state()
-    profile = archaudit.profile(model, (x,), {"scale": 2.0}, witnesses=True)
+    profile = archaudit.profile(model, (x,), {"scale": 2.0}, other_counters=True)
     assert profile.totals.params == 3 * 4 * 9 + 4 + 8 + 16 + 4 + 4
     assert profile.totals.trainable_params == profile.totals.params - 4
     assert profile.totals.macs == 2 * 8 * 8 * 4 * 27 + 2 * 2 * 16

@@ -52,9 +52,9 @@ def test_the_device_of_tensors_changes_no_count(how):
 
 
 def test_a_constructor_that_needs_values_has_them():
-    profile = measure(lambda: NamesDevice("cuda()", arithmetic=True), torch.zeros(2, 4), witnesses=True)
+    profile = measure(lambda: NamesDevice("cuda()", arithmetic=True), torch.zeros(2, 4), other_counters=True)
     assert (profile.provenance.rung, profile.totals.macs) == ("deferred", 64)
-    assert profile.witnesses["fvcore"].totals.macs == 64
+    assert profile.other_counters["fvcore"].totals.macs == 64
 
 
 def test_a_model_without_a_named_device_has_no_assumption():

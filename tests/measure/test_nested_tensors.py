@@ -37,7 +37,7 @@ class Inside(nn.Module):
 
 
 def profile(build: Callable[[], nn.Module], **options: Any) -> Profile:
-    return measure_recipe(Recipe(name="net", reference="net", build=build, **options), witnesses=False)
+    return measure_recipe(Recipe(name="net", reference="net", build=build, **options), other_counters=False)
 
 
 def test_a_ragged_input_counts_its_rows() -> None:

@@ -32,7 +32,7 @@ def test_measuring_a_plain_model_imports_no_compiler() -> None:
         "import sys, torch; from archaudit.measure.recipe import measure_recipe\n"
         "from archaudit.schema import InputSpec, Recipe\n"
         "recipe = Recipe(name='n', reference='n', build=lambda: torch.nn.Conv2d(3, 4, 3), inputs=(InputSpec(shape=(1, 3, 8, 8)),))\n"
-        "print(measure_recipe(recipe, witnesses=False).totals.params, sorted({'torch._dynamo', 'torch._inductor'} & set(sys.modules)))"
+        "print(measure_recipe(recipe, other_counters=False).totals.params, sorted({'torch._dynamo', 'torch._inductor'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "112 []\n"
 

@@ -20,7 +20,7 @@ from archaudit.errors import ArchauditError
 from archaudit.load.inputs import parse_inputs
 from archaudit.measure.equivalence import compare_outputs, record_outputs
 from archaudit.measure.random_inputs import cast_model
-from archaudit.measure.value_runs import use_dtype
+from archaudit.measure.real_runs import use_dtype
 from archaudit.schema import JoinedRows, Recipe
 
 FOUND = 0.99

@@ -13,7 +13,7 @@ def resolve(build, *shapes, dtype="float32"):
     """The symbolic shape of each operator and module (of its last run), and the assumptions."""
     inputs = tuple(InputSpec(shape=shape, dtype=dtype) for shape in shapes)
     recipe = Recipe(name="toy", reference="toy", build=build, inputs=inputs)
-    profile = measure_recipe(recipe, witnesses=False, symbolic=True)
+    profile = measure_recipe(recipe, other_counters=False, symbolic=True)
     return {node.module if node.op == "call" else node.op: node.symbolic for node in profile.flow}, profile.ledger.assumptions
 
 
@@ -96,7 +96,7 @@ def test_operators_with_another_number_of_runs_stay_unknown():
 
 def test_shapes_are_not_resolved_by_default():
     recipe = Recipe(name="toy", reference="toy", build=nn.ReLU, inputs=(InputSpec(shape=(1, 3)),))
-    assert [node.symbolic for node in measure_recipe(recipe, witnesses=False).flow] == [None, None]
+    assert [node.symbolic for node in measure_recipe(recipe, other_counters=False).flow] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,12 @@ def prove(tmp_path, monkeypatch):
         (tmp_path / "old.py").write_text(pair.before)
         (tmp_path / "new.py").write_text(pair.after)
         options = Options(
-            inputs=(pair.given,), equivalent=True, prove_map=True, witnesses=False, symbolic=False, workers=WorkerOptions(isolated=False)
+            inputs=(pair.given,),
+            equivalent=True,
+            prove_map=True,
+            other_counters=False,
+            symbolic=False,
+            workers=WorkerOptions(isolated=False),
         )
         return compare("old.py:Net", "new.py:Net", options)
 

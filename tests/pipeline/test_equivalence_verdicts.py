@@ -65,7 +65,7 @@ def prove(tmp_path, monkeypatch):
         (tmp_path / "old.py").write_text(before)
         (tmp_path / "new.py").write_text(after)
         workers = WorkerOptions(isolated=False)
-        options = Options(inputs=(given,), equivalent=True, witnesses=False, symbolic=False, workers=workers)
+        options = Options(inputs=(given,), equivalent=True, other_counters=False, symbolic=False, workers=workers)
         report = compare("old.py:Net", "new.py:Net", options)
         assert report.equivalence is not None
         return report.equivalence

@@ -34,7 +34,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def test_a_run_without_values_that_ends_the_process_is_followed_by_one_with_values(models: Path) -> None:
-    measured = profile(f"{models}:Net", Options(inputs=("1x4",), witnesses=False, symbolic=False))
+    measured = profile(f"{models}:Net", Options(inputs=("1x4",), other_counters=False, symbolic=False))
     assert measured.totals.macs == 4 * 3
     assert measured.provenance is not None
     assert measured.provenance.rung == "real"
@@ -43,4 +43,4 @@ def test_a_run_without_values_that_ends_the_process_is_followed_by_one_with_valu
 
 def test_the_signal_is_named_where_no_run_survives(models: Path) -> None:
     with pytest.raises(WorkerError, match=r"died while measuring .*killed by SIGSEGV"):
-        profile(f"{models}:Net(always=True)", Options(inputs=("1x4",), witnesses=False, symbolic=False))
+        profile(f"{models}:Net(always=True)", Options(inputs=("1x4",), other_counters=False, symbolic=False))

@@ -14,6 +14,8 @@ from archaudit.schema import (
     Call,
     Contributor,
     Cost,
+    CounterResult,
+    CounterRow,
     DeviceState,
     Environment,
     FlowNode,
@@ -35,8 +37,6 @@ from archaudit.schema import (
     TensorRecord,
     TimingSettings,
     Verdict,
-    Witness,
-    WitnessRow,
     sum_costs,
 )
 
@@ -203,8 +203,8 @@ def make_segmentation_profiles() -> tuple[Profile, Profile]:
         make_module("classifier", "Conv2d", make_cost(2_709, 44_040_192, 1_376_256), (1, 21, 128, 128), bias=True, in_channels=128),
     ]
     return (
-        _add_witnesses(make_profile("before", before, flow=_flow("decoder", ("0", "1"), 4))),
-        _add_witnesses(
+        _add_other_counters(make_profile("before", before, flow=_flow("decoder", ("0", "1"), 4))),
+        _add_other_counters(
             make_profile(
                 "after",
                 after,
@@ -215,13 +215,13 @@ def make_segmentation_profiles() -> tuple[Profile, Profile]:
     )
 
 
-def _add_witnesses(profile: Profile) -> Profile:
+def _add_other_counters(profile: Profile) -> Profile:
     """torchinfo counts norms and bias, fvcore norms and resampling; both as the real ones do."""
     norms = [module for module in profile.modules if module.type == "BatchNorm2d"]
     extra = {module.path: module.own.params for module in norms}
     bias = 21 * 128 * 128
     rows = {
-        module.path: WitnessRow(
+        module.path: CounterRow(
             params=module.total.params,
             macs=module.total.macs
             + sum(count for path, count in extra.items() if not module.path or path == module.path or path.startswith(f"{module.path}."))
@@ -229,14 +229,14 @@ def _add_witnesses(profile: Profile) -> Profile:
         )
         for module in profile.modules
     }
-    torchinfo = Witness(totals=rows[""], modules=rows, macs_by_operator={"Conv2d": profile.totals.macs + bias})
-    fvcore = Witness(
-        totals=WitnessRow(params=profile.totals.params, macs=profile.totals.macs + 3_000 + 4_000),
-        modules={"": WitnessRow(params=profile.totals.params, macs=profile.totals.macs + 7_000)},
+    torchinfo = CounterResult(totals=rows[""], modules=rows, macs_by_operator={"Conv2d": profile.totals.macs + bias})
+    fvcore = CounterResult(
+        totals=CounterRow(params=profile.totals.params, macs=profile.totals.macs + 3_000 + 4_000),
+        modules={"": CounterRow(params=profile.totals.params, macs=profile.totals.macs + 7_000)},
         macs_by_operator={"conv": profile.totals.macs, "batch_norm": 3_000, "upsample_bilinear2d": 4_000},
         unsupported={"aten::hardswish_": 12},
     )
-    return msgspec.structs.replace(profile, witnesses={"torchinfo": torchinfo, "fvcore": fvcore})
+    return msgspec.structs.replace(profile, other_counters={"torchinfo": torchinfo, "fvcore": fvcore})
 
 
 def _group(name: str, before: Profile, after: Profile, before_paths: tuple[str, ...], after_paths: tuple[str, ...]) -> Group:
@@ -401,10 +401,12 @@ def make_large_report(modules: int) -> Report:
         return Profile(name=name, reference=name, totals=totals, modules=placed)
 
     before, after = build("before", 64), build("after", 65)
-    rows = {module.path: WitnessRow(params=module.own.params, macs=module.own.macs, output_shape=(1, 128, 64)) for module in before.modules}
-    witnesses = {name: Witness(totals=WitnessRow(params=1, macs=1), modules=rows) for name in ("torchinfo", "fvcore")}
+    rows = {module.path: CounterRow(params=module.own.params, macs=module.own.macs, output_shape=(1, 128, 64)) for module in before.modules}
+    other_counters = {name: CounterResult(totals=CounterRow(params=1, macs=1), modules=rows) for name in ("torchinfo", "fvcore")}
     return make_report(
-        msgspec.structs.replace(before, witnesses=witnesses), msgspec.structs.replace(after, witnesses=witnesses), outcome="inconclusive"
+        msgspec.structs.replace(before, other_counters=other_counters),
+        msgspec.structs.replace(after, other_counters=other_counters),
+        outcome="inconclusive",
     )
 
 
@@ -456,14 +458,16 @@ def make_hostile_report(name: str) -> Report:
     ]
     changed = [make_module("", name), make_module(path, name, make_cost(11, 22, 5), p=f"{name}!")]
     ledger = Ledger(unknown=1, operators=(OpRecord(name=name, count=1, status="unknown", flops=0, modules=(path,)),), assumptions=(name,))
-    witness = Witness(totals=WitnessRow(params=1, macs=2), modules={}, macs_by_operator={f"batch_norm{name}": 2}, unsupported={name: 1})
+    counter = CounterResult(
+        totals=CounterRow(params=1, macs=2), modules={}, macs_by_operator={f"batch_norm{name}": 2}, unsupported={name: 1}
+    )
     fields: dict[str, Any] = {
         "reference": f"file:{name}",
         "inputs": (InputRecord(name=name, dtype=name, shape=(1, 2)),),
         "ledger": ledger,
         "flops_complete": False,
         "ties": ((name, f"{name}.tied"),),
-        "witnesses": {"fvcore": witness, f"z{name}": Witness(reason=name)},
+        "other_counters": {"fvcore": counter, f"z{name}": CounterResult(reason=name)},
         "latency": make_hostile_latency(name, path),
         "flow": (
             FlowNode(id=0, op="input", module=""),

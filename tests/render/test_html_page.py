@@ -53,10 +53,10 @@ def test_verdict_and_numbers_come_before_everything_else(report: Report) -> None
         )
     ]
     assert places == sorted(places)
-    assert text.index('id="witnesses"') < text.index('id="ledger"') < text.index('id="method"')
+    assert text.index('id="other-counters"') < text.index('id="ledger"') < text.index('id="method"')
 
 
-def test_both_witnesses_stand_beside_our_counts(report: Report) -> None:
+def test_both_other_counters_are_shown_next_to_our_counts(report: Report) -> None:
     text = FORMATS["html"](report)
     for heading in ("torchinfo params", "torchinfo MACs", "fvcore MACs"):
         assert re.search(f'scope="colgroup"[^>]*>{heading}<', text)

@@ -10,7 +10,7 @@ from archaudit.pipeline.targets import resolve
 from archaudit.revisions.checkout import find_checkouts_folder
 from archaudit.worker import WorkerOptions
 
-PLAIN = Options(witnesses=False, symbolic=False)
+PLAIN = Options(other_counters=False, symbolic=False)
 
 
 @pytest.fixture

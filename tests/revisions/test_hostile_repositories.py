@@ -11,7 +11,7 @@ from archaudit.history import bisect, trace_history
 from archaudit.pipeline import Options, profile
 from archaudit.revisions import find_repository, open_checkout
 
-PLAIN = Options(witnesses=False)
+PLAIN = Options(other_counters=False)
 NET = """
 import torch
 from torch import nn
@@ -48,7 +48,7 @@ def test_history_shows_the_commit_that_points_a_link_elsewhere(linked):
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_bisect_finds_the_commit_that_points_a_link_elsewhere(linked, cached):
-    options = Options(witnesses=False, cached=cached)
+    options = Options(other_counters=False, cached=cached)
     for _ in range(1 + cached):  # the second time from the cache
         found = bisect("net.py:Net", None, "params > 40", options)
         assert (found.outcome, found.first.subject) == ("found", "three")

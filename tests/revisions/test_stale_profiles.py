@@ -126,7 +126,7 @@ def write_width(folder, width):
 
 def measure(repo, monkeypatch, pool=None):
     monkeypatch.chdir(repo.folder)
-    options = Options(witnesses=False, worker_pool=pool)
+    options = Options(other_counters=False, worker_pool=pool)
     return profile("net.py:Net@HEAD", options).totals.params
 
 
@@ -213,5 +213,5 @@ def test_a_profile_with_other_counters_is_kept_too(make_repo, monkeypatch, tmp_p
         "one", **{"net.py": "from torch import nn\n\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(8, 4)\n"}
     )
     monkeypatch.chdir(repo.folder)
-    assert profile("net.py:Net@HEAD", Options(inputs=("1x8",))).witnesses
+    assert profile("net.py:Net@HEAD", Options(inputs=("1x8",))).other_counters
     assert list_cached(tmp_path)

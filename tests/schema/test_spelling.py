@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archaudit.schema import parse_quantity
-from archaudit.schema.spelling import unify, unify_figure
+from archaudit.schema.spelling import normalize_number, normalize_spelling
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ from archaudit.schema.spelling import unify, unify_figure
 )
 def test_a_figure_means_the_numbers_that_round_to_it(written: str, low: float, high: float) -> None:
     # the digits that are written, plus or minus half of the last one
-    figure = parse_quantity(unify_figure(written))
+    figure = parse_quantity(normalize_number(written))
     assert (figure.low, figure.high) == (pytest.approx(low), pytest.approx(high))
 
 
@@ -65,12 +65,12 @@ def test_a_figure_means_the_numbers_that_round_to_it(written: str, low: float, h
     ],
 )
 def test_text_without_such_a_spelling_stays(text: str) -> None:
-    assert unify(text).text.replace("**", "") == text.replace("**", "")
+    assert normalize_spelling(text).text.replace("**", "") == text.replace("**", "")
 
 
 @given(st.text(alphabet="0123456789 .,'*_$\\{}×x^eM\u00a0⁹abtwo-", max_size=60))
 def test_each_character_has_its_place_in_the_source(text: str) -> None:
-    spelling = unify(text)
+    spelling = normalize_spelling(text)
     assert len(spelling.text) == len(spelling.starts) == len(spelling.ends)
     assert all(0 <= start < end <= len(text) for start, end in zip(spelling.starts, spelling.ends, strict=True))
     assert list(spelling.starts) == sorted(spelling.starts)
@@ -78,7 +78,7 @@ def test_each_character_has_its_place_in_the_source(text: str) -> None:
 
 def test_a_number_is_found_where_it_is_written() -> None:
     text = "It has **25.6**M parameters, or $4.1\\times10^{9}$ MACs."
-    spelling = unify(text)
+    spelling = normalize_spelling(text)
     start = spelling.text.index("4.1e9")
     first, last = spelling.locate(start, start + len("4.1e9"))
     assert text[first:last] == "$4.1\\times10^{9}$"

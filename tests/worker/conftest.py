@@ -40,7 +40,7 @@ def ask(fork):
         worker = fork(**options)
         worker.send(Load(f"{path}:{attribute}", "side"))
         worker.receive()
-        worker.send(request or Measure(witnesses=False))
+        worker.send(request or Measure(other_counters=False))
         return worker.receive()
 
     return ask_worker

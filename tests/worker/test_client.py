@@ -59,7 +59,7 @@ def test_a_model_is_measured(models, isolated):
     with start_workers(["side"], WorkerOptions(isolated=isolated)) as (worker,):
         worker.send(Load(f"{models}:Good", "side"))
         worker.receive()
-        worker.send(Measure(witnesses=False))
+        worker.send(Measure(other_counters=False))
         reply = worker.receive()
     assert isinstance(reply, Measured)
     assert reply.profile.totals.params == 10
@@ -95,8 +95,8 @@ def test_a_worker_that_dies_does_not_affect_the_other(models):
         one.send(Load(f"{models}:Acts(how='dies')", "one"))
         two.send(Load(f"{models}:Good", "two"))
         one.receive(), two.receive()
-        one.send(Measure(witnesses=False))
-        two.send(Measure(witnesses=False))
+        one.send(Measure(other_counters=False))
+        two.send(Measure(other_counters=False))
         with pytest.raises(WorkerError, match=r"one: .*SIGKILL"):
             one.receive()
         assert two.receive().profile.totals.params == 10
@@ -112,7 +112,7 @@ def test_the_output_of_a_model_goes_to_standard_error(models, capfd):
     with start_workers(["side"], WorkerOptions()) as (worker,):
         worker.send(Load(f"{models}:Acts(how='prints')", "side"))
         worker.receive()
-        worker.send(Measure(witnesses=False))
+        worker.send(Measure(other_counters=False))
         worker.receive()
     captured = capfd.readouterr()
     assert captured.out == ""

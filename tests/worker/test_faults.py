@@ -145,7 +145,7 @@ def test_a_worker_above_its_memory_limit_is_killed(ask, models, monkeypatch):
         worker = ProcessWorker("side", pool, WorkerOptions(), lambda stage: None, 1)
         worker.send(Load(f"{models}:Net(how='takes')", "side"))
         worker.receive()
-        worker.send(Measure(witnesses=False))
+        worker.send(Measure(other_counters=False))
         with pytest.raises(
             WorkerError, match=r"side: the worker took \d\.\d GiB of memory while measuring side, in block\.0 \(Acts\)"
         ) as caught:
@@ -164,7 +164,7 @@ def test_the_end_of_the_supervisor_is_reported(models, module, monkeypatch):
         worker.send(Load(f"{models}:Net(how='hangs')", "side"))
         if module == "os":
             worker.receive()
-            worker.send(Measure(witnesses=False))
+            worker.send(Measure(other_counters=False))
             os.kill(pool._process.pid, signal.SIGKILL)
         with pytest.raises(WorkerError, match="side: the worker process died"):
             worker.receive()
@@ -205,7 +205,10 @@ def test_a_change_of_the_process_is_reported_and_undone(fork, models, model, how
     worker = fork()
     worker.send(Load(f"{models}:{model}(how='{how}')", "side"))
     worker.receive()
-    for request, named in ((Measure(witnesses=False), "side: "), (Explain(""), ".*")):  # the second request finds the process unchanged
+    for request, named in (
+        (Measure(other_counters=False), "side: "),
+        (Explain(""), ".*"),
+    ):  # the second request finds the process unchanged
         worker.send(request)
         with pytest.raises(MeasureError) as caught:
             worker.receive()
@@ -225,7 +228,7 @@ def test_no_process_of_a_model_is_left(models, how):
     with start_workers(["side"], WorkerOptions()) as (worker,):
         worker.send(Load(f"{models}:Net(how='{how}')", "side"))
         worker.receive()
-        worker.send(Measure(witnesses=False))
+        worker.send(Measure(other_counters=False))
         with suppress(MeasureError):
             worker.receive()
         started = set(list_descendants(os.getpid())) - mine
@@ -259,7 +262,7 @@ def test_no_process_is_left_when_the_parent_is_killed(models):
         for worker, how in zip(workers, ("orphans", "hangs")):
             worker.send(Load({str(models)!r} + f":Net(how={{how!r}})", "side"))
             worker.receive()
-            worker.send(Measure(witnesses=False))
+            worker.send(Measure(other_counters=False))
         with suppress(MeasureError):
             workers[0].receive()
         print("measured", flush=True)
@@ -290,7 +293,7 @@ def test_every_command_exits_with_two(command, how, message, models, tmp_path, m
         f'[models.net]\nreference = "{reference}"\n[[budgets]]\nmodel = "net"\nmetric = "params"\nmax = 1\n'
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["archaudit", *(part.format(reference) for part in command), "--no-witnesses"])
+    monkeypatch.setattr(sys, "argv", ["archaudit", *(part.format(reference) for part in command), "--no-other-counters"])
     with pytest.raises(SystemExit) as ended:
         run_command()
     assert ended.value.code == 2

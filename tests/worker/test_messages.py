@@ -18,7 +18,7 @@ def channels():
 
 
 @pytest.mark.parametrize(
-    "request_", [Load("a.py:Net", "a", (InputSpec(shape=(1, 3), name="x"),)), Measure(witnesses=False), TimeBlock(repeats=3)]
+    "request_", [Load("a.py:Net", "a", (InputSpec(shape=(1, 3), name="x"),)), Measure(other_counters=False), TimeBlock(repeats=3)]
 )
 def test_requests_arrive_unchanged(channels, request_):
     send(channels[0], request_)

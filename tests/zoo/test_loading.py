@@ -166,7 +166,7 @@ def measure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     """The profile that the command prints as JSON; nothing but the reference is given."""
 
     def call(reference: str) -> dict[str, Any]:
-        options = ("--no-witnesses", "--no-isolation", "--format", "json")
+        options = ("--no-other-counters", "--no-isolation", "--format", "json")
         monkeypatch.setattr(sys, "argv", ["archaudit", "profile", reference, *options])
         with pytest.raises(SystemExit) as ended:
             run()

@@ -62,7 +62,7 @@ def _timm() -> None:
 )
 def test_params_and_macs_equal_torchs_own_counts(name: str) -> None:
     recipe = load_recipe(parse_reference(f"timm:{name}"))
-    profile = measure_recipe(recipe, witnesses=False)
+    profile = measure_recipe(recipe, other_counters=False)
     params, macs = count_with_torch(recipe, grad=True)
     assert profile.flops_complete
     assert profile.totals.params == params

@@ -62,7 +62,7 @@ def params_of(found: list[Published]) -> list[object]:
 
 @pytest.mark.parametrize("published", params_of([one for one in PUBLISHED if one.family != "detection"]))
 def test_params_and_macs_are_as_published(published: Published) -> None:
-    profile = measure_recipe(published.recipe(), witnesses=False)
+    profile = measure_recipe(published.recipe(), other_counters=False)
     gmacs = round(profile.totals.macs / 1e9, DIGITS)
     known = DISCREPANCIES.get(published.id, Discrepancy(""))
     assert profile.flops_complete
@@ -81,7 +81,7 @@ def test_the_parameters_of_detection_models_are_as_published(published: Publishe
 @pytest.mark.zoo
 @pytest.mark.parametrize("published", [pytest.param(one, id=one.id) for one in PUBLISHED if one.model.startswith(ONE_STAGE)])
 def test_one_stage_detectors_are_run_for_real_and_have_the_published_macs(published: Published) -> None:
-    profile = measure_recipe(published.recipe(), witnesses=False)
+    profile = measure_recipe(published.recipe(), other_counters=False)
     assert profile.provenance is not None
     assert profile.provenance.rung == "real"
     assert any("run for real" in text for text in profile.ledger.assumptions)
@@ -92,7 +92,7 @@ def test_one_stage_detectors_are_run_for_real_and_have_the_published_macs(publis
 @pytest.mark.zoo
 def test_macs_of_a_two_stage_detector_hold_for_this_input_and_these_weights() -> None:
     published = next(one for one in PUBLISHED if one.model == "fasterrcnn_mobilenet_v3_large_320_fpn")
-    profile = measure_recipe(published.recipe(), witnesses=False)
+    profile = measure_recipe(published.recipe(), other_counters=False)
     assert profile.totals.params == published.params
     assert profile.flops_complete
     assert profile.totals.macs / 1e9 > published.gmacs  # random weights propose more boxes than trained ones find in noise
@@ -129,14 +129,14 @@ def test_the_list_has_every_model_once_and_the_quick_ones() -> None:
 def test_a_model_by_name_has_the_published_figures(reference: str, entry: str) -> None:
     name = reference.removeprefix("torchvision:").partition("(")[0]
     published = next(one for one in PUBLISHED if one.model == name and one.entry.name == entry)
-    profile = measure_recipe(load_recipe(parse_reference(reference)), witnesses=False)
+    profile = measure_recipe(load_recipe(parse_reference(reference)), other_counters=False)
     assert profile.totals.params == published.params
     assert round(profile.totals.macs / 1e9, DIGITS) == published.gmacs
 
 
 def test_a_large_transformer_on_large_images_is_counted_exactly() -> None:
     recipe = load_recipe(parse_reference("torchvision:vit_h_14(image_size=518)"), (InputSpec(shape=(1, 3, 518, 518)),))
-    profile = measure_recipe(recipe, witnesses=False)
+    profile = measure_recipe(recipe, other_counters=False)
     assert profile.totals.params == 633_470_440
     assert round(profile.totals.macs / 1e9, DIGITS) == 1016.717
 

@@ -46,7 +46,7 @@ def measure(folder: Path, configuration: dict[str, Any], tokens: int = TOKENS) -
     path = folder / "config.json"
     path.write_text(json.dumps(configuration))
     inputs = () if tokens == TOKENS else (InputSpec(shape=(1, tokens), dtype="int64", name="input_ids"),)
-    profile = measure_recipe(load_recipe(parse_reference(f"transformers:{path}"), inputs), witnesses=False)
+    profile = measure_recipe(load_recipe(parse_reference(f"transformers:{path}"), inputs), other_counters=False)
     assert profile.flops_complete
     assert profile.provenance is not None
     assert profile.provenance.rung != "real"

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from archaudit.schema.spelling import unify_figure
+from archaudit.schema.spelling import normalize_number
 
 _BLOCK = re.compile(r"^\[\[(?:claims|tables)\]\][^\n]*$", re.MULTILINE)
 _TABLE_METRICS = ("params", "macs", "flops", "param_bytes")
@@ -54,7 +54,7 @@ def _split_blocks(draft: str) -> Iterable[str]:
 
 
 def _identify(claim: Mapping[str, Any]) -> tuple[str, str, str]:
-    figure = unify_figure(str(claim.get("figure", ""))).casefold()
+    figure = normalize_number(str(claim.get("figure", ""))).casefold()
     return figure, str(claim.get("source", "")), str(claim.get("near", ""))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from archaudit.schema.documents import Run, Table
-from archaudit.schema.spelling import unify
+from archaudit.schema.spelling import normalize_spelling
 
 _LONGEST_TEXT = 200  # characters of a cell's text; a longer cell is prose
 _MOST_SPANNED = 64  # columns or rows that one cell spans; a larger number in a document is an error in it
@@ -51,7 +51,7 @@ def clean_text(text: str) -> str:
     """The text of a cell or heading without markup, links, images, footnote marks and repeated spaces."""
     text = _NOTE.sub("", _LINK.sub(r"\1", _IMAGE.sub("", text)))
     text = _TAG.sub(" ", _ROLE.sub(lambda found: found[1] or found[2], text))
-    text = _BACKSLASH.sub(r"\1", unify(text).text if "\\" in text or "&" in text else text)
+    text = _BACKSLASH.sub(r"\1", normalize_spelling(text).text if "\\" in text or "&" in text else text)
     text = _MARKS.sub("", _LATEX.sub(" ", text))
     return " ".join(text.split())[:_LONGEST_TEXT]
 

@@ -15,8 +15,8 @@ class Difference(Record, frozen=True, kw_only=True):
     explained: bool = True
 
 
-class WitnessRow(Record, frozen=True, kw_only=True):
-    """What another counter (a witness) counts for the whole of one side, and why that differs. `absent` is why it has no numbers."""
+class CounterRow(Record, frozen=True, kw_only=True):
+    """What another counter counts for the whole of one side, and why that differs. `absent` is why it has no numbers."""
 
     side: str
     name: str
@@ -136,8 +136,8 @@ class Timing(Record, frozen=True, kw_only=True):
 class Methods(Record, frozen=True, kw_only=True):
     """How the numbers were made: other counters, operator coverage, timing, facts about the sides, and the counting conventions."""
 
-    witnesses: tuple[WitnessRow, ...]
-    witness_note: str
+    other_counters: tuple[CounterRow, ...]
+    counters_note: str
     ledger: tuple[LedgerRow, ...]
     latency: tuple[LatencyRow, ...]
     latency_note: str

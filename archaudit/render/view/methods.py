@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from archaudit.render.formatting import count, join_names, make_visible, name_path
 from archaudit.render.view.latency_section import NOT_MEASURED, view_latency, view_timing
 from archaudit.render.view.method_records import FactRow, LedgerRow, Methods
+from archaudit.render.view.other_counters import view_other_counters
 from archaudit.render.view.time_spending import Part
-from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import OpRecord, Profile
 
 _MOST_MODULES = 4
@@ -33,11 +33,11 @@ def view_methods(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = (
 
     `parts` are the parts of both models that the sentences on time are about.
     """
-    witnesses, witness_note = view_witnesses(sides)
+    other_counters, counters_note = view_other_counters(sides)
     latency, latency_note = view_latency(sides)
     return Methods(
-        witnesses=witnesses,
-        witness_note=witness_note,
+        other_counters=other_counters,
+        counters_note=counters_note,
         ledger=tuple(_view_ledger(side, profile) for side, profile in sides),
         latency=latency,
         latency_note=latency_note,

@@ -12,6 +12,7 @@ from archaudit.render.view.figures import Trend, make_duration_trend, make_figur
 from archaudit.render.view.largest_changes import list_largest
 from archaudit.render.view.latency_section import describe_source, find_median, summarise_times
 from archaudit.render.view.layer_table.layers import view_profile_layers
+from archaudit.render.view.other_counters import view_other_counters
 from archaudit.render.view.records import ClaimRow, TreeRow
 from archaudit.render.view.screen_records import (
     UNIT_LABELS,
@@ -24,10 +25,9 @@ from archaudit.render.view.screen_records import (
     Units,
     read_compute,
 )
-from archaudit.render.view.sections import find_incomplete, know_params
+from archaudit.render.view.sections import find_incomplete, has_complete_params
 from archaudit.render.view.sentences import count_changes, explain_cost, explain_proof, explain_remarks, list_forward_changes
 from archaudit.render.view.summary import INCOMPLETE_NOTES, describe_inputs, name_comparison, name_profile, view_metrics
-from archaudit.render.view.witnesses import view_witnesses
 from archaudit.schema import Group, Profile, Report
 
 # The totals of the screen, with their labels.
@@ -77,7 +77,7 @@ def _view_section(report: Report, group: Group, units: Units) -> ScreenChange:
     totals = report.before.totals, report.after.totals
     return ScreenChange(
         name=make_visible(group.name) or NOTHING,
-        params=make_trend(group.before.params, group.after.params, complete=know_params(report)),
+        params=make_trend(group.before.params, group.after.params, complete=has_complete_params(report)),
         compute=compute,
         detail=_describe_paths(group),
         weight=_share(group.delta.params, *(total.params for total in totals))
@@ -130,7 +130,7 @@ def _list_doubts(sides: Sequence[tuple[str, Profile]]) -> Iterator[Alert]:
             yield Alert(text=f"≥ {where}no formula for {named}: its MACs are missing, so totals are lower bounds", style="inconclusive")
         elif not profile.flops_complete and not is_unknown(profile, "flops"):
             yield Alert(text=f"≥ {where}an operator has no formula: its MACs are missing, so totals are lower bounds", style="inconclusive")
-    rows, _ = view_witnesses(sides)
+    rows, _ = view_other_counters(sides)
     for side, _ in sides:
         differing: list[str] = []
         for row in (row for row in rows if row.side == side):

@@ -36,7 +36,7 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
     # A module is incomplete if one of its submodules is. A section may contain only the complete ones; it then has a `≥` that it does not
     # need, which is the safe side.
     complete = incomplete[0].isdisjoint(group.before_paths), incomplete[1].isdisjoint(group.after_paths)
-    trend = make_trend(group.before.params, group.after.params, complete=know_params(report))
+    trend = make_trend(group.before.params, group.after.params, complete=has_complete_params(report))
     if group.before.params and not group.after.params and group.after_paths and _is_tied(report.after, group.after_paths):
         trend = msgspec.structs.replace(trend, percent="tied", ratio="tied")  # its layers are there, and another module owns their weights
     return SectionRow(
@@ -56,7 +56,7 @@ def _is_tied(profile: Profile, paths: Iterable[str]) -> bool:
     )
 
 
-def know_params(report: Report) -> tuple[bool, bool]:
+def has_complete_params(report: Report) -> tuple[bool, bool]:
     """Whether the numbers of parameters are whole: without weights that cannot be counted, or are in a layout that is not recognized."""
     before, after = (profile.params_complete and not is_unknown(profile, "params") for profile in (report.before, report.after))
     return before, after
@@ -80,7 +80,7 @@ def _view_total(report: Report, units: Units) -> SectionRow:
     return SectionRow(
         name=TOTAL,
         paths="",
-        params=make_trend(before.totals.params, after.totals.params, complete=know_params(report)),
+        params=make_trend(before.totals.params, after.totals.params, complete=has_complete_params(report)),
         flops=make_trend(
             read_compute(before.totals.flops, units),
             read_compute(after.totals.flops, units),

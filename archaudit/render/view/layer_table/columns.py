@@ -11,7 +11,7 @@ from archaudit.render.view.figures import NO_FIGURE, Figure, make_duration, make
 from archaudit.render.view.latency_section import find_module_median
 from archaudit.render.view.records import ColumnGroup
 from archaudit.render.view.screen_records import UNIT_LABELS, Units, read_compute
-from archaudit.schema import Cost, Latency, ModuleRecord, Pair, Profile, WitnessRow
+from archaudit.schema import Cost, CounterRow, Latency, ModuleRecord, Pair, Profile
 
 COMPARED = ("before", "after", "delta")
 BOTH = ("before", "after")
@@ -54,7 +54,7 @@ def make_columns(profiles: Sequence[Profile], units: Units = "flops") -> tuple[C
             "flops", UNIT_LABELS[units], CostColumn(lambda cost: read_compute(cost.flops, units), METRICS["flops"]), profiles
         ),
         *_make_latency_columns(profiles),
-        *_make_witness_columns(profiles),
+        *_make_counter_columns(profiles),
     )
 
 
@@ -122,30 +122,30 @@ def _name_devices(latencies: Sequence[Latency | None]) -> str:
     return f" ({devices})" if devices else ""
 
 
-def _make_witness_columns(profiles: Sequence[Profile]) -> tuple[Column, ...]:
+def _make_counter_columns(profiles: Sequence[Profile]) -> tuple[Column, ...]:
     """The params and the MACs of each other counter that has a number for any module."""
-    names = sorted({name for profile in profiles for name in profile.witnesses})
+    names = sorted({name for profile in profiles for name in profile.other_counters})
     return tuple(
         column
         for name in names
         for figure, label in (("params", "params"), ("macs", "MACs"))
-        if (column := _make_witness_column(name, figure, label, profiles)) is not None
+        if (column := _make_counter_column(name, figure, label, profiles)) is not None
     )
 
 
-def _make_witness_column(name: str, figure: str, label: str, profiles: Sequence[Profile]) -> Column | None:
+def _make_counter_column(name: str, figure: str, label: str, profiles: Sequence[Profile]) -> Column | None:
     counts = [_collect_counts(profile, name, figure) for profile in profiles]
     if not any(counts):
         return None
 
     def fill(pair: ModulePair) -> tuple[Figure, ...]:
-        return tuple(_make_witness_figure(known, module, figure) for known, module in zip(counts, pair, strict=False))
+        return tuple(_make_counter_figure(known, module, figure) for known, module in zip(counts, pair, strict=False))
 
     heading = f"{make_visible(name)} {label}"
     return Column(ColumnGroup(key=f"{name} {figure}", label=heading, columns=BOTH if len(profiles) == 2 else ALONE, exact=True), fill)
 
 
-def _make_witness_figure(counts: dict[str, int], module: ModuleRecord | None, figure: str) -> Figure:
+def _make_counter_figure(counts: dict[str, int], module: ModuleRecord | None, figure: str) -> Figure:
     """The other counter's number of a module; `=` if it is archaudit's number too, so that differences stand out."""
     if module is None or module.path not in counts:
         return NO_FIGURE
@@ -155,5 +155,5 @@ def _make_witness_figure(counts: dict[str, int], module: ModuleRecord | None, fi
 
 def _collect_counts(profile: Profile, name: str, figure: str) -> dict[str, int]:
     """The other counter's number of each module that it has one for."""
-    rows: dict[str, WitnessRow] = profile.witnesses[name].modules if name in profile.witnesses else {}
+    rows: dict[str, CounterRow] = profile.other_counters[name].modules if name in profile.other_counters else {}
     return {path: value for path, row in rows.items() if (value := getattr(row, figure)) is not None}

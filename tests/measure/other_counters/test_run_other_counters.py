@@ -1,4 +1,4 @@
-"""Both witnesses through the one door: any inputs and outputs, failures as reasons, and the model left as it was found."""
+"""Both other counters through the one door: any inputs and outputs, failures as reasons, and the model left as it was found."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-import archaudit.measure.witnesses as witnesses
-from archaudit.measure.witnesses import run_witnesses
-from archaudit.schema import Witness
+import archaudit.measure.other_counters as other_counters
+from archaudit.measure.other_counters import run_other_counters
+from archaudit.schema import CounterResult
 
 DEVICES = ("meta", "cpu")
 
@@ -31,10 +31,10 @@ class Toy(nn.Module):
         return self.finish(self.layer(tensor), **options)
 
 
-def run_both(model: nn.Module, *args: Any, assumed_boolean: bool | None = None, **kwargs: Any) -> dict[str, Witness]:
+def run_both(model: nn.Module, *args: Any, assumed_boolean: bool | None = None, **kwargs: Any) -> dict[str, CounterResult]:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
-        return run_witnesses(model, args, kwargs, names, assumed_boolean=assumed_boolean)
+        return run_other_counters(model, args, kwargs, names, assumed_boolean=assumed_boolean)
 
 
 def build(device: str, finish: Callable[..., Any] = lambda tensor: tensor) -> tuple[Toy, torch.Tensor]:
@@ -43,7 +43,7 @@ def build(device: str, finish: Callable[..., Any] = lambda tensor: tensor) -> tu
 
 
 def take_snapshot(model: nn.Module) -> list[Any]:
-    """Everything of a model that a witness may change; tensors by identity and contents."""
+    """Everything of a model that a counter may change; tensors by identity and contents."""
     shots: list[Any] = []
     for path, module in model.named_modules():
         contents = {name: list(value.items()) if isinstance(value, dict) else value for name, value in vars(module).items()}
@@ -53,15 +53,15 @@ def take_snapshot(model: nn.Module) -> list[Any]:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_both_witnesses_count(device: str) -> None:
+def test_both_other_counters_count(device: str) -> None:
     model, tensor = build(device)
     answers = run_both(model, tensor)
     assert list(answers) == ["torchinfo", "fvcore"]
-    for witness in answers.values():
-        assert witness.reason is None
-        assert (witness.totals.params, witness.totals.macs) == (12, 24)
-        assert (witness.modules[""].params, witness.modules[""].macs) == (12, 24)
-        assert (witness.modules["layer"].params, witness.modules["layer"].macs) == (12, 24)
+    for counter in answers.values():
+        assert counter.reason is None
+        assert (counter.totals.params, counter.totals.macs) == (12, 24)
+        assert (counter.modules[""].params, counter.modules[""].macs) == (12, 24)
+        assert (counter.modules["layer"].params, counter.modules["layer"].macs) == (12, 24)
     assert answers["torchinfo"].modules["layer"].output_shape == (2, 3)
 
 
@@ -73,7 +73,7 @@ def test_keyword_arguments_and_nested_outputs_are_supported(device: str) -> None
     model, tensor = build(device, finish)
     # `mode` and `device` are names of torchinfo's own parameters
     answers = run_both(model, tensor, mode="eval", device={"bias": torch.ones(3, device=device), "scale": 2.0})
-    assert {name: (witness.reason, witness.totals.macs) for name, witness in answers.items()} == {
+    assert {name: (counter.reason, counter.totals.macs) for name, counter in answers.items()} == {
         "torchinfo": (None, 24),
         "fvcore": (None, 24),
     }
@@ -93,8 +93,8 @@ def test_a_model_without_tensors_as_inputs(device: str) -> None:
 
     with torch.device(device):
         model = Constant().eval()
-    for witness in run_both(model, 5).values():
-        assert (witness.reason, witness.totals.macs) == (None, 60)
+    for counter in run_both(model, 5).values():
+        assert (counter.reason, counter.totals.macs) == (None, 60)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -111,17 +111,17 @@ def test_a_forward_that_raises_is_a_reason_and_the_model_is_restored(device: str
     model, tensor = build(device, finish)
     model.layer.register_forward_hook(lambda *_: None)
     before = take_snapshot(model)
-    for witness in run_both(model, tensor).values():
-        assert witness == Witness(reason=witness.reason)
-        assert (witness.reason or "").startswith(reason)
+    for counter in run_both(model, tensor).values():
+        assert counter == CounterResult(reason=counter.reason)
+        assert (counter.reason or "").startswith(reason)
     assert take_snapshot(model) == before
     assert torch._C._get_tracing_state() is None
 
 
 def test_values_read_from_meta_are_a_reason() -> None:
     model, tensor = build("meta", lambda tensor: tensor * tensor.sum().item())
-    for witness in run_both(model, tensor).values():
-        assert witness.reason == "skipped: RuntimeError: Tensor.item() cannot be called on meta tensors"
+    for counter in run_both(model, tensor).values():
+        assert counter.reason == "skipped: RuntimeError: Tensor.item() cannot be called on meta tensors"
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -150,10 +150,10 @@ def test_reasons_are_one_short_line_without_addresses() -> None:
         raise ValueError(f"{object()!r} {'long ' * 100}\nsecond line")
 
     model, tensor = build("meta", finish)
-    for witness in run_both(model, tensor).values():
-        assert (witness.reason or "").startswith("skipped: ValueError: <object object at 0x…> long long")
-        assert len(witness.reason or "") < 200
-        assert "second" not in (witness.reason or "")
+    for counter in run_both(model, tensor).values():
+        assert (counter.reason or "").startswith("skipped: ValueError: <object object at 0x…> long long")
+        assert len(counter.reason or "") < 200
+        assert "second" not in (counter.reason or "")
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -177,8 +177,8 @@ def test_a_model_that_changes_itself_is_restored(device: str) -> None:
         model, tensor = ChangesItself().eval(), torch.ones(2, 4)
     model.drop.training = True  # a flag that differs from that of its parent
     before, states = take_snapshot(model), (torch.get_rng_state().tolist(), random.getstate())
-    for witness in run_both(model, tensor).values():
-        assert witness.reason is None
+    for counter in run_both(model, tensor).values():
+        assert counter.reason is None
     assert take_snapshot(model) == before
     assert (torch.get_rng_state().tolist(), random.getstate()) == states
     if device == "cpu":
@@ -230,18 +230,18 @@ def test_a_module_called_twice_and_named_twice(device: str) -> None:
 
     with torch.device(device):
         model, tensor = Reused().eval(), torch.ones(1, 16)
-    for witness in run_both(model, tensor).values():
-        assert set(witness.modules) == {"", "first"}
-        assert (witness.totals.params, witness.totals.macs) == (256, 512)
-        assert (witness.modules["first"].params, witness.modules["first"].macs) == (256, 512)
+    for counter in run_both(model, tensor).values():
+        assert set(counter.modules) == {"", "first"}
+        assert (counter.totals.params, counter.totals.macs) == (256, 512)
+        assert (counter.modules["first"].params, counter.modules["first"].macs) == (256, 512)
 
 
 def test_too_many_modules_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(witnesses, "MOST_MODULES", 3)
+    monkeypatch.setattr(other_counters, "MOST_MODULES", 3)
     three = nn.Sequential(nn.ReLU(), nn.ReLU()).eval()
     four = nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU())).eval()
-    assert {witness.reason for witness in run_both(three, torch.ones(1)).values()} == {None}
-    assert {witness.reason for witness in run_both(four, torch.ones(1)).values()} == {"skipped: more than 3 modules"}
+    assert {counter.reason for counter in run_both(three, torch.ones(1)).values()} == {None}
+    assert {counter.reason for counter in run_both(four, torch.ones(1)).values()} == {"skipped: more than 3 modules"}
 
 
 def test_a_few_modules_with_endless_names_are_too_many() -> None:
@@ -250,7 +250,7 @@ def test_a_few_modules_with_endless_names_are_too_many() -> None:
         twice = nn.Module()
         twice.left = twice.right = model
         model = twice  # type: ignore[assignment]
-    assert {witness.reason for witness in run_both(model).values()} == {"skipped: more than 5,000 modules"}
+    assert {counter.reason for counter in run_both(model).values()} == {"skipped: more than 5,000 modules"}
 
 
 def test_deep_nesting_is_a_reason() -> None:
@@ -266,4 +266,4 @@ def test_under_the_meta_device_as_default() -> None:
     model, tensor = build("meta", lambda tensor: tensor.view(tensor.shape[0] * tensor.shape[1]) + torch.arange(tensor.numel()))
     with torch.device("meta"):
         answers = run_both(model, tensor)
-    assert {(witness.reason, witness.totals.macs) for witness in answers.values()} == {(None, 24)}
+    assert {(counter.reason, counter.totals.macs) for counter in answers.values()} == {(None, 24)}

@@ -1,4 +1,4 @@
-"""Isolates the witnesses: their errors become reasons, and the model that they ran on is restored."""
+"""Isolates the other counters: their errors become reasons, and the model that they ran on is restored."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _CONTAINERS = frozenset({dict, OrderedDict, list, set})
 
 
-class WitnessSkippedError(Exception):
-    """A witness cannot count this model; the message is the reason."""
+class CounterSkippedError(Exception):
+    """A counter cannot count this model; the message is the reason."""
 
 
 @contextmanager
 def guard_library() -> Iterator[None]:
-    """Drops the warnings of a witness's library and turns its errors, and those of the model inside it, into WitnessSkippedError.
+    """Drops the warnings of a counter's library and turns its errors, and those of the model inside it, into CounterSkippedError.
 
     The warnings concern the library's internals, or archaudit's own run has shown them already. KeyboardInterrupt and MemoryError pass
     through.
@@ -40,11 +40,11 @@ def guard_library() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (WitnessSkippedError, MemoryError, KeyboardInterrupt):
+    except (CounterSkippedError, MemoryError, KeyboardInterrupt):
         raise
     # A third-party library walks over a user's model, so it may raise anything. A missing second count must not cost the first one.
     except BaseException as error:
-        raise WitnessSkippedError(describe_failure(error)) from error
+        raise CounterSkippedError(describe_failure(error)) from error
 
 
 def describe_failure(error: BaseException) -> str:
@@ -61,7 +61,7 @@ def describe_failure(error: BaseException) -> str:
 def restore_model(model: nn.Module) -> Iterator[None]:
     """Restores every module of `model` on exit: hooks, training flags, attributes, and the entries of its dicts, lists and sets.
 
-    While open, grad is off, and so is fused attention (neither witness knows the operator of a whole encoder layer). Random states and
+    While open, grad is off, and so is fused attention (neither counter knows the operator of a whole encoder layer). Random states and
     global settings are restored too. The contents of tensors are not: a model that writes into its buffers in eval mode changes them.
     """
     found = [(module, vars(module).copy(), _copy_containers(module)) for module in walk_tree(model).modules]
@@ -81,7 +81,7 @@ def _copy_containers(module: nn.Module) -> list[tuple[Any, Any]]:
     return [(value, value.copy()) for value in vars(module).values() if type(value) in _CONTAINERS]
 
 
-# --- an adapter for any model: both witnesses accept positional tensors as input and tensors as output only ---
+# --- an adapter for any model: both other counters accept positional tensors as input and tensors as output only ---
 
 
 class FlatModel(nn.Module):

@@ -1,4 +1,4 @@
-"""torchinfo as a witness: `summary` runs the model with a hook on each module and estimates the work from parameters and shapes.
+"""torchinfo as a counter: `summary` runs the model with a hook on each module and estimates the work from parameters and shapes.
 
 It counts differently from archaudit:
 
@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from archaudit.measure.module_tree import ModuleTree, walk_tree
+from archaudit.measure.other_counters.isolation import CounterSkippedError, FlatModel, guard_library
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
-from archaudit.measure.witnesses.isolation import FlatModel, WitnessSkippedError, guard_library
-from archaudit.schema import Shape, Witness, WitnessRow
+from archaudit.schema import CounterResult, CounterRow, Shape
 
 # To find the parameters that a container holds itself, torchinfo recurses from every container over all containers inside it: the work
 # doubles with each level of nesting. A million steps take about half a second; common models need some ten thousand.
@@ -52,23 +52,23 @@ class _Counts:
     layers: tuple[_Layer, ...]
 
 
-def count_with_torchinfo(flat_model: FlatModel, names: Mapping[int, str], cache: ShapeCache) -> Witness:
-    """The counts of torchinfo by module (with all modules inside it) and by class. WitnessSkippedError if it cannot run."""
+def count_with_torchinfo(flat_model: FlatModel, names: Mapping[int, str], cache: ShapeCache) -> CounterResult:
+    """The counts of torchinfo by module (with all modules inside it) and by class. CounterSkippedError if it cannot run."""
     tree = walk_tree(flat_model)
     if _count_steps(tree) > _MOST_STEPS:
-        raise WitnessSkippedError("the time of torchinfo doubles with each level of nesting, and this model is nested too deeply")
+        raise CounterSkippedError("the time of torchinfo doubles with each level of nesting, and this model is nested too deeply")
     counts = _summarise(flat_model, cache)
     macs = _sum_up(tree, counts.layers)
-    rows: dict[str, WitnessRow] = {}
+    rows: dict[str, CounterRow] = {}
     by_class: Counter[str] = Counter()
     for layer in counts.layers:
         path = names.get(layer.module)
         if path is not None and path not in rows:  # the first of several calls
-            rows[path] = WitnessRow(params=layer.params, macs=macs[layer.module], output_shape=layer.output_shape)
+            rows[path] = CounterRow(params=layer.params, macs=macs[layer.module], output_shape=layer.output_shape)
         if layer.is_leaf and layer.macs:
             by_class[layer.kind] += layer.macs
-    return Witness(
-        totals=WitnessRow(params=counts.params, macs=counts.macs),
+    return CounterResult(
+        totals=CounterRow(params=counts.params, macs=counts.macs),
         modules=rows,
         macs_by_operator=dict(sorted(by_class.items())),
     )

@@ -12,17 +12,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torchvision import models
 
+from archaudit.measure.other_counters import run_other_counters
+from archaudit.measure.other_counters.fvcore_counter import SuspendTracing
+from archaudit.measure.other_counters.isolation import CounterSkippedError
 from archaudit.measure.tape.shape_cache import ShapeCache
-from archaudit.measure.witnesses import run_witnesses
-from archaudit.measure.witnesses.fvcore_witness import SuspendTracing
-from archaudit.measure.witnesses.isolation import WitnessSkippedError
-from archaudit.schema import Witness
+from archaudit.schema import CounterResult
 
 
-def count(model: nn.Module, *args: Any) -> Witness:
+def count(model: nn.Module, *args: Any) -> CounterResult:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
-        return run_witnesses(model, args, {}, names)["fvcore"]
+        return run_other_counters(model, args, {}, names)["fvcore"]
 
 
 class Mixed(nn.Module):
@@ -66,23 +66,23 @@ def test_counts_on_meta_equal_fvcore_on_the_cpu(name: str) -> None:
     real, image = models.get_model(name, weights=None).eval(), torch.zeros(1, 3, 64, 64)
     with torch.device("meta"):
         light = models.get_model(name, weights=None).eval()
-    witness = count(light, image.to("meta"))
-    assert witness == count(real, image)
+    counter = count(light, image.to("meta"))
+    assert counter == count(real, image)
     total, by_operator, unsupported, by_module, uncalled = analyse(real, image)
-    assert (witness.totals.macs, witness.macs_by_operator, witness.unsupported) == (total, by_operator, unsupported)
-    assert {path: row.macs for path, row in witness.modules.items()} == dict(by_module)
-    assert list(witness.uncalled) == uncalled
+    assert (counter.totals.macs, counter.macs_by_operator, counter.unsupported) == (total, by_operator, unsupported)
+    assert {path: row.macs for path, row in counter.modules.items()} == dict(by_module)
+    assert list(counter.uncalled) == uncalled
 
 
 def test_resnet18_by_operator() -> None:
     with torch.device("meta"):
         model, image = models.resnet18(weights=None).eval(), torch.empty(1, 3, 224, 224)
-    witness = count(model, image)
-    assert (witness.totals.params, witness.totals.macs) == (11_689_512, 1_819_065_856)
-    assert witness.macs_by_operator == {"adaptive_avg_pool2d": 25_088, "batch_norm": 4_967_424, "conv": 1_813_561_344, "linear": 512_000}
-    assert (witness.unsupported, witness.uncalled) == ({"aten::add_": 8, "aten::max_pool2d": 1}, ())
-    assert all(type(count) is int for count in (*witness.macs_by_operator.values(), *witness.unsupported.values()))
-    assert witness.modules[""] == witness.totals
+    counter = count(model, image)
+    assert (counter.totals.params, counter.totals.macs) == (11_689_512, 1_819_065_856)
+    assert counter.macs_by_operator == {"adaptive_avg_pool2d": 25_088, "batch_norm": 4_967_424, "conv": 1_813_561_344, "linear": 512_000}
+    assert (counter.unsupported, counter.uncalled) == ({"aten::add_": 8, "aten::max_pool2d": 1}, ())
+    assert all(type(count) is int for count in (*counter.macs_by_operator.values(), *counter.unsupported.values()))
+    assert counter.modules[""] == counter.totals
 
 
 def test_every_kind_of_operator_counts_the_same_on_meta_and_on_the_cpu() -> None:
@@ -106,8 +106,8 @@ def test_other_unusual_names_are_accepted() -> None:
     model = nn.Sequential()
     for name in ("model", "a b", "<b>|`", "ü", "a\nb"):
         model.add_module(name, nn.Linear(2, 2, bias=False))
-    witness = count(model.eval(), torch.ones(1, 2))
-    assert {path: row.macs for path, row in witness.modules.items()} == {"": 20, "model": 4, "a b": 4, "<b>|`": 4, "ü": 4, "a\nb": 4}
+    counter = count(model.eval(), torch.ones(1, 2))
+    assert {path: row.macs for path, row in counter.modules.items()} == {"": 20, "model": 4, "a b": 4, "<b>|`": 4, "ü": 4, "a\nb": 4}
 
 
 def test_a_dot_in_a_name_is_a_reason() -> None:
@@ -135,14 +135,14 @@ def test_fake_tensors_are_a_reason() -> None:
 
 def test_a_torch_without_the_private_functions_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch._C, "_set_tracing_state")
-    with pytest.raises(WitnessSkippedError, match=r"cannot trace on the meta device: no torch\._C\._set_tracing_state"):
+    with pytest.raises(CounterSkippedError, match=r"cannot trace on the meta device: no torch\._C\._set_tracing_state"):
         SuspendTracing(ShapeCache())
     with torch.device("meta"):
         model, tensor = nn.Linear(2, 2).eval(), torch.empty(1, 2)
-    answers = run_witnesses(model, (tensor,), {}, {id(model): ""})
+    answers = run_other_counters(model, (tensor,), {}, {id(model): ""})
     assert (answers["fvcore"].reason or "").endswith("no torch._C._set_tracing_state")
     assert answers["torchinfo"].reason is None
-    assert run_witnesses(nn.Linear(2, 2).eval(), (torch.ones(1, 2),), {}, {})["fvcore"].totals.macs == 4
+    assert run_other_counters(nn.Linear(2, 2).eval(), (torch.ones(1, 2),), {}, {})["fvcore"].totals.macs == 4
 
 
 def test_outside_a_trace_it_changes_nothing() -> None:

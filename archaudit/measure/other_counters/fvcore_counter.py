@@ -1,4 +1,4 @@
-"""fvcore as a witness: `FlopCountAnalysis` traces the model with torch.jit and counts the operators that it knows.
+"""fvcore as a counter: `FlopCountAnalysis` traces the model with torch.jit and counts the operators that it knows.
 
 torch.jit cannot trace a model on the meta device, for two reasons. The kernels of the meta device are Python functions; during a trace
 the sizes that they read are traced 0-d tensors instead of ints, so they raise ("cond must be a bool"). And `aten::convolution` is not
@@ -18,10 +18,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from archaudit.measure.module_tree import ModuleTree, walk_tree
+from archaudit.measure.other_counters.isolation import CounterSkippedError, FlatModel, guard_library
 from archaudit.measure.process_state import DispatchMode
 from archaudit.measure.tape.shape_cache import ShapeCache
-from archaudit.measure.witnesses.isolation import FlatModel, WitnessSkippedError, guard_library
-from archaudit.schema import Witness, WitnessRow
+from archaudit.schema import CounterResult, CounterRow
 
 _NEEDED = (
     "_get_tracing_state",
@@ -39,7 +39,7 @@ _CONVOLUTION_ARGUMENTS = 9
 class SuspendTracing(DispatchMode):
     """Runs every kernel while the trace is suspended, and records each convolution as the operator that fvcore knows.
 
-    The constructor raises WitnessSkippedError if this version of torch lacks a function that is needed.
+    The constructor raises CounterSkippedError if this version of torch lacks a function that is needed.
     """
 
     def __init__(self, cache: ShapeCache) -> None:
@@ -48,7 +48,7 @@ class SuspendTracing(DispatchMode):
         functions = {name: getattr(torch._C, name, None) for name in _NEEDED}
         missing = [name for name, function in functions.items() if function is None]
         if missing:
-            raise WitnessSkippedError(f"torch {torch.__version__} cannot trace on the meta device: no torch._C.{missing[0]}")
+            raise CounterSkippedError(f"torch {torch.__version__} cannot trace on the meta device: no torch._C.{missing[0]}")
         self._get_state: Any = functions["_get_tracing_state"]
         self._set_state: Any = functions["_set_tracing_state"]
         self._is_excluded: Any = functions["_dispatch_tls_is_dispatch_key_excluded"]
@@ -86,7 +86,7 @@ class SuspendTracing(DispatchMode):
             self._set_state(state)
 
 
-# --- the witness ---
+# --- the counter ---
 
 
 # fvcore adds every operator to all modules that contain it, and the trace keeps the Python stack of every operator: 200 nested modules
@@ -105,17 +105,17 @@ class _Counts:
     uncalled: tuple[str, ...]
 
 
-def count_with_fvcore(flat_model: FlatModel, names: Mapping[int, str], cache: ShapeCache) -> Witness:
-    """The counts of fvcore by module (with all modules inside it) and by operator. Raises WitnessSkippedError if the trace fails."""
+def count_with_fvcore(flat_model: FlatModel, names: Mapping[int, str], cache: ShapeCache) -> CounterResult:
+    """The counts of fvcore by module (with all modules inside it) and by operator. Raises CounterSkippedError if the trace fails."""
     tree = walk_tree(flat_model)
     _check_names(tree)
     counts = _count(flat_model, cache)
     if not flat_model.returned:
-        raise WitnessSkippedError("the model returns no tensor, which a trace needs")
+        raise CounterSkippedError("the model returns no tensor, which a trace needs")
     paths = {name: names[id(module)] for name, module in flat_model.named_modules() if id(module) in names}
-    rows = {path: WitnessRow(params=counts.params.get(name, 0), macs=counts.macs.get(name, 0)) for name, path in paths.items()}
-    return Witness(
-        totals=WitnessRow(params=counts.params.get("", 0), macs=counts.macs.get("", 0)),
+    rows = {path: CounterRow(params=counts.params.get(name, 0), macs=counts.macs.get(name, 0)) for name, path in paths.items()}
+    return CounterResult(
+        totals=CounterRow(params=counts.params.get("", 0), macs=counts.macs.get("", 0)),
         modules=rows,
         macs_by_operator=counts.by_operator,
         unsupported=counts.unsupported,
@@ -125,11 +125,11 @@ def count_with_fvcore(flat_model: FlatModel, names: Mapping[int, str], cache: Sh
 
 def _check_names(tree: ModuleTree) -> None:
     if max(tree.depths) > _MOST_LEVELS:
-        raise WitnessSkippedError(f"modules are nested more than {_MOST_LEVELS} levels deep")
+        raise CounterSkippedError(f"modules are nested more than {_MOST_LEVELS} levels deep")
     # the trace joins the names of nested calls with "/", and fvcore splits them again
     slashed = next((path for path in tree.paths if "/" in path), None)
     if slashed is not None:
-        raise WitnessSkippedError(f"fvcore confuses modules if a name contains '/': {slashed.removeprefix('model.')}")
+        raise CounterSkippedError(f"fvcore confuses modules if a name contains '/': {slashed.removeprefix('model.')}")
 
 
 def _count(flat_model: FlatModel, cache: ShapeCache) -> _Counts:
@@ -152,7 +152,7 @@ def _count(flat_model: FlatModel, cache: ShapeCache) -> _Counts:
 def _choose_mode(flat_model: FlatModel, cache: ShapeCache) -> AbstractContextManager[Any]:
     if any(isinstance(tensor, FakeTensor) for tensor in flat_model.list_tensors()):
         # sizes that are read in the trace become fake tensors without a value, and torch may crash on them
-        raise WitnessSkippedError("fvcore cannot trace a model on fake tensors")
+        raise CounterSkippedError("fvcore cannot trace a model on fake tensors")
     return SuspendTracing(cache) if flat_model.is_on_meta() else nullcontext()
 
 

@@ -1,4 +1,4 @@
-"""The numbers of other counters (witnesses): one row for each side and counter, with the reasons for the difference from archaudit."""
+"""The numbers of other counters: one row for each side and counter, with the reasons for the difference from archaudit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from archaudit.index import index_modules
 from archaudit.metrics.quantities import format_exact, format_percent, format_signed
 from archaudit.render.formatting import NOTHING, count, join_names, make_visible
 from archaudit.render.view.figures import make_delta, make_figure
-from archaudit.render.view.method_records import Difference, WitnessRow
-from archaudit.schema import ModuleRecord, Profile, Witness
+from archaudit.render.view.method_records import CounterRow, Difference
+from archaudit.schema import CounterResult, ModuleRecord, Profile
 
 _NOTE = (
     "Other tools count the same model. archaudit's own count never uses their numbers. fvcore's FLOPs and torchinfo's mult-adds are MACs."
@@ -20,38 +20,38 @@ _NOTE = (
 _NONE = "Not in this report: saved profiles leave these counts out, because they vary with the version of the other tool."
 
 
-def view_witnesses(sides: Sequence[tuple[str, Profile]]) -> tuple[tuple[WitnessRow, ...], str]:
+def view_other_counters(sides: Sequence[tuple[str, Profile]]) -> tuple[tuple[CounterRow, ...], str]:
     """A row for each counter and side, and a sentence that explains them."""
     rows = tuple(
-        _view_witness(side, name, witness, profile) for side, profile in sides for name, witness in sorted(profile.witnesses.items())
+        _view_counter(side, name, counter, profile) for side, profile in sides for name, counter in sorted(profile.other_counters.items())
     )
     return rows, _NOTE if rows else _NONE
 
 
-def _view_witness(side: str, name: str, witness: Witness, profile: Profile) -> WitnessRow:
+def _view_counter(side: str, name: str, counter: CounterResult, profile: Profile) -> CounterRow:
     shown = make_visible(name)
-    if witness.reason is not None:
-        return WitnessRow(side=side, name=shown, absent=make_visible(witness.reason) or "left out")
-    params, note = _compare_params(witness, profile)
-    if witness.totals.macs is None:
-        return WitnessRow(side=side, name=shown, params=params, params_note=note, macs=make_figure(None), summary="counts no MACs")
-    difference = witness.totals.macs - profile.totals.macs
-    differences = explain_difference(name, witness, profile)
-    return WitnessRow(
+    if counter.reason is not None:
+        return CounterRow(side=side, name=shown, absent=make_visible(counter.reason) or "left out")
+    params, note = _compare_params(counter, profile)
+    if counter.totals.macs is None:
+        return CounterRow(side=side, name=shown, params=params, params_note=note, macs=make_figure(None), summary="counts no MACs")
+    difference = counter.totals.macs - profile.totals.macs
+    differences = explain_difference(name, counter, profile)
+    return CounterRow(
         side=side,
         name=shown,
         params=params,
         params_note=note,
-        macs=make_figure(witness.totals.macs),
+        macs=make_figure(counter.totals.macs),
         difference=make_delta(difference),
         summary=_summarise(difference, differences, profile),
         differences=differences,
-        notes=tuple(_collect_notes(witness)),
+        notes=tuple(_collect_notes(counter)),
     )
 
 
-def _compare_params(witness: Witness, profile: Profile) -> tuple[str, str]:
-    theirs, ours = witness.totals.params, profile.totals.params
+def _compare_params(counter: CounterResult, profile: Profile) -> tuple[str, str]:
+    theirs, ours = counter.totals.params, profile.totals.params
     if theirs is None:
         return NOTHING, "counts no params"
     if theirs == ours:
@@ -77,12 +77,12 @@ def _summarise(difference: int, differences: Sequence[Difference], profile: Prof
     return f"{amount} {'more' if difference > 0 else 'less'} than archaudit, {explained}"
 
 
-def _collect_notes(witness: Witness) -> list[str]:
+def _collect_notes(counter: CounterResult) -> list[str]:
     notes = []
-    if witness.unsupported:
-        notes.append(f"operators without a formula: {describe_unsupported(witness)}")
-    if witness.uncalled:
-        notes.append(f"{count(len(witness.uncalled), 'module')} reported as never called")
+    if counter.unsupported:
+        notes.append(f"operators without a formula: {describe_unsupported(counter)}")
+    if counter.uncalled:
+        notes.append(f"{count(len(counter.uncalled), 'module')} reported as never called")
     return notes
 
 
@@ -122,30 +122,30 @@ class _Gap(NamedTuple):
         return self.theirs - self.module.own.macs
 
 
-def explain_difference(name: str, witness: Witness, profile: Profile) -> tuple[Difference, ...]:
+def explain_difference(name: str, counter: CounterResult, profile: Profile) -> tuple[Difference, ...]:
     """The reasons for the difference between a counter's total and archaudit's, largest first, the unexplained rest last."""
-    total = (witness.totals.macs or 0) - profile.totals.macs
-    gaps = list(_find_gaps(witness, profile))
+    total = (counter.totals.macs or 0) - profile.totals.macs
+    gaps = list(_find_gaps(counter, profile))
     if name == "fvcore":
-        explained = [*_explain_operators(witness), *_group(gaps, lambda gap: _classify_missing(gap, witness))]
+        explained = [*_explain_operators(counter), *_group(gaps, lambda gap: _classify_missing(gap, counter))]
     else:
         explained = _group(gaps, _classify_by_shapes)
     explained.sort(key=lambda part: -abs(part[1]))
     differences = [Difference(label=label, macs=make_delta(macs), where=where) for label, macs, where in explained]
     left = total - sum(macs for _, macs, _ in explained)
     if left:
-        known = {id(gap) for gap in gaps if (_classify_missing(gap, witness) if name == "fvcore" else _classify_by_shapes(gap))}
+        known = {id(gap) for gap in gaps if (_classify_missing(gap, counter) if name == "fvcore" else _classify_by_shapes(gap))}
         where = "" if name == "fvcore" else _name_types(gap.module for gap in gaps if id(gap) not in known)
         differences.append(Difference(label=UNEXPLAINED, macs=make_delta(left), where=where, explained=False))
     return tuple(differences)
 
 
-def _find_gaps(witness: Witness, profile: Profile) -> Iterator[_Gap]:
+def _find_gaps(counter: CounterResult, profile: Profile) -> Iterator[_Gap]:
     """The modules for which a counter's own MACs differ. Children come after their parents, so one pass from the end adds them up."""
     below: Counter[str] = Counter()
     index = index_modules(profile)
     for module in reversed(profile.modules):
-        row = witness.modules.get(module.path)
+        row = counter.modules.get(module.path)
         children = below[module.path]
         # A container that is never called itself (a ModuleList) may have no number of its own, though its children have.
         is_silent = not module.calls and not index.is_leaf(module.path)
@@ -173,13 +173,13 @@ def _name_types(modules: Iterable[ModuleRecord]) -> str:
 # --- fvcore: it reports its counts by operator -----------------------------------------------------------------------
 
 
-def _explain_operators(witness: Witness) -> list[tuple[str, int, str]]:
+def _explain_operators(counter: CounterResult) -> list[tuple[str, int, str]]:
     """What fvcore counts and archaudit counts as zero: exact, since fvcore reports it by operator."""
     parts = []
     for label, names in _ELEMENTWISE:
         found = {
             operator: macs
-            for operator, macs in sorted(witness.macs_by_operator.items())
+            for operator, macs in sorted(counter.macs_by_operator.items())
             if macs and any(name in operator for name in names)
         }
         if found:
@@ -187,15 +187,15 @@ def _explain_operators(witness: Witness) -> list[tuple[str, int, str]]:
     return parts
 
 
-def _classify_missing(gap: _Gap, witness: Witness) -> str:
+def _classify_missing(gap: _Gap, counter: CounterResult) -> str:
     """Why fvcore counts less than archaudit for a module; empty if that is not known, or if it counts more."""
     if gap.macs >= 0:
         return ""
-    if not gap.module.calls and gap.theirs == 0 and gap.module.path in witness.uncalled:
+    if not gap.module.calls and gap.theirs == 0 and gap.module.path in counter.uncalled:
         return "modules reported as never called"
     if gap.module.type.startswith(_RECURRENT):
         return "recurrent layers not counted: no formula"
-    candidates = [label for name, label in _WITHOUT_FORMULA if any(name in operator for operator in witness.unsupported)]
+    candidates = [label for name, label in _WITHOUT_FORMULA if any(name in operator for operator in counter.unsupported)]
     return candidates[0] if candidates else ""
 
 
@@ -247,7 +247,7 @@ def count_tied(profile: Profile) -> int:
     )
 
 
-def describe_unsupported(witness: Witness) -> str:
+def describe_unsupported(counter: CounterResult) -> str:
     """The operators that a counter has no formula for, and how often each was called."""
-    ranked = sorted(witness.unsupported.items(), key=lambda pair: (-pair[1], pair[0]))
+    ranked = sorted(counter.unsupported.items(), key=lambda pair: (-pair[1], pair[0]))
     return join_names([f"{make_visible(name)} ({number:,})" for name, number in ranked], _MOST_NAMED + 2) or count(0, "operator")

@@ -10,14 +10,14 @@ import torchinfo
 from torch import nn
 from torchvision import models
 
-from archaudit.measure.witnesses import run_witnesses
-from archaudit.schema import Witness
+from archaudit.measure.other_counters import run_other_counters
+from archaudit.schema import CounterResult
 
 
-def count(model: nn.Module, *args: Any) -> Witness:
+def count(model: nn.Module, *args: Any) -> CounterResult:
     names = {id(module): path for path, module in model.named_modules()}
     with torch.no_grad():
-        return run_witnesses(model, args, {}, names)["torchinfo"]
+        return run_other_counters(model, args, {}, names)["torchinfo"]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
@@ -26,13 +26,13 @@ def test_counts_on_meta_equal_torchinfo_on_the_cpu(name: str) -> None:
     with torch.device("meta"):
         light = models.get_model(name, weights=None).eval()
     direct = torchinfo.summary(real, input_data=[image], verbose=0)
-    witness = count(light, image.to("meta"))
-    assert witness == count(real, image)
-    assert (witness.totals.params, witness.totals.macs) == (direct.total_params, direct.total_mult_adds)
-    assert sum(witness.macs_by_operator.values()) == direct.total_mult_adds
+    counter = count(light, image.to("meta"))
+    assert counter == count(real, image)
+    assert (counter.totals.params, counter.totals.macs) == (direct.total_params, direct.total_mult_adds)
+    assert sum(counter.macs_by_operator.values()) == direct.total_mult_adds
     paths = {id(module): path for path, module in real.named_modules()}
     for layer in direct.summary_list:
-        row = witness.modules[paths[id(layer.module)]]
+        row = counter.modules[paths[id(layer.module)]]
         assert row.params == layer.num_params
         if layer.is_leaf_layer:
             assert (row.macs, list(row.output_shape or ())) == (layer.macs, layer.output_size)
@@ -41,12 +41,12 @@ def test_counts_on_meta_equal_torchinfo_on_the_cpu(name: str) -> None:
 def test_resnet18_by_class() -> None:
     with torch.device("meta"):
         model, image = models.resnet18(weights=None).eval(), torch.empty(1, 3, 224, 224)
-    witness = count(model, image)
-    assert (witness.totals.params, witness.totals.macs) == (11_689_512, 1_814_083_944)
-    assert witness.macs_by_operator == {"BatchNorm2d": 9_600, "Conv2d": 1_813_561_344, "Linear": 513_000}
-    assert witness.modules[""].macs == witness.totals.macs
-    assert witness.modules["layer1"].macs == sum(witness.modules[f"layer1.{block}"].macs or 0 for block in (0, 1))
-    assert witness.modules["conv1"].output_shape == (1, 64, 112, 112)
+    counter = count(model, image)
+    assert (counter.totals.params, counter.totals.macs) == (11_689_512, 1_814_083_944)
+    assert counter.macs_by_operator == {"BatchNorm2d": 9_600, "Conv2d": 1_813_561_344, "Linear": 513_000}
+    assert counter.modules[""].macs == counter.totals.macs
+    assert counter.modules["layer1"].macs == sum(counter.modules[f"layer1.{block}"].macs or 0 for block in (0, 1))
+    assert counter.modules["conv1"].output_shape == (1, 64, 112, 112)
 
 
 def test_parameters_of_containers_count_as_torchinfo_counts_them() -> None:
@@ -61,9 +61,9 @@ def test_parameters_of_containers_count_as_torchinfo_counts_them() -> None:
 
     for model in (Held().eval(), nn.Sequential(Held(), nn.Sequential(Held())).eval()):
         direct = torchinfo.summary(model, input_data=[torch.ones(1, 4)], verbose=0)
-        witness = count(model, torch.ones(1, 4))
-        assert (witness.totals.params, witness.totals.macs) == (direct.total_params, direct.total_mult_adds)
-        assert witness.modules[""].params == direct.total_params
+        counter = count(model, torch.ones(1, 4))
+        assert (counter.totals.params, counter.totals.macs) == (direct.total_params, direct.total_mult_adds)
+        assert counter.modules[""].params == direct.total_params
 
 
 def test_a_submodule_that_returns_a_number_is_a_reason() -> None:
