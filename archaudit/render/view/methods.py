@@ -27,6 +27,16 @@ _CONVENTIONS = (
 )
 _NO_LATENCY = f"Latency: {NOT_MEASURED}."
 
+# What each build mode runs with, in the words of a reader who does not know its name.
+_BUILD_MODES = {
+    "meta": "meta tensors (shapes only)",
+    "deferred": "real constructor, then meta tensors (shapes only)",
+    "fake": "fake tensors (shapes only)",
+    "routed": "meta tensors, with tokens spread evenly over the experts",
+    "answered": "meta tensors, one run for each value of the conditions that depend on data",
+    "real": "real tensors",
+}
+
 
 def view_methods(sides: Sequence[tuple[str, Profile]], parts: Sequence[Part] = ()) -> Methods:
     """Everything below the tables. `sides` are the profiles with their names (empty for a single profile).
@@ -111,7 +121,7 @@ def _view_provenance(side: str, profile: Profile) -> Iterator[FactRow]:
     texts = {
         "versions": f"archaudit {environment.archaudit}, python {environment.python}, torch {environment.torch}, {environment.platform}",
         "packages": packages,
-        "build mode": profile.provenance.rung,
+        "build mode": _BUILD_MODES.get(profile.provenance.rung, profile.provenance.rung),
         "failed build modes": "; ".join(profile.provenance.rungs_failed),
         "sources": ", ".join(profile.provenance.sources),
     }
