@@ -214,6 +214,19 @@ LATENCY = TableType(
         "dtype": _text("The arithmetic.", choices=get_args(Precision), default="float32"),
     },
 )
+AUDIT = TableType(
+    form="table",
+    meaning="Which rules of the audit `check` judges, and how many findings a model may have. See docs/audit.md.",
+    fields={
+        "select": _texts("Codes (`AR101`), families (`AR1` or `dead`), or `all`. Default: every rule that is on by default."),
+        "ignore": _texts("Codes or families that are not judged."),
+        "max": _number("The largest number of findings in one model.", default="0"),
+        "level": _text("Only `error` decides the exit status; `warn` and `info` are shown.", choices=LEVELS, default="error"),
+        "suppress": Field(
+            kind="text_table", meaning="Findings that are accepted: `CODE` or `CODE:PATTERN` of module paths, each with the reason."
+        ),
+    },
+)
 CONFIG = TableType(
     form="table",
     meaning="archaudit.toml, or the table [tool.archaudit] of pyproject.toml.",
@@ -230,6 +243,7 @@ CONFIG = TableType(
         "claims": CLAIM,
         "tables": TABLE_CLAIM,
         "latency": LATENCY,
+        "audit": AUDIT,
         "strict": Field(kind="flag", meaning="true: a check on a figure that depends on an assumption is inconclusive.", default="false"),
     },
 )

@@ -6,16 +6,17 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from archaudit.audit import is_selector, list_rules
 from archaudit.config import claims
 from archaudit.config.budgets import read_budgets, read_latency
 from archaudit.config.declaration import CLAIMS_FILE, CONFIG
 from archaudit.config.names import KnownNames, make_ids_unique
-from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section, TableClaim
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, AuditConfig, Config, ModelConfig, Section, TableClaim
 from archaudit.config.tables import Table, quote
 from archaudit.errors import ConfigError
-from archaudit.schema import Check, read_file
+from archaudit.schema import Check, Level, read_file
 
 CONFIG_FILE = "archaudit.toml"
 PYPROJECT_FILE = "pyproject.toml"
@@ -152,6 +153,7 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
     gated = tuple(dict.fromkeys(top.read_texts("gated")))
     strict = top.read_flag("strict")
     latency = read_latency(top, known)
+    audit = _read_audit(top)
     _raise_faults(top, source)
     return Config(
         source=source,
@@ -167,7 +169,29 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
         overridden=overridden,
         strict=strict,
         latency=latency,
+        audit=audit,
     )
+
+
+def _read_audit(top: Table) -> AuditConfig | None:
+    """The table [audit]; None where the config has none."""
+    table = top.open_table("audit")
+    if table is None:
+        return None
+    select, ignore, suppress = table.read_texts("select"), table.read_texts("ignore"), table.read_text_table("suppress")
+    for name, selectors in (("select", select), ("ignore", ignore)):
+        for selector in selectors:
+            if not is_selector(selector):
+                table.fault(name, f"{quote(selector)} selects no rule of the audit")
+    for selector in suppress:
+        if selector.partition(":")[0] not in list_rules():
+            table.fault("suppress", f"{quote(selector)} does not begin with the code of a rule")
+    most = table.read_number("max")
+    if most is not None and (most.unit or most.value < 0 or most.value != int(most.value)):
+        table.fault("max", f"{quote(most.text)} is not a number of findings")
+        most = None
+    level = cast(Level, table.read_text("level"))
+    return AuditConfig(select=select, ignore=ignore, most=int(most.value) if most else 0, level=level, suppress=suppress)
 
 
 def _list_known_names(models: Mapping[str, ModelConfig], sections: Iterable[Section]) -> KnownNames:

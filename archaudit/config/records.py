@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from archaudit.schema import Check, LatencyBudget, Overridden
+from archaudit.schema import Check, LatencyBudget, Level, Overridden
 
 BASELINE = "baseline"  # the name of a model's saved profile in `against`; not a valid name for a model
 COMPUTED_SECTIONS = ("everything else", "total")  # rows of every breakdown; not valid names for a section
@@ -64,6 +64,16 @@ class TableClaim(msgspec.Struct, frozen=True, kw_only=True):
     expect_false: dict[str, str] = {}
 
 
+class AuditConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The table [audit]: selectors of rules, the largest number of findings in a model, and the reasons of suppressed ones by selector."""
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    most: int = 0
+    level: Level = "error"
+    suppress: dict[str, str] = {}
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A config file. `source` is its name in messages; relative references start at `folder`.
 
@@ -71,7 +81,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     increase or decrease from the baseline has the origin `baseline`, every other limit the origin `budget`. `formulas` are files or modules
     that register formulas for custom operators. `tables` are tables of documents whose rows are claims. `gated` are the metrics that every
     model must have a budget on. `latency` is the budget on measured time; None without a table [latency]. `overridden` are the budgets that
-    others replace. With `strict`, a figure that depends on an assumption is inconclusive.
+    others replace. With `strict`, a figure that depends on an assumption is inconclusive. `audit` is None without a table [audit].
     """
 
     source: str
@@ -87,3 +97,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     latency: LatencyBudget | None = None
     overridden: tuple[Overridden, ...] = ()
     strict: bool = False
+    audit: AuditConfig | None = None

@@ -33,7 +33,10 @@ class Source(NamedTuple):
 
 
 class ProgramNode(NamedTuple):
-    """An operator, or (`op` is `call`) a call of the module at `path`, an absolute path. The rest is as in `schema.Step`."""
+    """An operator, or (`op` is `call`) a call of the module at `path`, an absolute path. `owner` is the path of the module that runs it.
+
+    The rest is as in `schema.Step`.
+    """
 
     op: str
     path: str
@@ -41,6 +44,7 @@ class ProgramNode(NamedTuple):
     arguments: dict[str, Setting]
     sizes: dict[str, Setting]
     shape: Shape | None
+    owner: str = ""
 
 
 class ProgramGraph(NamedTuple):
@@ -94,7 +98,7 @@ def _expand(
             results.append(_expand(profile, target, inner[0], operands, nodes, replaces, depth + 1))
             continue
         results.append((Source(node=len(nodes)),))
-        nodes.append(ProgramNode(step.op, target, operands, step.arguments, step.sizes, step.shape))
+        nodes.append(ProgramNode(step.op, target, operands, step.arguments, step.sizes, step.shape, path))
     return tuple(_resolve(operand, path, given, results) for operand in program.returns)
 
 

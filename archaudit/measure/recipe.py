@@ -24,6 +24,7 @@ from archaudit.measure.assemble import (
 from archaudit.measure.building import describe_inputs
 from archaudit.measure.fallbacks import build_with_fallbacks, run_with_fallbacks
 from archaudit.measure.formulas import load_plugins
+from archaudit.measure.inspection import inspect_run
 from archaudit.measure.live_protection import protect_live_model
 from archaudit.measure.model_run import Run
 from archaudit.measure.module_tree import find_inside_script
@@ -33,7 +34,7 @@ from archaudit.measure.saved_bytes import measure_saved_bytes
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
 from archaudit.measure.tape import Tape
 from archaudit.measure.tensors import read_module_tensors
-from archaudit.schema import CounterResult, Explanation, InputSpec, ModuleRecord, Peaks, Profile, Provenance, Recipe
+from archaudit.schema import CounterResult, Explanation, InputSpec, Inspection, ModuleRecord, Peaks, Profile, Provenance, Recipe
 
 # Wrappers that hold the whole model in `module` and add communication, which no count includes. They are known by name, because the import
 # of torch.distributed is slow.
@@ -61,6 +62,16 @@ def measure_recipe(
         check_counting_methods()
         profile = _assemble_profile(recipe, run, _run_other_counters(run) if other_counters else {})
         return _add_symbolic_shapes(profile, run) if symbolic else profile
+
+
+def inspect_recipe(recipe: Recipe) -> tuple[Profile, Inspection]:
+    """The profile without other counters, and what the built model shows besides it; the errors are those of `measure_recipe`."""
+    load_plugins()
+    with unchanged_globals(), paused_gc():
+        check_counting_methods()
+        run = run_with_fallbacks(recipe)
+        check_counting_methods()
+        return _assemble_profile(recipe, run, {}), inspect_run(run)
 
 
 def measure_live(

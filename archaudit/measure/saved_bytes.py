@@ -61,7 +61,7 @@ def _run_with_grad(run: Run, training: bool, assumed_boolean: bool | None) -> in
     cache = run.shape_cache if assumed_boolean is None else ShapeCache(assumed_boolean, known_values)
     args, kwargs = run.copy_inputs()
     with (
-        _in_mode(run.model, training),
+        in_mode(run.model, training),
         warnings.catch_warnings(action="ignore"),  # of checkpoints whose inputs need no gradient, for example
         run.context(),
         without_fusion(),
@@ -75,7 +75,7 @@ def _run_with_grad(run: Run, training: bool, assumed_boolean: bool | None) -> in
 
 
 @contextmanager
-def _in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """While open, the model is in training or eval mode, as its own `train` sets it: some keep parts of themselves in eval mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.train(training)

@@ -5,6 +5,7 @@ Nothing is printed or written here, and only worker processes import torch.
 
 from __future__ import annotations
 
+from archaudit.pipeline.auditing import audit
 from archaudit.pipeline.baselines import Tightening, list_needed, list_worse, tighten
 from archaudit.pipeline.checks import Run, list_baselined
 from archaudit.pipeline.options import Options, TimingOptions
@@ -20,6 +21,7 @@ __all__ = [
     "Target",
     "Tightening",
     "TimingOptions",
+    "audit",
     "check",
     "compare",
     "compare_profiles",

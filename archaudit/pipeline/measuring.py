@@ -149,7 +149,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
     if together:
         _start_again(second[0], options)
     replies = [_receive_measured(target, worker, options) for target, worker in zip(targets, workers, strict=True)]
-    _report_warnings(targets, replies, options)
+    report_warnings(targets, replies, options)
     equal = _measure_again(again, second, dict(zip(map(id, targets), replies, strict=True)), options, started=bool(together))
     profiles = [_cache_revision(target, reply, equal.get(id(target), False)) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:
@@ -163,7 +163,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
     return [msgspec.structs.replace(profile, latency=latency) for profile, latency in zip(profiles, latencies, strict=True)]
 
 
-def _report_warnings(targets: Sequence[Target], replies: Sequence[Measured], options: Options) -> None:
+def report_warnings(targets: Sequence[Target], replies: Sequence[Measured], options: Options) -> None:
     """Reports each warning once, with the models whose code gave it."""
     sides: dict[str, list[str]] = {}
     for target, reply in zip(targets, replies, strict=True):

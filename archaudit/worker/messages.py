@@ -23,6 +23,7 @@ from archaudit.schema import (
     Equivalence,
     Explanation,
     InputSpec,
+    Inspection,
     Machine,
     MeasuredCeilings,
     Profile,
@@ -54,13 +55,15 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
     """Profile the loaded model: with `other_counters` by torchinfo and fvcore as well, with `symbolic` with shapes in terms of the input.
 
-    With `params_only` it is only built, and needs no input. With `with_values` it is run with values from the start.
+    With `params_only` it is only built, and needs no input. With `with_values` it is run with values from the start. With `inspected`, the
+    built model is inspected too, for the audit.
     """
 
     other_counters: bool = True
     symbolic: bool = False
     params_only: bool = False
     with_values: bool = False
+    inspected: bool = False
 
 
 class Explain(msgspec.Struct, frozen=True, tag="explain"):
@@ -137,6 +140,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     profile: Profile
     dependencies: Dependencies | None = None
     warnings: tuple[str, ...] = ()
+    inspection: Inspection | None = None
 
 
 class Explained(msgspec.Struct, frozen=True, tag="explained"):

@@ -140,10 +140,13 @@ class Session:
         return Explained(explain_recipe(recipe, request.path))
 
     def _measure(self, recipe: Recipe, request: Measure) -> Reply:
-        from archaudit.measure.recipe import measure_recipe
+        from archaudit.measure.recipe import inspect_recipe, measure_recipe
 
         self.notify(Progress(f"measuring {recipe.name}"))
         self._announce_modules()
+        if request.inspected:
+            profile, inspection = inspect_recipe(recipe)
+            return Measured(profile, inspection=inspection)
         profile = measure_recipe(
             recipe,
             other_counters=request.other_counters,

@@ -33,7 +33,7 @@ def test_every_package_is_described_once() -> None:
 
 def test_the_tables_that_the_page_names_are_in_the_files_that_it_names() -> None:
     tables = re.findall(r"([A-Z]{4,}), `(archaudit/[\w./]+\.py)`", PAGE)
-    assert {table for table, _ in tables} == {"METRICS", "SOURCES", "FORMATS", "OUTPUTS", "COMMANDS"}
+    assert {table for table, _ in tables} == {"METRICS", "SOURCES", "FORMATS", "OUTPUTS", "COMMANDS", "FAMILIES"}
     for table, path in tables:
         assert re.search(rf"^{table}\b", locate(path).read_text(encoding="utf-8"), re.MULTILINE), (table, path)
 
