@@ -227,7 +227,14 @@ def _make_figure(number: Number, metric: str, heading: str, name: str, result: R
         metric = quantity.unit
     if quantity.scale == 1 and quantity.unit != "bytes" and abs(quantity.value) < _LARGEST_PLAIN and metric in _DEFAULT_SCALES and not unit:
         unit = _DEFAULT_SCALES[metric]
-    yield NamedFigure(number, metric, unit, name, result, in_table=True)
+    yield NamedFigure(number, metric, unit, name, _check_metric(result, metric), in_table=True)
+
+
+def _check_metric(result: Resolved, metric: str) -> Resolved:
+    """What the name means; no model where the document does not say for which input it states operations."""
+    if result.entry is None or result.entry.counts_operations or metric not in ("macs", "flops"):
+        return result
+    return Resolved(None, result.resolution, "operations depend on the length of the input, which is not stated")
 
 
 # --- sentences ---
@@ -257,7 +264,7 @@ def _read_sentences(document: Document, catalogs: Catalogs) -> Iterable[NamedFig
         at = _AT_SIZE.search(number.run.whole[start : start + 60].partition(",")[0])
         resolution = parse_resolution(at[1]) if at else None
         result = named[2]._replace(resolution=resolution) if resolution else named[2]
-        yield NamedFigure(number, metric, number.unit, named[1], result, in_table=False)
+        yield NamedFigure(number, metric, number.unit, named[1], _check_metric(result, metric), in_table=False)
 
 
 def _repeat_metric(number: Number, last: tuple[Number, str] | None) -> str:

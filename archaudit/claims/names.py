@@ -17,8 +17,8 @@ _TRAINING = frozenset(
     (
         *("imagenet", "imagenet1k", "imagenet21k", "imagenet22k", "in1k", "in12k", "in21k", "in22k", "1k", "21k", "22k"),
         *("ssl", "swsl", "ssld", "usi", "3rdparty", "noema", "pre", "aa", "mae", "dist", "jsd", "advprop", "noisystudent", "ra"),
-        *("ft", "finetuned", "pretrained", "pretrain", "fp16", "amp", "ema", "cased", "uncased", "v0", "epochs", "epoch", "ep"),
-        *("official", "ours", "our", "paper", "baseline", "reproduced", "torchvision", "timm", "model", "the"),
+        *("ft", "finetuned", "pretrained", "pretrain", "fp16", "amp", "ema", "v0", "epochs", "epoch", "ep"),
+        *("official", "ours", "our", "paper", "baseline", "reproduced", "torchvision", "timm", "model", "the", "instruct", "chat", "hf"),
     )
 )
 # The sizes that catalogs write out and documents abbreviate.
@@ -63,22 +63,42 @@ _PREFIXES = (
     "google/",
     "microsoft/",
     "openai-community/",
+    "google-bert/",
+    "google-t5/",
+    "facebookai/",
+    "distilbert/",
+    "albert/",
+    "eleutherai/",
+    "bigscience/",
+    "meta-llama/",
+    "mistralai/",
+    "qwen/",
+    "openai/",
 )
 
 
 class Name(NamedTuple):
-    """A name in a document: its key, without notes and the words of training, and the resolution that it states."""
+    """A name in a document: its key, without notes and the words of training, and the resolution that it states.
+
+    `whole` is the key with the words of training, `text` the name as it is written, without a prefix.
+    """
 
     key: str
     resolution: int | None = None
+    whole: str = ""
+    text: str = ""
 
 
 class Entry(NamedTuple):
-    """One model of a catalog: its own name, the reference that loads it, and the resolution in its name."""
+    """One model of a catalog: its own name, the reference that loads it, and the resolution in its name.
+
+    `counts_operations` is false where a document that states no length of the input cannot state the operations.
+    """
 
     name: str
     reference: str
     resolution: int | None = None
+    counts_operations: bool = True
 
 
 class Resolved(NamedTuple):
@@ -93,10 +113,12 @@ def read_name(text: str) -> Name:
     """The key of a name as a document writes it, and the resolution after `@` or an arrow."""
     found = _AT.search(text) or next(reversed(list(_PIXELS.finditer(text))), None)
     text = _PIXELS.sub(" ", _AT.sub(" ", text))
-    text = _PARENTHESES.sub(_keep_qualifier, text).casefold().strip()
+    written = _PARENTHESES.sub(_keep_qualifier, text).strip()
     for prefix in _PREFIXES:
-        text = text.removeprefix(prefix)
-    return Name(make_key(_strip_training(text)), int(found[1]) if found else None)
+        if written.casefold().startswith(prefix):
+            written = written[len(prefix) :]
+    text = written.casefold()
+    return Name(make_key(_strip_training(text)), int(found[1]) if found else None, make_key(text), written)
 
 
 def make_key(text: str) -> str:
@@ -139,8 +161,11 @@ def parse_resolution(text: str) -> int | None:
 class Catalog:
     """The models of one library, folder or file by the names that documents use for them."""
 
-    def __init__(self, references: Mapping[str, str]) -> None:
-        self.entries = [Entry(name, reference, _find_resolution(name)) for name, reference in references.items()]
+    def __init__(self, references: Mapping[str, str], *, only_params: Iterable[str] = (), exact: Iterable[str] = ()) -> None:
+        """`only_params` are names of models whose operations a document cannot state; `exact` those that count only as written."""
+        self._exact = frozenset(exact)
+        silent = frozenset(only_params)
+        self.entries = [Entry(name, reference, _find_resolution(name), name not in silent) for name, reference in references.items()]
         # the whole name comes before the name without words of training, and that before short forms
         self._by_key: list[dict[str, list[Entry]]] = [defaultdict(list), defaultdict(list), defaultdict(list)]
         for entry in self.entries:
@@ -154,10 +179,12 @@ class Catalog:
     def find(self, name: Name, resolution: int | None = None) -> Resolved:
         """The model that a name means. The resolution, of the name or of its row, chooses between versions of one model."""
         resolution = name.resolution or resolution
-        for by_key in self._by_key:
-            for key, size in _list_readings(name.key):
-                if found := by_key.get(key):
-                    return _choose(found, size or resolution)
+        tries: list[tuple[dict[str, list[Entry]], str, int | None]] = [(self._by_key[0], name.whole, None)]
+        tries += [(by_key, key, size) for by_key in self._by_key for key, size in _list_readings(name.key)]
+        for by_key, key, size in tries:
+            found = [entry for entry in by_key.get(key, ()) if entry.name not in self._exact or entry.name == name.text]
+            if found:
+                return _choose(found, size or resolution)
         return Resolved(None, resolution, "unknown")
 
 
@@ -181,7 +208,7 @@ def _choose(found: list[Entry], resolution: int | None) -> Resolved:
     candidates = [entry for entry in candidates if not _ADAPTED.search(entry.name)] or candidates
     if len(candidates) > 1:  # ViT-B without a patch size is ViT-B/16, the version of the paper
         candidates = [entry for entry in candidates if _USUAL_PATCH.search(entry.name)] or candidates
-    if len(candidates) == 1:
+    if len({entry.reference for entry in candidates}) == 1:
         return Resolved(candidates[0], resolution)
     return Resolved(None, resolution, "ambiguous: " + ", ".join(sorted(entry.name for entry in candidates)[:4]))
 

@@ -37,8 +37,8 @@ def command() -> None:
     "catalogs",
     multiple=True,
     metavar="SOURCE",
-    help="Bind figures to the models that the document names, looked up here: timm, torchvision, a TOML file with [models], or a folder of "
-    "configurations (repeatable).",
+    help="Bind figures to the models that the document names, looked up here: timm, torchvision, transformers, a TOML file with [models], "
+    "or a folder of configurations (repeatable).",
 )
 @click.option("--dry-run", is_flag=True, help="With --models: only list which name became which reference. Nothing is measured.")
 @click.option(

@@ -183,7 +183,8 @@ TABLE_CLAIM = TableType(
         "document": _text("The document's file name. Default: the document that the file belongs to."),
         "section": _text("Only tables below this heading. Default: every table that has the columns."),
         "models": _texts(
-            "Where names are looked up: timm, torchvision, a TOML file with [models], or a folder of configurations.", required=True
+            "Where names are looked up: timm, torchvision, transformers, a TOML file with [models], or a folder of configurations.",
+            required=True,
         ),
         "name": _text("The heading of the column with the names of the models.", required=True),
         "resolution": _text("The heading of the column with the size of the input image."),

@@ -1,4 +1,5 @@
-"""Models of transformers by their configuration file: `transformers:path/to/config.json`. The library is optional. Nothing is downloaded.
+"""Models of transformers by their configuration file: `transformers:path/to/config.json`, or by the name of a checkpoint whose sizes are
+known: `transformers:bert-base-uncased`. The library is optional. Nothing is downloaded.
 
 Arguments replace entries of the configuration: `transformers:llama/config.json(num_hidden_layers=2)`.
 """
@@ -14,6 +15,7 @@ from typing import Any
 from archaudit.errors import LoadError
 from archaudit.load.reference import Reference
 from archaudit.load.sources import read_configuration
+from archaudit.load.transformers_checkpoints import read_checkpoints
 from archaudit.load.transformers_inputs import DefaultInputs, UnknownInputsError, choose_inputs
 from archaudit.schema import InputSpec, Recipe
 
@@ -23,14 +25,15 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
     transformers = _import_transformers()
     path = Path(reference.attribute).expanduser()
     path = path / "config.json" if path.is_dir() else path
-    content = {**read_configuration(path, reference, "model_type"), **reference.arguments}
+    published = read_checkpoints().find(reference.attribute) if not path.exists() else None
+    content = {**(read_configuration(path, reference, "model_type") if published is None else published), **reference.arguments}
     model_class = _find_class(transformers, content, reference)
     # in one pass over the whole sequence a key-value cache costs nothing, but it cannot be built on the meta device
     configuration = _make_configuration(transformers, {**content, "use_cache": False}, reference)
     dtype = _read_dtype(content)
-    assumptions: tuple[str, ...] = ()
+    assumptions = (f"the sizes are those that are published for {reference.attribute}",) if published is not None else ()
     if "input_ids" in inspect.signature(model_class.forward).parameters:
-        assumptions = ("one pass over the whole sequence, without a key-value cache",)
+        assumptions = (*assumptions, "one pass over the whole sequence, without a key-value cache")
     defaults = None
     if not inputs:
         defaults = _choose_inputs(configuration, model_class, reference)
@@ -41,7 +44,7 @@ def load(reference: Reference, inputs: tuple[InputSpec, ...], name: str) -> Reci
         build=functools.partial(_build, model_class, configuration, dtype),
         inputs=inputs,
         default_inputs=defaults.make if defaults is not None else None,
-        sources=(str(path.resolve()),),
+        sources=(str(path.resolve()),) if published is None else (),
         assumptions=assumptions,
         configured_dtype=dtype,
     )

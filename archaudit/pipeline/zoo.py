@@ -16,6 +16,7 @@ from archaudit.config import Config, load_config
 from archaudit.errors import ArchauditError, InputError
 from archaudit.judge import judge
 from archaudit.load.sources import list_library
+from archaudit.load.transformers_checkpoints import has_fixed_input, read_checkpoints
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, resolve
@@ -24,6 +25,9 @@ from archaudit.worker import share_pool
 
 # Libraries whose models have names of their own. They classify ImageNet, so that a table on another task is not about them.
 LIBRARIES = ("timm", "torchvision")
+# Names that mean a checkpoint only as written: GPT-2 is a family, and by its paper the largest of it.
+_EXACT_NAMES = ("gpt2",)
+_SOURCES_HINT = "Name timm, torchvision, transformers, a TOML file with [models], or a folder of configurations."
 _CONFIG_SUFFIX = ".json"
 _MOST_FILES = 2000  # of a folder of configurations
 
@@ -44,36 +48,54 @@ class Model(NamedTuple):
 
 
 def open_catalogs(sources: Sequence[str], config: Config | None, folder: Path) -> Catalogs:
-    """The catalogs of `--models`: timm, torchvision, a TOML file with [models], or a folder of configurations. Paths start at `folder`.
+    """The catalogs of `--models`: a library, a TOML file with [models], or a folder of configurations. Paths start at `folder`.
 
     Raises InputError for a source that is none of these or has no models, LoadError for a library that is not installed.
     """
-    members = [(Catalog(_list_references(source, folder)), source in LIBRARIES) for source in sources]
-    for source, (catalog, _) in zip(sources, members, strict=True):
-        if not catalog.entries:
-            raise InputError(
-                f"{source}: names no models", "Name timm, torchvision, a TOML file with [models], or a folder of configurations."
-            )
+    members = [member for source in sources for member in _open_catalogs(source, folder)]
     if config is not None and config.models:
         members.insert(0, (Catalog({name: name for name in config.models}), False))
     return Catalogs(tuple(members))
 
 
-def _list_references(source: str, folder: Path) -> dict[str, str]:
+def _open_catalogs(source: str, folder: Path) -> Iterable[tuple[Catalog, bool]]:
+    """The catalogs of one source, each with whether its models classify ImageNet."""
     if source in LIBRARIES:
-        return {name: f"{source}:{name}" for name in list_library(source)}
+        yield Catalog({name: f"{source}:{name}" for name in list_library(source)}), True
+        return
+    if source == "transformers":
+        yield from _open_transformers()
+        return
     path = folder / Path(source).expanduser()
     if path.is_dir():
-        return _list_folder(path)
-    if path.is_file() and path.suffix == ".toml":
-        return {name: _locate(model.reference, path.parent) for name, model in load_config(path).models.items()}
-    hint = "Name timm, torchvision, a TOML file with [models], or a folder of configurations."
-    raise InputError(f"{source}: is neither a library, a TOML file nor a folder", hint)
+        catalog = _open_folder(path)
+    elif path.is_file() and path.suffix == ".toml":
+        catalog = Catalog({name: _locate(model.reference, path.parent) for name, model in load_config(path).models.items()})
+    else:
+        raise InputError(f"{source}: is neither a library, a TOML file nor a folder", _SOURCES_HINT)
+    if not catalog.entries:
+        raise InputError(f"{source}: names no models", _SOURCES_HINT)
+    yield catalog, False
 
 
-def _list_folder(folder: Path) -> dict[str, str]:
+def _open_transformers() -> Iterable[tuple[Catalog, bool]]:
+    """Two catalogs of the checkpoints whose sizes are known: image classifiers, and models of text and sound."""
+    checkpoints = read_checkpoints()
+    images: dict[str, str] = {}
+    sequences: dict[str, str] = {}
+    for name, checkpoint in checkpoints.list_names().items():
+        if has_fixed_input(checkpoints.find(checkpoint) or {}):
+            images[name.replace("-", "_")] = f"transformers:{checkpoint}"  # as timm writes names, whose short forms are known
+        else:
+            sequences[name] = f"transformers:{checkpoint}"
+    yield Catalog(images), True
+    yield Catalog(sequences, only_params=sequences, exact=_EXACT_NAMES), False
+
+
+def _open_folder(folder: Path) -> Catalog:
     """The configurations below a folder, each under the name of its file, or of its folder where the file is `config.json`."""
     references: dict[str, str] = {}
+    only_params: set[str] = set()
     paths = sorted(path for path in folder.rglob(f"*{_CONFIG_SUFFIX}") if not any(part.startswith(".") for part in path.parts[1:]))
     for path in paths[:_MOST_FILES]:
         try:
@@ -85,13 +107,17 @@ def _list_folder(folder: Path) -> dict[str, str]:
         library = "diffusers" if "_class_name" in content else "transformers"
         name = path.parent.name if path.name == "config.json" else path.stem
         reference = f"{library}:{path}"
-        references.setdefault(name, reference)
-        kind = content.get("model_type")
+        kind, given = content.get("model_type"), content.get("_name_or_path")
+        names = [name]
         if isinstance(kind, str) and kind.casefold() not in name.casefold():
-            references.setdefault(f"{kind}-{name}", reference)
-        if isinstance(given := content.get("_name_or_path"), str) and given:
-            references.setdefault(given.rpartition("/")[2], reference)
-    return references
+            names.append(f"{kind}-{name}")
+        if isinstance(given, str) and given:
+            names.append(given.rpartition("/")[2])
+        for each in names:
+            if each not in references and library == "transformers" and not has_fixed_input(content):
+                only_params.add(each)
+            references.setdefault(each, reference)
+    return Catalog(references, only_params=only_params)
 
 
 def _locate(reference: str, folder: Path) -> str:

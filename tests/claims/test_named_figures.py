@@ -89,3 +89,11 @@ def test_the_names_of_a_pair_give_the_sides_of_rows() -> None:
     text = "| Model | Params |\n|---|---|\n| resnet18 | 11.7M |\n| ours | 5M |\n| after | 6M |\n"
     sides = find_named_sides(read_document(text, "a.md"), {"resnet18": "before"})
     assert [sides.get((line, text.splitlines()[line - 1].index("|", 2) + 3)) for line in (3, 4, 5)] == ["before", "another model", None]
+
+
+def test_operations_of_a_model_of_text_have_no_model_without_a_length() -> None:
+    catalogs = Catalogs(((Catalog({"bert_base": "lib:bert"}, only_params=["bert_base"]), False),))
+    table = "| Model | Params | FLOPs |\n|---|---|---|\n| BERT-base | 110M | 22.5G |\n"
+    assert bind(table, catalogs) == [("110M", "params", "", None, "bert_base"), ("22.5G", "flops", "", None, "")]
+    reasons = [each.resolved.reason for each in list_named_figures(read_document(table, "a.md"), catalogs)]
+    assert reasons[1] == "operations depend on the length of the input, which is not stated"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from archaudit.claims.names import Catalog, parse_resolution, read_name
+from archaudit.load.transformers_checkpoints import read_checkpoints
+from archaudit.pipeline.zoo import open_catalogs
 
 
 def _split(names: str) -> list[str]:
@@ -128,3 +132,51 @@ def test_a_name_of_several_versions_is_ambiguous_until_something_says_which() ->
 )
 def test_the_side_of_a_square_input(text: str, side: int | None) -> None:
     assert parse_resolution(text) == side
+
+
+CHECKPOINTS = {
+    "BERT-base": "bert-base-uncased",
+    "BERT-Base, Uncased": "bert-base-uncased",
+    "bert-base-cased": "bert-base-cased",
+    "google-bert/bert-large-uncased": "bert-large-uncased",
+    "BERT (large)": "bert-large-uncased",
+    "gpt2": "gpt2",
+    "GPT-2 XL": "gpt2-xl",
+    "GPT2-Medium": "gpt2-medium",
+    "Llama-3-8B": "llama-3-8b",
+    "Llama 2 7B": "llama-2-7b",
+    "meta-llama/Meta-Llama-3-8B-Instruct": "Meta-Llama-3-8B",
+    "Mixtral 8x7B": "mixtral-8x7b-v0.1",
+    "Mistral-7B-v0.1": "mistral-7b-v0.1",
+    "RoBERTa-large": "roberta-large",
+    "ViT-B/16": "vit-base-patch16-224",
+    "google/vit-base-patch16-384": "vit-base-patch16-384",
+    "ViT-B/32": "vit-base-patch32-224",
+    "Swin-T": "swin-tiny-patch4-window7-224",
+    "ResNet-50": "resnet-50",
+}
+
+
+@pytest.mark.parametrize("written", CHECKPOINTS)
+def test_a_checkpoint_of_transformers(written: str) -> None:
+    found = open_catalogs(["transformers"], None, Path()).find(written, None, "")
+    assert found.entry is not None
+    assert read_checkpoints().find(found.entry.reference.partition(":")[2]) == read_checkpoints().find(CHECKPOINTS[written])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "BERT",
+        "GPT-2",
+        "T5",
+        "Llama-3-9B",
+        "bert-base-chinese",
+        "bert-base-multilingual-cased",
+        "distilbert-base-cased",
+        "flan-t5-base",
+        "Falcon-7B",
+    ],
+)
+def test_a_name_whose_sizes_are_not_known_is_no_checkpoint(written: str) -> None:
+    assert open_catalogs(["transformers"], None, Path()).find(written, None, "").reason == "unknown"
