@@ -47,6 +47,11 @@ class CommitMeasurer:
         self._options.on_progress(done, total)
 
     @property
+    def has_harness(self) -> bool:
+        """Whether the model is made by a file of the work tree."""
+        return bool(self._options.harness)
+
+    @property
     def count(self) -> int:
         """How many commits were measured."""
         return len(self._results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -42,7 +43,7 @@ def _trace_back(measurer: CommitMeasurer, start: str | None, commits: Sequence[s
 
     `skipped` gets the commits that touched its files, but no code that it can reach.
     """
-    relevance = Relevance(measurer.reference)
+    relevance = Relevance(measurer.reference, everything=measurer.has_harness)
     changes = measurer.repository.list_changes(start, commits[-1])
     found: list[CommitResult] = []
     current = measurer.measure(commits[-1])
@@ -84,13 +85,14 @@ def _is_irrelevant(
     measurer: CommitMeasurer, relevance: Relevance, commits: tuple[str, str], changed: Sequence[tuple[str, str]], sources: set[str]
 ) -> bool:
     """Whether a commit changed the model's Python files only where the model cannot reach: comments, and code of other things."""
-    touched = [(status, path) for status, path in changed if path in sources or _touches([(status, path)], sources)]
-    if not all(status == "M" and path.endswith(".py") for status, path in touched):
+    if not all(path.endswith(".py") for status, path in changed if path in sources):
         return False
     digests = set()
     for commit in commits:
-        files = {path: measurer.repository.read_file(commit, path) for path in sources}
-        digests.add(relevance.digest({path: content for path, content in files.items() if content is not None}))
+        read = partial(measurer.repository.read_file, commit)
+        path = measurer.find_path(commit) if measurer.exists(commit) else ""
+        files = sources | (relevance.list_imported(path, measurer.repository.list_tree(commit), read) if path else set())
+        digests.add(relevance.digest({name: content for name in files if (content := read(name)) is not None}, path))
     return len(digests) == 1
 
 

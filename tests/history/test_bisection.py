@@ -135,6 +135,7 @@ class Net(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3)
         self.head = nn.Linear(8, {width})
+        assert VERSION >= 0  # the constructor reads it, so that a change of it can matter
 
     def forward(self, x):
         return self.head(self.stem(x).mean((2, 3)))

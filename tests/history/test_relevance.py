@@ -106,3 +106,62 @@ def test_a_history_measures_only_commits_that_can_matter_and_folds_equal_ones(tm
     assert history.steps[2].structure.startswith("1 with changed settings (out_features)")
     assert "relu" in history.steps[3].structure
     assert history.untouched == 0
+
+
+PACKAGE = {
+    "zoo/__init__.py": "from .vit import ViT\nfrom .mae import MAE\n",
+    "zoo/vit.py": "from torch import nn\nfrom zoo.blocks import Block\n\nclass ViT(nn.Module):\n    block = Block\n",
+    "zoo/blocks.py": "class Block:\n    pass\n\nclass Wide:\n    pass\n",
+    "zoo/mae.py": "import torch\n\nclass Block:\n    depth = 2\n\nclass MAE:\n    block = Block\n",
+}
+
+
+def changes_vit(**edits):
+    """Whether an edit of PACKAGE (`file=(old, new)`, or the text of a new file) changes what zoo/vit.py:ViT reaches."""
+    relevance = Relevance("zoo/vit.py:ViT")
+    after = dict(PACKAGE)
+    for name, edit in edits.items():
+        path = f"zoo/{name}.py"
+        after[path] = edit if isinstance(edit, str) else after[path].replace(*edit)
+    digests = []
+    for texts in (PACKAGE, after):
+        contents = {path: text.encode() for path, text in texts.items()}
+        imported = relevance.list_imported("zoo/vit.py", contents, contents.get)
+        digests.append(relevance.digest({path: contents[path] for path in imported}, "zoo/vit.py"))
+    return digests[0] != digests[1]
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"mae": ("depth = 2", "depth = 3")},  # a class of the same name in a file that vit.py does not import
+        {"mae": "import torch\n\ndef make():\n    return torch\n"},
+        {"new": "import torch\n\nclass ViT:\n    pass\n", "__init__": ("from .mae", "from .new import ViT as Newer\nfrom .mae")},
+        {"blocks": ("class Wide", "class Wider")},
+        {"vit": ("from torch import nn", "from torch import nn, fft")},
+    ],
+)
+def test_other_models_of_a_package_cannot_matter(edits):
+    assert not changes_vit(**edits)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"blocks": ("class Block:\n    pass", "class Block:\n    depth = 1")},
+        {"vit": ("from zoo.blocks", "from zoo.mae")},  # both files are imported before and after
+        {"vit": ("import Block", "import Wide as Block")},
+        {"mae": ("depth = 2", "depth = 2\n\nimport zoo.vit\nzoo.vit.Block = Block")},  # runs on import
+        {"mae": ("import torch", "import einops")},  # the import may fail
+        {"new": "import zoo.blocks\nzoo.blocks.Block.depth = 4\n", "__init__": ("from .mae", "from . import new\nfrom .mae")},
+        {"__init__": ("from .mae", "from .missing import gone\nfrom .mae")},
+        {"blocks": ("class Wide", "class Block(dict)")},  # the second definition of a name wins
+    ],
+)
+def test_what_an_import_runs_and_where_a_name_is_from_can_matter(edits):
+    assert changes_vit(**edits)
+
+
+def test_a_harness_may_use_any_name():
+    before = Relevance("audit.py:make", everything=True).digest({"net.py": NET.encode()})
+    assert before != Relevance("audit.py:make", everything=True).digest({"net.py": NET.replace("x + 1", "x + 2").encode()})
