@@ -142,13 +142,13 @@ def _match_layers(matching: Matching, lefts: list[int], rights: list[int]) -> li
 
 
 def _join_separable(side: Side, layers: list[int]) -> list[Unit]:
-    """The layers with a weight matrix; a depthwise convolution and the pointwise one that follows it are one unit."""
+    """The layers with a weight matrix; a depthwise convolution and the pointwise one after it are one unit, even in two wrappers."""
     units: list[Unit] = []
     for layer in layers:
         if not side.has_matrix[layer]:
             continue
         before = units[-1] if units else ()
-        if len(before) == 1 and side.parents[before[0]] == side.parents[layer]:
+        if len(before) == 1 and side.find_list(before[0]) == side.find_list(layer):
             first, second = read_layer(side.records[before[0]]), read_layer(side.records[layer])
             if first and second and first.is_depthwise and second.is_pointwise and first.outputs == second.inputs:
                 units[-1] = (before[0], layer)
@@ -215,8 +215,11 @@ def _score(matching: Matching, one: int, other: int) -> float:
     # a layer that never runs has no place in the data flow: torch's attention only reads the weight of its output projection
     if not matching.can_match(one, other) or bool(left.calls) != bool(right.calls):
         return 0.0
+    layers = read_layer(left), read_layer(right)
     if left.type != right.type:
-        return _weigh(matching, one, other, _SAME_MAP_SIMILARITY) if is_same_map(read_layer(left), read_layer(right)) else 0.0
+        return _weigh(matching, one, other, _SAME_MAP_SIMILARITY) if is_same_map(*layers) else 0.0
+    if layers[0] is not None and layers[1] is not None and layers[0].is_depthwise != layers[1].is_depthwise:
+        return 0.0  # under other parents nothing says that one became the other, unless a pointwise convolution follows
     return _weigh(matching, one, other, matching.similarity.compare(one, other))
 
 

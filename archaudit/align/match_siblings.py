@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from archaudit.align.assignment import align_sequences, assign, find_longest_increasing
 from archaudit.align.matching import LEFT, RIGHT, Basis, Matching, Rule
 from archaudit.align.side import Side
-from archaudit.align.similarity import are_parametrized
+from archaudit.align.similarity import are_one_layer
 from archaudit.align.wrappers import find_equal_wrapped_pair, find_wrapped_pair, match_wrapped
 from archaudit.index import compare_containers, compare_names
 from archaudit.schema import Shape
@@ -128,7 +128,7 @@ class _SiblingMatcher:
         """The same name and another type: replaced, unless one wraps the other."""
         left, right = self.matching.left, self.matching.right
         for one, other in self._list_same_name():
-            if are_parametrized(left.records[one], right.records[other]):
+            if are_one_layer(left.records[one], right.records[other]):
                 self._add(one, other, "name", 1.0)
                 continue
             wrapped = find_wrapped_pair(self.matching, one, other)
@@ -180,7 +180,7 @@ class _SiblingMatcher:
     def _rate(self, one: int, other: int, score: float) -> float:
         """The confidence of a pair: 1 under the same name and type, less than 1 under another name."""
         left, right = self.matching.left, self.matching.right
-        if left.records[one].type != right.records[other].type and not are_parametrized(left.records[one], right.records[other]):
+        if left.records[one].type != right.records[other].type and not are_one_layer(left.records[one], right.records[other]):
             return min(score, OTHER_TYPE_CONFIDENCE)
         if left.names[one] == right.names[other]:
             return 1.0

@@ -19,6 +19,8 @@ from archaudit.schema import ModuleRecord, Profile
 NO_MODULE = -1
 # The first call of a module that never runs.
 NEVER = -1
+# A convolution with its norm is in a wrapper, which may be in another one; deeper nesting is no convention.
+_MOST_WRAPPERS = 2
 
 OwnDescription = tuple[str, bytes, tuple[tuple[str, str, tuple[int, ...], str], ...]]
 
@@ -143,3 +145,29 @@ class Side:
         while (module := self.parents[module]) != NO_MODULE:
             above.append(module)
         return above
+
+    def find_list(self, layer: int) -> int:
+        """The container whose layers run one after the other: the nearest above that has more than this layer with a weight matrix.
+
+        A wrapper that holds the layer with its norm and activation is passed over.
+        """
+        container = self.parents[layer]
+        for _ in range(_MOST_WRAPPERS):
+            if container == NO_MODULE or self._count_matrices(container) != 1:
+                break
+            container = self.parents[container]
+        return container
+
+    def list_layers(self, container: int) -> list[int]:
+        """The layers of `find_list`: children without children, and what a wrapper holds alone; in the order of execution."""
+        found = []
+        for child in self.ordered_children[container]:
+            for _ in range(_MOST_WRAPPERS):
+                if self.children[child] and self._count_matrices(child) == 1:
+                    child = next(below for below in self.children[child] if self.has_matrix[below])
+            if not self.children[child]:
+                found.append(child)
+        return found
+
+    def _count_matrices(self, container: int) -> int:
+        return sum(self.has_matrix[child] for child in self.children[container])

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from archaudit.align.assignment import align_sequences
 from archaudit.align.side import Fingerprints, Side
-from archaudit.index import compare_containers, compare_layers, read_layer
-from archaudit.schema import ModuleRecord
+from archaudit.index import compare_containers, compare_layers, find_family, read_layer
+from archaudit.schema import ModuleRecord, Shape
 
 # A module by itself: the type counts most, the shapes of the tensors more than single settings.
 _TYPE_WEIGHT, _SETTINGS_WEIGHT, _TENSORS_WEIGHT = 0.5, 0.2, 0.3
@@ -36,14 +36,37 @@ _LARGEST_ALIGNED = 40
 _LARGEST_LISTED = 600
 
 
-# A layer with another parametrization (weight_norm added or removed) and other settings.
-_PARAMETRIZED = 0.75
+# A layer in another form (weight_norm added or removed, prepared for quantization) and with other settings.
+_OTHER_FORM = 0.75
 _PREFIX = "Parametrized"
 
 
-def are_parametrized(one: ModuleRecord, other: ModuleRecord) -> bool:
-    """Whether two modules are one type of layer, with and without `torch.nn.utils.parametrizations`, which wraps its class."""
-    return one.type != other.type and one.type.removeprefix(_PREFIX) == other.type.removeprefix(_PREFIX)
+def are_one_layer(one: ModuleRecord, other: ModuleRecord) -> bool:
+    """Whether two modules of different types are one layer in two forms.
+
+    Those are a layer with and without `torch.nn.utils.parametrizations`, which wraps its class, and two types of one family with the same
+    weights, as Conv2d and the ConvBnReLU2d that quantization-aware training makes of it.
+    """
+    if one.type == other.type:
+        return False
+    if one.type.removeprefix(_PREFIX) == other.type.removeprefix(_PREFIX):
+        return True
+    family, weights = find_family(one.type), _list_matrices(one)
+    return (
+        bool(family and weights)
+        and family == find_family(other.type)
+        and weights == _list_matrices(other)
+        and _read_kind(one) == _read_kind(other)
+    )
+
+
+def _list_matrices(record: ModuleRecord) -> list[tuple[str, Shape]]:
+    return [(tensor.name, tensor.shape) for tensor in record.tensors if tensor.kind == "parameter" and len(tensor.shape) > 1]
+
+
+def _read_kind(record: ModuleRecord) -> tuple[object, object]:
+    """What the shape of a convolution's weight does not say."""
+    return bool(record.settings.get("transposed")), record.settings.get("groups", 1)
 
 
 class Similarity:
@@ -67,10 +90,10 @@ class Similarity:
 
     def _compare_subtrees(self, one: int, other: int, depth: int) -> float:
         left, right = self._left, self._right
-        if are_parametrized(left.records[one], right.records[other]):
+        if are_one_layer(left.records[one], right.records[other]):
             settings = left.records[one].settings, right.records[other].settings
             common = settings[0].keys() & settings[1].keys()
-            return _MOST_UNEQUAL if all(repr(settings[0][name]) == repr(settings[1][name]) for name in common) else _PARAMETRIZED
+            return _MOST_UNEQUAL if all(repr(settings[0][name]) == repr(settings[1][name]) for name in common) else _OTHER_FORM
         below_left, below_right = left.children[one], right.children[other]
         if not below_left and not below_right:
             return self.compare_own(one, other, as_layers=True)

@@ -51,7 +51,7 @@ def _propose(matching: Matching, side: int) -> Iterator[Split]:
     """Possible splits of a layer on `side`: every run of layers under each container of the other side that has a free layer."""
     parts_side = matching.sides[1 - side]
     for container in parts_side.list_in_execution_order():
-        leaves = [child for child in parts_side.ordered_children[container] if not parts_side.children[child]]
+        leaves = parts_side.list_layers(container)
         if not any(matching.is_free(1 - side, child) for child in leaves):
             continue
         layers = [(child, layer) for child in leaves if (layer := read_layer(parts_side.records[child])) is not None]
@@ -60,7 +60,7 @@ def _propose(matching: Matching, side: int) -> Iterator[Split]:
                 window = layers[start : start + length]
                 if len(window) == length:
                     yield from _propose_window(matching, side, container, window)
-        yield from _propose_fused(matching, side, leaves)
+        yield from _propose_fused(matching, side, [leaf for leaf in leaves if parts_side.parents[leaf] == container])
 
 
 def _propose_window(matching: Matching, side: int, container: int, window: list[tuple[int, Layer]]) -> Iterator[Split]:
@@ -81,7 +81,7 @@ def _list_wholes(matching: Matching, side: int, container: int) -> list[int]:
     partners = matching.partners[1 - side]
     for above in (container, *matching.sides[1 - side].list_ancestors(container)):
         if above in partners:
-            return matching.list_free(side, matching.sides[side].children[partners[above]])
+            return matching.list_free(side, matching.sides[side].list_layers(partners[above]))
     return []
 
 

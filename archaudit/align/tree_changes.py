@@ -38,6 +38,11 @@ class TreeChanges:
         self.change_ids: dict[RowKey, int] = {}
         self.splits: dict[RowKey, Split] = {}
         self.counts: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
+        # A dense convolution that became a depthwise and a pointwise one: its parts may have containers of their own, which wrap nothing.
+        self._separated: tuple[set[int], set[int]] = (set(), set())
+        for split in (split for split in splits if split.kind == "separable"):
+            self._separated[split.side].add(split.whole)
+            self._separated[1 - split.side].update(split.parts)
         self._find_relocated()
         for split in (*splits, *self._find_container_splits()):
             self._add_split(split)
@@ -58,15 +63,20 @@ class TreeChanges:
                 self.changes[LEFT, one].append("wrapped")
             elif parent in wrappers_left and self.matching.are_partners(self.matching.find_matched_ancestor(LEFT, one), other_parent):
                 self.changes[LEFT, one].append("unwrapped")
-            else:
+            elif one not in self._separated[LEFT] or not self._stayed(one, other):
                 self.changes[LEFT, one].append("moved")
+
+    def _stayed(self, one: int, other: int) -> bool:
+        """Whether two modules are in the same container, apart from containers that are new or gone."""
+        outer = self.matching.find_matched_ancestor(LEFT, one), self.matching.find_matched_ancestor(RIGHT, other)
+        return self.matching.are_partners(*outer)
 
     def _find_wrappers(self, number: int) -> set[int]:
         """Containers without a partner, most of whose children are children of the container's own parent on the other side."""
         side, partners, others = self.matching.sides[number], self.matching.partners[number], self.matching.sides[1 - number]
         wrappers = set()
         for module in side.top_down:
-            if module in partners or not side.children[module]:
+            if module in partners or not side.children[module] or not self._separated[number].isdisjoint(side.children[module]):
                 continue
             outer = partners.get(self.matching.find_matched_ancestor(number, module), NO_MODULE)
             inner = [child for child in side.children[module] if child in partners and others.parents[partners[child]] == outer]

@@ -17,6 +17,8 @@ from archaudit.schema import Cost, ModuleDiff, ModuleRecord, Pair, Report, sum_c
 
 _NOTHING = Cost()
 _MOST_NAMED = 3
+# What happened to a module that a container does not wrap but take the place of, as a separable block does with a dense convolution.
+_REBUILT = frozenset({"moved", "split", "merged"})
 
 
 class Wrappers:
@@ -27,6 +29,8 @@ class Wrappers:
         pairs = [(row.before_path, row.after_path) for row in report.modules if row.before_path is not None and row.after_path is not None]
         partners = dict(pairs)
         origins = {other: one for one, other in pairs}
+        rebuilt = [row for row in report.modules if _REBUILT.intersection(row.changes)]
+        self._rebuilt = Pair({row.before_path for row in rebuilt}, {row.after_path for row in rebuilt})
         self._held = Pair(
             _find_held(self._indexes.before, self._indexes.after, partners, origins),
             _find_held(self._indexes.after, self._indexes.before, origins, partners),
@@ -47,20 +51,21 @@ class Wrappers:
         return pair
 
     def describe(self, diff: ModuleDiff) -> tuple[str, ...]:
-        """`wraps conv1`, `wrapped conv1`; empty for other modules."""
+        """`wraps conv1`, `wrapped conv1`, or `in place of conv1`, `replaced by conv1`; empty for other modules."""
         if diff.before_path is None and diff.after_path is not None:
-            return _describe_held("wraps", self._held.after.get(diff.after_path), self._indexes.before)
-        if diff.after_path is None and diff.before_path is not None:
-            return _describe_held("wrapped", self._held.before.get(diff.before_path), self._indexes.after)
-        return ()
+            topmost = _list_topmost(self._held.after.get(diff.after_path, ()), self._indexes.before)
+            verb = "wraps" if self._rebuilt.before.isdisjoint(topmost) else "in place of"
+        elif diff.after_path is None and diff.before_path is not None:
+            topmost = _list_topmost(self._held.before.get(diff.before_path, ()), self._indexes.after)
+            verb = "wrapped" if self._rebuilt.after.isdisjoint(topmost) else "replaced by"
+        else:
+            topmost = []
+        return (f"{verb} {join_names([name_path(path) for path in topmost], _MOST_NAMED)}",) if topmost else ()
 
 
-def _describe_held(verb: str, held: Sequence[ModuleRecord] | None, index: ModuleIndex) -> tuple[str, ...]:
-    if not held:
-        return ()
+def _list_topmost(held: Sequence[ModuleRecord], index: ModuleIndex) -> list[str]:
     inside = {module.path for module in held}
-    topmost = [name_path(module.path) for module in held if index.parents[module.path] not in inside]
-    return (f"{verb} {join_names(topmost, _MOST_NAMED)}",)
+    return [module.path for module in held if index.parents[module.path] not in inside]
 
 
 def _make_counterpart(path: str, held: Sequence[ModuleRecord] | None) -> ModuleRecord | None:
