@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from archaudit.align.assignment import align_sequences, assign, find_longest_increasing
 from archaudit.align.matching import LEFT, RIGHT, Basis, Matching, Rule
+from archaudit.align.sibling_flow import choose_by_flow
 from archaudit.align.side import Side
 from archaudit.align.similarity import are_one_layer
 from archaudit.align.wrappers import find_equal_wrapped_pair, find_wrapped_pair, match_wrapped
@@ -27,6 +28,8 @@ _UNRELATED_FACTOR = 0.6
 REORDERED_THRESHOLD = 0.75
 # The score of two siblings: their similarity, and whether they are between the same matched neighbours.
 _SIMILARITY_WEIGHT, _POSITION_WEIGHT = 0.85, 0.15
+# Decides between candidates that are alike in all else, such as equal blocks at several resolutions.
+_OTHER_OUTPUT = 0.005
 # A common name removes this share of the doubt. Another name is no evidence against a pair, since renaming is common; an index says little.
 _NAME_WEIGHT, _INDEX_WEIGHT = 0.3, 0.08
 # People keep a path when they replace a layer by a better one, but they also use it for something else: as likely as not.
@@ -146,10 +149,32 @@ class _SiblingMatcher:
         counts_left = Counter(left.equal[child] for child in free_left)
         counts_right = Counter(right.equal[child] for child in free_right)
         unique = {right.equal[other]: other for other in free_right if counts_right[right.equal[other]] == 1}
-        for one in free_left:
-            fingerprint = left.equal[one]
-            if left.has_matrix[one] and counts_left[fingerprint] == 1 and fingerprint in unique:
-                self._add(one, unique[fingerprint], "equal", _EQUAL_CONFIDENCE)
+        pairs = {
+            one: unique[left.equal[one]]
+            for one in free_left
+            if left.has_matrix[one] and counts_left[left.equal[one]] == 1 and left.equal[one] in unique
+        }
+        for one, other in self._choose_by_flow(pairs).items():
+            self._add(one, other, "name" if left.names[one] == right.names[other] else "order", SIBLING_THRESHOLD)
+        for one, other in pairs.items():
+            self._add(one, other, "equal", _EQUAL_CONFIDENCE)
+
+    def _choose_by_flow(self, equal: dict[int, int]) -> dict[int, int]:
+        """Better partners for some of these pairs, where equal sizes contradict the data flow."""
+        left, right = self.matching.left, self.matching.right
+        renamed = {one: other for one, other in equal.items() if left.names[one] != right.names[other]}
+        if not renamed:
+            return {}
+        types = {left.records[one].type for one in renamed}
+        free_left, free_right = self._list_free()
+        similar = {
+            one: [other for other in free_right if self._are_similar(one, other)] for one in free_left if left.records[one].type in types
+        }
+        return choose_by_flow(self.matching, renamed, similar)
+
+    def _are_similar(self, one: int, other: int) -> bool:
+        same_type = self.matching.left.records[one].type == self.matching.right.records[other].type
+        return same_type and self.matching.can_match(one, other) and self._compare(one, other) >= SIBLING_THRESHOLD
 
     def _match_in_order(self) -> None:
         """The alignment in the order of execution with the greatest total score."""
@@ -188,7 +213,9 @@ class _SiblingMatcher:
 
     def _score(self, one: int, other: int, gaps: tuple[dict[int, int], dict[int, int]]) -> float:
         same_gap = float(gaps[LEFT][one] == gaps[RIGHT][other])
-        return self._add_name(one, other, _SIMILARITY_WEIGHT * self._compare(one, other) + _POSITION_WEIGHT * same_gap)
+        score = self._add_name(one, other, _SIMILARITY_WEIGHT * self._compare(one, other) + _POSITION_WEIGHT * same_gap)
+        same_size = _list_first_outputs(self.matching.left, one) == _list_first_outputs(self.matching.right, other)
+        return score if same_size else score - _OTHER_OUTPUT
 
     def _compare(self, one: int, other: int) -> float:
         left, right = self.matching.left, self.matching.right
