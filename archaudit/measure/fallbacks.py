@@ -39,7 +39,7 @@ from archaudit.measure.failures import Attempt, explain_failures
 from archaudit.measure.formulas import LENGTHS_WITHOUT_VALUES, SPARSE_WITHOUT_VALUES
 from archaudit.measure.model_run import Run, costs_by_module, mark_incomplete
 from archaudit.measure.module_tree import ModuleTree, walk_tree
-from archaudit.measure.process_state import read_random_state, seed_random
+from archaudit.measure.process_state import forget_cached_tensors, read_random_state, seed_random, set_training
 from archaudit.measure.tape import Tape, record_tape
 from archaudit.measure.tape.device_operators import run_operators_of
 from archaudit.measure.tape.known_values import KnownValues, track_constants
@@ -191,6 +191,8 @@ def _try_build_mode(
     seed: int = 0,
 ) -> Run | None:
     seed_random(seed)
+    if build_mode == "real" and search.attempts:
+        forget_cached_tensors()
     attempt = Attempt(build_mode)
     started: list[Tape] = []
     try:
@@ -214,7 +216,7 @@ def _try_build_mode(
         built = Run(model, tree, args, kwargs, Tape(tree), build_mode, context, search.shape_cache)
 
         def run(tree: ModuleTree) -> Tape:
-            model.eval()
+            set_training(model, False)
             with context():
                 args, kwargs = built.copy_inputs()
                 cache = search.shape_cache

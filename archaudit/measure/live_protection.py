@@ -25,7 +25,7 @@ from torch import nn
 from archaudit.errors import MeasureError
 from archaudit.measure.module_tree import walk_tree
 from archaudit.measure.other_counters.isolation import restore_model
-from archaudit.measure.process_state import DispatchMode
+from archaudit.measure.process_state import DispatchMode, forget_cached_tensors
 from archaudit.measure.tape.memory import read_traits
 from archaudit.measure.tensors import list_tensors_in, storage_key
 
@@ -44,6 +44,8 @@ def protect_live_model(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(_restored_process())
+        packages = {type(module).__module__.partition(".")[0] for module in walk_tree(model).modules} - {"torch", "builtins"}
+        stack.callback(forget_cached_tensors, packages)
         stack.enter_context(_restored_objects(model))
         stack.enter_context(restore_model(model))
         stack.enter_context(torch.enable_grad() if torch.is_grad_enabled() else torch.no_grad())

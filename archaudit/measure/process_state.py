@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import platform
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import archaudit
@@ -125,6 +127,50 @@ def without_fusion() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def set_training(model: nn.Module, training: bool) -> None:
+    """Sets the mode of the model as its own `train` does. A program of torch.export refuses that; only its flags are set then."""
+    try:
+        model.train(training)
+    except NotImplementedError:
+        for module in model.modules():
+            module.training = training
+
+
+# An entry of a cache is a tensor, or has it this many containers below.
+_CACHE_DEPTH = 4
+
+
+def forget_cached_tensors(packages: Collection[str] | None = None) -> None:
+    """Empties each `functools.lru_cache` that holds tensors without values, in the imported modules of `packages`, or in all.
+
+    A library that caches a table of constants would use the table of a run without values in a later run for real.
+    """
+    for name, module in list(sys.modules.items()):
+        if packages is None or name.partition(".")[0] in packages:
+            for cache in _list_caches(name, module):
+                if cache.cache_info().currsize and _holds_tensor_without_values(cache):
+                    cache.cache_clear()
+
+
+def _list_caches(name: str, module: object) -> Iterator[Any]:
+    """The caches of a module: its functions, and the methods of its classes."""
+    for value in list(getattr(module, "__dict__", {}).values()):
+        if type(value) is functools._lru_cache_wrapper:
+            yield value
+        elif type(value) is type and value.__module__ == name:
+            methods = (getattr(method, "__func__", method) for method in vars(value).values())
+            yield from (method for method in methods if type(method) is functools._lru_cache_wrapper)
+
+
+def _holds_tensor_without_values(cache: object) -> bool:
+    found = gc.get_referents(cache)
+    for _ in range(_CACHE_DEPTH):
+        if any(isinstance(each, torch.Tensor) and (each.is_meta or type(each).__name__ == "FakeTensor") for each in found):
+            return True
+        found = gc.get_referents(*(each for each in found if type(each).__name__ in ("dict", "tuple", "list", "_lru_list_elem")))
+    return False
 
 
 # They say how large a tensor is. A subclass can have its own; those of torch.Tensor must be torch's.

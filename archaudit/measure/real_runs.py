@@ -14,7 +14,7 @@ from archaudit.errors import ArchauditError, MeasureError, describe_error
 from archaudit.measure.building import build_real, make_inputs
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.output_comparison import Outputs, is_finite, list_outputs
-from archaudit.measure.process_state import DispatchMode, without_fusion
+from archaudit.measure.process_state import DispatchMode, set_training, without_fusion
 from archaudit.measure.random_inputs import cast_model, cast_tensor, draw_inputs, list_bounds, map_tensors
 from archaudit.measure.tape.module_calls import CallObserver, observe_calls
 from archaudit.measure.weight_copying import scaled
@@ -70,7 +70,8 @@ def build_with_values(recipe: Recipe, dtype: str) -> tuple[BuiltModel, tuple[Any
         wanted = getattr(torch, dtype)
         with use_dtype(wanted):  # constants that the constructor computes need the same precision
             model, context = build_real(recipe)
-        model = cast_model(model.eval(), wanted)
+        set_training(model, False)
+        model = cast_model(model, wanted)
         with context():
             inputs = make_inputs(recipe, model)
     except ArchauditError:

@@ -235,10 +235,8 @@ def _mark_incomplete(run: Run, modules: tuple[ModuleRecord, ...]) -> tuple[tuple
     hidden = run.differing | inside.keys()
     marked = []
     for position, module in enumerate(modules):
-        if position in hidden:
-            module = msgspec.structs.replace(module, flops_complete=False)
-        if position in run.differing:  # another branch allocates other tensors too
-            module = msgspec.structs.replace(module, memory_complete=False)
+        if position in hidden:  # another branch allocates other tensors too
+            module = msgspec.structs.replace(module, flops_complete=False, memory_complete=False)
         marked.append(module)
     return tuple(marked), reasons
 

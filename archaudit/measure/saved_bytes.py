@@ -12,7 +12,7 @@ from torch import nn
 
 from archaudit.measure.building.copying import run_with_large_stack
 from archaudit.measure.model_run import Run
-from archaudit.measure.process_state import without_fusion
+from archaudit.measure.process_state import set_training, without_fusion
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
 from archaudit.measure.tensors import iterate_module_tensors, storage_key
@@ -78,7 +78,7 @@ def _run_with_grad(run: Run, training: bool, assumed_boolean: bool | None) -> in
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """While open, the model is in training or eval mode, as its own `train` sets it: some keep parts of themselves in eval mode."""
     modes = [(module, module.training) for module in model.modules()]
-    model.train(training)
+    set_training(model, training)
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from msgspec import UNSET, UnsetType
 
-from archaudit.schema import Call, Outcome, Repeat, Shape
+from archaudit.schema import ModuleRecord, Outcome, Repeat, Shape
 
 ARROW = "→"
 NOTHING = "-"
@@ -71,10 +71,15 @@ def format_shape(shape: Shape) -> str:
     return "×".join(map(str, shape)) if shape else "scalar"
 
 
-def format_outputs(calls: Sequence[Call]) -> str:
+# The classes of modules that TorchScript's interpreter runs: calls of those inside others cannot be observed.
+_INSIDE_TORCHSCRIPT = ("RecursiveScriptModule", "TopLevelTracedModule")
+
+
+def format_outputs(module: ModuleRecord) -> str:
     """The output shapes of a module's first call, with the number of calls if it is not one."""
+    calls = module.calls
     if not calls:
-        return "not called"
+        return "not known" if module.type in _INSIDE_TORCHSCRIPT else "not called"
     shapes = ", ".join(format_shape(shape) for shape in calls[0].outputs) or NOTHING
     return shapes if len(calls) == 1 else f"{shapes} ({len(calls)} calls)"
 

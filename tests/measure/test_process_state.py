@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from modeling import measure
 from torch import nn
 
 from archaudit.measure.process_state import paused_gc, unchanged_globals
+from archaudit.measure.recipe import measure_live
 
 
 @pytest.mark.parametrize("before", [(False, False), (True, True), (True, False)])
@@ -65,3 +67,54 @@ def test_gc_is_restored_to_its_state_after_an_error() -> None:
     with pytest.raises(ValueError, match="bad"):
         fail()
     assert gc.isenabled()
+
+
+@functools.lru_cache(maxsize=4)
+def make_table(size: int) -> tuple[torch.Tensor, int]:
+    return (torch.arange(size, dtype=torch.float32), size)
+
+
+class ReadsTable(nn.Module):
+    """Reads a value of its table, so that it only runs for real; the table is in a cache of the library."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.steps = int((make_table(4)[0] + torch.eye(4).sum()).sum().item())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) * make_table(4)[0]
+
+
+def test_a_real_run_does_not_get_a_cached_table_of_a_run_without_values() -> None:
+    make_table.cache_clear()
+    profile = measure(ReadsTable, torch.zeros(2, 4))
+    assert profile.totals.macs == 2 * 4 * 4
+
+
+class MakesTable(nn.Module):
+    """Fills the cache of its library in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) * make_table(x.shape[-1])[0].to(x.device)
+
+
+def test_a_live_model_does_not_get_a_cached_table_of_its_measurement() -> None:
+    make_table.cache_clear()
+    model, x = MakesTable(), torch.ones(2, 4)
+    with torch.device("meta"):
+        make_table(4)
+    measure_live(model, (x,))
+    expected = model.layer(x) * torch.arange(4)
+    assert torch.equal(model(x), expected)
+
+
+def test_a_cache_of_real_tensors_is_kept() -> None:
+    make_table.cache_clear()
+    first = make_table(4)
+    measure_live(MakesTable(), (torch.ones(2, 4),))
+    assert make_table(4) is first

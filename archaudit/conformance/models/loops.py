@@ -253,6 +253,7 @@ CASES = (
         args=floats(3, 8),
         params=8 * 16 + 16 * 4,
         macs=3 * (8 * 16 + 16 * 4),
+        modules={"first": (8 * 16, 3 * 8 * 16), "rest": (0, 3 * 16 * 4), "rest.1": (16 * 4, 3 * 16 * 4)},
         needs_real=True,
         train=True,  # such a module has no eval()
         tags=("torch.export",),

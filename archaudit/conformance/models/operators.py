@@ -45,6 +45,13 @@ def _solve(model: Any, x: torch.Tensor) -> Any:
     return torch.linalg.solve(gram @ gram.transpose(-2, -1) + 10 * torch.eye(8, device=x.device), x)
 
 
+# LU, 8 x 8: step k updates the elements below and to the right of pivot k.
+_LU_8 = 7 * 7 + 6 * 6 + 5 * 5 + 4 * 4 + 3 * 3 + 2 * 2 + 1
+# QR, 7 x 4: reflector k has 8 - k elements; its norm takes one product more, and it multiplies the 4 - k columns to its right twice.
+_REFLECTORS_7X4 = (8 + 2 * 7 * 3) + (7 + 2 * 6 * 2) + (6 + 2 * 5 * 1) + 5
+_Q_7X4 = (2 * 7 * 3 + 1) + (2 * 6 * 2 + 1) + (2 * 5 * 1 + 1) + 1
+
+
 CASES = (
     Case(
         name="mv",
@@ -205,8 +212,59 @@ CASES = (
     ),
     Case(
         name="linalg_solve",
-        shows="Solving a linear system.",
+        shows="A linear system is an LU factorization and two substitutions for each right-hand side.",
         build=lambda: Model(_solve, proj=linear(8, 8)),
+        args=floats(8, 8),
+        params=8 * 8,
+        macs=2 * 8**3 + _LU_8 + 8 * 8 * 7,
+        may_be_incomplete=True,
+        tags=("linalg",),
+    ),
+    Case(
+        name="linalg_inv",
+        shows="An inverse is the solution for the columns of the identity.",
+        build=lambda: Model(lambda m, x: m.proj(x) @ torch.linalg.inv(m.mixing), proj=linear(8, 8), mixing=nn.Parameter(torch.eye(8))),
+        args=floats(4, 8),
+        params=2 * 8 * 8,
+        macs=2 * 4 * 8 * 8 + _LU_8 + 8 * 8 * 7,
+        by_convention=(2 * 4 * 8 * 8 + 8**3,),  # LU and LAPACK's inverse of the factors, n^3 in all
+        may_be_incomplete=True,
+        tags=("linalg",),
+    ),
+    Case(
+        name="linalg_slogdet",
+        shows="The determinant of a flow's mixing matrix is its LU factorization.",
+        build=lambda: Model(lambda m, x: (x @ m.mixing, torch.linalg.slogdet(m.mixing)[1]), mixing=nn.Parameter(torch.eye(8))),
+        args=floats(4, 8),
+        params=8 * 8,
+        macs=4 * 8 * 8 + _LU_8,
+        may_be_incomplete=True,
+        tags=("linalg",),
+    ),
+    Case(
+        name="linalg_qr",
+        shows="A QR factorization is made of Householder reflectors, and Q of their products.",
+        build=lambda: Model(lambda m, x: torch.linalg.qr(m.proj(x))[0], proj=linear(8, 4)),
+        args=floats(7, 8),
+        params=8 * 4,
+        macs=7 * 8 * 4 + _REFLECTORS_7X4 + _Q_7X4,
+        may_be_incomplete=True,
+        tags=("linalg",),
+    ),
+    Case(
+        name="cholesky_solve",
+        shows="A system with a Cholesky factor is two substitutions for each right-hand side.",
+        build=lambda: Model(lambda m, x: torch.cholesky_solve(x, torch.linalg.cholesky(m.covariance)), covariance=torch.eye(6)),
+        args=floats(6, 4),
+        params=0,
+        macs=(6**3 - 6) // 6 + 4 * 6 * 5,
+        may_be_incomplete=True,
+        tags=("linalg",),
+    ),
+    Case(
+        name="linalg_eigh",
+        shows="Eigenvalues are iterated until they are close enough, so their work depends on the values.",
+        build=lambda: Model(lambda m, x: torch.linalg.eigh(m.proj(x) @ m.proj(x).mT)[0], proj=linear(8, 8)),
         args=floats(8, 8),
         params=8 * 8,
         expects_incomplete=True,

@@ -87,7 +87,7 @@ def _explain_unknown(operator: Any) -> str:
     if torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd"):
         return "a composite operator that was not decomposed: its parts have to be counted"
     if base.startswith(_LINEAR_ALGEBRA):
-        return "linear algebra: the work depends on the algorithm and the values"
+        return "linear algebra that iterates: the work depends on the values"
     return "no formula for this operator"
 
 

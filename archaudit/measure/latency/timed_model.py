@@ -27,6 +27,7 @@ from archaudit.measure.latency.devices import (
 from archaudit.measure.latency.graph_capture import capture_graph, compile_model, first_line
 from archaudit.measure.latency.kernels import PassKernels, profile_kernels
 from archaudit.measure.module_tree import ModuleTree, walk_tree
+from archaudit.measure.process_state import set_training
 from archaudit.measure.tape.module_calls import CallObserver, observe_calls
 from archaudit.schema import InputSpec, Recipe, TimingSettings
 from archaudit.timing import Clock, WarmUp, warm_up
@@ -90,7 +91,8 @@ class TimedModel:
             with self._context():
                 args, kwargs = make_inputs(recipe, model)
         with self._convert_errors("does not fit"):
-            self._model = _move_to_device(model.eval(), settings)
+            set_training(model, False)
+            self._model = _move_to_device(model, settings)
             self._args, self._kwargs = _pytree.tree_map(lambda leaf: _move_to_device(leaf, settings), (args, kwargs))
         self._forms: dict[Form, Callable[[], Any]] = {"eager": lambda: self._run_pass(self._model)}
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from archaudit.measure.module_tree import ModuleTree, is_script
+from archaudit.measure.tape.exported_calls import observe_graph
 
 _ABSENT = object()
 _reporters: list[Callable[[str], None]] = []
@@ -105,7 +106,8 @@ def observe_calls(tree: ModuleTree, observer: CallObserver) -> Iterator[set[int]
         for position, module in enumerate(tree.modules):
             if not is_script(module):
                 replaced.append((module, module.__dict__.get("forward", _ABSENT)))
-                module.__dict__["forward"] = calls.wrap_forward(position, module.forward)
+                forward = observe_graph(module, tree, observer) or module.forward
+                module.__dict__["forward"] = calls.wrap_forward(position, forward)
         nn.Module.__call__ = observed_call  # type: ignore[method-assign]
         yield calls.on_other_threads
     finally:

@@ -215,7 +215,7 @@ def _describe_shape(node: Node, profile: Profile) -> str:
     if not node.is_module:
         return format_shape(node.shape) if node.shape is not None else ""
     module = index_modules(profile).get(node.paths[-1])
-    return format_outputs(module.calls) if module is not None and module.calls else ""
+    return format_outputs(module) if module is not None and module.calls else ""
 
 
 def _describe_change(node: Node, side: _Side, place: int) -> str:

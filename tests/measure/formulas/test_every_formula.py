@@ -98,6 +98,36 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("aten::triangular_solve", (T(5, 7), T(5, 5)), (T(5, 7), T(5, 5)), [(7, 10)]),
     # Cholesky, 5 x 5: column j has 5 - j elements of j products: 0*5 + 1*4 + 2*3 + 3*2 + 4*1 = 20
     ("aten::linalg_cholesky_ex", (T(3, 5, 5),), (T(3, 5, 5), T(3)), [(3, 20)]),
+    # LU, 5 x 5: 4*4 + 3*3 + 2*2 + 1*1 = 30; 7 x 4: 6*3 + 5*2 + 4*1 = 32, and as many for 4 x 7
+    ("aten::linalg_lu_factor_ex", (T(2, 5, 5),), (T(2, 5, 5), T(2, 5), T(2)), [(2, 30)]),
+    ("aten::linalg_lu_factor_ex", (T(7, 4),), (T(7, 4), T(4), T()), [(32,)]),
+    ("aten::linalg_lu", (T(4, 7),), (T(4, 4), T(4, 4), T(4, 7)), [(32,)]),
+    ("aten::_linalg_det", (T(2, 5, 5),), (T(2), T(2, 5, 5), T(2, 5)), [(2, 30)]),
+    ("aten::_linalg_slogdet", (T(2, 5, 5),), (T(2), T(2), T(2, 5, 5), T(2, 5)), [(2, 30)]),
+    # each of 3 right-hand sides for each of 2 matrices: substituted forward and backward, 2 * (0 + 1 + 2 + 3 + 4) = 5 * 4
+    ("aten::_linalg_solve_ex", (T(2, 5, 5), T(2, 5, 3)), (T(2, 5, 3), T(2, 5, 5), T(2, 5), T(2)), [(2, 30), (4, 5, 6)]),
+    ("aten::_linalg_solve_ex", (T(5, 5), T(5)), (T(5), T(5, 5), T(5), T()), [(4, 5), (30,)]),
+    ("aten::_linalg_solve_ex", (T(5, 5), T(2, 5, 3)), (T(2, 5, 3), T(5, 5), T(5), T()), [(4, 5, 6), (30,)]),
+    ("aten::linalg_inv_ex", (T(2, 5, 5),), (T(2, 5, 5), T(2)), [(2, 30), (4, 5, 10)]),
+    ("aten::linalg_lu_solve", (T(2, 5, 5), T(2, 5), T(2, 5, 3)), T(2, 5, 3), [(4, 5, 6)]),
+    ("aten::linalg_ldl_solve", (T(2, 5, 5), T(2, 5), T(2, 5, 3)), T(2, 5, 3), [(4, 5, 6)]),
+    ("aten::cholesky_solve", (T(2, 5, 3), T(2, 5, 5)), T(2, 5, 3), [(4, 5, 6)]),
+    # the inverse of a factor takes (5^3 - 5) / 6 - 10 = 10 products, its product with its transpose 20
+    ("aten::cholesky_inverse", (T(2, 5, 5),), T(2, 5, 5), [(2, 30)]),
+    ("aten::linalg_ldl_factor_ex", (T(2, 5, 5),), (T(2, 5, 5), T(2, 5), T(2)), [(2, 20)]),
+    # QR, 7 x 4: reflector k has 8 - k elements; its norm takes one more, and it multiplies 4 - k columns twice:
+    # (8 + 2*7*3) + (7 + 2*6*2) + (6 + 2*5*1) + (5 + 0) = 102. Q of 4 columns: (2*7*3 + 1) + (2*6*2 + 1) + (2*5*1 + 1) + 1 = 80
+    ("aten::geqrf", (T(7, 4),), (T(7, 4), T(4)), [(102,)]),
+    ("aten::linalg_qr", (T(3, 7, 4),), (T(3, 7, 4), T(3, 4, 4)), [(3, 80), (3, 102)]),
+    ("aten::linalg_qr", (T(7, 4), "r"), (T(0), T(4, 4)), [(102,)]),
+    # all 7 columns: (2*7*6 + 1) + (2*6*5 + 1) + (2*5*4 + 1) + (2*4*3 + 1) = 212
+    ("aten::linalg_qr", (T(7, 4), "complete"), (T(7, 7), T(7, 4)), [(102,), (212,)]),
+    # 4 x 7: (5 + 2*4*6) + (4 + 2*3*5) + (3 + 2*2*4) + (2 + 2*1*3) = 114; Q: (2*4*3 + 1) + (2*3*2 + 1) + (2*2*1 + 1) + 1 = 44
+    ("aten::linalg_qr", (T(4, 7),), (T(4, 4), T(4, 7)), [(44,), (114,)]),
+    ("aten::linalg_householder_product", (T(7, 4), T(4)), T(7, 4), [(80,)]),
+    # reflector k of 4 has 8 - k elements, and multiplies each of 3 columns twice: 3 * 2 * (7 + 6 + 5 + 4) = 3 * 4 * 11
+    ("aten::ormqr", (T(7, 4), T(4), T(7, 3)), T(7, 3), [(3, 4, 11)]),
+    ("aten::ormqr", (T(7, 4), T(4), T(3, 7), False), T(3, 7), [(3, 4, 11)]),
     # --- convolutions
     ("aten::convolution", (GROUPED_IN, GROUPED, None, [1], [0], [1], False), GROUPED_OUT, CONVOLUTION),
     (

@@ -36,9 +36,8 @@ CONTRACTIONS = """
 """
 
 REAL_WORK_WITHOUT_FORMULA = """
-    linalg_solve_ex linalg_inv_ex linalg_qr linalg_eig linalg_lu_factor_ex linalg_matrix_exp linalg_lstsq
-    _linalg_svd _linalg_eigh _linalg_det _linalg_slogdet cholesky_solve cholesky_inverse geqrf ormqr
-    linalg_householder_product linalg_ldl_solve
+    linalg_eig linalg_eigvals linalg_eigh linalg_svd linalg_svdvals linalg_matrix_exp linalg_lstsq linalg_pinv
+    _linalg_svd _linalg_eigh _linalg_eigvals linalg_solve_ex
 """
 
 ZERO = """

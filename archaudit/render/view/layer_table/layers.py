@@ -169,7 +169,7 @@ def classify(diff: ModuleDiff) -> str:
 def _describe_module(pair: ModulePair) -> dict[str, Any]:
     """The path, type and output shape of a row; types and shapes of both sides where they differ."""
     modules = [module for module in pair if module is not None]
-    shapes = tuple(dict.fromkeys(format_outputs(module.calls) for module in modules))
+    shapes = tuple(dict.fromkeys(format_outputs(module) for module in modules))
     types = tuple(dict.fromkeys(make_visible(module.type) or NOTHING for module in modules))
     return {
         "path": name_path(modules[-1].path),
