@@ -58,7 +58,7 @@ class Connections:
             if found is None:
                 return "rewired"
             waiting.remove(found)
-        return "rewired" if waiting and len(one) != len(other) else ""
+        return "rewired" if waiting else ""
 
     def _is_lost_call(self, source: Source, side: int) -> bool:
         if source.node is None or self._graphs[side].nodes[source.node].op != "call":

@@ -34,7 +34,8 @@ def conclude_claim(check: Check, verdict: Verdict, reading: tuple[Convention, Fi
     if finding == "false":
         reason += _describe_deviation(check.figure, verdict.actual)
     if reading is not None:
-        reason += f"; true as {reading[0].name} ({reading[1].actual_text})" if excused else f"; it is {reading[0].name}"
+        number = f" ({reading[1].actual_text})" if reading[1].actual_text else ""
+        reason += f"; true as {reading[0].name}{number}" if excused else f"; it is {reading[0].name}"
     expected = _EXPECTED_FINDINGS[check.expect_outcome]
     outcome: Outcome
     if finding == expected:

@@ -10,10 +10,10 @@ import pytest
 from factories import make_module, make_profile, make_tensor
 
 from archaudit.diff.checkpoint.adapters import _rate
-from archaudit.diff.checkpoint.key_map import map_checkpoint
+from archaudit.diff.checkpoint.key_map import list_used, map_checkpoint
 from archaudit.diff.checkpoint.transforms import measure_rows
-from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights
-from archaudit.schema import Call, CheckpointMap, FoldedNorm, JoinedRows, Match, ModuleRecord, ReshapedKey, TensorRecord
+from archaudit.diff.checkpoint.weight_sources import WeightMap, map_weights, plan_weights
+from archaudit.schema import Call, CheckpointMap, FoldedNorm, JoinedRows, Match, ModuleRecord, Pair, ReshapedKey, TensorRecord
 
 Modules = dict[str, ModuleRecord]
 ROOT = {"": make_module(0, "Net")}
@@ -254,3 +254,59 @@ def test_an_adapter_is_rated_by_how_far_its_weights_are_from_the_layer() -> None
     down: Any = SimpleNamespace(path="down", position=4)
     up: Any = SimpleNamespace(path="up", position=20)
     assert _rate(modules, layer, down, up)[2] == 6 + 10
+
+
+def test_new_children_of_a_matched_module_may_add_up_to_one_that_is_gone() -> None:
+    """No match says that qkv became q, k and v; their rows do: 2 + 3 + 5 = 10."""
+    block = {"block": make_module(0, "Block")}
+    parts = {f"block.{name}": module for name, module in PARTS.items()}
+    whole = {"block.qkv": WHOLE["qkv"]}
+    gone = [match("block", "block"), match("block.qkv", None), *(match(None, path) for path in parts)]
+    (found, *_) = inherit(block | whole, block | parts, *gone)
+    names = [source.names for source in found.sources.values()]
+    assert names == [("block.qkv.weight",)] * 3
+    came = [match("block", "block"), match(None, "block.qkv"), *(match(path, None) for path in parts)]
+    (found, *_) = inherit(block | parts, block | whole, *came)
+    assert found.sources["block.qkv.weight"].names == ("block.q.weight", "block.k.weight", "block.v.weight")
+
+
+def test_a_tensor_of_the_whole_that_no_rows_add_up_to_does_not_hide_the_next_one() -> None:
+    """The scale of one element is the whole's alone."""
+    whole = {"qkv": hold(weight(1, name="scale"), weight(10, 4))}
+    assert set(inherit(PARTS, whole, *MERGED)[0].sources) == {"qkv.weight"}
+
+
+def test_rows_of_transposed_parts_are_counted_along_their_second_dimension() -> None:
+    """Stored as (inputs, outputs): 5 inputs, 4 outputs each. Heads of a setting divide the 4 outputs, and not the 5 inputs."""
+    heads = {"num_heads": 2}
+    parts = {name: hold(weight(5, 4), type="Conv1D") for name in ("q", "k")}
+    whole = {"qk": hold(weight(8, 5), settings=heads)}
+    merged = [match("q", "qk", change_id=0), match("k", None, change_id=0)]
+    groups = {source.groups for each in inherit(parts, whole, *merged) for source in each.sources.values()}
+    assert groups == {1, 2}
+
+
+def test_two_parameters_of_one_shape_that_only_their_size_pairs_are_tried_in_both_orders() -> None:
+    before = {"m": hold(weight(7, name="gain"), weight(7, name="shift"))}
+    after = {"m": hold(weight(7, name="alpha"), weight(7, name="beta"))}
+    (question,) = plan_weights(make_profile(ROOT | before), make_profile(ROOT | after), (match("", ""), match("m", "m"))).questions
+    orders = [{name: source.names for name, source in answer.sources.items()} for answer in question]
+    assert orders == [
+        {"m.alpha": ("m.gain",), "m.beta": ("m.shift",)},
+        {"m.alpha": ("m.shift",), "m.beta": ("m.gain",)},
+    ]
+
+
+def test_the_entries_that_a_run_used_are_those_with_exactly_its_sources() -> None:
+    before = {"a": hold(weight(4, 4)), "b": hold(weight(4, 4)), "n": norm("b")}
+    after = {"a": hold(weight(4, 4)), "c": hold(weight(4, 4))}
+    profiles = Pair(make_profile(ROOT | before), make_profile(ROOT | after))
+    mapping = CheckpointMap(same=("a.weight",), renamed={"b.weight": "c.weight"})
+    plain = {"a.weight": JoinedRows(tensors=("a.weight",)), "c.weight": JoinedRows(tensors=("b.weight",))}
+    assert list_used(mapping, profiles, plain) == {"a.weight", "c.weight"}
+    turned = plain | {"c.weight": JoinedRows(tensors=("b.weight",), transposed=True)}
+    assert list_used(mapping, profiles, turned) == {"a.weight"}
+    swapped = plain | {"c.weight": JoinedRows(tensors=("a.weight",))}
+    assert list_used(mapping, profiles, swapped) == {"a.weight"}
+    folded = plain | {"c.weight": FoldedNorm(weight="b.weight", bias=None, norm="n", eps=0.5, outputs=0)}
+    assert list_used(mapping, profiles, folded) == {"a.weight"}

@@ -250,3 +250,12 @@ def test_operators_in_a_row_are_paired_by_the_modules_behind_the_last_and_before
 
     pairs = dict(list_parts(join("a", "b"), join("b", "a"), matches))
     assert (pairs["neg()"], pairs["relu()"]) == ("neg()#2", "relu()#2")
+
+
+def test_parts_that_become_one_have_the_shape_of_the_last() -> None:
+    graph = build_graph(make_model(("input", (), S), ("a", (0,), W), ("b", (1,), S)))
+    labels = [label for label, part in graph.parts.items() if part.kind == "module"]
+    shapes = [graph.parts[label].shape for label in labels]
+    assert shapes[0] != shapes[1]
+    merged = graph.contract(labels)
+    assert graph.parts[merged].shape == shapes[1]

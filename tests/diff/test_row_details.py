@@ -181,3 +181,25 @@ def test_a_module_that_did_not_run_on_one_side_is_not_rewired() -> None:
 def test_a_renamed_feeder_is_the_same_feeder() -> None:
     before, after = run(("a", ()), ("c", ("a",))), run(("z", ()), ("c", ("z",)))
     assert list_rewired(before, after, match("a", "z"), match("c", "c")) == set()
+
+
+def test_of_modules_that_are_no_longer_called_or_called_now_only_the_outermost_is_marked() -> None:
+    """The block has another name on each side; its child is one of several where an outer one already says it."""
+    call = (Call(order=1, inputs=(), outputs=()),)
+    used = {"old": make_module(0, "Block", calls=call), "old.x": make_module(1, calls=call)}
+    unused = {"new": make_module(0, "Block"), "new.x": make_module(1)}
+    marks = {"uncalled", "called"}
+
+    def find_marks(before: dict[str, ModuleRecord], after: dict[str, ModuleRecord]) -> list[set[str]]:
+        pairs = list(zip(before, after, strict=True))
+        rows = compare(before, after, *(match(one, other) for one, other in pairs))
+        return [marks & set(rows[pair].changes) for pair in pairs]
+
+    assert find_marks(used, unused) == [{"uncalled"}, set()]
+    assert find_marks(unused, used) == [{"called"}, set()]
+    inlined = {"new": make_module(0, "Block"), "new.x": make_module(1, calls=call)}
+    assert find_marks(used, inlined) == [set(), set()]  # its child still runs
+    assert find_marks(inlined, used) == [set(), set()]
+    skipped = {"new": make_module(0, "Block", calls=call), "new.x": make_module(1)}
+    assert find_marks(used, skipped) == [set(), {"uncalled"}]
+    assert find_marks(skipped, used) == [set(), {"called"}]

@@ -1,6 +1,8 @@
 """Composite functions on meta tensors run the operators that the assumed device runs: those of a real run on the CPU, and those that
 PyTorch's source chooses on a CUDA device."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archaudit.measure.recipe import measure_live
 from archaudit.measure.tape.device_operators import run_operators_of
+from archaudit.measure.tape.recurrent_layers import run_gru, run_plain_rnn
 from archaudit.measure.tensors import list_tensors_in
 
 
@@ -129,6 +132,26 @@ def test_attention_on_cuda_takes_the_first_operator_whose_conditions_hold(name):
     function, expected = ON_CUDA[name]
     names = [run for run, _ in list_runs(function, "meta", "cuda")]
     assert [each for each in (FLASH, EFFICIENT, "aten.bmm.default") if each in names] == [expected]
+
+
+@pytest.mark.parametrize("size", [4, 12, 16, 64])
+def test_the_output_of_attention_has_the_size_of_its_heads_where_they_are_padded(size):
+    with run_operators_of("cuda"), torch.no_grad():
+        query = torch.empty(1, 2, 5, size, device="meta", dtype=torch.float16)
+        assert F.scaled_dot_product_attention(query, query, query).shape == query.shape
+
+
+@pytest.mark.parametrize(("kind", "run"), [(nn.GRU, run_gru), (nn.RNN, partial(run_plain_rnn, torch.tanh))])
+def test_recurrent_layers_step_by_step_compute_what_torch_computes(kind, run):
+    """Shapes do not show which gate is which; values do."""
+    torch.manual_seed(0)
+    layer = kind(3, 5, num_layers=2, bidirectional=True).eval()
+    data, state = torch.randn(7, 2, 3), torch.randn(4, 2, 5)
+    with torch.no_grad():
+        output, last = layer(data, state)
+        made, states = run(data, state, layer._flat_weights, True, 2, 0.0, False, True, False)
+    torch.testing.assert_close(made, output)
+    torch.testing.assert_close(states, last)
 
 
 def test_other_functions_have_fused_operators_on_cuda_only():

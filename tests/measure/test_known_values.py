@@ -144,3 +144,9 @@ def test_values_are_dropped_with_their_tensors() -> None:
     assert len(values._values) == 1
     del tensor
     assert len(values._values) == 0
+
+
+@pytest.mark.parametrize(("options", "noted"), [(2, True), (1024, True), (1025, False), (1, False)])
+def test_a_choice_of_at_most_1024_options_is_assumed_to_be_spread_evenly(cache: ShapeCache, options: int, noted: bool) -> None:
+    run(cache, lambda: torch.empty(3, options).argmax(-1))
+    assert [text.partition(" at ")[0] for text in cache.known_values.choices] == [f"the choice of 1 of {options}"] * noted

@@ -47,7 +47,7 @@ def test_each_form_of_the_grouped_product_has_the_shape_of_the_cpu(
     ("left", "right", "offs", "text"),
     [
         ((12, 15), (3, 16, 24), ends(4, 8, 12), "inner sizes differ"),
-        ((2, 4, 16), (3, 16, 24), None, "numbers of groups differ"),
+        ((2, 4, 16), (3, 16, 24), None, "numbers of groups differ, 2 and 3"),
         ((12, 16), (3, 16, 24), None, "needs offs"),
         ((12,), (3, 16, 24), None, "stacks"),
     ],

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision import models
 
 from archaudit.errors import MeasureError
-from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache, _describe, _is_fresh
+from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache, _describe, _is_fresh, _read_kind
 
 
 def describe(value: Any) -> Any:
@@ -137,3 +137,15 @@ def test_results_that_share_their_storage_are_not_fresh() -> None:
     described = _describe((tensor, other))
     assert _is_fresh((tensor, other), (), described)
     assert not _is_fresh((tensor, tensor), (), described)
+
+
+def test_the_schema_says_whether_an_operator_makes_a_tensor_or_writes_its_first_argument() -> None:
+    aten = torch.ops.aten
+    kinds = {
+        "new": [aten.add.Tensor, aten.split_with_sizes_copy.default, aten.topk.default],
+        "in place": [aten.add_.Tensor, aten.relu_.default, aten.index_put_.default],
+        "other": [aten.view.default, aten.add.out, aten.sort.values_stable, aten.size.int, aten.split.Tensor, aten._assert_async.default],
+    }
+    assert {kind: [operator for operator in operators if _read_kind(operator) != kind] for kind, operators in kinds.items()} == {
+        kind: [] for kind in kinds
+    }

@@ -96,5 +96,20 @@ def test_a_complex_convolution_counts_one_product_for_each_complex_one(kind, com
     assert (profile.totals.macs, profile.flops_complete) == (36 * 8 * 16, True)
 
 
+def test_parts_of_a_complex_convolution_may_be_copied_in_between():
+    """One dimension, kernel 3, on a slice that is not contiguous: 8 x 16 x 3 products at 4 places."""
+
+    class Copied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Conv1d(8, 16, 3, bias=False, dtype=torch.complex64)
+
+        def forward(self, x):
+            return self.mix(x.transpose(1, 2))
+
+    profile = archaudit.profile(Copied(), (torch.zeros(1, 6, 8, dtype=torch.complex64),))
+    assert (profile.totals.macs, profile.flops_complete) == (4 * 8 * 16 * 3, True)
+
+
 def test_four_real_convolutions_by_hand_are_four():
     assert archaudit.profile(ByHand(None), (IMAGE,)).totals.macs == 4 * 36 * 8 * 16

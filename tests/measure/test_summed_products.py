@@ -146,8 +146,10 @@ def test_sums_of_messages_are_recognized_as_a_sparse_product_is_counted(run):
         lambda x, e, w: torch.zeros_like(x).scatter_reduce(0, spread(e), x[e[0]] * w, "amax"),
         lambda x, e, w: torch.nn.functional.embedding_bag(e[0].view(10, 5), x, mode="max"),
         lambda x, e, w: (x - x.mean(0)).pow(2).mean(0),
+        lambda x, e, w: x[e[0, :4]].mean(0),  # a choice of rows, each once
+        lambda x, e, w: torch.nn.functional.embedding(e[0].view(10, 5), x).mean(1),  # the mean of the words of a text
     ],
-    ids=["replaced", "scattered", "largest", "largest in a bag", "variance"],
+    ids=["replaced", "scattered", "largest", "largest in a bag", "variance", "few rows", "words"],
 )
 def test_rows_that_are_not_added_are_not(run):
     assert count(run, ROWS, EDGES, WEIGHTS) == 0

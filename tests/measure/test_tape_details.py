@@ -10,9 +10,12 @@ import torch
 from modeling import measure, module
 from torch import nn
 
+from archaudit.measure.tape import recording
+from archaudit.measure.tape.arguments import as_setting
 from archaudit.measure.tape.known_values import assume_boolean
 from archaudit.measure.tape.memory import LivenessRecorder, read_traits
 from archaudit.measure.tape.meta_kernels import find_meta_kernel, run_meta_kernel
+from archaudit.measure.tape.rearranging import _read_order
 
 aten = torch.ops.aten
 
@@ -179,3 +182,59 @@ def test_only_a_boolean_that_python_reads_is_assumed() -> None:
     assert profile.provenance is not None
     assert profile.provenance.rung == "answered"
     assert [node.op for node in profile.flow].count("logical_not") == 1
+
+
+class Loops(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(3):
+            if self.fc(x).mean() > 0:
+                x = x + 1
+        return x
+
+
+def test_a_loop_may_read_as_many_conditions_as_the_limit_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "_MOST_ASSUMED", 3)
+    profile = measure(Loops, torch.zeros(1, 4))
+    assert profile.provenance is not None
+    assert (profile.provenance.rung, profile.totals.macs) == ("answered", 3 * 16)
+    monkeypatch.setattr(recording, "_MOST_ASSUMED", 2)
+    profile = measure(Loops, torch.zeros(1, 4))
+    assert profile.provenance is not None
+    assert profile.provenance.rung == "real"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (1024.0, 1024),
+        (-3.0, -3),
+        (2.0**53 - 1, 2**53 - 1),
+        (2.0**53, 2.0**53),
+        (2.0**60, 2.0**60),
+        (0.5, 0.5),
+        (2**62, 2**62),
+        (2**63, str(2**63)),
+    ],
+)
+def test_whole_floats_are_integers_as_far_as_floats_hold_every_integer(value: float, written: object) -> None:
+    made = as_setting(value)
+    assert (made, type(made)) == (written, type(written))
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "rank", "order"),
+    [
+        ("t", (None,), 2, [1, 0]),
+        ("t", (None,), 1, [0]),
+        ("transpose", (None, 0, -1), 3, [2, 1, 0]),
+        ("transpose", (None, 1, 2), 4, [0, 2, 1, 3]),
+        ("permute", (None, (0, -1, 1)), 3, [0, 2, 1]),
+        ("numpy_T", (None,), 3, [2, 1, 0]),
+    ],
+)
+def test_every_way_to_write_a_permutation(name: str, args: tuple[Any, ...], rank: int, order: list[int]) -> None:
+    assert _read_order(name, args, rank) == order

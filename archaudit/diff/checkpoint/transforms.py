@@ -310,10 +310,12 @@ def find_folds(modules: MatchedModules) -> dict[str, Fold]:
     found = {}
     for after_path, before_path in modules.origins.items():
         layer, readers = modules.before[before_path], followers.get(before_path, [])
-        # a norm without running statistics uses those of each batch, which no weight can contain
-        if len(readers) != 1 or not {"running_mean", "running_var"} <= {tensor.name for tensor in readers[0].tensors}:
+        if len(readers) != 1:
             continue
-        norm = readers[0]
+        (norm,) = readers
+        # a norm without running statistics uses those of each batch, which no weight can contain
+        if not {"running_mean", "running_var"} <= {tensor.name for tensor in norm.tensors}:
+            continue
         removed = norm.path not in modules.successors or not modules.after[modules.successors[norm.path]].tensors
         shapes = Pair(layer, modules.after[after_path]).map(lambda module: {tensor.name: tensor.shape for tensor in module.tensors})
         if removed and "bias" in shapes.after and shapes.before.get("weight") == shapes.after.get("weight") is not None:

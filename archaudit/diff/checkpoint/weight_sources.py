@@ -109,8 +109,8 @@ class _Planner:
     def plan(self) -> WeightPlan:
         questions = self._divide()
         divided = {whole: parts for answer in questions[:1] for whole, parts in answer[0].assumed.items()}
-        if len(questions) == 1 and len(questions[0]) == 1:  # nothing to try, but still assumed
-            self._by_name |= questions[0][0].assumed
+        if [len(question) for question in questions] == [1]:  # nothing to try, but still assumed
+            self._by_name |= divided
         mismatched: list[str] = []
         unmatched: dict[str, tuple[str, TensorRecord]] = {}
         for name, (module, tensor) in self.modules.after.tensors.items():

@@ -17,7 +17,6 @@ from archaudit.measure.formulas import Work
 from archaudit.measure.tensors import storage_key
 
 _REAL, _IMAGINARY, _SUM, _BOTH = 0, 1, 2, 3
-_MOVE = frozenset(("aten::clone", "aten::contiguous", "aten::_to_copy", "aten::alias", "aten::detach"))
 
 COUNTED_BEFORE = Work("zero", note="part of a complex convolution, whose complex multiplications are counted with its first part")
 
@@ -45,10 +44,6 @@ class ComplexConvolutions:
             (kind, base), (other, other_base) = self._read(args[0]), self._read(args[1])
             if {kind, other} == {_REAL, _IMAGINARY} and base == other_base:
                 self._mark(result, _SUM, base)
-        elif name in _MOVE:
-            kind, base = self._read(args[0])
-            if kind >= 0:
-                self._mark(result, kind, base)
         elif work.status == "counted" and "convolution" in name:
             return self._match(number, args)
         return ()

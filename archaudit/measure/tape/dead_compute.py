@@ -52,8 +52,8 @@ class OperatorUses:
         number = len(self._sources)
         traits = read_traits(operator)
         # a copy into a part of a storage keeps the rest of it
-        replaced = written[0] if traits.replaces and written and _covers_storage(written[0]) else None
-        sources = self._list_writers(each for each in inputs if each is not replaced)
+        replaced = {id(each) for each in written if traits.replaces and _covers_storage(each)}
+        sources = self._list_writers(each for each in inputs if id(each) not in replaced)
         self._sources.append(sources)
         if not self._weighted.isdisjoint(sources) or any(map(self._is_weight, inputs)):
             self._weighted.add(number)
