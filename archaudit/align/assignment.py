@@ -135,12 +135,11 @@ def _align_middle(span_left: Span, span_right: Span, keys: tuple[Sequence[Hashab
         return _align_by_table(span_left, span_right, gain)
     anchors = [pair for pair in _find_anchors(span_left, span_right, keys) if gain(*pair) > 0]
     from_left, from_right = span_left.start, span_right.start
-    for left, right in [*anchors, (span_left.stop, span_right.stop)]:
+    for left, right in anchors:
         pairs += _align_by_table(Span(from_left, left), Span(from_right, right), gain)
-        if left < span_left.stop and right < span_right.stop:
-            pairs.append((left, right))
+        pairs.append((left, right))
         from_left, from_right = left + 1, right + 1
-    return pairs
+    return pairs + _align_by_table(Span(from_left, span_left.stop), Span(from_right, span_right.stop), gain)
 
 
 def _find_anchors(span_left: Span, span_right: Span, keys: tuple[Sequence[Hashable], Sequence[Hashable]]) -> list[Cell]:

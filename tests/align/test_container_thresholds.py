@@ -330,3 +330,20 @@ def test_a_pair_at_the_edge_of_the_band_is_reached_from_the_end(row: int) -> Non
 def test_a_common_subsequence_is_searched_up_to_400_differences() -> None:
     assert find_common_subsequence(range(200), range(1000, 1200)) == []
     assert find_common_subsequence(range(201), range(1000, 1200)) is None
+
+
+def test_a_sequential_around_a_sequential_keeps_its_name_and_the_inner_one_its_weights() -> None:
+    plain = {"body": box("Sequential"), "body.0": linear(11), "body.1": linear(12)}
+    wrapped = {"body": box("Sequential"), "body.0": box("Sequential"), "body.0.0": linear(11), "body.0.1": linear(12)}
+    pairs = {("body", "body.0"), ("body.0", "body.0.0"), ("body.1", "body.0.1")}
+    assert {pair for pair in list_matches(plain, wrapped) if None not in pair} == {("", ""), *pairs}
+    assert {pair[::-1] for pair in list_matches(wrapped, plain) if None not in pair} == {("", ""), *pairs}
+    assert find_changes(plain, wrapped, "body.0") == ("wrapped",)
+    assert find_changes(wrapped, plain, "body") == ("unwrapped",)
+
+
+def test_a_norm_alone_does_not_identify_what_was_put_into_a_new_container() -> None:
+    """Norms of one size are alike everywhere; a matrix is not."""
+    keep = {"k": linear(3)}
+    assert find_partner({"n": norm(8), **keep}, {"w": box("Wrapper"), "w.0": norm(8), **keep}, "n") == (None, None)
+    assert find_partner({"n": linear(8), **keep}, {"w": box("Wrapper"), "w.0": linear(8), **keep}, "n")[0] == "w.0"

@@ -8,6 +8,7 @@ import pytest
 from factories import make_module, make_tensor
 
 from archaudit.index.layers import Layer, compare_containers, compare_layers, compare_names, find_family, read_layer, read_weight
+from archaudit.index.program_texts import _join
 
 
 @pytest.mark.parametrize(
@@ -122,3 +123,17 @@ def test_roles_and_weights() -> None:
     ]
     assert [layer.role for layer in layers] == ["depthwise", "pointwise", "pointwise", "dense", "grouped", "dense"]
     assert [layer.weights for layer in layers] == [72, 40, 40, 120, 216, 12]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a"], "a"),
+        (["a", "b"], "a and b"),
+        (["a", "b", "c"], "a, b and c"),
+        (list("abcde"), "a, b, c, d and e"),
+        (list("abcdef"), "a, b, c, d and 2 more"),
+    ],
+)
+def test_operands_are_listed_up_to_five(names, text):
+    assert _join(names) == text
