@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.options import build_options, dtype_option, latency_option, measurement_options
+from archaudit.cli.options import build_options, dtype_option, fresh_option, latency_option, measurement_options
 from archaudit.cli.output import is_terminal, print_text, write_files
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def command() -> None:
     help="Write the TOML to this file (default: print it). Claims that it has already stay as they are.",
 )
 @dtype_option
+@fresh_option
 @measurement_options
 def draft(document: Path, models: tuple[str, ...], catalogs: tuple[str, ...], dry_run: bool, file: Path | None, **arguments: Any) -> int:
     """Find the numbers in DOCUMENT and propose what each one states, with the measured value.
@@ -107,6 +108,7 @@ def _write_draft(file: Path, toml: str) -> int:
 @click.option("--badge", type=_DOCUMENT, metavar="FILE.svg", help="Write a badge with the number of claims that are true.")
 @latency_option
 @dtype_option
+@fresh_option
 @measurement_options
 def check(document: Path, models: tuple[str, ...], format_name: str, **arguments: Any) -> int:
     """Check the claims about DOCUMENT: those in the config, in DOCUMENT.claims.toml next to it, and inline in the document.

@@ -145,11 +145,21 @@ def measurement_options(command: Command) -> Command:
                 metavar="FILE",
                 help="Add this file of the work tree to each git revision: it builds the model from the revision's code.",
             ),
-            click.option("--cache/--no-cache", "cached", default=True, help="Cache the profiles of git revisions (default: yes)."),
+            click.option(
+                "--cache/--no-cache",
+                "cached",
+                default=True,
+                help="Cache profiles of git revisions and of documents' models (default: yes).",
+            ),
         )
     ):
         command = option(command)
     return command
+
+
+def fresh_option(command: Command) -> Command:
+    """Adds `--fresh`."""
+    return click.option("--fresh", is_flag=True, help="Measure every model again, even if its kept profile is still right.")(command)
 
 
 def device_option(command: Command) -> Command:
@@ -243,6 +253,7 @@ def build_options(
     prove_map: bool = False,
     while_workers_start: Callable[[], None] = lambda: None,
     cached: bool = True,
+    fresh: bool = False,
     harness: Path | None = None,
     memory: int | None = None,
     pythons: tuple[str, ...] = (),
@@ -277,6 +288,7 @@ def build_options(
             on_progress=progress.advance,
             while_workers_start=while_workers_start,
             cached=cached,
+            fresh=fresh,
             harness=str(harness) if harness is not None else "",
             allow_pickle=allow_pickle,
             device=device,

@@ -108,17 +108,3 @@ def read_configuration(path: Path, reference: Reference, key: str) -> dict[str, 
     if not isinstance(content, dict) or key not in content:
         raise LoadError(f"{reference.text}: {path} has no {key}, so it is not a configuration of {reference.target}")
     return content
-
-
-def list_library(name: str) -> list[str]:
-    """The names of the models of timm or torchvision. Raises LoadError if the library is not installed."""
-    try:
-        if name == "timm":
-            import timm
-
-            return [*timm.list_models()]
-        from torchvision.models import list_models
-
-        return [*list_models()]
-    except ModuleNotFoundError as error:
-        raise LoadError(f"{name} is not installed", f"Install it with: pip install 'archaudit[{name}]'.") from error

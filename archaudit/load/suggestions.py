@@ -24,20 +24,20 @@ def suggest_libraries(name: str) -> list[str]:
     if (found := suggest_configuration(path / "config.json")) is not None:
         return [found]
     for library in ("torchvision", "timm"):
-        known = _list_models(library)
+        known = list_library(library)
         if name in known:
             return [f"{library}:{name}"]
     near = [
         f"{library}:{each}"
         for library in ("torchvision", "timm")
-        for each in difflib.get_close_matches(name, _list_models(library), n=2, cutoff=0.8)
+        for each in difflib.get_close_matches(name, list_library(library), n=2, cutoff=0.8)
     ]
     return near[:_MOST_NAMED]
 
 
 @functools.cache
-def _list_models(library: str) -> list[str]:
-    """The names of a library's models, read from its source, since importing it takes seconds; none where it is not installed."""
+def list_library(library: str) -> list[str]:
+    """The names of the models of timm or torchvision, read from its source, since importing it takes seconds; none without it."""
     spec = find_spec(library)
     folders = [Path(folder) / "models" for folder in (spec.submodule_search_locations or ())] if spec is not None else []
     names: set[str] = set()

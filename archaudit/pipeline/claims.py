@@ -17,7 +17,8 @@ from archaudit.judge import conclude, judge
 from archaudit.pipeline.baselines import read_baselines
 from archaudit.pipeline.claim_sources import SIDES, collect_claims, list_names, read_text
 from archaudit.pipeline.corrections import Correction, correct_document
-from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.kept_profiles import add_kept_key, find_profiles
+from archaudit.pipeline.measuring import MEASURED, list_formulas, measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.table_claims import ExpandedTables, accept_readings, expand_tables, find_contradictions
 from archaudit.pipeline.targets import Target, resolve
@@ -152,9 +153,13 @@ def _measure(path: Path, checks: Iterable[Check], options: Options, pair: tuple[
 
 
 def _measure_in_batches(targets: Sequence[Target], options: Options) -> Iterable[Profile]:
-    """The profiles of targets. Each has a process of its own, so that a document with many models is measured in parts."""
-    for start in range(0, len(targets), _MOST_PROCESSES):
-        yield from measure_targets(targets[start : start + _MOST_PROCESSES], options)
+    """The profiles of targets: kept ones of libraries' models, and the others in parts, since each has a process of its own."""
+    keyed = [add_kept_key(target, list_formulas(target, options), options) for target in targets]
+    kept = {} if options.fresh or options.latency in MEASURED else find_profiles([each.kept_as for each in keyed if each.kept_as])
+    missing = [each for each in keyed if each.kept_as not in kept]
+    parts = [missing[start : start + _MOST_PROCESSES] for start in range(0, len(missing), _MOST_PROCESSES)]
+    measured = iter([profile for part in parts for profile in measure_targets(part, options)])
+    return [kept[each.kept_as] if each.kept_as in kept else next(measured) for each in keyed]
 
 
 _MOST_PROCESSES = 4  # at once: each needs about half a GiB

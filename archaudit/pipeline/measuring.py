@@ -72,6 +72,7 @@ def make_load_request(target: Target, options: Options) -> Load:
         options.device,
         options.dtype,
         target.arg_file,
+        recorded=target.kept_as is not None,
     )
 
 
@@ -151,7 +152,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
     replies = [_receive_measured(target, worker, options) for target, worker in zip(targets, workers, strict=True)]
     report_warnings(targets, replies, options)
     equal = _measure_again(again, second, dict(zip(map(id, targets), replies, strict=True)), options, started=bool(together))
-    profiles = [_cache_revision(target, reply, equal.get(id(target), False)) for target, reply in zip(targets, replies, strict=True)]
+    profiles = [_cache_profile(target, reply, equal.get(id(target), False)) for target, reply in zip(targets, replies, strict=True)]
     if options.latency not in MEASURED:
         return profiles
     from archaudit.pipeline.recordings import fingerprint
@@ -209,7 +210,12 @@ def _strip(profile: Profile) -> Profile:
     return msgspec.structs.replace(profile, other_counters={}, provenance=None)
 
 
-def _cache_revision(target: Target, reply: Measured, is_same_again: bool) -> Profile:
+def _cache_profile(target: Target, reply: Measured, is_same_again: bool) -> Profile:
+    """The profile; cached if it is that of a library's model or of a git revision, and everything that it depends on is known."""
+    if target.kept_as is not None and reply.dependencies is not None:
+        from archaudit.pipeline.kept_profiles import keep_profile
+
+        keep_profile(target.kept_as, reply.profile, reply.dependencies)
     if target.revised is None:
         return reply.profile
     from archaudit.pipeline.revision_targets import cache_profile

@@ -36,8 +36,8 @@ class Options(Record, frozen=True, kw_only=True):
     sizes), `equivalent` (whether both models compute the same with the same weights), `prove_map` (which entries of the checkpoint map such
     a run proves), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to time
     on; `off`: none; `recorded`: look up recorded times of the same
-    models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before is not measured
-    again.
+    models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before, or a library's
+    model that a document names, is not measured again; with `fresh`, such a model is, and its kept profile is replaced.
 
     `harness` is a file of the work tree that is added to each git revision: it builds the model from the revision's code.
 
@@ -66,6 +66,7 @@ class Options(Record, frozen=True, kw_only=True):
     while_workers_start: Callable[[], None] = lambda: None
     formulas: tuple[str, ...] = ()
     cached: bool = True
+    fresh: bool = False
     harness: str = ""
     worker_pool: Fork | None = None
     allow_pickle: bool = False

@@ -30,7 +30,8 @@ class Target(Record, frozen=True, kw_only=True):
     """A resolved reference. `name` is its name in reports (as typed), `key` its name in checks; `config` is the config that defines it.
 
     Exactly one of `reference` and `saved` is set: code to load, or a profile from a file. A reference at a git revision is checked out when
-    it is measured (`revised` is then set). `arg_file` has arguments of the model.
+    it is measured (`revised` is then set). `arg_file` has arguments of the model. `kept_as` is the cache key of the profile of a library's
+    model (None: no cache).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Target(Record, frozen=True, kw_only=True):
     config: Config | None = None
     revised: Revised | None = None
     arg_file: str = ""
+    kept_as: str | None = None
 
     @property
     def is_revised(self) -> bool:

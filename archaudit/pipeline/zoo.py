@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +13,12 @@ import msgspec
 from archaudit.claims.named_figures import Catalogs
 from archaudit.claims.names import Catalog
 from archaudit.config import Config, load_config
-from archaudit.errors import ArchauditError, InputError
+from archaudit.errors import ArchauditError, InputError, LoadError
 from archaudit.judge import judge
-from archaudit.load.sources import list_library
+from archaudit.load.suggestions import list_library
 from archaudit.load.transformers_checkpoints import has_fixed_input, read_checkpoints
-from archaudit.pipeline.measuring import measure_targets
+from archaudit.pipeline.kept_profiles import add_kept_key, find_profiles
+from archaudit.pipeline.measuring import list_formulas, measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, resolve
 from archaudit.schema import Check, Profile, Verdict
@@ -61,7 +62,10 @@ def open_catalogs(sources: Sequence[str], config: Config | None, folder: Path) -
 def _open_catalogs(source: str, folder: Path) -> Iterable[tuple[Catalog, bool]]:
     """The catalogs of one source, each with whether its models classify ImageNet."""
     if source in LIBRARIES:
-        yield Catalog({name: f"{source}:{name}" for name in list_library(source)}), True
+        names = list_library(source)
+        if not names:
+            raise LoadError(f"{source} is not installed", f"Install it with: pip install 'archaudit[{source}]'.")
+        yield Catalog({name: f"{source}:{name}" for name in names}), True
         return
     if source == "transformers":
         yield from _open_transformers()
@@ -132,7 +136,8 @@ def _locate(reference: str, folder: Path) -> str:
 class Zoo:
     """Judges checks on many models. Each model is measured once in a command, in parallel with others.
 
-    Nothing is kept for the next command: the version of a library does not prove that its files, formulas and settings are the same.
+    Profiles of libraries' models are kept for the next command (`kept_profiles`), unless the options are not `cached`; with `fresh`, those
+    that are kept are replaced.
     """
 
     def __init__(self, options: Options) -> None:
@@ -168,10 +173,17 @@ class Zoo:
         options = msgspec.structs.replace(
             self._options, other_counters=other_counters, symbolic=False, latency="off", equivalent=False, on_stage=lambda stage: None
         )
+        targets = {model: _resolve(model, options) for model in missing}
+        kept = _find_kept(targets) if not options.fresh else {}
+        for model, profile in kept.items():
+            self._measured[model, other_counters] = profile
+        missing = [model for model in missing if model not in kept]
+        if not missing:
+            return
         self._options.on_progress(0, len(missing))
         with share_pool(options.workers) as pool, ThreadPoolExecutor((os.cpu_count() or 1) if pool is not None else 1) as threads:
             forked = msgspec.structs.replace(options, worker_pool=pool)
-            futures = [(model, threads.submit(_measure, model, forked)) for model in missing]
+            futures = [(model, threads.submit(_measure, targets[model], forked)) for model in missing]
             for done, (model, future) in enumerate(futures, start=1):
                 self._options.on_stage(model.name)
                 try:
@@ -194,22 +206,38 @@ class Zoo:
         return verdict
 
 
-def _measure(model: Model, options: Options) -> Profile:
-    """The profile at the model's resolution. A model that accepts one size only is built for that size."""
+def _resolve(model: Model, options: Options) -> tuple[Target, ...] | ArchauditError:
+    """The targets to try for a model: at the document's resolution, then built for it, which models that accept one size only need."""
     inputs = (f"1x3x{model.resolution}x{model.resolution}",) if model.resolution is not None else ()
-    target = resolve(model.reference, options.config, inputs)
-    if model.resolution is None or not _takes_size(target):
-        return measure_targets([target], options)[0]
-    assert target.reference is not None
-    sized = msgspec.structs.replace(target.reference, arguments={**target.reference.arguments, "img_size": model.resolution})
     try:
-        return measure_targets([target], options)[0]
-    except ArchauditError:
-        return measure_targets([msgspec.structs.replace(target, reference=sized)], options)[0]
+        target = resolve(model.reference, options.config, inputs)
+    except ArchauditError as error:
+        return error
+    targets, reference = [target], target.reference
+    if model.resolution is not None and reference is not None and reference.kind == "library" and reference.target == "timm":
+        sized = msgspec.structs.replace(reference, arguments={**reference.arguments, "img_size": model.resolution})
+        targets.append(msgspec.structs.replace(target, reference=sized))
+    return tuple(add_kept_key(each, list_formulas(each, options), options) for each in targets)
 
 
-def _takes_size(target: Target) -> bool:
-    return target.reference is not None and target.reference.kind == "library" and target.reference.target == "timm"
+def _find_kept(targets: Mapping[Model, tuple[Target, ...] | ArchauditError]) -> dict[Model, Profile]:
+    """The profiles that an earlier command kept. If that of a model built for its resolution is there, it could not be run otherwise."""
+    keys = {model: [each.kept_as for each in found if each.kept_as] for model, found in targets.items() if isinstance(found, tuple)}
+    kept = find_profiles([key for each in keys.values() for key in each])
+    return {model: next(kept[key] for key in each if key in kept) for model, each in keys.items() if any(key in kept for key in each)}
+
+
+def _measure(targets: tuple[Target, ...] | ArchauditError, options: Options) -> Profile:
+    """The profile of the first target that can be measured. Raises the last error."""
+    if isinstance(targets, ArchauditError):
+        raise targets
+    *first, last = targets
+    for target in first:
+        try:
+            return measure_targets([target], options)[0]
+        except ArchauditError:
+            continue
+    return measure_targets([last], options)[0]
 
 
 # --- figures that are true at another resolution ---

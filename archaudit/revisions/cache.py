@@ -39,7 +39,7 @@ _LARGEST_BYTES = 2**30
 # What a damaged entry raises; one that is nested too deeply raises RecursionError.
 _UNREADABLE = (OSError, msgspec.MsgspecError, SavedFileError, ValueError, RecursionError, MemoryError, zlib.error)
 # Entries of another layout are not found.
-_LAYOUT = 2
+_LAYOUT = 3
 # By path and identity: a command that looks up many commits reads each file once.
 _digests: dict[tuple[str, tuple[int, ...]], str | None] = {}
 
@@ -84,12 +84,24 @@ class Cache:
 
     def find(self, key: CacheKey) -> tuple[Profile, tuple[str, ...]] | None:
         """The cached profile and the files of the revision that it was read from; None if there is none. An unreadable entry is ignored."""
+        return self._find(key, FileReader(_digests))
+
+    def find_all(self, keys: Iterable[CacheKey]) -> Iterable[tuple[CacheKey, Profile]]:
+        """The cached profiles of those keys that have one. Each file that several of them depend on is looked at once."""
+        reader = FileReader(_digests, remembers=True)
+        for key in keys:
+            if (found := self._find(key, reader)) is not None:
+                yield key, found[0]
+
+    def _find(self, key: CacheKey, reader: FileReader) -> tuple[Profile, tuple[str, ...]] | None:
         folder = self.folder / key.digest()
-        reader = FileReader(_digests)
         for path in sorted(folder.glob("*.entry")) if folder.is_dir() else ():
             with suppress(*_UNREADABLE):
-                entry = msgspec.json.decode(_decompress(path), type=Entry)
-                if path.stem == _name_entry(entry.blobs, entry.dependencies) and entry.is_valid(key.entries, reader):
+                data = _decompress(path)
+                if path.stem != _name_entry(data):
+                    continue
+                entry = msgspec.json.decode(data, type=Entry)
+                if entry.is_valid(key.entries, reader):
                     return decode_profile(_decompress(path.with_suffix(".profile")), str(path)), entry.dependencies.sources
         return None
 
@@ -103,11 +115,12 @@ class Cache:
         blobs = {path: key.entries[path].blob for path in dependencies.sources if path in key.entries}
         entry = Entry(blobs=blobs, dependencies=dependencies)
         folder = self.folder / key.digest()
-        name = _name_entry(blobs, dependencies)
+        data = msgspec.json.encode(entry, order="sorted")
+        name = _name_entry(data)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write(folder / f"{name}.profile", zlib.compress(msgspec.json.encode(profile), 1))
-            _write(folder / f"{name}.entry", zlib.compress(msgspec.json.encode(entry), 1))  # last: it makes the entry valid
+            _write(folder / f"{name}.entry", zlib.compress(data, 1))  # last: it makes the entry valid
             self._delete_oldest()
         except OSError:
             return False  # on a full or read-only disk the profile is measured again next time
@@ -122,9 +135,9 @@ class Cache:
             path.with_suffix(".profile").unlink(missing_ok=True)
 
 
-def _name_entry(blobs: Mapping[str, str], dependencies: Dependencies) -> str:
+def _name_entry(data: bytes) -> str:
     """The name of an entry's files, which its content must have."""
-    return _digest([blobs, msgspec.to_builtins(dependencies)])[:24]
+    return hashlib.sha256(data).hexdigest()[:24]
 
 
 def find_cache_folder() -> Path:

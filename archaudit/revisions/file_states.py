@@ -41,9 +41,13 @@ def digest_names(path: str, *, with_sizes: bool) -> str | None:
 
 
 class FileReader:
-    """Reads states. One reader resolves each folder and digests each file once, so it serves one look into the cache."""
+    """Reads states. One reader resolves each folder and digests each file once, so it serves one look into the cache.
 
-    def __init__(self, digests: dict[tuple[str, Identity], str | None] | None = None) -> None:
+    One that `remembers` compares each path with each state once.
+    """
+
+    def __init__(self, digests: dict[tuple[str, Identity], str | None] | None = None, *, remembers: bool = False) -> None:
+        self._compared: dict[tuple[str, FileState], bool] | None = {} if remembers else None
         self._folders: dict[str, str] = {}
         self._digests = digests if digests is not None else {}
 
@@ -62,6 +66,14 @@ class FileReader:
 
     def is_unchanged(self, path: str, state: FileState) -> bool:
         """Whether what lies at the path is the same as in `state`."""
+        if self._compared is None:
+            return self._compare(path, state)
+        key = path, state
+        if key not in self._compared:
+            self._compared[key] = self._compare(path, state)
+        return self._compared[key]
+
+    def _compare(self, path: str, state: FileState) -> bool:
         if state.kind == "any folder":
             return os.path.isdir(path)  # noqa: PTH112
         if self.resolve(path) != state.target:

@@ -1,4 +1,4 @@
-"""Records everything that measuring a model of a git revision reads, from the moment that the checkout is entered.
+"""Records everything that measuring a model reads, from the moment that a checkout is entered or a library's model is loaded.
 
 An audit hook (`sys.addaudithook`) sees every file that Python opens, every folder that it lists and every native module that it loads. What
 was imported before is in `sys.modules`. Calls such as `os.stat` have no audit event and are wrapped, and so is the environment. What
@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,10 @@ _DATE_WORDS = ("datetime", "utcnow", "today()")
 class DependencyRecorder:
     """Records from its creation until the process ends: an audit hook cannot be removed."""
 
-    def __init__(self, checkout: Checkout) -> None:
+    def __init__(self, checkout: Checkout | None) -> None:
         from archaudit.measure.process_state import read_shared_random_state
 
-        self._root = os.path.realpath(checkout.root) + os.sep
+        self._root = os.path.realpath(checkout.root) + os.sep if checkout is not None else None
         compiled = os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")
         self._ignored = (*_IGNORED_PREFIXES, *([compiled] if COMPILED_FOLDER in compiled else []))  # it has another name each time
         self._opened: dict[str, Identity] = {}
@@ -137,16 +137,19 @@ class DependencyRecorder:
         for path, state in [*self._list_files(reader, modules), *self._listed.items()]:
             if path in _IGNORED_FILES or path.startswith(self._ignored) or _is_bytecode(path):
                 continue
-            real = reader.resolve(path)
-            if path.startswith(self._root) or real.startswith(self._root):
+            real, root = reader.resolve(path), self._root
+            if root is None:
+                outside[path] = state
+                continue
+            if path.startswith(root) or real.startswith(root):
                 for place in list_links(path):
-                    if place.startswith(self._root):
-                        sources.add(os.path.relpath(place, self._root).replace(os.sep, "/"))
-            if not real.startswith(self._root) and not self._root.startswith(real.rstrip(os.sep) + os.sep):
+                    if place.startswith(root):
+                        sources.add(os.path.relpath(place, root).replace(os.sep, "/"))
+            if not real.startswith(root) and not root.startswith(real.rstrip(os.sep) + os.sep):
                 # the path in a checkout, and the folders above it, differ each time
-                outside[real if path.startswith(self._root) else path] = state
+                outside[real if path.startswith(root) else path] = state
         environ = {name: digest_text(value) for name, value in self._variables.items()}
-        refusal = self._refusal or self._explain_chance() or self._explain_dates(sources) or _explain_names([*sources, *outside])
+        refusal = self._refusal or self._explain_chance() or self._explain_dates(sources, outside) or _explain_names([*sources, *outside])
         return Dependencies(sources=tuple(sorted(sources)), outside=outside, environ=environ, refusal=refusal)
 
     def _list_files(self, reader: FileReader, modules: list[Any]) -> list[tuple[str, FileState]]:
@@ -204,11 +207,13 @@ class DependencyRecorder:
 
         return "it draws random numbers" if has_drawn() or read_shared_random_state() != self._chance else None
 
-    def _explain_dates(self, sources: set[str]) -> str | None:
-        for source in sources:
+    def _explain_dates(self, sources: set[str], outside: Iterable[str]) -> str | None:
+        root = self._root
+        written = [f"{root}{each}" for each in sources] if root is not None else [each for each in outside if not _is_library(each)]
+        for source in written:
             if source.endswith(".py"):
                 try:
-                    text = Path(self._root, source).read_text(encoding="utf-8", errors="replace")
+                    text = Path(source).read_text(encoding="utf-8", errors="replace")
                 except OSError:
                     continue
                 if _DATE_WORDS[0] in text and any(word in text for word in ("now(", *_DATE_WORDS[1:])):

@@ -37,8 +37,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """Find the model of `reference` (as typed; neither a name nor a saved profile). `name` is its name in reports.
 
     `formulas` are the user's files or modules that register formulas for custom operators. With `checkout` the model is that of a git
-    revision, and the files that it depends on are recorded. `batch` replaces the size of the first dimension of every input. The model is
-    cast to `dtype`; `arg_file` has arguments of its constructor.
+    revision. Everything that the profile depends on is recorded if `recorded`, and always with `checkout`. `batch` replaces the size of the
+    first dimension of every input. The model is cast to `dtype`; `arg_file` has arguments of its constructor.
     """
 
     reference: str
@@ -50,6 +50,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     device: str = "cpu"
     dtype: str | None = None
     arg_file: str = ""
+    recorded: bool = False
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):
@@ -135,7 +136,7 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured"):
-    """The profile; for a model of a git revision, with everything that it depends on; and the warnings of the model's code, each once."""
+    """The profile, with everything that it depends on where that is recorded; and the warnings of the model's code, each once."""
 
     profile: Profile
     dependencies: Dependencies | None = None

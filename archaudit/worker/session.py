@@ -129,6 +129,8 @@ class Session:
             recipe = load_recipe(reference, request.inputs, request.name, dtype=request.dtype, arg_file=request.arg_file)
             check_origins(request.checkout)
             return recipe
+        if request.recorded:
+            self._dependencies = DependencyRecorder(None)
         import_formulas(request.formulas)
         return load_recipe(reference, request.inputs, request.name, dtype=request.dtype, arg_file=request.arg_file)
 
@@ -154,11 +156,12 @@ class Session:
             params_only=request.params_only,
             with_values=request.with_values,
         )
-        if self._checkout is None or self._dependencies is None:
+        if self._dependencies is None:
             return Measured(profile)
-        from archaudit.load.checkout_imports import check_origins
+        if self._checkout is not None:
+            from archaudit.load.checkout_imports import check_origins
 
-        check_origins(self._checkout)  # a forward pass can import, too
+            check_origins(self._checkout)  # a forward pass can import, too
         return Measured(profile, self._dependencies.list_dependencies())
 
     def _run_with_values(self, recipe: Recipe, request: RecordOutputs | CompareOutputs) -> Reply:
