@@ -156,10 +156,11 @@ def _measure_in_batches(targets: Sequence[Target], options: Options) -> Iterable
     """The profiles of targets: kept ones of libraries' models, and the others in parts, since each has a process of its own."""
     keyed = [add_kept_key(target, list_formulas(target, options), options) for target in targets]
     kept = {} if options.fresh or options.latency in MEASURED else find_profiles([each.kept_as for each in keyed if each.kept_as])
-    missing = [each for each in keyed if each.kept_as not in kept]
+    found = [kept.get(each.kept_as or "") for each in keyed]
+    missing = [each for each, profile in zip(keyed, found, strict=True) if profile is None]
     parts = [missing[start : start + _MOST_PROCESSES] for start in range(0, len(missing), _MOST_PROCESSES)]
     measured = iter([profile for part in parts for profile in measure_targets(part, options)])
-    return [kept[each.kept_as] if each.kept_as in kept else next(measured) for each in keyed]
+    return [profile if profile is not None else next(measured) for profile in found]
 
 
 _MOST_PROCESSES = 4  # at once: each needs about half a GiB
