@@ -1,7 +1,7 @@
 """The protocol between the parent and its workers: JSON messages, each after its length in eight bytes.
 
-The first request is Load; then Measure, Explain, PrepareTiming (after it TimeBlock, TimeModules and InspectDevice), RecordOutputs and
-CompareOutputs follow in any number. Each request has one reply of the matching type, or Failed. A closed socket ends the worker.
+The first request is Load; then Measure, Explain, FindLaws, PrepareTiming (after it TimeBlock, TimeModules and InspectDevice), RecordOutputs
+and CompareOutputs follow in any number. Each request has one reply of the matching type, or Failed. A closed socket ends the worker.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from archaudit.schema import (
     Machine,
     MeasuredCeilings,
     Profile,
+    ScalingLaws,
     TimingSettings,
     WeightSource,
 )
@@ -71,6 +72,12 @@ class Explain(msgspec.Struct, frozen=True, tag="explain"):
     """Explain how the MACs of the module at `path` are counted."""
 
     path: str
+
+
+class FindLaws(msgspec.Struct, frozen=True, tag="find_laws"):
+    """Find how the costs of the loaded model grow with the sizes of its input, and check that in `checks` further runs."""
+
+    checks: int
 
 
 class PrepareTiming(msgspec.Struct, frozen=True, tag="prepare"):
@@ -150,6 +157,12 @@ class Explained(msgspec.Struct, frozen=True, tag="explained"):
     explanation: Explanation
 
 
+class LawsFound(msgspec.Struct, frozen=True, tag="laws_found"):
+    """The laws."""
+
+    laws: ScalingLaws
+
+
 class TimingReady(msgspec.Struct, frozen=True, tag="ready"):
     """The model is on the device: its settings with the threads in use, the forms that it can be timed in, and its warm-up."""
 
@@ -216,12 +229,13 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 # Requests that run the model, which must be loaded.
-ModelRequest = Measure | Explain | PrepareTiming | TimeBlock | TimeModules | InspectDevice | RecordOutputs | CompareOutputs
+ModelRequest = Measure | Explain | FindLaws | PrepareTiming | TimeBlock | TimeModules | InspectDevice | RecordOutputs | CompareOutputs
 Request = Load | ModelRequest
 Reply = (
     Loaded
     | Measured
     | Explained
+    | LawsFound
     | TimingReady
     | Timed
     | ModulesTimed

@@ -23,7 +23,9 @@ from archaudit.worker.messages import (
     Explain,
     Explained,
     Failed,
+    FindLaws,
     InspectDevice,
+    LawsFound,
     Load,
     Loaded,
     Measure,
@@ -89,6 +91,8 @@ class Session:
             return self._measure(recipe, request)
         if isinstance(request, Explain):
             return self._explain(recipe, request)
+        if isinstance(request, FindLaws):
+            return self._find_laws(recipe, request)
         if isinstance(request, RecordOutputs | CompareOutputs):
             return self._run_with_values(recipe, request)
         return self._time(recipe, request)
@@ -140,6 +144,13 @@ class Session:
         self.notify(Progress(f"explaining {recipe.name}"))
         self._announce_modules()
         return Explained(explain_recipe(recipe, request.path))
+
+    def _find_laws(self, recipe: Recipe, request: FindLaws) -> Reply:
+        from archaudit.measure.scaling_law import find_laws
+
+        self.notify(Progress(f"finding the formulas of {recipe.name}"))
+        self._announce_modules()
+        return LawsFound(find_laws(recipe, checks=request.checks))
 
     def _measure(self, recipe: Recipe, request: Measure) -> Reply:
         from archaudit.measure.recipe import inspect_recipe, measure_recipe
