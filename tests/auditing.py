@@ -8,8 +8,9 @@ from typing import Any
 from torch import nn
 
 from archaudit.audit import Evidence, list_rules, run_audit
+from archaudit.measure.fix_proofs import prove_fixes
 from archaudit.measure.recipe import inspect_recipe
-from archaudit.schema import Audit, InputSpec, Recipe
+from archaudit.schema import Audit, FixProof, InputSpec, Recipe
 
 
 def make_recipe(build: Callable[[], nn.Module], *shapes: tuple[int, ...], dtype: str = "float32") -> Recipe:
@@ -37,3 +38,10 @@ def list_found(found: Audit, code: str) -> list[str]:
 def find_paths(build: Callable[[], nn.Module], code: str, *shapes: tuple[int, ...], **options: Any) -> list[str]:
     """The modules in which the rule has findings."""
     return list_found(audit(build, *shapes, codes=[code], **options), code)
+
+
+def prove(build: Callable[[], nn.Module], code: str, *shapes: tuple[int, ...], dtype: str = "float32") -> list[FixProof]:
+    """The proofs of the fixes of a rule's findings."""
+    recipe = make_recipe(build, *shapes, dtype=dtype)
+    fixes = [each.edits for each in audit(build, *shapes, codes=[code], dtype=dtype).findings]
+    return prove_fixes(recipe, fixes)[0]

@@ -7,6 +7,17 @@ from __future__ import annotations
 
 from archaudit.audit.evidence import Evidence
 from archaudit.audit.registry import FAMILIES, Judge, find_rule, is_selector, list_rules, select_rules
-from archaudit.audit.running import compare_audits, run_audit
+from archaudit.audit.running import compare_audits, run_audit, sort_findings
 
-__all__ = ["FAMILIES", "Evidence", "Judge", "compare_audits", "find_rule", "is_selector", "list_rules", "run_audit", "select_rules"]
+__all__ = [
+    "FAMILIES",
+    "Evidence",
+    "Judge",
+    "compare_audits",
+    "find_rule",
+    "is_selector",
+    "list_rules",
+    "run_audit",
+    "select_rules",
+    "sort_findings",
+]

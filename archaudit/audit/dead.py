@@ -56,6 +56,8 @@ def find_unread_parameters(evidence: Evidence) -> Iterator[Finding]:
         fix="Remove the module, or call it.",
         source=_PARAMETERS_SOURCE,
         support="proof",
+        note="What is never called depends on the input: a decoder without an encoder does not call its cross-attention, and a model of "
+        "images and text does not call what is for the input that is not given.",
     )
 )
 def find_uncalled_modules(evidence: Evidence) -> Iterator[Finding]:
@@ -75,7 +77,7 @@ def find_uncalled_modules(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             code="AR102",
             path=module.path,
-            message=f"{module.type} is never called, and nothing reads its parameters",
+            message=f"{module.type} is never called with this input, and nothing reads its parameters",
             fix="remove the module",
             cost=cost,
             edits=(Remove(path=module.path),),

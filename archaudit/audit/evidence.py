@@ -7,6 +7,7 @@ from functools import cached_property
 from msgspec import UnsetType
 
 from archaudit.audit.graph import ValueGraph, build_value_graph
+from archaudit.audit.value_ranges import RangeFinder
 from archaudit.errors import CannotJudge
 from archaudit.index import ModuleIndex, index_modules
 from archaudit.index.modules import join_name
@@ -25,6 +26,21 @@ class Evidence:
     def graph(self) -> ValueGraph:
         """The values of the forward pass."""
         return build_value_graph(self.profile)
+
+    @cached_property
+    def ranges(self) -> RangeFinder:
+        """The ranges of the values."""
+        return RangeFinder(self.graph)
+
+    def is_float(self, number: int) -> bool:
+        """Whether a value comes from a layer with weights, which are floats, along the first operands."""
+        current: int | None = number
+        while current is not None:
+            module = self.graph.module(current)
+            if module is not None and any(tensor.dtype.startswith(("float", "bfloat")) for tensor in module.tensors):
+                return True
+            current = self.graph.source(current)
+        return False
 
     @property
     def is_inspected(self) -> bool:

@@ -35,7 +35,9 @@ class ValueGraph:
     def __init__(self, profile: Profile, nodes: Sequence[ProgramNode], returns: Sequence[Source]) -> None:
         self.index: ModuleIndex = index_modules(profile)
         self.nodes = tuple(nodes)
+        self._ties = profile.ties
         self.returned = frozenset(source.node for source in returns if source.node is not None)
+        # results that an operator wrote in place, and values that were written into later
         self.written = {write for node in nodes for source in node.operands for write in source.writes}
         self.overwritten = {source.node for node in nodes for source in node.operands if source.writes and source.node is not None}
         self.overwritten |= {source.node for source in returns if source.writes and source.node is not None}
@@ -115,6 +117,23 @@ class ValueGraph:
                 found[number] = counts[node.owner, node.op]
                 counts[node.owner, node.op] += 1
         return found
+
+    @cached_property
+    def tied(self) -> frozenset[str]:
+        """The full names of tensors that have another name."""
+        return frozenset(name for group in self._ties for name in group)
+
+    @cached_property
+    def _tensor_reads(self) -> Counter[str]:
+        names: Counter[str] = Counter()
+        for node in self.nodes:
+            owners = {self.index.tensors[source.name[1:]].module.path for source in node.operands if source.name[1:] in self.index.tensors}
+            names.update(owners)
+        return names
+
+    def count_tensor_reads(self, path: str) -> int:
+        """How many operators read a tensor of this module directly, without a call of it."""
+        return self._tensor_reads[path]
 
     def iterate_calls(self) -> Iterator[tuple[int, ModuleRecord]]:
         """Each node that calls a layer of torch with one tensor, and the layer."""

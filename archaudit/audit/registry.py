@@ -13,9 +13,20 @@ from archaudit.schema import Finding, Rule
 if TYPE_CHECKING:
     from archaudit.audit.evidence import Evidence
 
-# The families: the first digits of their codes, the file in this package, and what their rules are about.
-FAMILIES: dict[str, tuple[str, str]] = {
-    "AR1": ("dead", "dead: parameters, modules and compute that no output needs"),
+
+class Family(NamedTuple):
+    """The name of a family, its files in this package, and what its rules are about."""
+
+    name: str
+    files: tuple[str, ...]
+    about: str
+
+
+# The families by the first characters of their codes.
+FAMILIES: dict[str, Family] = {
+    "AR1": Family("dead", ("dead", "dead_values"), "parameters, modules and compute that no output needs"),
+    "AR2": Family("redundant", ("redundant", "repeated"), "layers that another one cancels, repeats or could hold"),
+    "AR3": Family("ties", ("ties",), "weights that are shared, or should be"),
 }
 
 Find = Callable[["Evidence"], Iterable[Finding]]
@@ -46,8 +57,8 @@ def rule(described: Rule) -> Callable[[Find], Find]:
 @cache
 def list_rules() -> dict[str, Judge]:
     """Every rule by its code, in the order of the codes."""
-    for module, _ in FAMILIES.values():
-        import_module(f"archaudit.audit.{module}")
+    for file in (file for family in FAMILIES.values() for file in family.files):
+        import_module(f"archaudit.audit.{file}")
     return dict(sorted(_judges.items()))
 
 

@@ -19,7 +19,7 @@ from archaudit.measure.source_lines import locate_modules
 from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tape.shape_cache import CachedShapesMode, ShapeCache
-from archaudit.measure.tensors import iterate_module_tensors, list_tensors_in, storage_key
+from archaudit.measure.tensors import COPY_NOTE, iterate_module_tensors, list_tensors_in, storage_key
 from archaudit.schema import Inspection, Setting
 
 # Attributes of a model's configuration that rules compare with the model.
@@ -44,6 +44,7 @@ def inspect_run(run: Run) -> Inspection:
         without_gradient=tuple(training.list_without_gradient()) if not reason else (),
         facts=_read_facts(run.model),
         shared_memory=tuple(_find_shared_memory(run.tree)),
+        copies=tuple(_find_copies(run.tree)),
     )
 
 
@@ -165,6 +166,14 @@ def _read_facts(model: nn.Module) -> dict[str, Setting]:
     if isinstance(tied, Collection) and not isinstance(tied, str):
         facts["tied_weights_keys"] = sorted(str(name) for name in tied)
     return facts
+
+
+def _find_copies(tree: ModuleTree) -> Iterable[tuple[str, str]]:
+    """Each parameter that was made as a copy of another one, and the name of that."""
+    for name, tensor in _name_tensors(tree):
+        origin = tensor.__dict__.get(COPY_NOTE) if isinstance(tensor, nn.Parameter) else None
+        if isinstance(origin, str) and origin != name:
+            yield name, origin
 
 
 def _find_shared_memory(tree: ModuleTree) -> Iterable[tuple[str, ...]]:

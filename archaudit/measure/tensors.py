@@ -24,6 +24,8 @@ from archaudit.schema.record import escape_surrogates
 
 # The attribute of a parameter that says what initialised it; set where the model is built.
 INIT_NOTE = "_archaudit_init"
+# The attribute of a parameter that names the parameter of which it is a copy.
+COPY_NOTE = "_archaudit_copy_of"
 
 
 @dataclass(slots=True)
@@ -70,6 +72,14 @@ def iterate_module_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tenso
             tensor = table[name]
             if tensor is not None:
                 yield name, tensor, kind, name not in transient
+
+
+def name_parameters(tree: ModuleTree) -> Iterator[tuple[str, nn.Parameter]]:
+    """Each parameter that has memory, by its full name."""
+    for module, path in zip(tree.modules, tree.paths, strict=True):
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None and not is_lazy(parameter):
+                yield f"{path}.{name}" if path else name, parameter
 
 
 def storage_key(tensor: torch.Tensor) -> int:

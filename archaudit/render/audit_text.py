@@ -64,8 +64,10 @@ def format_proof(finding: Finding) -> str:
 
 
 def _describe_proof(proof: FixProof) -> str:
-    word = {"proven": "proven", "refuted": "not equal", "not run": "not proven"}[proof.outcome]
-    return f"{word}: {make_visible(proof.reason)}"
+    if proof.outcome == "proven":
+        how = "bit for bit" if proof.bitwise else f"within {proof.tolerance:g} of the largest output, in {proof.dtype}"
+        return f"proven: same outputs {how}"
+    return f"{'not equal' if proof.outcome == 'refuted' else 'not proven'}: {make_visible(proof.reason)}"
 
 
 # --- text ---
@@ -194,10 +196,10 @@ def render_rule(rule: Rule, width: int) -> str:
 def render_rules(width: int) -> str:
     """Every rule in a line."""
     lines: list[str] = []
-    for family, (_, about) in FAMILIES.items():
-        lines += ["", f"{family}xx {about}"]
+    for prefix, family in FAMILIES.items():
+        lines += ["", f"{prefix}xx {family.name}: {family.about}"]
         for code, judge in list_rules().items():
-            if code.startswith(family):
+            if code.startswith(prefix):
                 off = " (off by default)" if judge.rule.off else ""
                 lines += wrap(f"  {code} {judge.rule.name}{off}: {judge.rule.summary}", max(_NARROWEST, width), "    ")
     return "\n".join(lines[1:]) + "\n"

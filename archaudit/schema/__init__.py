@@ -103,7 +103,6 @@ from archaudit.schema.saving import (
     read_file,
     strip_provenance,
 )
-from archaudit.schema.scaling import Law, ModuleLaws, ScalingLaws, SizeVariable
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
 
 __all__ = [
@@ -162,7 +161,6 @@ __all__ = [
     "Latency",
     "LatencyBudget",
     "LatencyFile",
-    "Law",
     "Ledger",
     "Level",
     "Machine",
@@ -170,7 +168,6 @@ __all__ = [
     "MeasuredCeilings",
     "Merge",
     "ModuleDiff",
-    "ModuleLaws",
     "ModuleRecord",
     "OpRecord",
     "OperatorRun",
@@ -195,10 +192,8 @@ __all__ = [
     "ReshapedKey",
     "Reuse",
     "Rule",
-    "ScalingLaws",
     "Setting",
     "Shape",
-    "SizeVariable",
     "Skip",
     "SkipOperator",
     "SourceLine",

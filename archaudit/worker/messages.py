@@ -1,7 +1,8 @@
 """The protocol between the parent and its workers: JSON messages, each after its length in eight bytes.
 
-The first request is Load; then Measure, Explain, FindLaws, PrepareTiming (after it TimeBlock, TimeModules and InspectDevice), RecordOutputs
-and CompareOutputs follow in any number. Each request has one reply of the matching type, or Failed. A closed socket ends the worker.
+The first request is Load; then Measure, Explain, PrepareTiming (after it TimeBlock, TimeModules and InspectDevice), RecordOutputs,
+CompareOutputs and ProveFixes follow in any number. Each request has one reply of the matching type, or Failed. A closed socket ends the
+worker.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from archaudit import errors
 from archaudit.errors import ArchauditError, WorkerError
 from archaudit.schema import (
     Checkout,
+    Cost,
     Dependencies,
     DeviceState,
+    Edit,
     Equivalence,
     Explanation,
+    FixProof,
     InputSpec,
     Inspection,
     Machine,
     MeasuredCeilings,
     Profile,
-    ScalingLaws,
     TimingSettings,
     WeightSource,
 )
@@ -72,12 +75,6 @@ class Explain(msgspec.Struct, frozen=True, tag="explain"):
     """Explain how the MACs of the module at `path` are counted."""
 
     path: str
-
-
-class FindLaws(msgspec.Struct, frozen=True, tag="find_laws"):
-    """Find how the costs of the loaded model grow with the sizes of its input, and check that in `checks` further runs."""
-
-    checks: int
 
 
 class PrepareTiming(msgspec.Struct, frozen=True, tag="prepare"):
@@ -136,6 +133,14 @@ class CompareOutputs(msgspec.Struct, frozen=True, tag="compare_outputs"):
     questions: tuple[tuple[dict[str, WeightSource], ...], ...] = ()
 
 
+class ProveFixes(msgspec.Struct, frozen=True, tag="prove_fixes"):
+    """Apply each of the `fixes`, edits of the loaded model, and prove that it computes the same; with `refusal`, only measure what they
+    save."""
+
+    fixes: tuple[tuple[Edit, ...], ...]
+    refusal: str = ""
+
+
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The model was found. It is built when it is measured."""
 
@@ -155,12 +160,6 @@ class Explained(msgspec.Struct, frozen=True, tag="explained"):
     """The explanation."""
 
     explanation: Explanation
-
-
-class LawsFound(msgspec.Struct, frozen=True, tag="laws_found"):
-    """The laws."""
-
-    laws: ScalingLaws
 
 
 class TimingReady(msgspec.Struct, frozen=True, tag="ready"):
@@ -209,6 +208,14 @@ class OutputsCompared(msgspec.Struct, frozen=True, tag="outputs_compared"):
     factors: dict[str, float] = {}
 
 
+class FixesProven(msgspec.Struct, frozen=True, tag="fixes_proven"):
+    """A proof for each fix, and the costs of the fixed model by module path; `total` is None if it could not be measured."""
+
+    proofs: tuple[FixProof, ...]
+    totals: dict[str, Cost] = {}
+    total: Cost | None = None
+
+
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """The current stage, for the progress display."""
 
@@ -229,19 +236,19 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 # Requests that run the model, which must be loaded.
-ModelRequest = Measure | Explain | FindLaws | PrepareTiming | TimeBlock | TimeModules | InspectDevice | RecordOutputs | CompareOutputs
+ModelRequest = Measure | Explain | PrepareTiming | TimeBlock | TimeModules | InspectDevice | RecordOutputs | CompareOutputs | ProveFixes
 Request = Load | ModelRequest
 Reply = (
     Loaded
     | Measured
     | Explained
-    | LawsFound
     | TimingReady
     | Timed
     | ModulesTimed
     | DeviceInspected
     | OutputsRecorded
     | OutputsCompared
+    | FixesProven
     | Progress
     | Failed
 )

@@ -23,9 +23,8 @@ from archaudit.worker.messages import (
     Explain,
     Explained,
     Failed,
-    FindLaws,
+    FixesProven,
     InspectDevice,
-    LawsFound,
     Load,
     Loaded,
     Measure,
@@ -36,6 +35,7 @@ from archaudit.worker.messages import (
     OutputsRecorded,
     PrepareTiming,
     Progress,
+    ProveFixes,
     RecordOutputs,
     Reply,
     Request,
@@ -91,8 +91,8 @@ class Session:
             return self._measure(recipe, request)
         if isinstance(request, Explain):
             return self._explain(recipe, request)
-        if isinstance(request, FindLaws):
-            return self._find_laws(recipe, request)
+        if isinstance(request, ProveFixes):
+            return self._prove_fixes(recipe, request)
         if isinstance(request, RecordOutputs | CompareOutputs):
             return self._run_with_values(recipe, request)
         return self._time(recipe, request)
@@ -145,13 +145,6 @@ class Session:
         self._announce_modules()
         return Explained(explain_recipe(recipe, request.path))
 
-    def _find_laws(self, recipe: Recipe, request: FindLaws) -> Reply:
-        from archaudit.measure.scaling_law import find_laws
-
-        self.notify(Progress(f"finding the formulas of {recipe.name}"))
-        self._announce_modules()
-        return LawsFound(find_laws(recipe, checks=request.checks))
-
     def _measure(self, recipe: Recipe, request: Measure) -> Reply:
         from archaudit.measure.recipe import inspect_recipe, measure_recipe
 
@@ -174,6 +167,14 @@ class Session:
 
             check_origins(self._checkout)  # a forward pass can import, too
         return Measured(profile, self._dependencies.list_dependencies())
+
+    def _prove_fixes(self, recipe: Recipe, request: ProveFixes) -> Reply:
+        from archaudit.measure.fix_proofs import prove_fixes
+
+        self.notify(Progress(f"proving fixes of {recipe.name}"))
+        self._announce_modules()
+        proofs, totals, total = prove_fixes(recipe, request.fixes, request.refusal)
+        return FixesProven(tuple(proofs), totals, total)
 
     def _run_with_values(self, recipe: Recipe, request: RecordOutputs | CompareOutputs) -> Reply:
         from archaudit.measure.equivalence import compare_outputs, record_outputs

@@ -12,9 +12,9 @@ MARK = "<!-- The rules below are generated: pytest tests/docs --update-docs -->\
 def write_rules() -> str:
     """A section for each family, with every rule in it."""
     lines: list[str] = []
-    for prefix, (family, about) in FAMILIES.items():
+    for prefix, family in FAMILIES.items():
         rules = [judge.rule for code, judge in list_rules().items() if code.startswith(prefix)]
-        lines += ["", f"## {prefix}xx {family}", "", f"{about.partition(': ')[2].capitalize()}.", ""]
+        lines += ["", f"## {prefix}xx {family.name}", "", f"{family.about.capitalize()}.", ""]
         lines += ["| code | name | what it finds | support |", "|---|---|---|---|"]
         lines += [f"| {rule.code} | {rule.name} | {rule.summary} | {describe_support(rule)} |" for rule in rules]
         for rule in rules:

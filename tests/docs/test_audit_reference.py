@@ -26,7 +26,7 @@ def test_a_rule_says_what_why_an_example_a_fix_and_a_source(code):
     rule = list_rules()[code].rule
     assert rule.code == code
     prefix = code[:3]
-    assert FAMILIES[prefix][0] == rule.family
+    assert FAMILIES[prefix].name == rule.family
     for text in (rule.summary, rule.why, rule.fix):
         assert text.endswith("."), text
         assert len(text) > 20

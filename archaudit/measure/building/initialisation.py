@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from archaudit.measure.module_tree import walk_tree
 from archaudit.measure.process_state import DispatchMode
-from archaudit.measure.tensors import INIT_NOTE, storage_key
+from archaudit.measure.tensors import COPY_NOTE, INIT_NOTE, name_parameters, storage_key
 
 # One name for operators that produce the same values.
 SYNONYMS = {
@@ -172,6 +172,8 @@ class InitialisationTape:
         self._held: list[StorageWeakRef] = []  # reserves the addresses, not the memory behind them
         self._written: dict[Any, int | str | None] = {}
         self._latest: tuple[FrameType, list[str]] | None = None
+        self._origins: dict[int, int] = {}  # memory whose values are a copy of other memory
+        self._replaced: dict[int, int] = {}
 
     def record(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Records an operator that created a tensor or wrote into one."""
@@ -190,6 +192,9 @@ class InitialisationTape:
     def _record_write(self, name: str, target: torch.Tensor, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         steps = self._list_steps(target)
         caller = _find_caller()
+        self._origins.pop(storage_key(target), None)
+        if name == "copy_" and len(args) > 1 and isinstance(args[1], torch.Tensor) and args[1].shape == target.shape:
+            self._record_origin(args[1], target)
         whole = storage_key(target) == 0 or target.numel() * target.element_size() >= target.untyped_storage().nbytes()
         if caller.is_default:
             if whole and name in _OVERWRITING:
@@ -215,6 +220,8 @@ class InitialisationTape:
             return
         given = next((value for value in args if isinstance(value, torch.Tensor)), None)
         steps = list(self._steps.get(storage_key(given), ())) if given is not None and name not in SYNONYMS else []
+        if name in _COPYING and given is not None and given.shape == result.shape:
+            self._record_origin(given, result)
         if name not in _COPYING:
             caller = _find_caller()
             if caller.is_default:
@@ -222,6 +229,13 @@ class InitialisationTape:
             steps.append(format_call(name, operator, args, kwargs, caller.init))
         if steps:
             self._list_steps(result)[:] = steps[-_MOST_STEPS:]
+
+    def _record_origin(self, original: torch.Tensor, copy: torch.Tensor) -> None:
+        """Records that the values of `copy` are those of `original`."""
+        key, source = storage_key(copy), storage_key(original)
+        self._list_steps(copy), self._list_steps(original)  # both addresses stay reserved
+        if key and source and key != source:
+            self._origins[key] = self._origins.get(source, source)
 
     def _list_steps(self, tensor: torch.Tensor) -> list[str]:
         key = storage_key(tensor)
@@ -233,13 +247,23 @@ class InitialisationTape:
 
     def copy_steps(self, original: torch.Tensor, copy: torch.Tensor) -> None:
         """Gives `copy` the record of `original`, which it replaces."""
-        steps = self._steps.get(storage_key(original))
+        steps, key = self._steps.get(storage_key(original)), storage_key(original)
         if steps:
             self._list_steps(copy)[:] = steps
+        self._replaced[key] = storage_key(copy)
+        if key in self._origins:
+            self._origins[storage_key(copy)] = self._origins[key]
 
     def label_parameters(self, model: nn.Module) -> None:
-        """Sets an attribute on each parameter that says what initialised it; copies of the parameter keep it."""
+        """Sets attributes on each parameter that say what initialised it, and of which other one it is a copy; copies of it keep them."""
         self._latest = None
+        named = list(name_parameters(walk_tree(model)))
+        names = {storage_key(tensor): name for name, tensor in reversed(named)}
+        for name, held in named:
+            origin = self._origins.get(storage_key(held), 0)
+            known = names.get(self._replaced.get(origin, origin))
+            if known is not None and known != name:
+                held.__dict__[COPY_NOTE] = known
         for module in walk_tree(model).modules:
             for parameter in list(module._parameters.values()):
                 steps = self._steps.get(storage_key(parameter)) if parameter is not None and not is_lazy(parameter) else None
