@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from archaudit.api import Profile, Report, compare, load_profile, profile
+    from archaudit.api import Profile, Report, Sweep, compare, load_profile, profile, sweep
     from archaudit.errors import (
         ArchauditError,
         ConfigError,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from archaudit.measure.formulas import register_formula
 
 _MODULES = {
-    "archaudit.api": ("Profile", "Report", "compare", "load_profile", "profile"),
+    "archaudit.api": ("Profile", "Report", "Sweep", "compare", "load_profile", "profile", "sweep"),
     "archaudit.measure.formulas": ("register_formula",),
     "archaudit.errors": (
         "ArchauditError",
@@ -54,12 +54,14 @@ __all__ = [
     "Report",
     "RevisionError",
     "SavedFileError",
+    "Sweep",
     "WorkerError",
     "__version__",
     "compare",
     "load_profile",
     "profile",
     "register_formula",
+    "sweep",
 ]
 
 

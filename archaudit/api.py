@@ -18,7 +18,9 @@ unchanged. A reference is measured in a separate process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,10 +38,60 @@ from archaudit.pipeline.limits import Limit, judge_limits
 from archaudit.pipeline.measuring import measure_targets
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from torch import nn
 
+    from archaudit.render.exports import Table
 
-class Profile(schema.Profile, frozen=True, kw_only=True):
+
+class _Tabular:
+    """What profiles, reports and sweeps have in common: tables and a figure, as `--format csv`, `latex` and `svg` print them.
+
+    `columns` are the names of `--columns`, `rows` those of `--rows`, and `extra` is a CSV file as for `--extra`; names in it that match no
+    model are a warning.
+    """
+
+    __slots__ = ()
+
+    def to_csv(self, columns: Sequence[str] = (), *, rows: str = "", extra: str | Path | None = None) -> str:
+        """A table for a spreadsheet: exact numbers under the names of the columns."""
+        return self._write("csv", columns, rows, extra)
+
+    def to_latex(self, columns: Sequence[str] = (), *, rows: str = "", extra: str | Path | None = None) -> str:
+        """A table for a paper, for the package booktabs."""
+        return self._write("latex", columns, rows, extra)
+
+    def to_dataframe(self, columns: Sequence[str] = (), *, rows: str = "", extra: str | Path | None = None) -> DataFrame:
+        """The table as a data frame of pandas. Raises ArchauditError where pandas is not installed."""
+        from archaudit.render.exports import make_frame
+
+        return make_frame(self._tabulate(columns, rows, extra))
+
+    def to_svg(self) -> str:
+        """A figure for a paper: the data flow of the models, or the plot of a sweep. Raises ArchauditError where nothing can be drawn."""
+        from archaudit.render.exports import draw
+
+        record: Any = self
+        return draw(record)
+
+    def _write(self, form: str, columns: Sequence[str], rows: str, extra: str | Path | None) -> str:
+        from archaudit.render.exports import write_table
+
+        return write_table(self._tabulate(columns, rows, extra), form)
+
+    def _tabulate(self, columns: Sequence[str], rows: str, extra: str | Path | None) -> Table:
+        from archaudit.render.exports import Selection, read_extra, tabulate
+
+        names = (columns,) if isinstance(columns, str) else tuple(columns)
+        selection = Selection(rows=rows, columns=names, extra=None if extra is None else read_extra(Path(extra)))
+        record: Any = self
+        table, notes = tabulate(record, selection)
+        for note in notes:
+            warnings.warn(note, stacklevel=4)
+        return table
+
+
+class Profile(_Tabular, schema.Profile, frozen=True, kw_only=True):
     """Everything measured about one model with one input. The attributes are the keys of its JSON.
 
     `totals.params`, `totals.flops` (= 2 x `totals.macs`), `flops_complete`, `modules` (in `named_modules()` order), `ledger`.
@@ -85,7 +137,7 @@ class Profile(schema.Profile, frozen=True, kw_only=True):
         return PROFILE_FORMATS[form](self)
 
 
-class Report(schema.Report, frozen=True, kw_only=True):
+class Report(_Tabular, schema.Report, frozen=True, kw_only=True):
     """What changed between two models, and the verdicts of the checks. The attributes are the keys of its JSON.
 
     `outcome` is `passed`, `failed` or `inconclusive`, which it is without checks; `delta` is after minus before.
@@ -125,6 +177,31 @@ class Report(schema.Report, frozen=True, kw_only=True):
         return FORMATS[form](self)
 
 
+class Sweep(_Tabular, schema.Sweep, frozen=True, kw_only=True):
+    """Several models, inputs and arguments, measured. The attributes are the keys of its JSON: `variants`, `metrics` (of the plot)."""
+
+    def to_json(self) -> str:
+        """The sweep as `archaudit sweep --format json` prints it."""
+        return self._render("json")
+
+    def to_markdown(self) -> str:
+        """The sweep as a table that GitHub renders."""
+        return self._render("markdown")
+
+    def to_html(self) -> str:
+        """The sweep as one self-contained page."""
+        return self._render("html")
+
+    def __repr__(self) -> str:
+        failed = sum(variant.error is not None for variant in self.variants)
+        return f"<Sweep of {len(self.variants):,} variants{f', {failed:,} could not be measured' if failed else ''}>"
+
+    def _render(self, form: str) -> str:
+        from archaudit.render.command_texts import STUDY_FORMATS
+
+        return STUDY_FORMATS[form](self)
+
+
 def profile(
     model: nn.Module | str,
     args: Any = (),
@@ -134,13 +211,14 @@ def profile(
     device: Literal["cpu", "cuda"] = "cpu",
     dtype: str | None = None,
     params_only: bool = False,
+    name: str | None = None,
 ) -> Profile:
     """The profile of a live model that runs on `args` and `kwargs` (any structure of tensors), or of a reference.
 
     A single tensor is one argument; a string such as `1x3x224x224` or `ids=int64[1,128]` describes a tensor. With `other_counters`,
     torchinfo and fvcore count too. `device` is the one whose operators are assumed for the memory. The model and its floating-point inputs
-    are cast to `dtype` if given. With `params_only` a model is not run and needs no input. Raises an ArchauditError when the model cannot
-    be found, copied, built or run.
+    are cast to `dtype` if given. With `params_only` a model is not run and needs no input. `name` is the one in texts. Raises an
+    ArchauditError when the model cannot be found, copied, built or run.
     """
     dtype = parse_dtype(str(dtype)) if dtype is not None else None
     if isinstance(model, str):
@@ -150,7 +228,7 @@ def profile(
     else:
         options = {"other_counters": other_counters, "device": device, "dtype": dtype, "params_only": params_only}
         measured = _profile_live(model, args, kwargs, **options)
-    return Profile(**_get_fields(measured))
+    return Profile(**_get_fields(_rename(measured, name)))
 
 
 def compare(
@@ -160,17 +238,60 @@ def compare(
     kwargs: Mapping[str, Any] | None = None,
     *,
     config: str | Path | None = None,
+    names: tuple[str | None, str | None] = (None, None),
 ) -> Report:
     """The report on two models: references, saved or measured profiles, or live models (both run on `args` and `kwargs`).
 
-    `config` is a file with sections, budgets and claims; its checks on named models apply to references of these names.
+    `config` is a file with sections, budgets and claims; its checks on named models apply to references of these names. `names` are those
+    of both models in texts; without them, a live model has the name of its class.
     """
     from archaudit.config import load_config
 
     options = Options(config=load_config(Path(config)) if config is not None else None)
+    if len(names) != 2:
+        raise ArchauditError(f"names has {len(names)} names, not that of before and that of after")
     targets = [_make_target(side, args, kwargs, options, label) for side, label in ((before, "before"), (after, "after"))]
-    report = compare_profiles(targets, measure_targets(targets, options), options)
+    profiles = [_rename(each, name) for each, name in zip(measure_targets(targets, options), names, strict=True)]
+    targets = [target if name is None else msgspec.structs.replace(target, name=name) for target, name in zip(targets, names, strict=True)]
+    report = compare_profiles(targets, profiles, options)
     return Report(**_get_fields(report))
+
+
+def sweep(
+    references: str | Sequence[str],
+    *,
+    inputs: str | Sequence[str] = (),
+    settings: Mapping[str, Sequence[Any]] | None = None,
+    metrics: tuple[str, str] = ("params", "flops"),
+    workers: int | None = None,
+    executor: Executor | None = None,
+    config: str | Path | None = None,
+    dtype: str | None = None,
+    params_only: bool = False,
+) -> Sweep:
+    """Measures every reference with every combination of `inputs` (alternatives in braces: `1x3x{224,384}x224`) and `settings`.
+
+    `settings` has the values of each keyword argument: `{"width": [16, 32]}`. `metrics` are the two of the plot and the Pareto front. The
+    measurements run in `workers` processes (None: one for each processor) or on an `executor`. A model that cannot be measured is a variant
+    with an error. Raises an ArchauditError for an invalid plan.
+    """
+    from archaudit.config import load_config
+    from archaudit.sweeps import Plan, measure_variants
+
+    plan = Plan(
+        references=(references,) if isinstance(references, str) else tuple(references),
+        inputs=(inputs,) if isinstance(inputs, str) else tuple(inputs),
+        settings=tuple(f"{name}={','.join(map(repr, values))}" for name, values in (settings or {}).items()),
+        metrics=metrics,
+    )
+    options = Options(
+        config=load_config(Path(config)) if config is not None else None,
+        other_counters=False,
+        symbolic=False,
+        dtype=parse_dtype(str(dtype)) if dtype is not None else None,
+        params_only=params_only,
+    )
+    return Sweep(**_get_fields(measure_variants(plan, options, workers, executor)))
 
 
 def load_profile(path: str | Path) -> Profile:
@@ -195,6 +316,10 @@ def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None,
     if texts and all(isinstance(text, str) for text in texts):
         return measure_live(model, kwargs=kwargs, inputs=parse_inputs(texts), **options)
     return measure_live(model, args, kwargs, **options)
+
+
+def _rename(measured: schema.Profile, name: str | None) -> schema.Profile:
+    return measured if name is None else msgspec.structs.replace(measured, name=name)
 
 
 def _get_fields(record: msgspec.Struct) -> dict[str, Any]:

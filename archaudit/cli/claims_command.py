@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
 from archaudit.cli.options import build_options, dtype_option, fresh_option, latency_option, measurement_options
 from archaudit.cli.output import is_terminal, print_text, write_files
+from archaudit.cli.table_options import TABLE_FORMATS, columns_option, split_names, take_table_options, write_table_text
 
 if TYPE_CHECKING:
     from archaudit.pipeline.claims import DocumentJudgement
@@ -103,7 +104,14 @@ def _write_draft(file: Path, toml: str) -> int:
 @click.option("--strict", is_flag=True, help="Fail if a number has no claim.")
 @click.option("--fix", is_flag=True, help="Correct wrong numbers in the document, after showing the diff and asking.")
 @click.option("--yes", is_flag=True, help="With --fix, write without asking.")
-@click.option("--format", "format_name", type=click.Choice(["text", "json"]), default="text", help="What to print (default: text).")
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["text", "json", *TABLE_FORMATS]),
+    default="text",
+    help="What to print (default: text); svg is the badge.",
+)
+@columns_option
 @click.option("--ledger", type=_DOCUMENT, metavar="FILE", help="Write every claim with its measured value to a .md, .html or .csv file.")
 @click.option("--badge", type=_DOCUMENT, metavar="FILE.svg", help="Write a badge with the number of claims that are true.")
 @latency_option
@@ -120,13 +128,14 @@ def check(document: Path, models: tuple[str, ...], format_name: str, **arguments
 
     if len(models) not in (0, 2):
         raise click.UsageError("Give both models, BEFORE and AFTER, or neither.")
+    chosen = take_table_options(format_name, arguments)
     strict, fix, yes, ledger, badge = (arguments.pop(name) for name in ("strict", "fix", "yes", "ledger", "badge"))
     if ledger is not None and ledger.suffix not in LEDGER_FORMATS:
         raise click.UsageError(f"--ledger needs a file that ends in {', '.join(LEDGER_FORMATS)}, not {ledger.name}")
     pair = (models[0], models[1]) if models else None
     with build_options(**arguments) as options:
         judgement = check_document(document, options, pair, strict=strict, fix=fix)
-    _print_judgement(judgement, format_name)
+    _print_judgement(judgement, format_name, split_names(chosen["columns"]))
     if fix and _correct(judgement.corrections, yes=yes):
         with build_options(**arguments) as options:
             judgement = check_document(document, options, pair, strict=strict)
@@ -137,13 +146,20 @@ def check(document: Path, models: tuple[str, ...], format_name: str, **arguments
     return EXIT_UNJUDGED if judgement.outcome == "inconclusive" else 0
 
 
-def _print_judgement(judgement: DocumentJudgement, format_name: str) -> None:
+def _print_judgement(judgement: DocumentJudgement, format_name: str, columns: Sequence[str]) -> None:
+    from archaudit.render.claims_ledger import render_badge, tabulate_claims
     from archaudit.render.command_texts import format_claims
     from archaudit.render.formatting import make_visible
     from archaudit.schema import encode
 
     if format_name == "json":
         print_text(encode(judgement).decode())
+        return
+    if format_name == "svg":
+        print_text(render_badge(judgement.verdicts, judgement.outcome))
+        return
+    if columns or format_name in TABLE_FORMATS:
+        print_text(write_table_text(tabulate_claims(judgement.document, judgement.verdicts, judgement.numbers, columns), format_name))
         return
     print_text("\n".join(format_claims(judgement.verdicts, judgement.numbers, judgement.coverage)))
     for unknown in judgement.unknown:

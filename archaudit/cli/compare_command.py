@@ -22,6 +22,7 @@ from archaudit.cli.options import (
 )
 from archaudit.cli.output import name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.cli.report_files import choose_stem, name_report, write_report_files
+from archaudit.cli.table_options import columns_option, extra_option, rows_option, take_table_options, write_export
 from archaudit.schema import Report, encode, strip_provenance
 
 _FILES = ("markdown", "html", "json")
@@ -31,6 +32,9 @@ _FILES = ("markdown", "html", "json")
 @click.argument("before")
 @click.argument("after")
 @report_format_option
+@rows_option("sections", "layers", "models")
+@columns_option
+@extra_option
 @detail_options
 @latency_option
 @click.option(
@@ -65,6 +69,7 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
 
     stem = name_report(before, after)
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
+    chosen = take_table_options(format_name, arguments)
     wanted = {format_name, *(_FILES if folder is not None else ())}
     with build_options(**arguments, prove_map=map_path is not None, while_workers_start=lambda: prepare(wanted)) as options:
         report = compare(before, after, options)
@@ -76,6 +81,8 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
         write_files(map_path.parent, {map_path.name: encode(report.checkpoint)})
     if quiet:
         print_text(render_verdict(report, wants_color()))
+    elif (export := write_export(report, format_name, chosen, detail)) is not None:
+        print_text(export)
     elif format_name == "text":
         print_text(render_screen(report, detail, terminal_width(), wants_color()))
         if map_path is not None and report.checkpoint is not None:

@@ -12,6 +12,7 @@ import click
 
 from archaudit.cli import printable
 from archaudit.cli.progress import show_progress
+from archaudit.cli.table_options import TABLE_FORMATS
 from archaudit.worker.client import DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -189,7 +190,12 @@ def format_option(command: Command) -> Command:
 
 def report_format_option(command: Command) -> Command:
     """Adds `--format`, with the formats of comparisons, and `-o`."""
-    return _add_formats(command, ("text", "json", "markdown", "html", "review"))
+    return _add_formats(command, ("text", "json", "markdown", "html", "review", *TABLE_FORMATS))
+
+
+def table_format_option(command: Command) -> Command:
+    """Adds `--format`, with those of tables and figures, and `-o`."""
+    return _add_formats(command, ("text", "json", "markdown", "html", *TABLE_FORMATS))
 
 
 def _add_formats(command: Command, names: tuple[str, ...]) -> Command:

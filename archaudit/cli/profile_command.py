@@ -13,19 +13,23 @@ from archaudit.cli.options import (
     detail_options,
     device_option,
     dtype_option,
-    format_option,
     latency_option,
     measurement_options,
     read_detail,
+    table_format_option,
 )
 from archaudit.cli.output import name_page, print_text, terminal_width, wants_color
 from archaudit.cli.report_files import choose_stem, name_report, write_report_files
+from archaudit.cli.table_options import columns_option, extra_option, rows_option, take_table_options, write_export
 from archaudit.schema import encode, strip_provenance
 
 
 @click.command(short_help="Profile one model.")
 @click.argument("reference")
-@format_option
+@table_format_option
+@rows_option("layers", "models")
+@columns_option
+@extra_option
 @detail_options
 @latency_option
 @click.option(
@@ -46,6 +50,7 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
 
     stem = name_report(reference)
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
+    chosen = take_table_options(format_name, arguments)
     if path is not None:
         return _explain(reference, path, format_name, arguments)
     with build_options(**arguments) as options:
@@ -58,7 +63,9 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
         write_report_files(folder, files)
     if quiet:
         return 0
-    if format_name == "text":
+    if (export := write_export(measured, format_name, chosen, detail)) is not None:
+        print_text(export)
+    elif format_name == "text":
         print_text(render_profile_screen(measured, detail, terminal_width(), wants_color()))
     else:
         print_text(PROFILE_FORMATS[format_name](measured))

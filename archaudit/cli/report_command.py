@@ -12,6 +12,7 @@ import click
 from archaudit.cli.options import detail_options, read_detail, report_format_option
 from archaudit.cli.output import name_file, name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.cli.report_files import write_report_files
+from archaudit.cli.table_options import columns_option, extra_option, rows_option, take_table_options, write_export
 from archaudit.errors import SavedFileError
 from archaudit.schema import History, Report, Sweep, decode_rendered, read_file
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 @click.command(short_help="Render a saved report again.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @report_format_option
+@rows_option("sections", "layers", "models")
+@columns_option
+@extra_option
 @detail_options
 @click.option("--open", "opened", is_flag=True, help="Open the HTML report in the browser.")
 def command(file: Path, format_name: str, folder: Path | None, opened: bool, **arguments: Any) -> int:
@@ -31,6 +35,7 @@ def command(file: Path, format_name: str, folder: Path | None, opened: bool, **a
     """
     from archaudit.render import EXTENSIONS
 
+    chosen = take_table_options(format_name, arguments)
     report = _read_report(file)
     formats = _list_formats(report)
     stem = name_file(file.stem)
@@ -42,8 +47,19 @@ def command(file: Path, format_name: str, folder: Path | None, opened: bool, **a
     if quiet:
         print_text(_render_verdict(report))
     elif not opened or format_name != "text":
-        print_text(_render_text(report, detail) if format_name == "text" else formats[format_name](report))
+        print_text(_render(report, format_name, chosen, detail))
     return 0
+
+
+def _render(report: Report | History | Sweep, format_name: str, chosen: dict[str, Any], detail: Detail) -> str:
+    formats = _list_formats(report)
+    if not isinstance(report, History):
+        export = write_export(report, format_name, chosen, detail)
+        if export is not None:
+            return export
+    if format_name != "text" and format_name not in formats:
+        raise click.UsageError(f"A history and a sweep are not written as {format_name}.")
+    return _render_text(report, detail) if format_name == "text" else formats[format_name](report)
 
 
 def _list_formats(report: Report | History | Sweep) -> Mapping[str, Callable[[Any], str]]:

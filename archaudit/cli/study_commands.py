@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED
-from archaudit.cli.options import build_options, dtype_option, format_option, measurement_options
+from archaudit.cli.options import build_options, dtype_option, format_option, measurement_options, table_format_option
 from archaudit.cli.output import print_text, terminal_width
 from archaudit.cli.report_files import choose_stem, name_report, write_report_files
+from archaudit.cli.table_options import columns_option, extra_option, take_table_options, write_export
 
 if TYPE_CHECKING:
     from archaudit.schema import History, Sweep
@@ -67,7 +68,9 @@ def bisect(reference: str, commits: str | None, when: str, format_name: str, **a
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes on this machine (default: one per CPU).")
 @click.option("--scheduler", metavar="ADDRESS", help="Use the workers of a Dask cluster instead: tcp://host:8786.")
 @click.option("--plot", "plotted", default="params,flops", metavar="X,Y", help="The two metrics of the plot (default: params,flops).")
-@format_option
+@table_format_option
+@columns_option
+@extra_option
 @dtype_option
 @measurement_options
 def sweep(references: tuple[str, ...], format_name: str, folder: Path | None, inputs: tuple[str, ...], **arguments: Any) -> int:
@@ -75,10 +78,10 @@ def sweep(references: tuple[str, ...], format_name: str, folder: Path | None, in
 
     Write the alternatives of an input in braces: --input 1x3x{224,384}x{224,384}. Exit status: 2 if a variant could not be measured.
     """
-    from archaudit.sweep import Plan, connect_dask
-    from archaudit.sweep import sweep as measure_variants
+    from archaudit.sweeps import Plan, connect_dask, measure_variants
 
     settings, workers, scheduler, plotted = (arguments.pop(name) for name in ("settings", "workers", "scheduler", "plotted"))
+    chosen = take_table_options(format_name, arguments)
     across, _, up = plotted.partition(",")
     plan = Plan(references=references, inputs=inputs, settings=settings, metrics=(across.strip(), up.strip()))
     with build_options(inputs=(), **arguments) as options:
@@ -88,16 +91,20 @@ def sweep(references: tuple[str, ...], format_name: str, folder: Path | None, in
             with connect_dask(scheduler) as executor:
                 found = measure_variants(plan, options, executor=executor)
     names = tuple(dict.fromkeys(variant.reference for variant in found.variants))
-    _output(found, f"{name_report(references[0])}-sweep", names, format_name, folder)
+    _output(found, f"{name_report(references[0])}-sweep", names, format_name, folder, write_export(found, format_name, chosen))
     return EXIT_UNJUDGED if any(variant.error is not None for variant in found.variants) else 0
 
 
-def _output(study: History | Sweep, stem: str, names: tuple[str, ...], format_name: str, folder: Path | None) -> None:
-    """Writes the files if there is a folder, and prints the chosen format. `names` are the references that the study is about."""
+def _output(
+    study: History | Sweep, stem: str, names: tuple[str, ...], format_name: str, folder: Path | None, export: str | None = None
+) -> None:
+    """Writes the files if there is a folder, and prints the `export` or the chosen format. `names` are what the study is about."""
     from archaudit.render import EXTENSIONS
     from archaudit.render.command_texts import STUDY_FORMATS, render_study_text
 
     if folder is not None:
         stem = choose_stem(folder, stem, names)
         write_report_files(folder, {f"{stem}{EXTENSIONS[name]}": render(study) for name, render in STUDY_FORMATS.items()})
-    print_text(render_study_text(study, terminal_width()) if format_name == "text" else STUDY_FORMATS[format_name](study))
+    if export is None:
+        export = render_study_text(study, terminal_width()) if format_name == "text" else STUDY_FORMATS[format_name](study)
+    print_text(export)

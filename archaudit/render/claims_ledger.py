@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
+from operator import itemgetter
 
 from archaudit.metrics.quantities import format_exact
+from archaudit.render.exports.formats import format_csv
+from archaudit.render.exports.tables import Table, choose_columns, read_text
 from archaudit.render.formatting import SYMBOLS, make_visible, round_quotient
 from archaudit.render.templating import render_view
 from archaudit.render.view.plots import Column, StudyView
@@ -27,10 +28,7 @@ def render_ledger(
     """Every claim of a document: its place and name, the model, the figure, the measured value, the deviation and the verdict."""
     rows = [_make_row(verdict, numbers.get(verdict.id, ())) for verdict in verdicts]
     if suffix == ".csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([_HEADINGS, *([_defuse(cell) for cell in row] for row in rows)])
-        return text.getvalue()
+        return format_csv(_HEADINGS, rows)
     columns = [
         Column(heading=heading, cells=tuple(row[position] for row in rows), right=heading in _RIGHT)
         for position, heading in enumerate(_HEADINGS)
@@ -41,6 +39,23 @@ def render_ledger(
         columns=tuple(columns),
     )
     return render_view("study.html.j2" if suffix == ".html" else "study.md.j2", view)
+
+
+def tabulate_claims(
+    document: str, verdicts: Sequence[Verdict], numbers: Mapping[str, Sequence[Number]], names: Sequence[str] = ()
+) -> Table:
+    """The ledger as a table: all columns, or the named ones. Raises ConfigError for an unknown name."""
+    symbols = tuple(f"{symbol} " for symbol in SYMBOLS.values())
+    rows = [
+        tuple(cell[2:] if cell.startswith(symbols) else cell for cell in _make_row(verdict, numbers.get(verdict.id, ())))
+        for verdict in verdicts
+    ]
+    fields = [
+        read_text(heading.removesuffix(" says"), heading, itemgetter(place), right=heading in _RIGHT)
+        for place, heading in enumerate(_HEADINGS)
+    ]
+    columns = choose_columns(fields, rows, names, [field.name for field in fields])
+    return Table(title=f"Claims of {make_visible(document)}", columns=columns, notes=(f"{summarize_findings(verdicts)}.",))
 
 
 def render_badge(verdicts: Sequence[Verdict], outcome: str) -> str:
@@ -81,8 +96,3 @@ def _make_row(verdict: Verdict, numbers: Sequence[Number]) -> tuple[str, ...]:
     reason = "" if finding == "true" and verdict.outcome == "passed" else verdict.reason
     cells = (lines, name, verdict.model, scope, verdict.expected, measured, off, f"{SYMBOLS[finding]} {finding}", reading, reason)
     return tuple(make_visible(cell) for cell in cells)
-
-
-def _defuse(cell: str) -> str:
-    """A cell that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "@") else cell

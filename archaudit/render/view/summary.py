@@ -111,11 +111,11 @@ def view_metrics(report: Report) -> tuple[MetricRow, ...]:
 
 def _is_informative(metric: Metric, profile: Profile) -> bool:
     """Whether to show a metric: one that counts a kind of parameters is shown if it counts some of them, but not all."""
-    return metric.of_scope is None or _read(profile, metric) not in (None, 0, profile.totals.params)
+    return metric.of_scope is None or read_total(profile, metric) not in (None, 0, profile.totals.params)
 
 
 def _view_metric(report: Report, metric: Metric, complete: tuple[bool, bool]) -> MetricRow:
-    before, after = _read(report.before, metric), _read(report.after, metric)
+    before, after = read_total(report.before, metric), read_total(report.after, metric)
     trend = make_trend(before, after, metric.unit, complete=complete)
     return MetricRow(
         key=metric.name,
@@ -138,7 +138,7 @@ def _label(metric: Metric) -> str:
     return f"{metric.label}, bytes" if metric.unit == "bytes" and "ytes" not in metric.label else metric.label
 
 
-def _read(profile: Profile, metric: Metric) -> int | None:
+def read_total(profile: Profile, metric: Metric) -> int | None:
     """The whole model's number; the counted part for incomplete FLOPs. None if the profile's source does not have it."""
     if is_unknown(profile, metric.name):
         return None
@@ -154,7 +154,7 @@ def view_totals(profile: Profile) -> tuple[TotalRow, ...]:
     rows = []
     for metric in (metric for metric in METRICS.values() if _is_informative(metric, profile)):
         complete = metric.is_complete(profile)
-        value = _read(profile, metric)
+        value = read_total(profile, metric)
         rows.append(
             TotalRow(
                 key=metric.name,

@@ -31,15 +31,20 @@ def view_sweep(sweep: Sweep) -> StudyView:
     first, second = (METRICS[name].label for name in sweep.metrics)
     failed = sum(variant.error is not None for variant in variants)
     missing = f"; {failed:,} could not be measured" if failed else ""
-    title = make_visible(variants[0].reference) if variants and not several else "several models"
     return StudyView(
-        title=f"{title}: sweep",
+        title=name_sweep(sweep),
         sentence=f"{len(variants):,} variants{missing}; * marks the Pareto front: no other variant is better in both {first} and {second}.",
         columns=tuple(columns),
         details=dict(_list_errors(variants)),
         plots=_plot_variants(sweep),
         notes=("FLOPs = 2 × MACs. Bytes use powers of 1024.",),
     )
+
+
+def name_sweep(sweep: Sweep) -> str:
+    """`net.py:Net: sweep`."""
+    references = {variant.reference for variant in sweep.variants}
+    return f"{make_visible(references.pop()) if len(references) == 1 else 'several models'}: sweep"
 
 
 def _list_errors(variants: Sequence[Variant]) -> Iterator[tuple[int, tuple[str, ...]]]:

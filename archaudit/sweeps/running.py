@@ -18,7 +18,7 @@ from archaudit.metrics.catalog import METRICS
 from archaudit.pipeline import Options, resolve
 from archaudit.pipeline.measuring import list_formulas
 from archaudit.schema import Record, Sweep, Variant
-from archaudit.sweep.tasks import MAX_VARIANTS, Task, expand_inputs, expand_settings, measure_task, run_task
+from archaudit.sweeps.tasks import MAX_VARIANTS, Task, expand_inputs, expand_settings, measure_task, run_task
 from archaudit.worker import can_isolate, share_pool
 
 # A task whose worker was lost three times is probably the cause itself.
@@ -34,7 +34,7 @@ class Plan(Record, frozen=True, kw_only=True):
     metrics: tuple[str, str] = ("params", "flops")
 
 
-def sweep(plan: Plan, options: Options, workers: int | None = None, executor: Executor | None = None) -> Sweep:
+def measure_variants(plan: Plan, options: Options, workers: int | None = None, executor: Executor | None = None) -> Sweep:
     """Every variant of the plan, in order, measured by `workers` local processes (None: one for each processor), or by `executor`.
 
     A model that cannot be measured is a variant with an error. Raises an ArchauditError for an invalid plan.

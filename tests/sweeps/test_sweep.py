@@ -16,8 +16,8 @@ from archaudit.errors import ConfigError, InputError, LoadError, WorkerError
 from archaudit.pipeline import Options
 from archaudit.render.command_texts import render_study_html, render_study_markdown, render_study_text
 from archaudit.schema import Peaks, Sweep, Variant
-from archaudit.sweep import Plan, Task, expand_inputs, expand_settings, run_task, sweep
-from archaudit.sweep.running import _mark_pareto, list_tasks
+from archaudit.sweeps import Plan, Task, expand_inputs, expand_settings, measure_variants, run_task
+from archaudit.sweeps.running import _mark_pareto, list_tasks
 from archaudit.worker import WorkerOptions
 
 NET = """
@@ -111,7 +111,7 @@ def test_the_pareto_front_is_what_no_other_variant_dominates():
 def test_the_same_table_with_one_worker_and_with_two(net, monkeypatch, capsys):
     """One variant kills its process; the others are not affected, and the exit status says that it is missing."""
     plan = Plan(references=("net.py:Net",), inputs=("1x3x{8,9}x8",), settings=("width=4,13",))
-    one = sweep(plan, Options(), workers=1)
+    one = measure_variants(plan, Options(), workers=1)
     assert [(each.choices["width"], each.input, each.error is None) for each in one.variants] == [
         ("4", "1x3x8x8", True), ("4", "1x3x9x8", True), ("13", "1x3x8x8", False), ("13", "1x3x9x8", False)
     ]  # fmt: skip
@@ -127,7 +127,7 @@ def test_the_same_table_with_one_worker_and_with_two(net, monkeypatch, capsys):
 
 
 def test_an_error_names_the_model_as_the_user_typed_it(net):
-    found = sweep(Plan(references=("net.py:Net",), settings=("nothing=1",)), Options(), workers=1)
+    found = measure_variants(Plan(references=("net.py:Net",), settings=("nothing=1",)), Options(), workers=1)
     assert str(net) not in found.variants[0].error
     assert "net.py:Net(nothing=1)" in found.variants[0].error
 
@@ -153,10 +153,10 @@ class Flaky:
 
 def test_the_task_of_a_lost_worker_is_tried_three_times(net):
     plan = Plan(references=("net.py:Net",), settings=("width=1,2",))
-    found = sweep(plan, Options(), executor=Flaky())
+    found = measure_variants(plan, Options(), executor=Flaky())
     assert [variant.choices for variant in found.variants] == [{"width": "1"}, {"width": "2"}]
     with pytest.raises(WorkerError, match="lost its worker 3 times: ConnectionError: the worker is gone"):
-        sweep(plan, Options(), executor=Flaky(losses=3))
+        measure_variants(plan, Options(), executor=Flaky(losses=3))
 
 
 def test_every_format_escapes_control_characters_and_markup():
@@ -176,7 +176,7 @@ def test_every_format_escapes_control_characters_and_markup():
 def test_the_same_from_a_pool_of_processes(net):
     plan = Plan(references=("net.py:Net",), inputs=("1x3x{8,9}x8",), settings=("width=4,8",))
     with ProcessPoolExecutor(2) as executor:
-        assert sweep(plan, Options(), executor=executor) == sweep(plan, Options(), workers=2)
+        assert measure_variants(plan, Options(), executor=executor) == measure_variants(plan, Options(), workers=2)
 
 
 CLUSTER = """
@@ -187,14 +187,14 @@ from pathlib import Path
 def main():
     from distributed import Client, LocalCluster
     from archaudit.pipeline import Options
-    from archaudit.sweep import Plan, connect_dask, sweep
+    from archaudit.sweeps import Plan, connect_dask, measure_variants
 
     plan = Plan(references=("net.py:Net",), inputs=("1x3x{8,9}x8",), settings=("width=4,6,8",))
-    here = sweep(plan, Options(), workers=1)
+    here = measure_variants(plan, Options(), workers=1)
     assert not any(variant.error for variant in here.variants)
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50) as cluster:
         with connect_dask(cluster.scheduler_address) as executor:
-            assert sweep(plan, Options(), executor=executor) == here
+            assert measure_variants(plan, Options(), executor=executor) == here
         # the model sleeps the first time that it is built, and its worker is killed in that time
         Path("net.py").write_text(Path("net.py").read_text().replace("if width == 13:", MARK + "        if width == 13:"))
 
@@ -212,7 +212,7 @@ def main():
         killer = threading.Thread(target=kill)
         killer.start()
         with connect_dask(cluster.scheduler_address) as executor:
-            assert sweep(plan, Options(), executor=executor) == here
+            assert measure_variants(plan, Options(), executor=executor) == here
         killer.join()
     print("the same")
 
@@ -238,7 +238,7 @@ def test_the_same_from_a_dask_cluster_even_when_a_worker_is_killed(net):
 
 def test_a_missing_dask_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    from archaudit.sweep import connect_dask
+    from archaudit.sweeps import connect_dask
 
     with pytest.raises(WorkerError, match="Dask is not installed"), connect_dask("tcp://127.0.0.1:1"):
         pass

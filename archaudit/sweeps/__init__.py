@@ -5,7 +5,7 @@ The result depends only on the plan: not on the number of workers, on where they
 
 from __future__ import annotations
 
-from archaudit.sweep.running import Plan, connect_dask, sweep
-from archaudit.sweep.tasks import Task, expand_inputs, expand_settings, run_task
+from archaudit.sweeps.running import Plan, connect_dask, measure_variants
+from archaudit.sweeps.tasks import Task, expand_inputs, expand_settings, run_task
 
-__all__ = ["Plan", "Task", "connect_dask", "expand_inputs", "expand_settings", "run_task", "sweep"]
+__all__ = ["Plan", "Task", "connect_dask", "expand_inputs", "expand_settings", "measure_variants", "run_task"]

@@ -1,0 +1,210 @@
+"""Figures as SVG files: self-contained, for screen and print. Colours are never the only sign: lines differ in style, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from archaudit.errors import ArchauditError
+from archaudit.render.diagram import NO_PROGRAM, Placed, place_diagram
+from archaudit.render.layout import shorten
+from archaudit.render.view.drawing_records import Flow
+from archaudit.render.view.flow_diagram import view_flow, view_profile_flow
+from archaudit.render.view.plots import Plot
+from archaudit.render.view.screen import view_screen
+from archaudit.render.view.screen_records import ScreenChange
+from archaudit.render.view.summary import name_comparison, name_profile
+from archaudit.render.view.sweeps import view_sweep
+from archaudit.schema import Profile, Report, Sweep
+
+_STYLE = (
+    "text{font:11px Helvetica,Arial,sans-serif;fill:#1a2129}"
+    ".title{font-size:15px;font-weight:bold}.head{font-size:12px;font-weight:bold}.small{font-size:10px;fill:#48535e}"
+    ".name{font:12px Menlo,Consolas,'DejaVu Sans Mono',monospace}.box text{text-anchor:middle}"
+    "rect{fill:#fff;stroke:#48535e}.operator rect,.input rect{fill:#f1f4f7}"
+    ".added rect{fill:#e4f4ea;stroke:#11703a;stroke-width:2.5}.added .is{fill:#11703a;font-weight:bold}"
+    ".removed rect{fill:#fde8e6;stroke:#b3261e;stroke-width:1.5;stroke-dasharray:5 3}.removed .is{fill:#b3261e;font-weight:bold}"
+    ".changed rect{fill:#fdf1dc;stroke:#8a5300;stroke-width:1.5}.changed .is{fill:#8a5300;font-weight:bold}"
+    ".edge path{fill:none;stroke:#48535e}.edge polygon{fill:#48535e}"
+    ".edge.added path{stroke:#11703a;stroke-width:2.5}.edge.added polygon{fill:#11703a}"
+    ".edge.removed path{stroke:#b3261e;stroke-dasharray:5 3}.edge.removed polygon{fill:#b3261e}"
+    ".axis{stroke:#9aa5b0}.front{fill:none;stroke:#48535e}.dot{fill:#fff;stroke:#1a2129}.dot.best{fill:#1a2129}"
+    ".before{fill:#b4bec8;stroke:none}.after{fill:#0b5cad;stroke:none}"
+)
+_MARGIN, _GAP, _TOP = 16, 40, 64
+_CHARACTER = 8  # pixels of a character in a title, about
+_LEAST_WIDTH = 420
+_LEGEND = (("added", "+ added"), ("removed", "- removed"), ("changed", "~ changed"))
+# A chart of bars, where a model has too many steps for a diagram: sizes in pixels.
+_BAR, _BAR_ROW, _BAR_WIDTH, _LABEL_WIDTH = 9, 30, 300, 210
+_LONGEST_LABEL = 30
+
+
+def draw(record: Report | Profile | Sweep) -> str:
+    """The figure of a comparison, a model or a sweep. Raises ArchauditError where there is nothing to draw."""
+    if isinstance(record, Report):
+        return draw_report(record)
+    return draw_sweep(record) if isinstance(record, Sweep) else draw_profile(record)
+
+
+def draw_report(report: Report) -> str:
+    """What changed between two models: their data flow next to each other, or bars of the sections where it has too many steps to read."""
+    title = name_comparison(report.before, report.after)
+    flow = view_flow(report)
+    placed = _place(flow)
+    if placed is not None:
+        return _write_flow(title, flow, placed)
+    screen = view_screen(report)
+    if not screen.changes:
+        raise ArchauditError(f"there is nothing to draw: {flow.message or NO_PROGRAM}")
+    return _write_bars(title, screen.changes)
+
+
+def draw_profile(profile: Profile) -> str:
+    """The data flow of one model. Raises ArchauditError where it has too many steps to read, or was not recorded."""
+    flow = view_profile_flow(profile)
+    placed = _place(flow)
+    if placed is None:
+        raise ArchauditError(f"there is no figure: {flow.message or NO_PROGRAM}", "Use --format csv or latex for its layers.")
+    return _write_flow(name_profile(profile), flow, placed)
+
+
+def draw_sweep(sweep: Sweep) -> str:
+    """Two metrics of the variants, and the Pareto front. Raises ArchauditError where fewer than two variants were measured."""
+    view = view_sweep(sweep)
+    if not view.plots:
+        raise ArchauditError("a plot needs two variants that were measured")
+    return _write_plot(view.title, view.plots[0])
+
+
+def _place(flow: Flow) -> list[Placed] | None:
+    placed = [place_diagram(diagram) for diagram in flow.diagrams]
+    whole = [each for each in placed if each is not None]
+    return whole if whole and len(whole) == len(placed) else None
+
+
+def _write_svg(title: str, alt: str, width: int, height: int, parts: Iterator[str]) -> str:
+    width = max(width, _LEAST_WIDTH)
+    body = "\n".join(parts)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">\n'
+        f"<title>{escape(title)}</title>\n<desc>{escape(alt)}</desc>\n<style>{_STYLE}</style>\n"
+        f'<rect width="{width}" height="{height}" style="stroke:none"/>\n'
+        f'<text class="title" x="{_MARGIN}" y="26">{escape(shorten(title, max(width, _LEAST_WIDTH) // _CHARACTER))}</text>\n'
+        f"{body}\n</svg>\n"
+    )
+
+
+# --- data flow --------------------------------------------------------------------------------------------------------
+
+
+def _write_flow(title: str, flow: Flow, placed: Sequence[Placed]) -> str:
+    width = 2 * _MARGIN + sum(each.width for each in placed) + _GAP * (len(placed) - 1)
+    height = _TOP + max(each.height for each in placed) + 2 * _MARGIN + (20 if len(placed) > 1 else 0)
+    alt = " ".join(diagram.alt for diagram in flow.diagrams)
+
+    def write() -> Iterator[str]:
+        x = _MARGIN
+        for diagram, each in zip(flow.diagrams, placed, strict=True):
+            head = f"{diagram.side}: {diagram.title}" if diagram.side else diagram.title
+            yield f'<text class="head" x="{x + 6}" y="{_TOP - 10}">{escape(head)}</text>'
+            yield f'<g transform="translate({x},{_TOP})">'
+            yield from _write_edges(each)
+            yield from _write_boxes(each)
+            yield "</g>"
+            x += each.width + _GAP
+        if len(placed) > 1:
+            yield from _write_legend(height - _MARGIN - 6)
+
+    return _write_svg(title, alt, width, height, write())
+
+
+def _write_edges(placed: Placed) -> Iterator[str]:
+    for edge in placed.edges:
+        kind = f"edge {edge.state}".strip()
+        yield f'<g class="{kind}"><path d="{edge.path}"/><polygon points="{edge.head}"/></g>'
+
+
+def _write_boxes(placed: Placed) -> Iterator[str]:
+    for each in placed.boxes:
+        centre = each.x + each.width // 2
+        kind = " ".join(filter(None, ("box", each.box.kind, each.box.state)))
+        corner = 6 if each.box.kind == "module" else 16
+        lines = "".join(
+            f'<text class="{"is" if style.startswith("is") else "small"}" x="{centre}" y="{each.y + top}">{escape(text)}</text>'
+            for top, style, text in each.lines
+        )
+        yield (
+            f'<g class="{kind}"><rect x="{each.x}" y="{each.y}" width="{each.width}" height="{each.height}" rx="{corner}"/>'
+            f'<text class="name" x="{centre}" y="{each.y + 17}">{escape(each.name)}</text>{lines}</g>'
+        )
+
+
+def _write_legend(y: int) -> Iterator[str]:
+    for place, (state, label) in enumerate(_LEGEND):
+        x = _MARGIN + 6 + 110 * place
+        yield f'<g class="{state}"><rect x="{x}" y="{y - 10}" width="18" height="12" rx="3"/><text x="{x + 25}" y="{y}">{label}</text></g>'
+
+
+# --- bars and plots ---------------------------------------------------------------------------------------------------
+
+
+def _write_bars(title: str, changes: Sequence[ScreenChange]) -> str:
+    """Parameters before and after, one pair of bars for each section or change."""
+    height = _TOP + _BAR_ROW * len(changes) + 2 * _MARGIN
+
+    def write() -> Iterator[str]:
+        yield f'<text class="head" x="{_MARGIN}" y="{_TOP - 14}">Parameters</text>'
+        yield f'<rect class="before" x="{_MARGIN + 80}" y="{_TOP - 23}" width="14" height="{_BAR}"/>'
+        yield f'<text x="{_MARGIN + 99}" y="{_TOP - 14}">before</text>'
+        yield f'<rect class="after" x="{_MARGIN + 150}" y="{_TOP - 23}" width="14" height="{_BAR}"/>'
+        yield f'<text x="{_MARGIN + 169}" y="{_TOP - 14}">after</text>'
+        largest = max((value for row in changes for value in _read_params(row)), default=0) or 1
+        for place, row in enumerate(changes):
+            y = _TOP + _BAR_ROW * place
+            yield f'<text class="name" x="{_MARGIN}" y="{y + 13}">{escape(shorten(row.name, _LONGEST_LABEL))}</text>'
+            for number, (side, value) in enumerate(zip(("before", "after"), _read_params(row), strict=True)):
+                length = round(_BAR_WIDTH * value / largest, 1)
+                top = y + 1 + number * (_BAR + 1)
+                yield f'<rect class="{side}" x="{_MARGIN + _LABEL_WIDTH}" y="{top}" width="{length}" height="{_BAR}"/>'
+            sides = row.params.sides
+            text = f"{sides.before.short} → {sides.after.short}" + (f" ({row.params.percent})" if row.params.percent else "")
+            yield f'<text class="small" x="{_MARGIN + _LABEL_WIDTH + _BAR_WIDTH + 8}" y="{y + 14}">{escape(text)}</text>'
+
+    return _write_svg(
+        title, f"Parameters of {len(changes)} parts before and after", 2 * _MARGIN + _LABEL_WIDTH + _BAR_WIDTH + 170, height, write()
+    )
+
+
+def _read_params(row: ScreenChange) -> tuple[int, int]:
+    sides = (row.params.sides.before.exact, row.params.sides.after.exact)
+    before, after = (int(digits) if (digits := "".join(filter(str.isdigit, text))) else 0 for text in sides)
+    return before, after
+
+
+def _write_plot(title: str, plot: Plot) -> str:
+    left, right, bottom = 70, 710, 246
+
+    def write() -> Iterator[str]:
+        yield f'<g transform="translate(0,{_TOP - 20})">'
+        for y, text in plot.y_ticks:
+            yield f'<line class="axis" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>'
+            yield f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(text)}</text>'
+        yield f'<line class="axis" x1="{left}" x2="{left}" y1="{plot.y_ticks[-1][0]}" y2="{bottom}"/>'
+        for x, text in plot.x_ticks:
+            yield f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{escape(text)}</text>'
+        yield f'<text x="{(left + right) // 2}" y="{bottom + 34}" text-anchor="middle">{escape(plot.across)}</text>'
+        yield f'<text x="{left}" y="{plot.y_ticks[-1][0] - 12}" text-anchor="middle">{escape(plot.up)}</text>'
+        if plot.line:
+            yield f'<polyline class="front" points="{plot.line}"/>'
+        for point in plot.points:
+            best = " best" if point.marked else ""
+            yield f'<circle class="dot{best}" cx="{point.x}" cy="{point.y}" r="4"><title>{escape(point.label)}</title></circle>'
+            if point.is_apart:
+                yield f'<line class="axis" x1="{point.x}" y1="{point.y}" x2="{point.name_x}" y2="{point.name_y + 4}"/>'
+            if point.anchor:
+                yield f'<text x="{point.name_x}" y="{point.name_y}" text-anchor="{point.anchor}">{escape(point.name)}</text>'
+        yield "</g>"
+
+    return _write_svg(title, plot.alt, 740, 340, write())
