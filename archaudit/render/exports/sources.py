@@ -94,7 +94,6 @@ def _tabulate_sections(report: Report, selection: Selection) -> Table:
             (incomplete.before.isdisjoint(group.before_paths), incomplete.after.isdisjoint(group.after_paths)),
         )
         for group in report.groups
-        if selection.columns or any((cost.params, cost.flops) != (0, 0) for cost in (group.before, group.after))
     ]
     rows.append(_Section(TOTAL, sides.map(lambda profile: profile.totals), (report.before.flops_complete, report.after.flops_complete)))
     params_complete = has_complete_params(report)
@@ -122,7 +121,9 @@ def _tabulate_sections(report: Report, selection: Selection) -> Table:
         make_complete_field(before, after),
     ]
     default = ["section", *(f"{name}_{part}" for name in ("params", selection.units) for part in ("before", "after", "percent"))]
-    return _finish(name_comparison(report.before, report.after), fields, rows, selection, default, has_total=True)
+    shown = [field for field in fields if field.right and field.name in (selection.columns or default)]
+    filled = [row for row in rows[:-1] if not shown or any(field.read(row).value for field in shown)]
+    return _finish(name_comparison(*sides), fields, [*filled, rows[-1]], selection, default, has_total=True)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
@@ -213,4 +214,4 @@ def _name_type(module: ModuleRecord | None) -> str | None:
 
 
 def _name_output(module: ModuleRecord | None) -> str | None:
-    return None if module is None else format_outputs(module.calls)
+    return None if module is None else format_outputs(module)
