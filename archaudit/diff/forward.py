@@ -164,7 +164,12 @@ class _Comparison:
         """
         readers = Pair(_Readers(graphs.before, paths.before), _Readers(graphs.after, paths.after))
         # a module that only one side calls here was added, removed or moved: that is its own change
-        calls = [(one, other) for one, other in found.pairs.items() if graphs.after.nodes[other].op == "call"]
+        calls = [
+            (one, other)
+            for one, other in found.pairs.items()
+            if graphs.before.nodes[one].op == graphs.after.nodes[other].op == "call"
+            and self._partners.before.get(graphs.before.nodes[one].path) == graphs.after.nodes[other].path
+        ]
         known = Pair(
             {graphs.before.nodes[one].path for one, _ in calls}, {graphs.after.nodes[other].path for _, other in calls} | {paths.after}
         )

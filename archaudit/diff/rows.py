@@ -164,8 +164,9 @@ def _compare_settings(before: ModuleRecord, after: ModuleRecord) -> dict[str, tu
     else:
         names = sorted(before.settings.keys() & after.settings.keys())
     pairs = {name: (before.settings.get(name), after.settings.get(name)) for name in names}
-    # Compared as text too: a NaN is not equal to itself.
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and repr(pair[0]) != repr(pair[1])}
+    # Compared as text too: a NaN is not equal to itself. Layers of torch keep their class's name as a setting.
+    types = before.type, after.type
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and repr(pair[0]) != repr(pair[1]) and pair != types}
 
 
 def _list_kinds(before: ModuleRecord, after: ModuleRecord, settings: dict[str, tuple[Setting, Setting]]) -> list[str]:

@@ -19,7 +19,7 @@ from archaudit.index.layers import (
 from archaudit.index.modules import ModuleIndex, TensorOwner, index_modules, is_below, join_name, parent_path
 from archaudit.index.program_changes import Change, ProgramChanges, compare_programs
 from archaudit.index.program_pairing import Names
-from archaudit.index.program_texts import ChangeText, Texts
+from archaudit.index.program_texts import ChangeText, Texts, fold_numbered
 from archaudit.index.programs import ProgramGraph, ProgramNode, Source, build_program_graph, has_programs, is_opened, read_programs
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "find_family",
     "find_owner",
     "find_repeats",
+    "fold_numbered",
     "has_programs",
     "index_modules",
     "is_below",

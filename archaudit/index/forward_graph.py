@@ -66,7 +66,64 @@ def build_graph(profile: Profile, opened: Collection[str]) -> tuple[GraphNode, .
         steps[place].append(node)
         places[node.id] = place
         sources[place].update(source for source in known_sources if source != place)
-    return tuple(GraphNode(path, tuple(run), tuple(sorted(found))) for path, run, found in zip(paths, steps, sources, strict=True))
+    nodes = [GraphNode(path, tuple(run), tuple(sorted(found))) for path, run, found in zip(paths, steps, sources, strict=True)]
+    return _join_loops(nodes)
+
+
+def _join_loops(nodes: Sequence[GraphNode]) -> tuple[GraphNode, ...]:
+    """The nodes, where an operator in a loop belongs to the module whose output it takes.
+
+    A list of blocks is one node, and so it takes the sums that the model computes between its blocks, and they take its output: a residual
+    stream that runs inside of it, in terms of the nodes.
+    """
+    loops = _number_loops([node.sources for node in nodes])
+    owners = list(range(len(nodes)))
+    for place, node in enumerate(nodes):
+        if node.path is None:  # its sources come before it, so their owners are known
+            found = (owners[source] for source in node.sources if loops[source] == loops[place] and nodes[owners[source]].path is not None)
+            owners[place] = next(found, place)
+    if owners == list(range(len(nodes))):
+        return tuple(nodes)
+    kept = [place for place, owner in enumerate(owners) if place == owner]
+    places = {place: number for number, place in enumerate(kept)}
+    steps: dict[int, list[FlowNode]] = {place: [] for place in kept}
+    sources: dict[int, set[int]] = {place: set() for place in kept}
+    for place, owner in enumerate(owners):
+        steps[owner] += nodes[place].steps
+        sources[owner].update(places[owners[source]] for source in nodes[place].sources if owners[source] != owner)
+    return tuple(
+        GraphNode(nodes[place].path, tuple(sorted(steps[place], key=lambda step: step.id)), tuple(sorted(sources[place]))) for place in kept
+    )
+
+
+def _number_loops(sources: Sequence[Sequence[int]]) -> list[int]:
+    """A number for each node, equal for those that are in one loop (the strongly connected components).
+
+    Source: S. R. Kosaraju, 1978, as in A. Aho, J. Hopcroft, J. Ullman, Data Structures and Algorithms, 1983, section 6.7.
+    """
+    readers = list_readers(sources)
+    finished: list[int] = []
+    seen: set[int] = set()
+    for start in range(len(sources)):
+        pending = [] if start in seen else [(start, iter(readers[start]))]
+        seen.add(start)
+        while pending:
+            node, rest = pending[-1]
+            following = next((reader for reader in rest if reader not in seen), None)
+            if following is None:
+                finished.append(node)
+                pending.pop()
+            else:
+                seen.add(following)
+                pending.append((following, iter(readers[following])))
+    numbers = [-1] * len(sources)
+    for start in reversed(finished):
+        waiting = [start] if numbers[start] < 0 else []
+        while waiting:
+            node = waiting.pop()
+            numbers[node] = start
+            waiting += [source for source in sources[node] if numbers[source] < 0]
+    return numbers
 
 
 def find_owner(index: ModuleIndex, path: str, opened: Collection[str]) -> str | None:

@@ -19,6 +19,7 @@ from archaudit.index.program_pairing import (
     have_same_inputs,
     leave_out_sizes,
     make_token,
+    pair_by_neighbours,
     pair_equal,
     pair_rearranging,
     write_share,
@@ -104,13 +105,22 @@ def _align(
 ) -> Iterator[Change]:
     """Pairs the remaining nodes that are the same in the same order, then in another order, and yields those that changed."""
     working = Pair(*([number for number in left[side] if graphs[side].nodes[number].op not in REARRANGING] for side in (0, 1)))
-    keys = Pair([tokens.before[number] for number in working.before], [tokens.after[number] for number in working.after])
+    near = pair_by_neighbours(graphs, tokens, pairs) if max(map(len, working)) <= _MOST_ALIGNED else {}
+    pairs.update(near)
+    marks = Pair(near, {other: one for one, other in near.items()})
+    keys = Pair(
+        [("pair", number) if number in near else tokens.before[number] for number in working.before],
+        [("pair", marks.after[number]) if number in marks.after else tokens.after[number] for number in working.after],
+    )
     codes: Sequence[tuple[str, int, int, int, int]] = [("replace", 0, len(working.before), 0, len(working.after))]
     if max(map(len, working)) <= _MOST_ALIGNED:
         codes = SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
     gaps: list[Pair[list[int]]] = []
     for tag, start, end, start_after, end_after in codes:
-        gap = Pair(working.before[start:end], working.after[start_after:end_after])
+        gap = Pair(
+            [number for number in working.before[start:end] if tag == "equal" or number not in marks.before],
+            [number for number in working.after[start_after:end_after] if tag == "equal" or number not in marks.after],
+        )
         if tag == "equal":
             pairs.update(zip(*gap, strict=True))
         else:

@@ -17,6 +17,9 @@ _COMMUTATIVE = frozenset(
 # Operators that rearrange a tensor: next to others they are not worth a word.
 REARRANGING = frozenset(("reshape", "permute", "slice", "select", "expand", "to"))
 
+# A pair makes pairs of its neighbours possible; in a module with more operators in a chain, their order decides about the rest.
+_MOST_ROUNDS = 100
+
 
 class Names(NamedTuple):
     """The paths after of modules and tensors of before; None for those without a counterpart. Paths after are their own names.
@@ -128,6 +131,64 @@ def is_commutative(node: ProgramNode) -> bool:
 def drop_arguments(token: Hashable) -> Hashable:
     assert isinstance(token, tuple)
     return token[:2]
+
+
+class _Neighbours:
+    """For each node of a graph: the nodes that it takes as operands, and those that take its result, through nodes that rearrange it."""
+
+    def __init__(self, graph: ProgramGraph) -> None:
+        self._nodes = graph.nodes
+        self.operands = [{self._find(source.node) for source in node.operands if source.node is not None} for node in graph.nodes]
+        self.readers: list[set[int]] = [set() for _ in graph.nodes]
+        for number, operands in enumerate(self.operands):
+            if graph.nodes[number].op not in REARRANGING:
+                for operand in operands:
+                    self.readers[operand].add(number)
+        self.returned = {self._find(source.node) for source in graph.returns if source.node is not None}
+
+    def _find(self, number: int) -> int:
+        node = self._nodes[number]
+        while node.op in REARRANGING and node.operands and node.operands[0].node is not None:
+            number = node.operands[0].node
+            node = self._nodes[number]
+        return number
+
+
+def pair_by_neighbours(graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], pairs: dict[int, int]) -> dict[int, int]:
+    """Further pairs: the same operators with the most operands and readers in common, given `pairs` and the modules that are called once.
+
+    In a sum of many branches the order of the operators says little: of two sums in a row, one is new, and each has its own branch.
+    """
+    near = graphs.map(_Neighbours)
+    known = dict(pairs)
+    taken = set(pairs.values())
+    counts = tokens.map(Counter)
+    places = {token: number for number, token in enumerate(tokens.after)}
+    for number, token in enumerate(tokens.before):
+        if graphs.before.nodes[number].op == "call" and counts.before[token] == counts.after[token] == 1:
+            known.setdefault(number, places[token])
+    found: dict[int, int] = {}
+    free = [
+        number
+        for number, node in enumerate(graphs.before.nodes)
+        if number not in pairs and node.op != "call" and node.op not in REARRANGING and counts.after[tokens.before[number]]
+    ]
+    for _ in range(_MOST_ROUNDS):
+        scores: Counter[tuple[int, int]] = Counter()
+        for number in free:
+            others = [other for each in near.before.operands[number] if each in known for other in near.after.readers[known[each]]]
+            others += [other for each in near.before.readers[number] if each in known for other in near.after.operands[known[each]]]
+            others += near.after.returned if number in near.before.returned else ()
+            scores.update((number, other) for other in others if other not in taken and tokens.after[other] == tokens.before[number])
+        if not scores:
+            break
+        most = max(scores.values())
+        for number, other in sorted(pair for pair, score in scores.items() if score == most):
+            if number not in found and other not in taken:
+                found[number] = known[number] = other
+                taken.add(other)
+        free = [number for number in free if number not in found]
+    return found
 
 
 def pair_rearranging(graphs: Pair[ProgramGraph], tokens: Pair[list[Hashable]], left: Pair[list[int]], pairs: dict[int, int]) -> None:

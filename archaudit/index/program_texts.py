@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -16,8 +17,13 @@ _ARROW = "→"
 _MOST_NODES, _MOST_OPERANDS, _MOST_ARGUMENTS, _LONGEST_VALUE = 6, 5, 3, 40
 # Values of arguments that say nothing; arguments that need no name (the 2 of `x * 2`); and defaults that are not written.
 _SILENT = ("none", "None")
-_UNNAMED = ("other", "self", "exponent")
+_UNNAMED = ("other", "self", "exponent", "equation")
 _DEFAULTS: dict[str, Setting] = {"step": 1, "alpha": 1, "padding": 0, "dilation": 1, "groups": 1}
+
+# A path with numbers in it (`layers.0.2`), and the numbers. Fewer texts than this that differ in a number are written one by one.
+_PATH = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.\w+)+")
+_NUMBER = re.compile(r"(?<=\.)\d+(?![^.])")
+_FEWEST_FOLDED = 3
 
 
 class ChangeText(NamedTuple):
@@ -131,16 +137,30 @@ class Texts:
         return ", ".join(texts[:_MOST_NODES]) + (f" and {len(texts) - _MOST_NODES} more" if len(texts) > _MOST_NODES else "")
 
     def _name_with(self, node: ProgramNode, side: int, arguments: dict[str, Setting]) -> str:
+        if node.op == "index" and len(node.operands) > 1:
+            return f"index{self._index_text(node, side)}"
         listed = _list_arguments(arguments)
         return f"{self._name(node, side)}({', '.join(listed)})" if listed else self._name(node, side)
 
     def _call_text(self, number: int, side: int) -> str:
         node = self._graphs[side].nodes[number]
+        if node.op == "index" and len(node.operands) > 1:
+            return self.name_source(node.operands[0], side) + self._index_text(node, side)
         whole = node.op in REARRANGING  # of what is rearranged, the name without the part
         operands = [self.name_source(source, side, parts=not whole) for source in node.operands]
         if len(operands) > _MOST_OPERANDS:
             operands = [*operands[: _MOST_OPERANDS - 1], "…", operands[-1]]
         return f"{self._name(node, side)}({', '.join([*operands, *_list_arguments(node.arguments)])})"
+
+    def _index_text(self, node: ProgramNode, side: int) -> str:
+        """`[:, [-1]]`: written lists of numbers, and other tensors by their names."""
+        found = [self.name_source(source, side) for source in node.operands[1:]]
+        lists, places = node.arguments.get("indices"), node.arguments.get("at")
+        if isinstance(lists, list) and len(lists) == len(found):
+            found = [format_value(each) for each in lists]
+        known = [place for place in places if isinstance(place, int)] if isinstance(places, list) else []
+        named = dict(zip(known if len(known) == len(found) else range(len(found)), found, strict=True))
+        return f"[{', '.join(named.get(place, ':') for place in range(max(named) + 1))}]"
 
     def _name(self, node: ProgramNode, side: int) -> str:
         return self.relate(node.path, side) if node.op == "call" else node.op
@@ -232,3 +252,28 @@ def format_value(value: Setting) -> str:
     """A value in few letters."""
     text = f"[{', '.join(map(format_value, value))}]" if isinstance(value, list) else str(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def fold_numbered(texts: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Texts that differ only in the number of a block, as one with a star, each with its texts: `add(add, layers.*.1) added`.
+
+    In order of first appearance. The number must be the same wherever it is in a text.
+    """
+    shapes: dict[str, list[tuple[str, list[str]]]] = {}
+    for text in dict.fromkeys(texts):
+        paths = _PATH.findall(text)
+        numbers = [number for path in paths for number in _NUMBER.findall(path)]
+        shape = _PATH.sub(lambda path: _NUMBER.sub("\0", path[0]), text)
+        shapes.setdefault(shape, []).append((text, numbers))
+    folded: list[tuple[str, list[str]]] = []
+    for shape, found in shapes.items():
+        columns = list(zip(*(numbers for _, numbers in found), strict=True))
+        varying = [column for column in columns if len(set(column)) > 1]
+        if len(found) < _FEWEST_FOLDED or len(set(varying)) != 1:
+            folded += [(text, [text]) for text, _ in found]
+            continue
+        parts = shape.split("\0")
+        marks = [column[0] if len(set(column)) == 1 else "*" for column in columns]
+        whole = "".join(part + mark for part, mark in zip(parts, [*marks, ""], strict=True))
+        folded.append((whole, [text for text, _ in found]))
+    return folded

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from archaudit.index import fold_numbered
 from archaudit.schema import ForwardChange, ModuleDiff
 
 # So many modules are named one by one, and so many calls are in one sentence.
@@ -20,18 +21,27 @@ def describe_own_changes(rows: Iterable[ModuleDiff]) -> list[str]:
     for row in rows:
         for change in row.forward_changes or ():
             alike[change].append(row.after_path or "")
-    sentences = [_write(paths, _write_change(change)) for change, paths in alike.items() if change.kind != "call"]
+    plain: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     calls: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for change, paths in alike.items():
-        if change.kind == "call":
-            calls[tuple(paths)].append(_write_change(change))
-    for callers, texts in calls.items():
+        (calls if change.kind == "call" else plain)[tuple(paths)].append(_write_change(change))
+    sentences = [_write_folded(paths, *each) for paths, texts in plain.items() for each in fold_numbered(texts)]
+    for callers, found in calls.items():
+        texts = [_write_folded(("",), *each) for each in fold_numbered(found)]
         if callers == ("",):
             sentences += texts
             continue
         more = [f"{len(texts) - _MOST_CALLS} more modules with other inputs"] if len(texts) > _MOST_CALLS else []
         sentences.append(_write(callers, "; ".join([*texts[:_MOST_CALLS], *more])))
     return sentences
+
+
+def _write_folded(paths: Sequence[str], text: str, texts: Sequence[str]) -> str:
+    """`in each of 12 blocks: add(add, layers.*.1) added` for texts of one module that are about its blocks."""
+    if len(texts) == 1:
+        return _write(paths, text)
+    where = f"{paths[0]}, " if len(paths) == 1 and paths[0] else ""
+    return f"{where}in each of {len(texts)} blocks: {text}" if len(paths) == 1 else _write(paths, f"{text} ({len(texts)} times)")
 
 
 def _write_change(change: ForwardChange) -> str:

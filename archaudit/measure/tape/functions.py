@@ -5,6 +5,7 @@ The operators of a matrix product depend on the sizes of its factors, those of f
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ _FUNCTIONS: dict[Any, str] = {
     torch.Tensor.matmul: "matmul",
     torch.Tensor.__matmul__: "matmul",
     torch.Tensor.__rmatmul__: "rmatmul",
+    torch.einsum: "einsum",
     torch.dropout: "dropout",
     torch.feature_dropout: "dropout",
     torch.nn.functional.dropout: "dropout",
@@ -57,7 +59,7 @@ class FunctionMode(TorchFunctionMode):
                 return func(*args, **(kwargs or {}))
             finally:
                 self._programs.indices = []
-        if name is None or self._programs.is_skipped:
+        if name is None or self._programs.is_skipped or (name == "einsum" and not isinstance(args[0], str)):
             return func(*args, **(kwargs or {}))
         if name == "rmatmul":
             name, func, args = "matmul", torch.matmul, args[::-1]
@@ -71,12 +73,22 @@ class FunctionMode(TorchFunctionMode):
 
 def _name_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
     """The arguments of a call by name, in the order of the signature, without those that only say how it runs."""
+    if name == "einsum":
+        return [("equation", _rename_indices(args[0])), ("operands", args[1:])]
     names = _FUNCTION_ARGUMENTS.get(name, ("input", "other"))
     given = dict(zip(names, args, strict=False)) | kwargs
     places = {key: place for place, key in enumerate(names)}
     if name in ("dropout", "alpha_dropout"):  # in eval mode, dropout that has an effect has it always; True is the default
         given.setdefault("training", True)
     return [(key, given[key]) for key in sorted(given, key=lambda key: places.get(key, len(places))) if key not in _MODES]
+
+
+def _rename_indices(equation: str) -> str:
+    """The equation with its indices in the order of the alphabet: `bhid,bhjd->bhij` is `abcd,abed->abce`."""
+    letters: dict[str, str] = {}
+    return "".join(
+        letters.setdefault(each, string.ascii_letters[len(letters)]) if each.isalpha() else each for each in equation if each != " "
+    )
 
 
 def _list_indices(index: Any) -> list[list[int]]:

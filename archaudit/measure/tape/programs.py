@@ -199,7 +199,9 @@ class ProgramRecorder:
         frame = self._frames[-1]
         operands = tuple(self._label(tensor, frame) for _, value in named for tensor in list_tensors_in(value))
         arguments = {
-            key: as_setting(value) for key, value in named if not isinstance(value, torch.Tensor) and value not in (None, False, 0.0)
+            key: as_setting(value)
+            for key, value in named
+            if not isinstance(value, torch.Tensor | tuple) and value not in (None, False, 0.0)
         }
         self.inside_function = True
         try:

@@ -169,7 +169,7 @@ def _name_node(node: Node, places: Mapping[str, int]) -> str:
 
 def _split_operator(op: str) -> tuple[str, str]:
     """What people call it, and how it does it: `interpolate` and `bilinear2d` for upsample_bilinear2d, `add` for add_."""
-    name = op.rstrip("_") or op
+    name = op.strip("_") or op
     return ("interpolate", name.removeprefix("upsample_")) if name.startswith("upsample_") else (name, "")
 
 
@@ -262,7 +262,12 @@ def _list_lines(sides: Pair[_Side]) -> tuple[tuple[FlowLine, ...], int]:
     A step that is on both sides, in the same order, is one line. Where a changed step has the same text on both sides, the line says how it
     changed.
     """
-    texts = sides.map(lambda side: [_write_step(side, position) for position in range(len(side.graph.nodes))])
+    # a shape in terms of the input, next to one in numbers, would look like another shape
+    named = sides.map(lambda side: {node.parts: bool(node.symbolic) for node in side.graph.nodes})
+    plain = {parts for parts, known in named.before.items() if named.after.get(parts, known) != known}
+    texts = sides.map(
+        lambda side: [_write_step(side, place, symbolic=node.parts not in plain) for place, node in enumerate(side.graph.nodes)]
+    )
     steps = sides.map(lambda side: [node.parts for node in side.graph.nodes])
     common = set(steps.before) & set(steps.after)
     lines: list[FlowLine] = []
@@ -286,13 +291,13 @@ def _list_lines(sides: Pair[_Side]) -> tuple[tuple[FlowLine, ...], int]:
     return tuple(lines), moved
 
 
-def _write_step(side: _Side, position: int) -> str:
-    """`cat(interpolate bilinear, low_level_project) → [B, 160, H/4, W/4]`."""
+def _write_step(side: _Side, position: int, *, symbolic: bool = True) -> str:
+    """`cat(interpolate bilinear, low_level_project) → [B, 160, H/4, W/4]`; the shape in numbers where not `symbolic`, or not known so."""
     node = side.graph.nodes[position]
     sources = join_names([side.names[source] for source in side.sources[position]], _MOST_SOURCES)
     inside = ", ".join([*([sources] if sources else []), *_list_arguments(node)])
     name = side.names[position] if node.op == "input" else f"{side.names[position]}({inside})"
-    shape = f"[{', '.join(map(make_visible, node.symbolic))}]" if node.symbolic else _describe_shape(node, side.profile)
+    shape = f"[{', '.join(map(make_visible, node.symbolic))}]" if node.symbolic and symbolic else _describe_shape(node, side.profile)
     return f"{name} {ARROW} {shape}" if shape else name
 
 

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from archaudit.index import ModuleIndex, index_modules, parent_path
 from archaudit.render.formatting import ARROW, make_visible, name_path
 from archaudit.render.view.figures import make_trend
@@ -31,6 +33,7 @@ class _Change(NamedTuple):
     note: str
     costs: Pair[Cost]
     complete: tuple[bool, bool]
+    is_tied: bool = False
 
 
 def list_largest(report: Report, units: Units) -> list[ScreenChange]:
@@ -49,9 +52,12 @@ def _make_row(changes: list[_Change], scale: Pair[Cost], units: Units) -> Screen
     flops = first.costs.map(lambda cost: number * cost.flops)
     weight = abs(params.after - params.before) / max(1, scale.before.params, scale.after.params)
     weight += abs(flops.after - flops.before) / max(1, scale.before.flops, scale.after.flops)
+    trend = make_trend(*params)
+    if first.is_tied and not params.after:  # another module owns its weights now
+        trend = msgspec.structs.replace(trend, percent="tied", ratio="tied")
     return ScreenChange(
         name=f"{MARKS[first.kind]} {_name(changes)}",
-        params=make_trend(*params),
+        params=trend,
         compute=make_trend(*flops.map(lambda value: read_compute(value, units)), complete=first.complete),
         detail="; ".join(filter(None, (first.type, first.note))),
         kind=first.kind,
@@ -79,6 +85,8 @@ def _list_changes(report: Report) -> Iterator[_Change]:
         if module.path and parent_path(module.path) in own:
             continue
         is_whole = module.path in own
+        if kind == "cost" and _read_shown(pair.before) == _read_shown(pair.after):
+            continue  # it differs in a metric that has no column here
         if kind in ("added", "removed") and not is_whole and module.own == _NOTHING:
             continue  # a container of modules that both sides have, and of others that have rows of their own
         is_container = any(each is not None and not index.is_leaf(each.path) for index, each in zip(indexes, pair, strict=True))
@@ -89,6 +97,7 @@ def _list_changes(report: Report) -> Iterator[_Change]:
             "" if is_whole else notes.write(diff, pair, is_container=is_container).text,
             Pair(_read_cost(pair.before, whole=is_whole), _read_cost(pair.after, whole=is_whole)),
             (_is_complete(pair.before), _is_complete(pair.after)),
+            "tied" in diff.changes,
         )
 
 
@@ -107,6 +116,11 @@ def _find_whole(report: Report, indexes: Pair[ModuleIndex]) -> Pair[frozenset[st
 
 def _read_cost(module: ModuleRecord | None, *, whole: bool) -> Cost:
     return _NOTHING if module is None else module.total if whole else module.own
+
+
+def _read_shown(module: ModuleRecord | None) -> tuple[int, int]:
+    cost = _read_cost(module, whole=False)
+    return cost.params, cost.flops
 
 
 def _is_complete(module: ModuleRecord | None) -> bool:

@@ -25,7 +25,7 @@ from archaudit.render.view.screen_records import (
     Units,
     read_compute,
 )
-from archaudit.render.view.sections import find_incomplete, has_complete_params
+from archaudit.render.view.sections import compare_params, find_incomplete
 from archaudit.render.view.sentences import count_changes, explain_cost, explain_proof, explain_remarks, list_forward_changes
 from archaudit.render.view.summary import INCOMPLETE_NOTES, describe_inputs, name_comparison, name_profile, view_metrics
 from archaudit.schema import Group, Profile, Report
@@ -77,7 +77,7 @@ def _view_section(report: Report, group: Group, units: Units) -> ScreenChange:
     totals = report.before.totals, report.after.totals
     return ScreenChange(
         name=make_visible(group.name) or NOTHING,
-        params=make_trend(group.before.params, group.after.params, complete=has_complete_params(report)),
+        params=compare_params(report, group),
         compute=compute,
         detail=_describe_paths(group),
         weight=_share(group.delta.params, *(total.params for total in totals))

@@ -10,7 +10,7 @@ from archaudit.index import index_modules
 from archaudit.metrics.catalog import METRICS, is_unknown
 from archaudit.render.formatting import ARROW, NOTHING, join_names, make_visible, name_path
 from archaudit.render.view.checks import make_remark
-from archaudit.render.view.figures import make_trend, scale_trend
+from archaudit.render.view.figures import Trend, make_trend, scale_trend
 from archaudit.render.view.records import Remark, SectionRow
 from archaudit.render.view.screen_records import Units, read_compute
 from archaudit.schema import Group, Profile, Report, Verdict
@@ -36,9 +36,7 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
     # A module is incomplete if one of its submodules is. A section may contain only the complete ones; it then has a `≥` that it does not
     # need, which is the safe side.
     complete = incomplete[0].isdisjoint(group.before_paths), incomplete[1].isdisjoint(group.after_paths)
-    trend = make_trend(group.before.params, group.after.params, complete=has_complete_params(report))
-    if group.before.params and not group.after.params and group.after_paths and _is_tied(report.after, group.after_paths):
-        trend = msgspec.structs.replace(trend, percent="tied", ratio="tied")  # its layers are there, and another module owns their weights
+    trend = compare_params(report, group)
     return SectionRow(
         name=make_visible(group.name) or NOTHING,
         paths=_describe_paths(group),
@@ -46,6 +44,14 @@ def _view_group(report: Report, group: Group, incomplete: tuple[frozenset[str], 
         flops=make_trend(read_compute(group.before.flops, units), read_compute(group.after.flops, units), complete=complete),
         remarks=_list_remarks(check for check in report.checks if check.group == group.name),
     )
+
+
+def compare_params(report: Report, group: Group) -> Trend:
+    """The parameters of a section. Those of layers that are there, and whose weights another module owns now, are tied, not gone."""
+    trend = make_trend(group.before.params, group.after.params, complete=has_complete_params(report))
+    if group.before.params and not group.after.params and group.after_paths and _is_tied(report.after, group.after_paths):
+        return msgspec.structs.replace(trend, percent="tied", ratio="tied")
+    return trend
 
 
 def _is_tied(profile: Profile, paths: Iterable[str]) -> bool:

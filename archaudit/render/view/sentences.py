@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from archaudit.index import index_modules, parent_path
+from archaudit.index import fold_numbered, index_modules, parent_path
 from archaudit.metrics.catalog import is_unknown
 from archaudit.metrics.quantities import format_pair, format_percent, format_ratio, format_signed
 from archaudit.render.formatting import ARROW, count, format_repeats, join_names, make_visible, name_path
@@ -174,7 +174,8 @@ def list_forward_changes(rows: Iterable[ModuleDiff]) -> list[str]:
         for change in row.forward_changes or ():
             if change.kind != "call":
                 counts[change.text] += change.count
-    return [f"{number:,} {make_visible(text)}" if number > 1 else make_visible(text) for text, number in counts.most_common()]
+    folded = Counter({text: sum(counts[each] for each in texts) for text, texts in fold_numbered(counts)})
+    return [f"{number:,} {make_visible(text)}" if number > 1 else make_visible(text) for text, number in folded.most_common()]
 
 
 def _sort_by_kind(report: Report) -> dict[str, list[ModuleDiff]]:

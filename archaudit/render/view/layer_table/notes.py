@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from archaudit.index import index_modules
+from archaudit.index import fold_numbered, index_modules
 from archaudit.metrics.quantities import format_exact, format_short, format_signed
 from archaudit.render.formatting import ARROW, NOTHING, count, format_repeats, format_setting, join_names, make_visible, name_path
 from archaudit.render.view.figures import make_delta
@@ -116,11 +116,9 @@ def _describe_inputs(diff: ModuleDiff) -> str:
 
 def _describe_forward(diff: ModuleDiff) -> list[str]:
     """`relu → gelu` for each change of what the module runs itself."""
-    texts = [
-        make_visible(change.text) if change.count == 1 else f"{change.count} × {make_visible(change.text)}"
-        for change in diff.forward_changes or ()
-        if change.kind != "call"
-    ]
+    counts = {change.text: change.count for change in diff.forward_changes or () if change.kind != "call"}
+    folded = [(make_visible(text), sum(counts[each] for each in texts)) for text, texts in fold_numbered(counts)]
+    texts = [text if number == 1 else f"{number} × {text}" for text, number in folded]
     more = len(texts) - _MOST_FORWARD
     return [*texts[:_MOST_FORWARD], f"{more:,} more changes in its forward"] if more > 0 else texts
 
