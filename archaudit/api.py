@@ -212,23 +212,40 @@ def profile(
     dtype: str | None = None,
     params_only: bool = False,
     name: str | None = None,
+    training: bool | str | Mapping[str, Any] = False,
 ) -> Profile:
     """The profile of a live model that runs on `args` and `kwargs` (any structure of tensors), or of a reference.
 
     A single tensor is one argument; a string such as `1x3x224x224` or `ids=int64[1,128]` describes a tensor. With `other_counters`,
     torchinfo and fvcore count too. `device` is the one whose operators are assumed for the memory. The model and its floating-point inputs
-    are cast to `dtype` if given. With `params_only` a model is not run and needs no input. `name` is the one in texts. Raises an
+    are cast to `dtype` if given. With `params_only` a model is not run and needs no input. `training` measures a training step too:
+    True for AdamW in full precision, the name of an optimizer (`sgd:momentum=0.9`), or `{"optimizer": ..., "amp": "bf16", "checkpoint":
+    "model", "memory_bytes": 24 * 2**30}`. `name` is the one in texts. Raises an
     ArchauditError when the model cannot be found, copied, built or run.
     """
-    dtype = parse_dtype(str(dtype)) if dtype is not None else None
+    options: dict[str, Any] = {"other_counters": other_counters, "device": device, "params_only": params_only}
+    options["training"] = _read_training(training)
+    options["dtype"] = parse_dtype(str(dtype)) if dtype is not None else None
     if isinstance(model, str):
         if args or kwargs:
             raise ArchauditError("args and kwargs are for a live model", "A reference has its own inputs.")
-        measured = profile_reference(model, Options(other_counters=other_counters, device=device, dtype=dtype, params_only=params_only))
+        measured = profile_reference(model, Options(**options))
     else:
-        options = {"other_counters": other_counters, "device": device, "dtype": dtype, "params_only": params_only}
         measured = _profile_live(model, args, kwargs, **options)
     return Profile(**_get_fields(_rename(measured, name)))
+
+
+def _read_training(training: bool | str | Mapping[str, Any]) -> schema.TrainingSettings | None:
+    if isinstance(training, str):
+        return schema.TrainingSettings(optimizer=training)
+    if isinstance(training, Mapping):
+        given = {**training, "amp": parse_dtype(str(training["amp"]))} if training.get("amp") else dict(training)
+        try:
+            return msgspec.convert(given, schema.TrainingSettings)
+        except msgspec.ValidationError as error:
+            known = ", ".join(schema.TrainingSettings.__struct_fields__)
+            raise ArchauditError(f"training is not understood: {error}", f"Its keys are {known}.") from error
+    return schema.TrainingSettings() if training else None
 
 
 def compare(
@@ -239,15 +256,16 @@ def compare(
     *,
     config: str | Path | None = None,
     names: tuple[str | None, str | None] = (None, None),
+    training: bool | str | Mapping[str, Any] = False,
 ) -> Report:
     """The report on two models: references, saved or measured profiles, or live models (both run on `args` and `kwargs`).
 
     `config` is a file with sections, budgets and claims; its checks on named models apply to references of these names. `names` are those
-    of both models in texts; without them, a live model has the name of its class.
+    of both models in texts; without them, a live model has the name of its class. `training` is that of `profile`.
     """
     from archaudit.config import load_config
 
-    options = Options(config=load_config(Path(config)) if config is not None else None)
+    options = Options(config=load_config(Path(config)) if config is not None else None, training=_read_training(training))
     if len(names) != 2:
         raise ArchauditError(f"names has {len(names)} names, not that of before and that of after")
     targets = [_make_target(side, args, kwargs, options, label) for side, label in ((before, "before"), (after, "after"))]
@@ -306,7 +324,9 @@ def _make_target(
         return resolve(side, options.config)
     if isinstance(side, schema.Profile):
         return Target(name=side.name, key=f"<{label}>", saved=side)
-    return Target(name=type(side).__name__, key=f"<{label}>", saved=_profile_live(side, args, kwargs, other_counters=False))
+    return Target(
+        name=type(side).__name__, key=f"<{label}>", saved=_profile_live(side, args, kwargs, other_counters=False, training=options.training)
+    )
 
 
 def _profile_live(model: nn.Module, args: Any, kwargs: Mapping[str, Any] | None, **options: Any) -> schema.Profile:

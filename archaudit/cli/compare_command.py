@@ -19,6 +19,8 @@ from archaudit.cli.options import (
     measurement_options,
     read_detail,
     report_format_option,
+    take_training,
+    training_options,
 )
 from archaudit.cli.output import name_page, print_text, terminal_width, wants_color, write_files
 from archaudit.cli.report_files import choose_stem, name_report, write_report_files
@@ -53,6 +55,7 @@ _FILES = ("markdown", "html", "json")
 @device_option
 @arg_file_option
 @dtype_option
+@training_options
 @measurement_options
 def command(before: str, after: str, format_name: str, folder: Path | None, map_path: Path | None, **arguments: Any) -> int:
     """Show what changed from BEFORE to AFTER, what each change costs, and whether budgets and claims hold.
@@ -71,7 +74,8 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     chosen = take_table_options(format_name, arguments)
     wanted = {format_name, *(_FILES if folder is not None else ())}
-    with build_options(**arguments, prove_map=map_path is not None, while_workers_start=lambda: prepare(wanted)) as options:
+    arguments |= {"prove_map": map_path is not None, "while_workers_start": lambda: prepare(wanted), "training": take_training(arguments)}
+    with build_options(**arguments) as options:
         report = compare(before, after, options)
     if folder is not None:
         stem = choose_stem(folder, stem, (report.before.name, report.after.name))

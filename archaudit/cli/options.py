@@ -18,6 +18,7 @@ from archaudit.worker.client import DEFAULT_TIMEOUT_S
 if TYPE_CHECKING:
     from archaudit.pipeline import Options, TimingOptions
     from archaudit.render.detail import Detail
+    from archaudit.schema import TrainingSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -128,7 +129,8 @@ def measurement_options(command: Command) -> Command:
                 "--memory",
                 callback=_read_size,
                 metavar="SIZE",
-                help="Memory limit for each model: 8G, 512Mi (default: most of the free memory).",
+                help="Memory limit for each model: 8G, 512Mi (default: most of the free memory). With --training: memory of the device, "
+                "in which the largest batch is searched.",
             ),
             click.option(
                 "--python",
@@ -161,6 +163,56 @@ def measurement_options(command: Command) -> Command:
 def fresh_option(command: Command) -> Command:
     """Adds `--fresh`."""
     return click.option("--fresh", is_flag=True, help="Measure every model again, even if its kept profile is still right.")(command)
+
+
+def training_options(command: Command) -> Command:
+    """Adds `--training` and the options of a training step."""
+    for option in reversed(
+        (
+            click.option(
+                "--training", is_flag=True, help="Measure one training step too: loss, backward pass, optimizer; FLOPs and memory."
+            ),
+            click.option(
+                "--optimizer",
+                metavar="NAME",
+                help="Optimizer of the step: adamw (default), sgd:momentum=0.9, adafactor, muon, any of torch.optim, package.module:Class.",
+            ),
+            click.option("--amp", callback=_read_dtype, metavar="DTYPE", help="Run the step under autocast: bf16 or fp16."),
+            click.option("--checkpoint", is_flag=True, help="Turn on activation checkpointing by the model's own flag."),
+            click.option(
+                "--checkpoint-modules", metavar="PATTERN", help="Checkpoint these modules: 'layers.*', or several patterns with commas."
+            ),
+            click.option("--reentrant", is_flag=True, help="Use the reentrant form of checkpointing."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def take_training(arguments: dict[str, Any]) -> TrainingSettings | None:
+    """Takes the options of `training_options` out of `arguments`; None if none of them was given.
+
+    With a training step, `--memory` is the memory of the device that the step has to fit in.
+    """
+    from archaudit.schema import TrainingSettings
+
+    names = ("training", "optimizer", "amp", "checkpoint", "checkpoint_modules", "reentrant")
+    training, optimizer, amp, checkpoint, patterns, reentrant = (arguments.pop(name) for name in names)
+    if not any((training, optimizer, amp, checkpoint, patterns, reentrant)):
+        return None
+    if amp not in (None, "bfloat16", "float16"):
+        raise click.UsageError(f"--amp takes bf16 or fp16, not {amp}.")
+    if checkpoint and patterns:
+        raise click.UsageError("Give --checkpoint (the model's own flag) or --checkpoint-modules, not both.")
+    if reentrant and not (checkpoint or patterns):
+        raise click.UsageError("--reentrant needs --checkpoint or --checkpoint-modules.")
+    return TrainingSettings(
+        optimizer=optimizer or "adamw",
+        amp=amp,
+        checkpoint=patterns or ("model" if checkpoint else ""),
+        reentrant=reentrant,
+        memory_bytes=arguments.pop("memory", None),
+    )
 
 
 def device_option(command: Command) -> Command:
@@ -268,6 +320,7 @@ def build_options(
     dtype: str | None = None,
     params_only: bool = False,
     arg_files: tuple[str, ...] = (),
+    training: TrainingSettings | None = None,
 ) -> Iterator[Options]:
     """Yields the pipeline's Options. While the context is open, a terminal shows progress."""
     from archaudit.config import find_config, load_config
@@ -300,5 +353,6 @@ def build_options(
             device=device,
             dtype=dtype,
             params_only=params_only,
+            training=training,
             arg_files=tuple(_make_absolute(text) for text in arg_files),
         )

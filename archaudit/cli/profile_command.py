@@ -17,6 +17,8 @@ from archaudit.cli.options import (
     measurement_options,
     read_detail,
     table_format_option,
+    take_training,
+    training_options,
 )
 from archaudit.cli.output import name_page, print_text, terminal_width, wants_color
 from archaudit.cli.report_files import choose_stem, name_report, write_report_files
@@ -38,6 +40,7 @@ from archaudit.schema import encode, strip_provenance
 @device_option
 @arg_file_option
 @dtype_option
+@training_options
 @measurement_options
 def command(reference: str, format_name: str, folder: Path | None, path: str | None, **arguments: Any) -> int:
     """Measure the parameters, FLOPs and memory of REFERENCE, layer by layer.
@@ -51,9 +54,10 @@ def command(reference: str, format_name: str, folder: Path | None, path: str | N
     stem = name_report(reference)
     detail, quiet = read_detail(arguments, name_page(folder, stem)), arguments.pop("quiet")
     chosen = take_table_options(format_name, arguments)
+    training = take_training(arguments)
     if path is not None:
         return _explain(reference, path, format_name, arguments)
-    with build_options(**arguments) as options:
+    with build_options(**arguments, training=training) as options:
         measured = profile(reference, options)
     if folder is not None:
         committed = strip_provenance(measured, other_counters=True)

@@ -8,6 +8,7 @@
 3. Assemble: `assemble` turns the tape, the `module_tree` and the `tensors` into the records of the profile. A second run with grad measures
    the bytes that are saved for the backward pass.
 4. Symbolic shapes, on request: `symbolic_shapes` runs the model on two other input sizes.
+5. A training step, on request: `training` runs the forward pass, the backward pass and the optimizer, and counts FLOPs and memory.
 
 `equivalence` (with `random_inputs`, `weight_copying`, `output_comparison`) and `latency` run models for real.
 `process_state` restores what a measurement changes.

@@ -34,7 +34,18 @@ from archaudit.measure.saved_bytes import measure_saved_bytes
 from archaudit.measure.symbolic_shapes import resolve_symbolic_shapes
 from archaudit.measure.tape import Tape
 from archaudit.measure.tensors import read_module_tensors
-from archaudit.schema import CounterResult, Explanation, InputSpec, Inspection, ModuleRecord, Peaks, Profile, Provenance, Recipe
+from archaudit.schema import (
+    CounterResult,
+    Explanation,
+    InputSpec,
+    Inspection,
+    ModuleRecord,
+    Peaks,
+    Profile,
+    Provenance,
+    Recipe,
+    TrainingSettings,
+)
 
 # Wrappers that hold the whole model in `module` and add communication, which no count includes. They are known by name, because the import
 # of torch.distributed is slow.
@@ -44,14 +55,20 @@ _SHARDED = ("FullyShardedDataParallel", "FSDPModule")
 
 
 def measure_recipe(
-    recipe: Recipe, *, other_counters: bool = True, symbolic: bool = False, params_only: bool = False, with_values: bool = False
+    recipe: Recipe,
+    *,
+    other_counters: bool = True,
+    symbolic: bool = False,
+    params_only: bool = False,
+    with_values: bool = False,
+    training: TrainingSettings | None = None,
 ) -> Profile:
     """Builds and runs the recipe's model, without real arithmetic where possible, and returns its profile.
 
     `other_counters`: torchinfo and fvcore count the model too. `symbolic`: shapes are given in terms of the input size, which takes two
     further runs. `params_only`: the model is only built; all that needs a run is unknown. `with_values`: it is run for real from the start,
-    because a run without values ended the process. Raises LoadError, InputError or MeasureError if the model cannot be built or run.
-    Restores the global state of the process.
+    because a run without values ended the process. `training`: a training step is measured too. Raises LoadError, InputError or
+    MeasureError if the model cannot be built or run. Restores the global state of the process.
     """
     load_plugins()
     with unchanged_globals(), paused_gc():
@@ -61,7 +78,12 @@ def measure_recipe(
         run = run_with_fallbacks(recipe, with_values=with_values)
         check_counting_methods()
         profile = _assemble_profile(recipe, run, _run_other_counters(run) if other_counters else {})
-        return _add_symbolic_shapes(profile, run) if symbolic else profile
+        profile = _add_symbolic_shapes(profile, run) if symbolic else profile
+        if training is None:
+            return profile
+        from archaudit.measure.training import measure_training  # few measurements need it
+
+        return msgspec.structs.replace(profile, training=measure_training(recipe, run, training))
 
 
 def inspect_recipe(recipe: Recipe) -> tuple[Profile, Inspection]:
@@ -84,12 +106,13 @@ def measure_live(
     device: str = "cpu",
     dtype: str | None = None,
     params_only: bool = False,
+    training: TrainingSettings | None = None,
 ) -> Profile:
     """The profile of a live `model`, run on `args` (one tensor, or a sequence of arguments) and `kwargs`; the model stays unchanged.
 
-    `inputs`, if given, replace `args` and `kwargs`. `device` is the one whose operators are assumed (`cpu` or `cuda`); `dtype` and
-    `params_only` are those of Recipe and of `measure_recipe`. The model is taken out of a DistributedDataParallel wrapper, with an
-    assumption in the profile; a sharded model is a MeasureError.
+    `inputs`, if given, replace `args` and `kwargs`. `device` is the one whose operators are assumed (`cpu` or `cuda`); `dtype`,
+    `params_only` and `training` are those of Recipe and of `measure_recipe`. The model is taken out of a DistributedDataParallel wrapper,
+    with an assumption in the profile; a sharded model is a MeasureError.
     """
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise MeasureError(f"{model.__name__} is a class, not a model", f"Pass an instance: {model.__name__}(...).")
@@ -111,7 +134,7 @@ def measure_live(
         dtype=dtype,
     )
     with protect_live_model(model):
-        return measure_recipe(recipe, other_counters=other_counters, params_only=params_only)
+        return measure_recipe(recipe, other_counters=other_counters, params_only=params_only, training=training)
 
 
 def explain_recipe(recipe: Recipe, path: str) -> Explanation:

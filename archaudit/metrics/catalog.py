@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from archaudit.errors import CannotJudge
 from archaudit.index import index_modules, read_layer
-from archaudit.metrics import param_counts
+from archaudit.metrics import param_counts, training_costs
 from archaudit.metrics.selection import Completeness, find_incomplete, is_complete, select_modules, select_named
 from archaudit.schema import Cost, HistoryStep, ModuleRecord, Profile, Record, Setting, Variant, sum_costs
 
@@ -116,6 +116,17 @@ def _count_summed_products(profile: Profile, patterns: Patterns) -> float:
     return sum(profile.summed_products.get(module.path, 0) for module in select_modules(profile, patterns))
 
 
+def _training(name: str, unit: str, label: str) -> Metric:
+    return Metric(
+        name=name,
+        unit=unit,
+        label=label,
+        additive=False,
+        of_scope=lambda profile, patterns: training_costs.measure(profile, patterns, name),
+        list_assumptions=lambda profile, patterns: training_costs.describe(profile),
+    )
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -136,6 +147,14 @@ METRICS: dict[str, Metric] = {
         _param_count("logical_params", "Parameters with packed ones unpacked", param_counts.count_logical),
         Metric(name="dead_flops", unit="flops", label="FLOPs that reach no output", additive=False, of_scope=_count_dead_flops),
         Metric(name="summed_products", unit="macs", label="Summed elementwise products", additive=False, of_scope=_count_summed_products),
+        _training("forward_flops", "flops", "FLOPs of the forward pass in training"),
+        _training("backward_flops", "flops", "FLOPs of the backward pass"),
+        _training("recompute_flops", "flops", "FLOPs that checkpoints compute again"),
+        _training("optimizer_flops", "flops", "FLOPs of the optimizer's step"),
+        _training("training_flops", "flops", "FLOPs of a training step"),
+        _training("gradient_bytes", "bytes", "Gradient bytes"),
+        _training("optimizer_bytes", "bytes", "Optimizer state bytes"),
+        _training("peak_training_bytes", "bytes", "Peak memory of a training step"),
         _peak("peak_activation_bytes", "Peak live activations", lambda profile: profile.peaks.activation_bytes),
         _peak("saved_bytes", "Saved for backward", lambda profile: profile.peaks.saved_bytes),
     )

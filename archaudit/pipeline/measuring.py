@@ -94,6 +94,7 @@ def open_targets(targets: Sequence[Target], options: Options) -> Iterator[list[T
     formulas = [list_formulas(target, options) for target in targets]
     settings: list[object] = [options.other_counters, options.symbolic, options.timing.settings.batch, formulas, options.device]
     settings += [options.dtype, options.params_only, [target.arg_file for target in targets]]
+    settings += [msgspec.to_builtins(options.training)] if options.training is not None else []
     has_to_run = options.latency in MEASURED or options.equivalent or options.prove_map
     use_cache = options.cached and not has_to_run and not options.workers.pythons
     with open_revisions(targets, settings=settings if use_cache else None, harness=options.harness) as opened:
@@ -114,6 +115,16 @@ def explain_target(target: Target, path: str, options: Options) -> Explanation:
         return receive_reply(worker, Explained).explanation
 
 
+def _make_measure_request(options: Options, *, other_counters: bool, with_values: bool = False) -> Measure:
+    return Measure(
+        other_counters=other_counters,
+        symbolic=options.symbolic,
+        params_only=options.params_only,
+        with_values=with_values,
+        training=options.training,
+    )
+
+
 def _receive_measured(target: Target, worker: Worker, options: Options) -> Measured:
     """The worker's profile. If a signal ended the worker, the model is run with values, in a new one: kernels of quantized operators, for
     example, read memory that a tensor without values does not have. Raises the first error if that fails too."""
@@ -126,7 +137,7 @@ def _receive_measured(target: Target, worker: Worker, options: Options) -> Measu
             another.send(make_load_request(target, options))
             try:
                 receive_reply(another, Loaded)
-                another.send(Measure(other_counters=options.other_counters, symbolic=options.symbolic, with_values=True))
+                another.send(_make_measure_request(options, other_counters=options.other_counters, with_values=True))
                 reply = receive_reply(another, Measured)
             except ArchauditError:
                 raise killed from None
@@ -146,7 +157,7 @@ def _measure_all(targets: Sequence[Target], workers: Sequence[Worker], again: Se
     for worker in workers:
         receive_reply(worker, Loaded)
     for worker in workers:
-        worker.send(Measure(other_counters=options.other_counters, symbolic=options.symbolic, params_only=options.params_only))
+        worker.send(_make_measure_request(options, other_counters=options.other_counters))
     if together:
         _start_again(second[0], options)
     replies = [_receive_measured(target, worker, options) for target, worker in zip(targets, workers, strict=True)]
@@ -179,7 +190,7 @@ def _start_again(worker: Worker, options: Options) -> bool:
         receive_reply(worker, Loaded)
     except ArchauditError:
         return False
-    worker.send(Measure(other_counters=False, symbolic=options.symbolic, params_only=options.params_only))
+    worker.send(_make_measure_request(options, other_counters=False))
     return True
 
 

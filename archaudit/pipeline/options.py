@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from archaudit.config import Config
-from archaudit.schema import LatencyBudget, Record, TimingSettings
+from archaudit.schema import LatencyBudget, Record, TimingSettings, TrainingSettings
 from archaudit.worker import Fork, WorkerOptions
 
 
@@ -34,7 +34,8 @@ class Options(Record, frozen=True, kw_only=True):
 
     What to measure: `params_only` (models are only built, and need no input), `other_counters`, `symbolic` (shapes in terms of the input's
     sizes), `equivalent` (whether both models compute the same with the same weights), `prove_map` (which entries of the checkpoint map such
-    a run proves), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to time
+    a run proves), `training` (how a training step is run; None: it is not
+    measured), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to time
     on; `off`: none; `recorded`: look up recorded times of the same
     models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before, or a library's
     model that a document names, is not measured again; with `fresh`, such a model is, and its kept profile is replaced.
@@ -74,6 +75,7 @@ class Options(Record, frozen=True, kw_only=True):
     dtype: str | None = None
     arg_files: tuple[str, ...] = ()
     params_only: bool = False
+    training: TrainingSettings | None = None
 
     def choose_arg_file(self, position: int) -> str:
         """The file of arguments for the model at this position; empty if there is none."""

@@ -9,6 +9,7 @@ import msgspec
 
 from archaudit.schema.latency import Latency
 from archaudit.schema.record import FORMAT_VERSION, OperatorStatus, Record, Setting, Shape
+from archaudit.schema.training import Training
 
 
 class Cost(Record, frozen=True, kw_only=True):
@@ -272,9 +273,8 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     by the path of the module that runs them, and `summed_products` the elementwise products that a module sums, which count as zero but
     would be as many MACs as einsum; both are absent if that was not observed. `unknown` names the metrics that its source has no
     information on: their numbers mean nothing. `incomplete` says why FLOPs are incomplete, by the topmost path, where the reason is not an
-    operator without a formula.
-    information on: their numbers mean nothing. `device` is the one whose operators the activation, moved, peak and saved bytes follow:
-    `cpu` or `cuda`; None if it is not known (nothing ran, or it was saved by an earlier version).
+    operator without a formula. `training` is the cost of a training step. `device` is the one whose operators the activation,
+    moved, peak and saved bytes follow: `cpu` or `cuda`; None if it is not known (nothing ran, or it was saved by an earlier version).
     """
 
     format_version: int = FORMAT_VERSION
@@ -299,6 +299,7 @@ class Profile(Record, frozen=True, kw_only=True, weakref=True):
     summed_products: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     incomplete: dict[str, str] | msgspec.UnsetType = msgspec.UNSET  # left out if there is no such reason
     unknown: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # left out of the JSON if every metric is known
+    training: Training | msgspec.UnsetType = msgspec.UNSET  # left out unless a training step was measured
 
 
 # --- how one number is computed ---

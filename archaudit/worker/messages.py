@@ -32,6 +32,7 @@ from archaudit.schema import (
     MeasuredCeilings,
     Profile,
     TimingSettings,
+    TrainingSettings,
     WeightSource,
 )
 from archaudit.schema.record import escape_texts
@@ -61,7 +62,7 @@ class Measure(msgspec.Struct, frozen=True, tag="measure"):
     """Profile the loaded model: with `other_counters` by torchinfo and fvcore as well, with `symbolic` with shapes in terms of the input.
 
     With `params_only` it is only built, and needs no input. With `with_values` it is run with values from the start. With `inspected`, the
-    built model is inspected too, for the audit.
+    built model is inspected too, for the audit; with `training`, a training step is measured.
     """
 
     other_counters: bool = True
@@ -69,6 +70,7 @@ class Measure(msgspec.Struct, frozen=True, tag="measure"):
     params_only: bool = False
     with_values: bool = False
     inspected: bool = False
+    training: TrainingSettings | None = None
 
 
 class Explain(msgspec.Struct, frozen=True, tag="explain"):

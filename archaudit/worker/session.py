@@ -113,7 +113,7 @@ class Session:
         with guard_builtins(request.name):
             recipe = msgspec.structs.replace(self._load_recipe(reference, request), device=request.device)
         if request.batch is not None:
-            from archaudit.measure.latency.timed_model import set_batch
+            from archaudit.measure.building import set_batch
 
             recipe = set_batch(recipe, request.batch)
         self.recipe = recipe
@@ -159,6 +159,7 @@ class Session:
             symbolic=request.symbolic,
             params_only=request.params_only,
             with_values=request.with_values,
+            training=request.training,
         )
         if self._dependencies is None:
             return Measured(profile)

@@ -10,7 +10,7 @@ from archaudit.measure.building.build_modes import (
     copy_inputs_to_meta,
     needs_missing_device,
 )
-from archaudit.measure.building.inputs import describe_inputs, make_inputs
+from archaudit.measure.building.inputs import describe_inputs, make_inputs, set_batch
 
 __all__ = [
     "Built",
@@ -23,4 +23,5 @@ __all__ = [
     "describe_inputs",
     "make_inputs",
     "needs_missing_device",
+    "set_batch",
 ]

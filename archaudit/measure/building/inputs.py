@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 from torch.utils._pytree import tree_map
@@ -149,3 +150,30 @@ def describe_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Inpu
                 InputRecord(name=escape_surrogates(label), dtype=str(tensor.dtype).removeprefix("torch."), shape=shape_of(tensor))
             )
     return tuple(records)
+
+
+def set_batch(recipe: Recipe, batch: int) -> Recipe:
+    """The recipe with the first dimension of every input tensor set to `batch`; a scalar stays one."""
+    make = recipe.example_inputs
+
+    def make_batched() -> Any:
+        assert make is not None
+        return tree_map(lambda leaf: _resize(leaf, batch), make())
+
+    assumption = f"the batch size was set to {batch}; the inputs that the model defines may have another"
+    return msgspec.structs.replace(
+        recipe,
+        inputs=tuple(_resize(spec, batch) for spec in recipe.inputs),
+        example_inputs=make_batched if make is not None else None,
+        assumptions=(*recipe.assumptions, assumption),
+    )
+
+
+def _resize(leaf: Any, batch: int) -> Any:
+    """The tensor with `batch` entries: repeated, then cut."""
+    if isinstance(leaf, InputSpec):
+        return msgspec.structs.replace(leaf, shape=(batch, *leaf.shape[1:])) if leaf.shape else leaf
+    if not isinstance(leaf, torch.Tensor) or not leaf.dim() or not leaf.shape[0]:
+        return leaf
+    repeats = -(-batch // leaf.shape[0])
+    return leaf.repeat(repeats, *[1] * (leaf.dim() - 1))[:batch].contiguous()

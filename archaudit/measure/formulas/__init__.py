@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from archaudit.measure.formulas import (
     attention,
+    backward,
     contraction,
     convolution,
     counting,
@@ -23,6 +24,7 @@ from archaudit.measure.formulas import (
     recurrent,
     sparse,
 )
+from archaudit.measure.formulas.backward import RECOMPUTED
 from archaudit.measure.formulas.counting import count_operator, format_work, status_of
 from archaudit.measure.formulas.registry import (
     LENGTHS_WITHOUT_VALUES,
@@ -38,11 +40,14 @@ from archaudit.measure.formulas.registry import (
 )
 
 # Importing these files is what registers their formulas.
-FORMULA_FILES = (attention, contraction, convolution, counting, fourier, linear_solvers, quantized, quantized_libraries, recurrent, sparse)
+FORMULA_FILES = (
+    attention, backward, contraction, convolution, counting, fourier, linear_solvers, quantized, quantized_libraries, recurrent, sparse,
+)  # fmt: skip
 
 __all__ = [
     "FORMULA_FILES",
     "LENGTHS_WITHOUT_VALUES",
+    "RECOMPUTED",
     "SPARSE_WITHOUT_VALUES",
     "NoFormulaAppliesError",
     "Status",

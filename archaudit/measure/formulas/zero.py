@@ -195,7 +195,21 @@ ZERO_BY_KIND: dict[str, str] = {
         mse_loss_backward smooth_l1_loss_backward huber_loss_backward binary_cross_entropy_backward nll_loss_backward
         nll_loss2d_backward soft_margin_loss_backward embedding_dense_backward index_select_backward gather_backward select_backward
         slice_backward diagonal_backward unfold_backward trace_backward value_selecting_reduction_backward cumprod_backward
-        cummaxmin_backward""",
+        cummaxmin_backward
+        _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell_backward_impl _weight_norm_interface_backward
+        _ctc_loss_backward multi_margin_loss_backward multilabel_margin_loss_backward
+        _embedding_bag_backward _embedding_bag_dense_backward _embedding_bag_per_sample_weights_backward
+        _fake_quantize_learnable_per_channel_affine_backward _fake_quantize_learnable_per_tensor_affine_backward
+        _grid_sampler_2d_cpu_fallback_backward cudnn_grid_sampler_backward cudnn_affine_grid_generator_backward
+        _nested_select_backward _nested_sum_backward _segment_reduce_backward _sparse_sum_backward
+        _sparse_softmax_backward_data _sparse_log_softmax_backward_data
+        _upsample_bicubic2d_aa_backward _upsample_bilinear2d_aa_backward _upsample_lanczos2d_aa_backward
+        _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward _upsample_nearest_exact3d_backward
+        batch_norm_backward_elemt batch_norm_backward_reduce miopen_batch_norm_backward
+        adaptive_avg_pool3d_backward fractional_max_pool2d_backward fractional_max_pool3d_backward max_pool2d_backward
+        mkldnn_adaptive_avg_pool2d_backward mkldnn_max_pool2d_backward mkldnn_max_pool3d_backward
+        torchvision::_ps_roi_align_backward torchvision::_ps_roi_pool_backward torchvision::_roi_align_backward
+        torchvision::_roi_pool_backward""",
     "optimizer": """
         _fused_adagrad _fused_adam _fused_adamw _fused_sgd inductor::accumulate_grad_""",
 }

@@ -29,7 +29,7 @@ from archaudit.measure.latency.kernels import PassKernels, profile_kernels
 from archaudit.measure.module_tree import ModuleTree, walk_tree
 from archaudit.measure.process_state import set_training
 from archaudit.measure.tape.module_calls import CallObserver, observe_calls
-from archaudit.schema import InputSpec, Recipe, TimingSettings
+from archaudit.schema import Recipe, TimingSettings
 from archaudit.timing import Clock, WarmUp, warm_up
 
 # Clocks have a resolution of nanoseconds.
@@ -270,30 +270,3 @@ def _collect_times(
 
 
 # --- another batch size ---
-
-
-def set_batch(recipe: Recipe, batch: int) -> Recipe:
-    """The recipe with the first dimension of every input tensor set to `batch`; a scalar stays one."""
-    make = recipe.example_inputs
-
-    def make_batched() -> Any:
-        assert make is not None
-        return _pytree.tree_map(lambda leaf: _resize(leaf, batch), make())
-
-    assumption = f"the batch size was set to {batch}; the inputs that the model defines may have another"
-    return msgspec.structs.replace(
-        recipe,
-        inputs=tuple(_resize(spec, batch) for spec in recipe.inputs),
-        example_inputs=make_batched if make is not None else None,
-        assumptions=(*recipe.assumptions, assumption),
-    )
-
-
-def _resize(leaf: Any, batch: int) -> Any:
-    """The tensor with `batch` entries: repeated, then cut."""
-    if isinstance(leaf, InputSpec):
-        return msgspec.structs.replace(leaf, shape=(batch, *leaf.shape[1:])) if leaf.shape else leaf
-    if not isinstance(leaf, torch.Tensor) or not leaf.dim() or not leaf.shape[0]:
-        return leaf
-    repeats = -(-batch // leaf.shape[0])
-    return leaf.repeat(repeats, *[1] * (leaf.dim() - 1))[:batch].contiguous()

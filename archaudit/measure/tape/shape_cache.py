@@ -286,4 +286,6 @@ def _make(described: Any) -> Any:
     kind, *parts = described
     if kind is torch.Tensor:
         return torch.empty_strided(parts[0], parts[1], dtype=parts[2], device="meta")
-    return kind(map(_make, parts))
+    if kind in (tuple, list):
+        return kind(map(_make, parts))
+    return parts[0]  # None in place of a gradient that is not computed

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from measure.formulas.backward_cases import BACKWARD_CASES
 
 from archaudit.measure.formulas import count_operator
 from archaudit.measure.formulas.registry import find_formula, formula_names, read_products
@@ -245,6 +246,7 @@ CASES: list[tuple[str, tuple[Any, ...], Any, list[tuple[int, ...]]]] = [
     ("higher_order::out_dtype", (torch.ops.aten.mm.default, torch.int32, T(2, 3), T(3, 5)), T(2, 5), [(2, 3, 5)]),
     ("higher_order::with_effects", (None, torch.ops.aten.mm.default, T(2, 3), T(3, 5)), (None, T(2, 5)), [(2, 3, 5)]),
     ("higher_order::with_effects", (None, torch.ops.aten.linear.default, T(2, 3), T(5, 3)), (None, T(2, 5)), [(2, 3, 5)]),
+    *BACKWARD_CASES,
 ]
 
 

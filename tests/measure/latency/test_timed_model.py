@@ -6,8 +6,8 @@ from measure.latency.fake_clock import FakeClock, Takes, Tree, make_timed
 from torch import nn
 
 from archaudit.errors import MeasureError
+from archaudit.measure.building import set_batch
 from archaudit.measure.latency import TimedModel
-from archaudit.measure.latency.timed_model import set_batch
 from archaudit.schema import InputSpec, Recipe, TimingSettings
 
 
