@@ -38,7 +38,8 @@ def _read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     return int(size.value)
 
 
-def _read_dtype(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+def read_dtype(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    """The dtype that a user typed."""
     if text is None:
         return None
     from archaudit.errors import InputError
@@ -54,7 +55,7 @@ def dtype_option(command: Command) -> Command:
     """Adds `--dtype`."""
     return click.option(
         "--dtype",
-        callback=_read_dtype,
+        callback=read_dtype,
         metavar="DTYPE",
         help="Cast each model and its floating-point inputs to bfloat16, float16, float32 or float64 (default: as it is built).",
     )(command)
@@ -163,56 +164,6 @@ def measurement_options(command: Command) -> Command:
 def fresh_option(command: Command) -> Command:
     """Adds `--fresh`."""
     return click.option("--fresh", is_flag=True, help="Measure every model again, even if its kept profile is still right.")(command)
-
-
-def training_options(command: Command) -> Command:
-    """Adds `--training` and the options of a training step."""
-    for option in reversed(
-        (
-            click.option(
-                "--training", is_flag=True, help="Measure one training step too: loss, backward pass, optimizer; FLOPs and memory."
-            ),
-            click.option(
-                "--optimizer",
-                metavar="NAME",
-                help="Optimizer of the step: adamw (default), sgd:momentum=0.9, adafactor, muon, any of torch.optim, package.module:Class.",
-            ),
-            click.option("--amp", callback=_read_dtype, metavar="DTYPE", help="Run the step under autocast: bf16 or fp16."),
-            click.option("--checkpoint", is_flag=True, help="Turn on activation checkpointing by the model's own flag."),
-            click.option(
-                "--checkpoint-modules", metavar="PATTERN", help="Checkpoint these modules: 'layers.*', or several patterns with commas."
-            ),
-            click.option("--reentrant", is_flag=True, help="Use the reentrant form of checkpointing."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def take_training(arguments: dict[str, Any]) -> TrainingSettings | None:
-    """Takes the options of `training_options` out of `arguments`; None if none of them was given.
-
-    With a training step, `--memory` is the memory of the device that the step has to fit in.
-    """
-    from archaudit.schema import TrainingSettings
-
-    names = ("training", "optimizer", "amp", "checkpoint", "checkpoint_modules", "reentrant")
-    training, optimizer, amp, checkpoint, patterns, reentrant = (arguments.pop(name) for name in names)
-    if not any((training, optimizer, amp, checkpoint, patterns, reentrant)):
-        return None
-    if amp not in (None, "bfloat16", "float16"):
-        raise click.UsageError(f"--amp takes bf16 or fp16, not {amp}.")
-    if checkpoint and patterns:
-        raise click.UsageError("Give --checkpoint (the model's own flag) or --checkpoint-modules, not both.")
-    if reentrant and not (checkpoint or patterns):
-        raise click.UsageError("--reentrant needs --checkpoint or --checkpoint-modules.")
-    return TrainingSettings(
-        optimizer=optimizer or "adamw",
-        amp=amp,
-        checkpoint=patterns or ("model" if checkpoint else ""),
-        reentrant=reentrant,
-        memory_bytes=arguments.pop("memory", None),
-    )
 
 
 def device_option(command: Command) -> Command:

@@ -17,12 +17,11 @@ from archaudit.cli.options import (
     measurement_options,
     read_detail,
     table_format_option,
-    take_training,
-    training_options,
 )
 from archaudit.cli.output import name_page, print_text, terminal_width, wants_color
 from archaudit.cli.report_files import choose_stem, name_report, write_report_files
 from archaudit.cli.table_options import columns_option, extra_option, rows_option, take_table_options, write_export
+from archaudit.cli.training_options import take_training, training_options
 from archaudit.schema import encode, strip_provenance
 
 
