@@ -24,8 +24,7 @@ _BATCH_NORM = "Ioffe and Szegedy, 2015, Batch Normalization, section 3.2 (the bi
         fix="Build the layer with bias=False.",
         source=_BATCH_NORM,
         support="proof",
-        note="Published models keep such a bias because their checkpoints contain it, VGG with batch norm for example; training is the same "
-        "without it.",
+        note="Published models keep such a bias because their checkpoints contain it, VGG with batch norm for example.",
     )
 )
 def find_cancelled_biases(evidence: Evidence) -> Iterator[Finding]:

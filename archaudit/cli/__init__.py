@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": ("compare_command", "Compare two models: what changed, what it costs, and whether budgets and claims hold."),
     "profile": ("profile_command", "Measure one model layer by layer: parameters, FLOPs, memory."),
     "audit": ("audit_command", "Find what is wasted or wrong in a model, with its price and its line."),
+    "formula": ("formula_command", "Show how the costs of a model grow with the sizes of its input, as exact formulas."),
     "latency": ("latency_command", "Time one model, or two models against each other, with confidence intervals."),
     "report": ("report_command", "Render a saved report in another format."),
     "check": ("check_command", "Check all budgets of the config, for CI."),

@@ -153,7 +153,7 @@ def _run_again(run: Run, base: dict[str, int], sizes: dict[str, int]) -> list[_N
         stack.enter_context(torch.no_grad())
         stack.enter_context(observe_calls(run.tree, recorder))
         recorder.record_inputs((args, kwargs))
-        stack.enter_context(TapeMode(recorder, None, _Shortcuts(run.shape_cache).run))
+        stack.enter_context(TapeMode(recorder, None, Shortcuts(run.shape_cache).run))
         run.model(*args, **kwargs)
     return recorder.nodes
 
@@ -206,7 +206,7 @@ class _ShapeRecorder(TapeRecorder):
             self.nodes.append(_Node(name_operator(traits.name), position, shape))
 
 
-class _Shortcuts:
+class Shortcuts:
     """Runs the most frequent operators without the meta device, which needs milliseconds for a clamp or a resize of a new size."""
 
     def __init__(self, cache: ShapeCache) -> None:

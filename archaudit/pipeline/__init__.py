@@ -10,7 +10,7 @@ from archaudit.pipeline.baselines import Tightening, list_needed, list_worse, ti
 from archaudit.pipeline.checks import Run, list_baselined
 from archaudit.pipeline.options import Options, TimingOptions
 from archaudit.pipeline.profile_diff import diff_profiles
-from archaudit.pipeline.steps import check, compare, compare_profiles, explain, profile, profile_runs
+from archaudit.pipeline.steps import check, compare, compare_profiles, explain, find_laws, profile, profile_runs
 from archaudit.pipeline.targets import Target, find_baseline_folder, read_profile, resolve
 from archaudit.schema import Judgement
 
@@ -28,6 +28,7 @@ __all__ = [
     "diff_profiles",
     "explain",
     "find_baseline_folder",
+    "find_laws",
     "list_baselined",
     "list_needed",
     "list_worse",

@@ -11,8 +11,8 @@ from archaudit.errors import ArchauditError, MeasureError, RevisionError, Worker
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target, find_baseline_folder
 from archaudit.pipeline.timing import receive_reply
-from archaudit.schema import Explanation, Profile
-from archaudit.worker import Explain, Explained, Load, Loaded, Measure, Measured, Worker, start_workers
+from archaudit.schema import Explanation, Profile, ScalingLaws
+from archaudit.worker import Explain, Explained, FindLaws, LawsFound, Load, Loaded, Measure, Measured, Worker, start_workers
 
 # The values of `Options.latency` that time models now.
 MEASURED = ("auto", "cpu", "cuda")
@@ -123,6 +123,20 @@ def _make_measure_request(options: Options, *, other_counters: bool, with_values
         with_values=with_values,
         training=options.training,
     )
+
+
+def find_target_laws(target: Target, checks: int, options: Options) -> ScalingLaws:
+    """How the costs of a target grow with the sizes of its input. Raises MeasureError for a saved profile, which is one point only."""
+    if target.is_revised:
+        with open_targets([target], msgspec.structs.replace(options, cached=False)) as (opened,):
+            return find_target_laws(opened, checks, options)
+    if target.reference is None:
+        raise MeasureError(f"{target.name} is a saved profile: it has the costs of one input only", "Name the model's code.")
+    with open_workers([target], options) as (worker,):
+        worker.send(make_load_request(target, options))
+        receive_reply(worker, Loaded)
+        worker.send(FindLaws(checks))
+        return receive_reply(worker, LawsFound).laws
 
 
 def _receive_measured(target: Target, worker: Worker, options: Options) -> Measured:

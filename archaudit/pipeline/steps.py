@@ -16,12 +16,12 @@ from archaudit.pipeline.baselines import read_baselines, read_earlier
 from archaudit.pipeline.checks import Run, find_today, list_applying, list_budgets, list_configs, list_pins, list_sections, resolve_run
 from archaudit.pipeline.failures import compare_with_baselines, locate_classes
 from archaudit.pipeline.latency_budget import choose_latency, judge_configured_latency, judge_pair_latency
-from archaudit.pipeline.measuring import explain_target, measure_targets
+from archaudit.pipeline.measuring import explain_target, find_target_laws, measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.profile_diff import compare_matched
 from archaudit.pipeline.proving import judge_keys, prove_equivalence
 from archaudit.pipeline.targets import Target, resolve_one, resolve_pair
-from archaudit.schema import Explanation, Judgement, Pair, Profile, Report
+from archaudit.schema import Explanation, Judgement, Pair, Profile, Report, ScalingLaws
 from archaudit.worker import share_pool
 
 # Errors of one model, which say nothing about the others.
@@ -36,6 +36,12 @@ def profile(reference: str, options: Options) -> Profile:
 def explain(reference: str, path: str, options: Options) -> Explanation:
     """How the MACs of the module at `path` are computed, operator by operator."""
     return explain_target(resolve_one(reference, options), path, options)
+
+
+def find_laws(references: Sequence[str], checks: int, options: Options) -> list[ScalingLaws]:
+    """How the costs of each reference grow with the sizes of its input, compared with `checks` runs that the laws were not found from."""
+    targets = resolve_pair(references[0], references[1], options) if len(references) == 2 else [resolve_one(references[0], options)]
+    return [find_target_laws(target, checks, options) for target in targets]
 
 
 def compare(before: str, after: str, options: Options) -> Report:

@@ -103,6 +103,7 @@ from archaudit.schema.saving import (
     read_file,
     strip_provenance,
 )
+from archaudit.schema.scaling import Law, ModuleLaws, ScalingLaws, SizeVariable
 from archaudit.schema.study import Bisection, Contribution, History, HistoryStep, Jump, Sweep, Variant
 from archaudit.schema.training import (
     MEMORY_CATEGORIES,
@@ -178,6 +179,7 @@ __all__ = [
     "Latency",
     "LatencyBudget",
     "LatencyFile",
+    "Law",
     "Ledger",
     "Level",
     "Machine",
@@ -187,6 +189,7 @@ __all__ = [
     "MemoryPoint",
     "Merge",
     "ModuleDiff",
+    "ModuleLaws",
     "ModuleRecord",
     "OpRecord",
     "OperatorRun",
@@ -212,8 +215,10 @@ __all__ = [
     "Reuse",
     "Rule",
     "SavedTensors",
+    "ScalingLaws",
     "Setting",
     "Shape",
+    "SizeVariable",
     "Skip",
     "SkipOperator",
     "SourceLine",

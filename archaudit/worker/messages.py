@@ -1,8 +1,8 @@
 """The protocol between the parent and its workers: JSON messages, each after its length in eight bytes.
 
-The first request is Load; then Measure, Explain, PrepareTiming (after it TimeBlock, TimeModules and InspectDevice), RecordOutputs,
-CompareOutputs and ProveFixes follow in any number. Each request has one reply of the matching type, or Failed. A closed socket ends the
-worker.
+The first request is Load; then Measure, Explain, FindLaws, PrepareTiming (after it TimeBlock, TimeModules and InspectDevice),
+RecordOutputs, CompareOutputs and ProveFixes follow in any number. Each request has one reply of the matching type, or Failed. A closed
+socket ends the worker.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from archaudit.schema import (
     Machine,
     MeasuredCeilings,
     Profile,
+    ScalingLaws,
     TimingSettings,
     TrainingSettings,
     WeightSource,
@@ -77,6 +78,12 @@ class Explain(msgspec.Struct, frozen=True, tag="explain"):
     """Explain how the MACs of the module at `path` are counted."""
 
     path: str
+
+
+class FindLaws(msgspec.Struct, frozen=True, tag="find_laws"):
+    """Find how the costs of the loaded model grow with the sizes of its input, and check that in `checks` further runs."""
+
+    checks: int
 
 
 class PrepareTiming(msgspec.Struct, frozen=True, tag="prepare"):
@@ -164,6 +171,12 @@ class Explained(msgspec.Struct, frozen=True, tag="explained"):
     explanation: Explanation
 
 
+class LawsFound(msgspec.Struct, frozen=True, tag="laws_found"):
+    """The laws."""
+
+    laws: ScalingLaws
+
+
 class TimingReady(msgspec.Struct, frozen=True, tag="ready"):
     """The model is on the device: its settings with the threads in use, the forms that it can be timed in, and its warm-up."""
 
@@ -238,12 +251,15 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 # Requests that run the model, which must be loaded.
-ModelRequest = Measure | Explain | PrepareTiming | TimeBlock | TimeModules | InspectDevice | RecordOutputs | CompareOutputs | ProveFixes
+ModelRequest = (
+    Measure | Explain | FindLaws | PrepareTiming | TimeBlock | TimeModules | InspectDevice | RecordOutputs | CompareOutputs | ProveFixes
+)
 Request = Load | ModelRequest
 Reply = (
     Loaded
     | Measured
     | Explained
+    | LawsFound
     | TimingReady
     | Timed
     | ModulesTimed

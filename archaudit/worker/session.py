@@ -23,8 +23,10 @@ from archaudit.worker.messages import (
     Explain,
     Explained,
     Failed,
+    FindLaws,
     FixesProven,
     InspectDevice,
+    LawsFound,
     Load,
     Loaded,
     Measure,
@@ -91,6 +93,8 @@ class Session:
             return self._measure(recipe, request)
         if isinstance(request, Explain):
             return self._explain(recipe, request)
+        if isinstance(request, FindLaws):
+            return self._find_laws(recipe, request)
         if isinstance(request, ProveFixes):
             return self._prove_fixes(recipe, request)
         if isinstance(request, RecordOutputs | CompareOutputs):
@@ -144,6 +148,13 @@ class Session:
         self.notify(Progress(f"explaining {recipe.name}"))
         self._announce_modules()
         return Explained(explain_recipe(recipe, request.path))
+
+    def _find_laws(self, recipe: Recipe, request: FindLaws) -> Reply:
+        from archaudit.measure.scaling_law import find_laws
+
+        self.notify(Progress(f"finding the formulas of {recipe.name}"))
+        self._announce_modules()
+        return LawsFound(find_laws(recipe, checks=request.checks))
 
     def _measure(self, recipe: Recipe, request: Measure) -> Reply:
         from archaudit.measure.recipe import inspect_recipe, measure_recipe
