@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 from archaudit.load.transformers_arguments import (
@@ -130,6 +131,11 @@ def _read_image_size(chosen: Arguments) -> tuple[int, int, str]:
         side = min(max(step, height // step * step), largest_side(_MOST_KNOWN, 3, step))
         source = source if side == height else "a default below the size in the configuration"
         height = width = side
+    if counts := find_entry(chosen.configuration, "projector_patch_to_query_dict"):  # Aria has queries for images of these sizes only
+        patch = find_number(chosen.vision, "patch_size") or 14
+        if (height // patch) * (width // patch) not in counts:
+            height = width = patch * math.isqrt(min(counts))
+            source = "the smallest that the configuration has queries for"
     if chosen.kind == "seggpt":  # its image has the prompt above
         height //= 2
     return height, width, source

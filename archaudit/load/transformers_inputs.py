@@ -177,7 +177,7 @@ def _place_features(chosen: Arguments, model: Any, given: dict[str, Any]) -> Non
         token = find_entry(chosen.configuration, *tokens)
         if argument not in given or not isinstance(token, int):
             continue
-        number = _compute_number(chosen, getattr(model, _COMPUTE[argument], None), given)
+        number = _compute_number(chosen, model, argument, given)
         if number is None:
             continue
         placed = torch.full((1, number), token, dtype=torch.int64)
@@ -186,16 +186,31 @@ def _place_features(chosen: Arguments, model: Any, given: dict[str, Any]) -> Non
             given["mm_token_type_ids"] = (given["input_ids"] == token).long()
 
 
-def _compute_number(chosen: Arguments, compute: Any, given: dict[str, Any]) -> int | None:
+def _compute_number(chosen: Arguments, model: Any, argument: str, given: dict[str, Any]) -> int | None:
     """How many features the model makes of its image or sound: it computes them, or its configuration has their number."""
     import torch
 
+    compute = getattr(model, _COMPUTE[argument], None)
+    if argument == "input_features" and (padded := find_number(chosen.configuration, "audio_soft_tokens_per_image")):
+        return padded  # Gemma 3n pads its features to this number
+    if compute is None and argument == "input_features":
+        return _count_frames(model, given)
     if compute is None:
         return find_number(chosen.configuration, "num_query_tokens", "image_seq_length")
     accepted = inspect.signature(compute).parameters
     with torch.no_grad():
         features = compute(**{name: value for name, value in given.items() if name in accepted and name != "input_ids"})
     return _count_features(features, find_entry(chosen.text, "hidden_size", "n_embd", "d_model"))
+
+
+def _count_frames(model: Any, given: dict[str, Any]) -> int | None:
+    """How many frames the tower of a model without `get_audio_features` (Qwen2-Audio) makes of all frames of the sound."""
+    count = getattr(_find_tower(model), "_get_feat_extract_output_lengths", None)
+    return None if count is None else int(count(given["input_features"].shape[-1])[-1])
+
+
+def _find_tower(model: Any) -> Any:
+    return getattr(model, "audio_tower", None) or getattr(getattr(model, "model", None), "audio_tower", None)
 
 
 def _count_features(features: Any, hidden: Any) -> int:

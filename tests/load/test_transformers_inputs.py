@@ -92,6 +92,22 @@ CONFIGS: dict[str, dict[str, Any]] = {
         **{"reassemble_hidden_size": 32, "reassemble_factors": [2, 1], "neck_hidden_sizes": [8, 16]},
         **{"fusion_hidden_size": 8, "head_hidden_size": 8, "patch_size": 14},
     },
+    "AriaForConditionalGeneration": {
+        "model_type": "aria",
+        "image_token_index": 190,
+        "projector_patch_to_query_dict": {9: 5, 16: 7},
+        "text_config": {**TEXT, "moe_num_experts": 4, "moe_topk": 2, "head_dim": 8},
+        "vision_config": VISION,
+    },
+    "Qwen2AudioForConditionalGeneration": {
+        "model_type": "qwen2_audio",
+        "audio_token_index": 190,
+        "text_config": {"model_type": "qwen2", **TEXT},
+        "audio_config": {
+            **{"d_model": 32, "encoder_layers": 1, "encoder_attention_heads": 4, "encoder_ffn_dim": 64, "num_mel_bins": 16},
+            "max_source_positions": 50,
+        },
+    },
     "Qwen2VLForConditionalGeneration": {
         "model_type": "qwen2_vl",
         "image_token_id": 190,
@@ -151,6 +167,23 @@ def test_an_image_brings_a_token_for_each_of_its_features(tmp_path: Path) -> Non
     measured = profile(load(tmp_path, "LlavaForConditionalGeneration"))
     assert {each.name: each.shape for each in measured.inputs} == {"pixel_values": (1, 3, 28, 28), "input_ids": (1, 132)}
     assert "the size in the configuration" in measured.ledger.assumptions[0]
+
+
+def read_shapes(folder: Path, architecture: str) -> dict[str, tuple[int, ...]]:
+    return {each.name or "": each.shape for each in profile(load(folder, architecture)).inputs}
+
+
+def test_an_image_has_a_size_that_the_model_has_queries_for(tmp_path: Path) -> None:
+    # images of 28 x 28 pixels have 4 patches of 14; there are queries for 9 patches, 42 x 42 pixels, which become 5 tokens
+    shapes = read_shapes(tmp_path, "AriaForConditionalGeneration")
+    assert (shapes["pixel_values"], shapes["input_ids"]) == ((1, 3, 42, 42), (1, 128 + 5))
+    assert "the smallest that the configuration has queries for" in load(tmp_path, "AriaForConditionalGeneration").assumptions[0]
+
+
+def test_a_sound_brings_a_token_for_each_frame_that_the_tower_makes(tmp_path: Path) -> None:
+    # 100 frames; a convolution with stride 2 makes 50 of them, and the pooling 25
+    shapes = read_shapes(tmp_path, "Qwen2AudioForConditionalGeneration")
+    assert (shapes["input_features"], shapes["input_ids"]) == ((1, 16, 100), (1, 128 + 25))
 
 
 def test_a_size_that_the_configuration_does_not_name_is_said_to_be_a_default(tmp_path: Path) -> None:

@@ -21,18 +21,18 @@ from archaudit.cli import run
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 _TRANSFORMERS = """
-albert align altclip aria_text audio-spectrogram-transformer bart beit bert big_bird bigbird_pegasus biogpt bit blenderbot blip blip-2 bloom
-bridgetower camembert canine chinese_clip clap clip clipseg codegen cohere conditional_detr convbert convnext convnextv2 ctrl cvt dac
+albert align altclip aria aria_text audio-spectrogram-transformer bart beit bert big_bird bigbird_pegasus biogpt bit blenderbot blip blip-2
+bloom bridgetower camembert canine chinese_clip clap clip clipseg codegen cohere conditional_detr convbert convnext convnextv2 ctrl cvt dac
 data2vec-audio data2vec-vision deberta deberta-v2 decision_transformer deformable_detr deit depth_anything detr dinov2 distilbert dpt
-efficientnet electra encodec falcon flava focalnet funnel gemma gemma2 gemma3_text git glpn gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite
-granitemoe grounding-dino groupvit hiera hubert idefics idefics2 idefics3 instructblip kosmos-2 layoutlm layoutlmv3 led levit llama llava
-llava_next llava_onevision longformer longt5 luke lxmert m2m_100 mamba mamba2 marian mask2former maskformer mbart mimi mistral mixtral
+efficientnet electra encodec falcon flava focalnet funnel gemma gemma2 gemma3_text gemma3n git glpn gpt2 gpt_bigcode gpt_neo gpt_neox gptj
+granite granitemoe grounding-dino groupvit hiera hubert idefics idefics2 idefics3 instructblip kosmos-2 layoutlm layoutlmv3 led levit llama
+llava llava_next llava_onevision longformer longt5 luke lxmert m2m_100 mamba mamba2 marian mask2former maskformer mbart mimi mistral mixtral
 mllama mobilebert mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 moonshine mpnet mpt mt5 mvp nystromformer olmo olmo2 olmoe oneformer opt
-owlv2 owlvit paligemma patchtsmixer patchtst pegasus persimmon phi phi3 phimoe poolformer pvt pvt_v2 qwen2 qwen2_moe qwen3 reformer regnet
-rembert resnet roberta roformer rt_detr rwkv sam sam2 seamless_m4t segformer seggpt sew siglip smolvlm speech_to_text squeezebert stablelm
-starcoder2 swin swin2sr swinv2 switch_transformers t5 table-transformer timesfm timesformer udop umt5 unispeech univnet videomae vilt
-vipllava visual_bert vit vit_mae vit_msn vitdet vivit wav2vec2 wav2vec2-bert wav2vec2-conformer wavlm whisper xclip xglm xlm xlm-roberta
-xlnet xmod yolos yoso
+owlv2 owlvit paligemma patchtsmixer patchtst pegasus persimmon phi phi3 phimoe poolformer pvt pvt_v2 qwen2 qwen2_audio qwen2_moe qwen3
+reformer regnet rembert resnet roberta roformer rt_detr rwkv sam sam2 seamless_m4t segformer seggpt sew siglip smolvlm speech_to_text
+squeezebert stablelm starcoder2 swin swin2sr swinv2 switch_transformers t5 table-transformer timesfm timesformer udop umt5 unispeech univnet
+videomae vilt vipllava visual_bert vit vit_mae vit_msn vitdet vivit wav2vec2 wav2vec2-bert wav2vec2-conformer wavlm whisper xclip xglm xlm
+xlm-roberta xlnet xmod yolos yoso
 """
 TRANSFORMERS = _TRANSFORMERS.split()
 
@@ -154,9 +154,7 @@ DIFFUSERS: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 # Why a model does not load; each reason is true of the model, or names what archaudit does not have.
-NOT_LOADED: dict[str, str] = {
-    "oneformer": "the model reads values of its own features, and its real run needs a stack that the process does not have",
-}
+NOT_LOADED: dict[str, str] = {}
 
 QUICK = {"bert", "vit"}
 
