@@ -103,13 +103,9 @@ def _make_steps(measurer: CommitMeasurer, results: Sequence[CommitResult], metri
         step = measurer.describe(result.commit, result)
         if result.profile is not None:
             if last is not None:
-                same = _is_same(last, result.profile)
-                step = msgspec.structs.replace(
-                    step,
-                    jumps=_find_jumps(last, result.profile, metrics),
-                    same=same,
-                    structure="" if same else _describe_structure(last, result.profile),
-                )
+                structure = "" if _is_same(last, result.profile) else _describe_structure(last, result.profile)
+                jumps = _find_jumps(last, result.profile, metrics)
+                step = msgspec.structs.replace(step, jumps=jumps, same=not structure and not jumps, structure=structure)
             last = result.profile
         steps.append(step)
     return steps
@@ -121,11 +117,10 @@ def _is_same(before: Profile, after: Profile) -> bool:
 
 
 def _describe_structure(before: Profile, after: Profile) -> str:
-    """What changed, as the headline of a comparison says it; a changed input is named too."""
+    """What changed, as the headline of a comparison says it, and whether the input did; empty where nothing did, as after a refactoring."""
     text = explain_changes(compare_plain(before, after)).removeprefix("Modules: ").removesuffix(".")
-    if before.inputs != after.inputs:
-        text = "another input" if text == "none changed" else f"{text}; another input"
-    return text
+    text = "" if text == "none changed" else text.removeprefix("none changed; ")
+    return "; ".join(filter(None, (text, "another input" if before.inputs != after.inputs else "")))
 
 
 def _find_jumps(before: Profile, after: Profile, metrics: Sequence[str]) -> tuple[Jump, ...]:

@@ -15,8 +15,10 @@ from archaudit.schema import Bisection, History, HistoryStep, Jump
 
 # `4 with changed settings (out_channels, in_features)`: the details.
 _DETAILS = re.compile(r" \([^()]*\)")
+# A longer text is also below the row: the column is as wide as the terminal permits.
+_LONGEST_STRUCTURE = 16
 # So many commits are named in the row of a run, and in the note on skipped ones.
-_MOST_FOLDED = 2
+_MOST_FOLDED = 4
 _MOST_SKIPPED = 8
 
 
@@ -30,18 +32,19 @@ def view_history(history: History, metrics: Sequence[str] = ("params", "flops"))
         Column(heading="date", cells=tuple(step.date for step in steps), rank=2),
         *(column for metric in metrics for column in _metric_columns(steps, metric)),
         *_structure_columns(steps),
-        Column(heading="subject", cells=tuple(_describe_subject(run) for run in runs), least=12),
+        Column(heading="subject", cells=tuple(make_visible(run[0].subject) for run in runs), least=12),
     ]
-    details = {place: tuple(_describe_step(step)) for place, step in enumerate(steps) if step.error or step.jumps or step.structure}
+    details = {place: tuple(lines) for place, run in enumerate(runs) if (lines := _describe_run(run))}
     jumps = sum(bool(step.jumps) for step in steps)
     others = f"{history.untouched:,} other{'' if history.untouched == 1 else 's'} did not"
-    touched = len(history.steps)
-    sentence = f"{touched:,} commits touched the model's source files, {others}; {jumps:,} changed a metric by more than 1 %."
+    touched = len(history.steps) + len(history.skipped)
+    reached = f"; {len(history.steps):,} of the {touched:,} changed code that the model can reach" if history.skipped else ""
+    sentence = f"{touched:,} commits touched the model's source files, {others}{reached}; {jumps:,} changed a metric by more than 1 %."
     notes = ["FLOPs = 2 × MACs. Only commits along first parents are listed. A jump is a change of more than 1 % from the commit before."]
     if history.skipped:
         names = join_names([make_visible(step.short) for step in history.skipped], _MOST_SKIPPED)
         skipped = count(len(history.skipped), "commit")
-        notes.append(f"Not measured: {skipped} changed the model's files, but no code that the model can reach ({names}).")
+        notes.append(f"Not measured: {skipped} that changed no code that the model can reach ({names}).")
     return StudyView(
         title=f"{make_visible(history.reference)}: history",
         sentence=sentence if touched != 1 else f"One commit touched the model's source files; {others}.",
@@ -73,15 +76,6 @@ def _shorten_structure(step: HistoryStep) -> str:
     """What changed without the details, which are below the row."""
     short = re.sub(r"([\d,]+) with changed settings", r"settings of \1", _DETAILS.sub("", step.structure))
     return make_visible(short.replace("with resized tensors", "resized"))
-
-
-def _describe_subject(run: Sequence[HistoryStep]) -> str:
-    """The subject of the first commit of a run, and which others left the architecture as it was."""
-    subject = make_visible(run[0].subject)
-    if len(run) == 1:
-        return subject
-    names = join_names([make_visible(step.short) for step in run[1:]], _MOST_FOLDED)
-    return f"{subject} (the same after {names})"
 
 
 def describe_bisection(found: Bisection) -> list[str]:
@@ -122,11 +116,14 @@ def _metric_columns(steps: Sequence[HistoryStep], metric: str) -> list[Column]:
     ]
 
 
-def _describe_step(step: HistoryStep) -> list[str]:
+def _describe_run(run: Sequence[HistoryStep]) -> list[str]:
+    """What does not fit into the row: what changed in full, the layers that made a metric jump, the commits that changed nothing more."""
+    step = run[0]
     if step.error:
         return [f"not measured: {make_visible(step.error)}"]
-    structure = [make_visible(step.structure)] if _DETAILS.search(step.structure) else []
-    return structure + [_describe_jump(jump) for jump in step.jumps]
+    structure = [make_visible(step.structure)] if len(step.structure) > _LONGEST_STRUCTURE else []
+    names = join_names([make_visible(each.short) for each in run[1:]], _MOST_FOLDED)
+    return [*structure, *map(_describe_jump, step.jumps), *([f"the same architecture after {names}"] if names else [])]
 
 
 def _describe_jump(jump: Jump) -> str:

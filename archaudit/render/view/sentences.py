@@ -206,7 +206,8 @@ def _describe_kind(report: Report, kind: str, rows: Sequence[ModuleDiff]) -> str
     details = _describe_details(report, kind, rows)
     if not details and kind in _NAMED and len(rows) <= _MOST_NAMED:
         details = _join([name_path(row.after_path) for row in rows])
-    return f"{len(rows):,} {_KINDS[kind]}{f' ({details})' if details else ''}"
+    details = details and (details if details == name_path("") else f"({details})")
+    return f"{len(rows):,} {_KINDS[kind]}{f' {details}' if details else ''}"
 
 
 def _describe_details(report: Report, kind: str, rows: Sequence[ModuleDiff]) -> str:
