@@ -228,6 +228,16 @@ AUDIT = TableType(
         ),
     },
 )
+TRAINING = TableType(
+    form="table",
+    meaning="How the training step is run that budgets on metrics such as `peak_training_bytes` are about.",
+    fields={
+        "optimizer": _text("A class of torch.optim in lower case with its arguments, such as sgd:momentum=0.9.", default="adamw"),
+        "amp": _text("The dtype of autocast. Default: no autocast.", choices=("bfloat16", "float16")),
+        "checkpoint": _text("`model` for the model's own flag, or patterns of the modules that are checkpointed, with commas."),
+        "reentrant": Field(kind="flag", meaning="true: the reentrant form of checkpoints.", default="false"),
+    },
+)
 CONFIG = TableType(
     form="table",
     meaning="archaudit.toml, or the table [tool.archaudit] of pyproject.toml.",
@@ -244,6 +254,7 @@ CONFIG = TableType(
         "claims": CLAIM,
         "tables": TABLE_CLAIM,
         "latency": LATENCY,
+        "training": TRAINING,
         "audit": AUDIT,
         "strict": Field(kind="flag", meaning="true: a check on a figure that depends on an assumption is inconclusive.", default="false"),
     },

@@ -16,7 +16,7 @@ from archaudit.config.names import KnownNames, make_ids_unique
 from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, AuditConfig, Config, ModelConfig, Section, TableClaim
 from archaudit.config.tables import Table, quote
 from archaudit.errors import ConfigError
-from archaudit.schema import Check, Level, read_file
+from archaudit.schema import Check, Level, TrainingSettings, read_file
 
 CONFIG_FILE = "archaudit.toml"
 PYPROJECT_FILE = "pyproject.toml"
@@ -154,6 +154,7 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
     strict = top.read_flag("strict")
     latency = read_latency(top, known)
     audit = _read_audit(top)
+    training = _read_training(top)
     _raise_faults(top, source)
     return Config(
         source=source,
@@ -170,6 +171,20 @@ def read_config(content: dict[str, Any], source: str, folder: Path, key: str = "
         strict=strict,
         latency=latency,
         audit=audit,
+        training=training,
+    )
+
+
+def _read_training(top: Table) -> TrainingSettings | None:
+    """The table [training]; None where the config has none."""
+    table = top.open_table("training")
+    if table is None:
+        return None
+    return TrainingSettings(
+        optimizer=table.read_text("optimizer"),
+        amp=table.read_text("amp") or None,
+        checkpoint=table.read_text("checkpoint"),
+        reentrant=table.read_flag("reentrant"),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from archaudit.schema import Check, LatencyBudget, Level, Overridden
+from archaudit.schema import Check, LatencyBudget, Level, Overridden, TrainingSettings
 
 BASELINE = "baseline"  # the name of a model's saved profile in `against`; not a valid name for a model
 COMPUTED_SECTIONS = ("everything else", "total")  # rows of every breakdown; not valid names for a section
@@ -81,7 +81,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     increase or decrease from the baseline has the origin `baseline`, every other limit the origin `budget`. `formulas` are files or modules
     that register formulas for custom operators. `tables` are tables of documents whose rows are claims. `gated` are the metrics that every
     model must have a budget on. `latency` is the budget on measured time; None without a table [latency]. `overridden` are the budgets that
-    others replace. With `strict`, a figure that depends on an assumption is inconclusive. `audit` is None without a table [audit].
+    others replace. `training` is how a training step is run, for metrics of one. With `strict`, a figure that depends on an assumption is
+    inconclusive. `audit` is None without a table [audit].
     """
 
     source: str
@@ -98,3 +99,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     overridden: tuple[Overridden, ...] = ()
     strict: bool = False
     audit: AuditConfig | None = None
+    training: TrainingSettings | None = None

@@ -146,6 +146,7 @@ def _measure(path: Path, checks: Iterable[Check], options: Options, pair: tuple[
                 inputs = (check.scenario,) if check.scenario else options.inputs
                 runs.setdefault(name_run(name, check.scenario), (name, inputs))
     references = dict(zip(SIDES, pair, strict=True)) if pair is not None else {}
+    options = options.choose_training(check.metric for check in judged)
     targets = [resolve(references.get(name, name), options.config, inputs) for name, inputs in runs.values()]
     profiles = dict(zip(runs, _measure_in_batches(targets, options), strict=True))
     check_independence(path, targets, profiles.values())

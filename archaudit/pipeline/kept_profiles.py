@@ -53,6 +53,7 @@ def make_kept_key(target: Target, formulas: Sequence[str], options: Options) -> 
         options.other_counters,
         options.symbolic,
         options.params_only,
+        msgspec.to_builtins(options.training),
         options.timing.settings.batch,
     ]
     return digest_settings(settings)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from archaudit.config import Config
+from archaudit.metrics.training_costs import needs_training
 from archaudit.schema import LatencyBudget, Record, TimingSettings, TrainingSettings
 from archaudit.worker import Fork, WorkerOptions
 
@@ -76,6 +79,13 @@ class Options(Record, frozen=True, kw_only=True):
     arg_files: tuple[str, ...] = ()
     params_only: bool = False
     training: TrainingSettings | None = None
+
+    def choose_training(self, metrics: Iterable[str]) -> Options:
+        """The options; with a training step, as the config says, if one of the metrics is of one and the command does not set it."""
+        if self.training is not None or not needs_training(metrics):
+            return self
+        configured = self.config.training if self.config is not None else None
+        return msgspec.structs.replace(self, training=configured or TrainingSettings())
 
     def choose_arg_file(self, position: int) -> str:
         """The file of arguments for the model at this position; empty if there is none."""

@@ -47,7 +47,9 @@ def find_laws(references: Sequence[str], checks: int, options: Options) -> list[
 def compare(before: str, after: str, options: Options) -> Report:
     """The changes from one reference to the other, their costs, and the verdicts on the checks about them."""
     targets = resolve_pair(before, after, options)
-    options = choose_latency(options, targets.map(lambda target: target.key))
+    keys = targets.map(lambda target: target.key)
+    options = choose_latency(options, keys)
+    options = options.choose_training(check.metric for check in list_applying(list_configs(targets, options.config), keys))
     return compare_profiles(targets, measure_targets(targets, options), options)
 
 
@@ -104,6 +106,8 @@ def check(names: Iterable[str], options: Options) -> Judgement:
 
 def profile_runs(runs: Sequence[Run], options: Options) -> dict[str, Profile]:
     """The profiles of several runs, measured in parallel, by the runs' names."""
+    checks = options.config.checks if options.config is not None else ()
+    options = options.choose_training(check.metric for check in checks if check.origin != "claim")
     targets = [resolve_run(run, options) for run in runs]
     return dict(zip((run.name for run in runs), measure_targets(targets, options), strict=True))
 

@@ -38,13 +38,14 @@ class Line(NamedTuple):
     style: str = ""
 
 
-def write_report(view: ReportView, width: int, detail: Detail | None = None) -> Iterator[Line]:
-    """All lines of a report; the last is the verdict, if there were checks."""
+def write_report(view: ReportView, width: int, detail: Detail | None = None, section: Iterable[Line] = ()) -> Iterator[Line]:
+    """All lines of a report; the last is the verdict, if there were checks. `section` has further lines, which come after the layers."""
     yield from _write_headline(view.headline, width)
     yield from _write_metrics(view.metrics, width)
     yield from _write_sections(view.sections, view.layers.label_of("flops"), width)
     yield from _write_claims(view.claims, width)
     yield from write_layers(view.layers, width, detail)
+    yield from section
     yield from _write_flow(view.flow, width)
     yield from _write_titled("Other changes", (f"{row.kind}: {row.text}" for row in view.other_changes), width)
     yield from _write_checks(view.checks, width)

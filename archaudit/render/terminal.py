@@ -12,9 +12,11 @@ from itertools import chain
 from archaudit.render.detail import Detail
 from archaudit.render.lines import Line, write_judgement, write_layers, write_profile, write_report, write_timing_lines
 from archaudit.render.screen import write_profile_screen, write_report_screen, write_verdict
+from archaudit.render.training_lines import write_training
 from archaudit.render.view import view_judgement, view_profile, view_report
 from archaudit.render.view.layer_table.layers import view_layers, view_profile_layers
 from archaudit.render.view.screen import view_profile_screen, view_screen
+from archaudit.render.view.training import view_profile_training, view_training
 from archaudit.schema import Judgement, Profile, Report
 
 # Narrower text is not readable.
@@ -42,27 +44,32 @@ STYLES = {
 
 def format_report(report: Report, width: int, color: bool) -> str:
     """A report as text."""
-    return _join_lines(write_report(view_report(report), max(width, _NARROWEST)), color)
+    view, width = view_report(report), max(width, _NARROWEST)
+    return _join_lines(write_report(view, width, section=write_training(view.training, width)), color)
 
 
 def format_screen(report: Report, width: int, color: bool, detail: Detail) -> str:
     """The answer on one screen, or as much as `detail` says."""
     width = max(width, _NARROWEST)
     if detail.full:
-        return _join_lines(write_report(view_report(report, detail.units), width, detail), color)
+        view = view_report(report, detail.units)
+        return _join_lines(write_report(view, width, detail, write_training(view.training, width)), color)
     lines = write_report_screen(view_screen(report, detail.units), width, detail)
+    step = write_training(view_training(report), width)
     layers = write_layers(view_layers(report, detail.units), width, detail) if detail.has_layers else ()
-    return _join_lines(chain(lines, layers), color)
+    return _join_lines(chain(lines, step, layers), color)
 
 
 def format_profile_screen(profile: Profile, width: int, color: bool, detail: Detail) -> str:
     """A profile on one screen, or as much as `detail` says."""
     width = max(width, _NARROWEST)
     if detail.full:
-        return _join_lines(write_profile(view_profile(profile, detail.units), width, detail), color)
+        view = view_profile(profile, detail.units)
+        return _join_lines(chain(write_profile(view, width, detail), write_training(view.training, width)), color)
     lines = write_profile_screen(view_profile_screen(profile), width, detail)
+    step = write_training(view_profile_training(profile), width)
     layers = write_layers(view_profile_layers(profile, detail.units), width, detail) if detail.has_layers else ()
-    return _join_lines(chain(lines, layers), color)
+    return _join_lines(chain(lines, step, layers), color)
 
 
 def format_verdict(report: Report, color: bool) -> str:
@@ -72,7 +79,8 @@ def format_verdict(report: Report, color: bool) -> str:
 
 def format_profile(profile: Profile, width: int, color: bool) -> str:
     """A profile as text."""
-    return _join_lines(write_profile(view_profile(profile), max(width, _NARROWEST)), color)
+    view, width = view_profile(profile), max(width, _NARROWEST)
+    return _join_lines(chain(write_profile(view, width), write_training(view.training, width)), color)
 
 
 def format_comparison_timing(report: Report, width: int, color: bool) -> str:

@@ -15,6 +15,7 @@ from archaudit.render.view.screen_records import Units
 from archaudit.render.view.sections import view_sections
 from archaudit.render.view.summary import describe_inputs, name_profile, view_headline, view_metrics, view_totals
 from archaudit.render.view.time_spending import list_parts
+from archaudit.render.view.training import view_profile_training, view_training
 from archaudit.schema import Judgement, Profile, Report
 
 __all__ = [
@@ -44,6 +45,7 @@ def view_report(report: Report, units: Units = "flops") -> ReportView:
         icicles=view_icicles(report),
         other_changes=view_other_changes(report),
         methods=view_methods((("before", report.before), ("after", report.after)), list_parts(report)),
+        training=view_training(report),
     )
 
 
@@ -58,6 +60,7 @@ def view_profile(profile: Profile, units: Units = "flops") -> ProfileView:
         flow=view_profile_flow(profile),
         icicles=view_profile_icicles(profile),
         methods=view_methods((("", profile),)),
+        training=view_profile_training(profile),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from archaudit.render.view.drawing_records import Flow, IciclePair, Waterfall
 from archaudit.render.view.figures import Figure, Trend
 from archaudit.render.view.method_records import FactRow, Methods
+from archaudit.render.view.training_records import TrainingView
 from archaudit.schema import Record
 
 
@@ -257,6 +258,7 @@ class ReportView(Record, frozen=True, kw_only=True):
     icicles: tuple[IciclePair, ...]
     other_changes: tuple[FactRow, ...]
     methods: Methods
+    training: TrainingView | None = None
 
 
 class ProfileView(Record, frozen=True, kw_only=True):
@@ -270,6 +272,7 @@ class ProfileView(Record, frozen=True, kw_only=True):
     flow: Flow
     icicles: tuple[IciclePair, ...]
     methods: Methods
+    training: TrainingView | None = None
 
 
 class DifferenceView(Record, frozen=True, kw_only=True):
