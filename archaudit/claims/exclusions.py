@@ -65,6 +65,8 @@ def find_exclusion(text: str, match: re.Match[str], place: str) -> str:
         return UNREADABLE if _BROKEN_BEFORE.search(before) else "parts of names"
     if _is_numbering(text, match, place):
         return "numbers of list items and headings"
+    if place == "table" and match[0].strip() == text.strip():
+        return ""  # a cell that is a number and nothing else
     if match["suffix"] is None and not match["prefix"] and _LABEL_BEFORE.search(before):
         return "numbers of sections, figures and references"
     return "dates and versions" if _is_date_or_version(text, match, before, after) else ""
@@ -109,6 +111,8 @@ def _is_date_or_version(text: str, match: re.Match[str], before: str, after: str
     start, end = match.start("digits"), match.end("digits")
     window = text[max(0, start - _LONGEST_DATE) : end + _LONGEST_DATE]
     offset = start - max(0, start - _LONGEST_DATE)
+    if match["suffix"] is not None and match["suffix"].strip() and not match["digits"].isdecimal():
+        return False  # "1016.72 GFLOPs"
     for pattern in (_DATE, _VERSION, _HEX):
         if any(found.start() <= offset < found.end() for found in pattern.finditer(window)):
             return True

@@ -30,8 +30,10 @@ _AT_SIZE = re.compile(
     r"(?!\s?(?:[KMGB%]|ms|epochs))",
     re.IGNORECASE,
 )
+_AT_SIZES = re.compile(r"@\s?(\d{2,4})")
 _SHORTEST_NAME = 5  # letters and digits of a name in a sentence: "base" or "b16" is a word of any text
 _DEFAULT_SCALES = {"params": "M", "macs": "G", "flops": "G"}
+_SMALLEST_WHOLE = 1_000_000  # a number above states single parameters or operations, even below a heading with millions
 _LARGEST_PLAIN = 10_000  # a number below, without a unit, states millions or billions: no published model has so few parameters
 
 
@@ -143,15 +145,20 @@ def _read_table(table: Table, numbers: Sequence[Number], catalogs: Catalogs, tit
 
 def read_rows(table: Table, columns: Columns, numbers: Iterable[Number], catalogs: Catalogs, title: str = "") -> Iterable[NamedFigure]:
     """The figures in the columns of metrics, each about the model of its row. `title` is that of the document, which can name a family."""
-    resolved: dict[int, tuple[str, Resolved]] = {}
+    resolved: dict[tuple[int, int | None], tuple[str, Resolved]] = {}
     names = _fill_down(table, columns.name)
+    places: dict[tuple[int, int], int] = defaultdict(int)  # how many numbers of a cell came before
     for number in numbers:
         row, column = number.run.row, number.run.cell
         if row < 0 or column not in columns.metrics:
             continue
-        if row not in resolved:
-            resolved[row] = _resolve_row(table, columns, row, names[row], catalogs, title)
-        name, result = resolved[row]
+        sizes = _AT_SIZES.findall(table.headings[column])
+        place = places[row, column]
+        places[row, column] += 1
+        size = int(sizes[min(place, len(sizes) - 1)]) if sizes else None  # "GMACs (@224 / @288)": the second number is at 288
+        if (row, size) not in resolved:
+            resolved[row, size] = _resolve_row(table, columns, row, names[row], catalogs, title, size)
+        name, result = resolved[row, size]
         if name:
             yield from _make_figure(number, columns.metrics[column], table.headings[column], name, result)
 
@@ -165,20 +172,23 @@ def _fill_down(table: Table, column: int) -> list[str]:
     return names
 
 
-def _resolve_row(table: Table, columns: Columns, row: int, name: str, catalogs: Catalogs, title: str = "") -> tuple[str, Resolved]:
+def _resolve_row(
+    table: Table, columns: Columns, row: int, name: str, catalogs: Catalogs, title: str = "", size: int | None = None
+) -> tuple[str, Resolved]:
+    """The name of a row and what it means. `size` is the resolution that the heading gives for this figure."""
     cells = table.rows[row]
     if columns.qualifier is not None and cells[columns.qualifier]:
         name = f"{name} {cells[columns.qualifier]}"
-    resolution = parse_resolution(cells[columns.resolution]) if columns.resolution is not None else None
+    resolution = size or (parse_resolution(cells[columns.resolution]) if columns.resolution is not None else None)
     if resolution is None:
-        found = re.search(r"@\s?(\d{2,4})", " ".join(table.headings[position] for position in columns.metrics))
+        found = _AT_SIZES.search(" ".join(table.headings[position] for position in columns.metrics))
         resolution = int(found[1]) if found else None
     datasets = [cells[position] for position, heading in enumerate(table.headings) if read_role(heading) == "dataset"]
     context = " ".join((table.section, *datasets))
     result = catalogs.find(name, resolution, context)
     window = next((cells[position] for position, heading in enumerate(table.headings) if heading.casefold() == "window"), "")
-    if window and (size := re.match(r"\d+", window)):  # a version of the model
-        narrower = catalogs.find(f"{name} window{size[0]}", resolution, context)
+    if window and (side := re.match(r"\d+", window)):  # a version of the model
+        narrower = catalogs.find(f"{name} window{side[0]}", resolution, context)
         result = narrower if narrower.entry is not None else result
     if result.entry is None and result.reason == "unknown":  # "S24" in the section "CaiT"
         for family in (*_list_families(table.section), *_list_families(title)):
@@ -218,13 +228,16 @@ def _make_figure(number: Number, metric: str, heading: str, name: str, result: R
     """The figure, if it can be parsed and its own unit does not say something else."""
     unit = number.unit
     try:
+        if unit and parse_quantity(number.reading).value >= _SMALLEST_WHOLE:
+            unit = ""
         quantity = parse_quantity(f"{number.reading} {unit}".strip())
     except ValueError:
         return
     if quantity.unit in ("%", "x", "ms", "us", "s") or number.kind not in ("number", "range"):
         return
-    if quantity.unit in ("params", "macs", "flops") and quantity.unit != metric and metric != "param_bytes":
-        metric = quantity.unit
+    own = parse_quantity(number.reading).unit
+    if own in ("params", "macs", "flops") and own != read_role(heading) and metric != "param_bytes":
+        metric = own  # the cell says something else than the heading
     if quantity.scale == 1 and quantity.unit != "bytes" and abs(quantity.value) < _LARGEST_PLAIN and metric in _DEFAULT_SCALES and not unit:
         unit = _DEFAULT_SCALES[metric]
     yield NamedFigure(number, metric, unit, name, _check_metric(result, metric), in_table=True)
@@ -234,7 +247,7 @@ def _check_metric(result: Resolved, metric: str) -> Resolved:
     """What the name means; no model where the document does not say for which input it states operations."""
     if result.entry is None or result.entry.counts_operations or metric not in ("macs", "flops"):
         return result
-    return Resolved(None, result.resolution, "operations depend on the length of the input, which is not stated")
+    return Resolved(None, result.resolution, "operations depend on the size of the input, which is not stated")
 
 
 # --- sentences ---

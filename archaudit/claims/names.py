@@ -50,6 +50,7 @@ _TRAINING_CODE = re.compile(
     r"(?<![a-z0-9])(?:\d+xb\d+(?:-[a-z0-9-]*)?|rsb-\w+|\d+e|\d+ep|\d+ ?epochs?|in\d+k|imagenet-?\d*k?|cvpr|iccv)(?![a-z0-9])"
 )
 _MULTIPLIER = re.compile(r"(?<![\d.])(\d)\.(\d+)\s?[x×]|[x×](\d)[._](\d+)")
+_TAG = re.compile(r"(\w+)\.(\w*(?:in\d+k|openai|laion|webli|lvd|dfn|metaclip|datacompxl|merged2b|untrained)\w*)", re.IGNORECASE)
 _NOT_KEY = re.compile(r"[^a-z0-9.]+")
 _SMALLEST_RESOLUTION, _LARGEST_RESOLUTION = 32, 2048
 _PREFIXES = (
@@ -92,13 +93,15 @@ class Name(NamedTuple):
 class Entry(NamedTuple):
     """One model of a catalog: its own name, the reference that loads it, and the resolution in its name.
 
-    `counts_operations` is false where a document that states no length of the input cannot state the operations.
+    `counts_operations` is false where a document that states no length of the input cannot state the operations; `input` is the side of
+    the input that the name stands for where a document states none.
     """
 
     name: str
     reference: str
     resolution: int | None = None
     counts_operations: bool = True
+    input: int | None = None
 
 
 class Resolved(NamedTuple):
@@ -161,11 +164,22 @@ def parse_resolution(text: str) -> int | None:
 class Catalog:
     """The models of one library, folder or file by the names that documents use for them."""
 
-    def __init__(self, references: Mapping[str, str], *, only_params: Iterable[str] = (), exact: Iterable[str] = ()) -> None:
-        """`only_params` are names of models whose operations a document cannot state; `exact` those that count only as written."""
+    def __init__(
+        self,
+        references: Mapping[str, str],
+        *,
+        only_params: Iterable[str] = (),
+        exact: Iterable[str] = (),
+        inputs: Mapping[str, int] | None = None,
+    ) -> None:
+        """`only_params` are names of models whose operations a document cannot state; `exact` those that count only as written; `inputs`
+        are the sides of inputs that names stand for."""
+        sizes = inputs or {}
         self._exact = frozenset(exact)
         silent = frozenset(only_params)
-        self.entries = [Entry(name, reference, _find_resolution(name), name not in silent) for name, reference in references.items()]
+        self.entries = [
+            Entry(name, reference, _find_resolution(name), name not in silent, sizes.get(name)) for name, reference in references.items()
+        ]
         # the whole name comes before the name without words of training, and that before short forms
         self._by_key: list[dict[str, list[Entry]]] = [defaultdict(list), defaultdict(list), defaultdict(list)]
         for entry in self.entries:
@@ -180,6 +194,9 @@ class Catalog:
         """The model that a name means. The resolution, of the name or of its row, chooses between versions of one model."""
         resolution = name.resolution or resolution
         tries: list[tuple[dict[str, list[Entry]], str, int | None]] = [(self._by_key[0], name.whole, None)]
+        if tag := _TAG.fullmatch(name.text):  # `resnet50.a1_in1k`: a model of timm with the name of its weights
+            end = re.search(r"_(\d{3})$", tag[2])
+            tries.append((self._by_key[0], make_key(tag[1]), int(end[1]) if end else None))
         tries += [(by_key, key, size) for by_key in self._by_key for key, size in _list_readings(name.key)]
         for by_key, key, size in tries:
             found = [entry for entry in by_key.get(key, ()) if entry.name not in self._exact or entry.name == name.text]
@@ -209,7 +226,7 @@ def _choose(found: list[Entry], resolution: int | None) -> Resolved:
     if len(candidates) > 1:  # ViT-B without a patch size is ViT-B/16, the version of the paper
         candidates = [entry for entry in candidates if _USUAL_PATCH.search(entry.name)] or candidates
     if len({entry.reference for entry in candidates}) == 1:
-        return Resolved(candidates[0], resolution)
+        return Resolved(candidates[0], resolution or candidates[0].input)
     return Resolved(None, resolution, "ambiguous: " + ", ".join(sorted(entry.name for entry in candidates)[:4]))
 
 
@@ -236,10 +253,13 @@ _SPECIAL: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"resmlp_big_(\d+)"), r"resmlp_b\1"),
     (re.compile(r"(mobilenetv\d(?:_small|_large)?|mnasnet|ghostnet(?:v\d)?|efficientnet_es|tinynet|semnasnet|fbnetv?\d?\w*)_100"), r"\1"),
     (re.compile(r"(mobilenetv\d(?:_small|_large)?|mnasnet|ghostnet(?:v\d)?|semnasnet)_(\d)(\d)0"), r"\1_x\2.\3"),
+    (re.compile(r"(mobilenetv\d(?:_small|_large)?|mnasnet|ghostnet(?:v\d)?|semnasnet)_(\d)(\d)0"), r"\1_\2.\3"),
+    (re.compile(r"(mobilenetv\d(?:_small|_large)?|mnasnet|ghostnet(?:v\d)?|semnasnet)_(\d)(\d[1-9])"), r"\1_\2.\3"),
     (re.compile(r"(mobilenetv\d(?:_small|_large)?|mnasnet|ghostnet(?:v\d)?|semnasnet)_(\d)(\d[1-9])"), r"\1_x\2.\3"),
     (re.compile(r"(shufflenet_v2|mnasnet)_?x?(\d)_(\d)"), r"\1_x\2.\3"),
     (re.compile(r"tf_(efficientnet\w+)"), r"\1"),
-    (re.compile(r"(\w+)_vd"), r"\1_vd"),
+    (re.compile(r"efficientnet_([bl]\d)"), r"effnet_\1"),
+    (re.compile(r"(cait_\w+?)(_\d{3})"), r"\1_distilled\2"),  # all of them are
     (re.compile(r"mixer_b(\d+)"), r"mlp_mixer_base_p\1"),
     (re.compile(r"mixer_l(\d+)"), r"mlp_mixer_large_p\1"),
     (re.compile(r"mixer_([bls])(\d+)"), r"mlp_mixer_\1\2"),

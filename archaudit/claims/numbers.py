@@ -61,7 +61,7 @@ def find_numbers(run: Run) -> list[Number]:
 def read_run(run: Run) -> tuple[list[Number], list[Ignored]]:
     """The numbers that a run states, from left to right, and its other digits with the rule by which they state no number."""
     shapes = [match for match in _SHAPE.finditer(run.text) if _is_shape(match[0])] if "," in run.text else []
-    spelling = normalize_spelling(_mask_spans(run.text, shapes))
+    spelling = normalize_spelling(_mask_spans(run.text, shapes), decimal_comma=run.decimal_comma)
     text = spelling.text
     matches = [(match, find_exclusion(text, match, run.place)) for match in _FIGURE.finditer(text)]
     spans: list[_Span] = _join_figures(text, [match for match, rule in matches if not rule])

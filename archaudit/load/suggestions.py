@@ -15,6 +15,9 @@ from typing import Any
 _LARGEST_CONFIGURATION = 1 << 22
 _MOST_NAMED = 4
 # A registered function, and the name that it is registered under if that is another.
+_WEIGHTS_CLASS = re.compile(r"^class (\w+)_Weights\(WeightsEnum\):\n((?:[ ].*\n|\n)+)", re.MULTILINE)
+_WEIGHTS_ENTRY = re.compile(r"^    (\w+) = Weights\(\n((?:     .*\n)+)", re.MULTILINE)
+_CROP_SIZE = re.compile(r"crop_size=\(?(\d+)")
 _REGISTERED = re.compile(r"^@register_model(?:\((?:name=\"(\w+)\")?\))?\n(?:[@ )].*\n)*def (\w+)\(", re.MULTILINE)
 
 
@@ -45,6 +48,23 @@ def list_library(library: str) -> list[str]:
         text = path.read_text(encoding="utf-8", errors="replace")
         names.update(given or name for given, name in _REGISTERED.findall(text))
     return sorted(names)
+
+
+@functools.cache
+def list_weights() -> dict[str, tuple[str, int | None]]:
+    """The names of torchvision's weights, `ResNet50_Weights.IMAGENET1K_V2`, each with its model and the side of its input, if stated."""
+    spec = find_spec("torchvision")
+    folders = [Path(folder) / "models" for folder in (spec.submodule_search_locations or ())] if spec is not None else []
+    models = set(list_library("torchvision"))
+    found: dict[str, tuple[str, int | None]] = {}
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for name, body in _WEIGHTS_CLASS.findall(text):
+            for entry, content in _WEIGHTS_ENTRY.findall(body):
+                size = _CROP_SIZE.search(content)
+                if name.lower() in models:
+                    found[f"{name}_Weights.{entry}"] = (name.lower(), int(size[1]) if size else None)
+    return found
 
 
 def suggest_configuration(path: Path) -> str | None:

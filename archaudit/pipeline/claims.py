@@ -17,10 +17,11 @@ from archaudit.judge import conclude, judge
 from archaudit.pipeline.baselines import read_baselines
 from archaudit.pipeline.claim_sources import SIDES, collect_claims, list_names, read_text
 from archaudit.pipeline.corrections import Correction, correct_document
+from archaudit.pipeline.document_consistency import judge_together
 from archaudit.pipeline.kept_profiles import add_kept_key, find_profiles
 from archaudit.pipeline.measuring import MEASURED, list_formulas, measure_targets
 from archaudit.pipeline.options import Options
-from archaudit.pipeline.table_claims import ExpandedTables, accept_readings, expand_tables, find_contradictions
+from archaudit.pipeline.table_claims import ExpandedTables, accept_readings, expand_tables
 from archaudit.pipeline.targets import Target, resolve
 from archaudit.pipeline.zoo import Zoo
 from archaudit.schema import Check, Outcome, Profile, Record, Verdict, name_run
@@ -65,7 +66,7 @@ def check_document(
     options = msgspec.structs.replace(options, other_counters=False)  # claims are judged by our own numbers only
     profiles = _measure(path, claims.checks, options, pair)
     verdicts = judge(claims.checks, profiles, read_baselines(claims.checks, options), earlier=_find_earlier(profiles))
-    rows = [*_judge_tables(tables, options)]
+    rows = _judge_tables(tables, options)
     bound = [(_bind(claim.number), claim.check) for claim in tables.claims]
     exempt = [(_bind(figure.number), _exempt(figure.number, reason)) for figure, reason in tables.exempt]
     checks = (*claims.checks, *(check for _, check in (*bound, *exempt)))
@@ -73,6 +74,9 @@ def check_document(
     named = find_named_sides(document, list_names(pair, options)) if pair is not None else {}
     verdicts = tuple(_mark_swapped(verdict, located, named) for verdict in verdicts)
     verdicts = (*(_mark_stale(verdict, located) for verdict in verdicts), *rows, *judge([check for _, check in exempt], {}, {}))
+    verdicts = judge_together(document, [*zip(checks, verdicts, strict=True)], located.numbers)
+    claimed = {claim.check.id: claim for claim in tables.claims}
+    verdicts = tuple(accept_readings(each, claimed[each.id]) if each.id in claimed else each for each in verdicts)
     located = located._replace(coverage=_leave_out(located.coverage, tables.other_columns))
     judged = [(check, verdict) for check, verdict in zip(checks, verdicts, strict=True)]
     corrections = correct_document(path, document, claims, judged, (located, profiles)) if fix else ()
@@ -88,18 +92,11 @@ def check_document(
     )
 
 
-def _judge_tables(tables: ExpandedTables, options: Options) -> Iterable[Verdict]:
-    """The verdicts on the figures of tables, in order, with what contradicts them in the document."""
+def _judge_tables(tables: ExpandedTables, options: Options) -> Sequence[Verdict]:
+    """The verdicts on the figures of tables, in order."""
     if not tables.claims:
-        return
-    verdicts = Zoo(options).judge([claim.model for claim in tables.claims], [claim.check for claim in tables.claims])
-    others = find_contradictions(tables.claims, verdicts)
-    for claim, verdict in zip(tables.claims, verdicts, strict=True):
-        if claim.check.id in others and verdict.finding == "false":
-            verdict = msgspec.structs.replace(
-                verdict, reason=f"{verdict.reason}; the document contradicts itself: {others[claim.check.id]}"
-            )
-        yield accept_readings(verdict, claim)
+        return ()
+    return Zoo(options).judge([claim.model for claim in tables.claims], [claim.check for claim in tables.claims])
 
 
 def _leave_out(coverage: Coverage, places: frozenset[tuple[int, int]]) -> Coverage:

@@ -63,10 +63,11 @@ def draft_zoo(path: Path, sources: Sequence[str], options: Options, *, measure: 
     zoo = Zoo(options)
     checks = {position: make_check(figures[position], model, path.name) for position, model in models.items()}
     verdicts = dict(zip(checks, zoo.judge([*models.values()], [*checks.values()]), strict=True))
-    for position in find_mac_columns(document, figures, verdicts):  # most of the column is right as MACs: then all of it states MACs
+    of_macs = find_mac_columns(document, figures, verdicts)
+    for position in of_macs:  # most of the column is right as MACs: then all of it states MACs
         figures[position] = figures[position]._replace(metric="macs")
         checks[position] = make_check(figures[position], models[position], path.name)
     again = zoo.judge([*models.values()], [*checks.values()])
     verdicts = dict(zip(checks, again, strict=True))
     judged = [Judged(figure, verdicts.get(position)) for position, figure in enumerate(figures)]
-    return format_zoo(document, judged, sources)
+    return format_zoo(document, judged, sources, counts_macs=bool(of_macs))

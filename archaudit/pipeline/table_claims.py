@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,37 +143,49 @@ def _make_claim(figure: NamedFigure, stanza: TableClaim, document: str) -> RowCl
 def make_check(figure: NamedFigure, model: Model, document: str) -> Check:
     """The figure of a named model as a check."""
     number = figure.number
+    figure = _say_metric(figure)
+    rounded = _read_rounded(number.reading) if not figure.unit else None
+    expected = rounded or f"{figure.number.reading} {figure.unit}".strip()
     return Check(
         id=derive_id(figure.name, figure.metric, f"line {number.line}", f"column {number.column}"),
         origin="claim",
         model=model.name,
         metric=figure.metric,
         comparison=_RELATIONS.get(figure.figure.relation, "equals"),
-        expected=f"{number.reading} {figure.unit}".strip(),
+        expected=expected,
         source=number.run.section or None,
         document=document,
-        written=number.reading if figure.unit else None,
+        written=number.reading if expected != number.reading else None,
     )
 
 
+def _say_metric(figure: NamedFigure) -> NamedFigure:
+    """The figure with a unit of its metric: 4.1 below `GFLOPs` counts GMACs where the document calls multiply-accumulates FLOPs."""
+    stated = figure.figure
+    if figure.metric not in ("macs", "flops") or stated.unit not in ("macs", "flops") or stated.unit == figure.metric:
+        return figure
+    letter = _LETTERS_OF_SCALES.get(stated.scale, "")
+    bare = re.sub(r"\s?[KMGTB]?\s?-?[A-Za-z]*(?:flop|mac|add)[A-Za-z-]*\s*\Z", "", figure.number.reading, flags=re.IGNORECASE)
+    return figure._replace(number=msgspec.structs.replace(figure.number, reading=bare), unit=letter)
+
+
+_LETTERS_OF_SCALES = {10**3: "K", 10**6: "M", 10**9: "G", 10**12: "T"}
+_ROUNDED = re.compile(r"\s*(\d+?)(0{3,})\s*")
+_LETTERS = {3: "K", 6: "M", 9: "G", 12: "T"}
+
+
+def _read_rounded(text: str) -> str | None:
+    """`25.03M` for `25030000`: an index of models has no letters for millions, and rounds to as many digits. None for any other figure."""
+    found = _ROUNDED.fullmatch(text)
+    if found is None:
+        return None
+    digits, zeros = found[1], len(found[2])
+    power = next((each for each in _LETTERS if each >= zeros), None)
+    if power is None:
+        return None
+    decimals = power - zeros
+    padded = digits.zfill(decimals + 1)
+    return (f"{padded[:-decimals]}.{padded[-decimals:]}" if decimals else digits) + _LETTERS[power]
+
+
 _RELATIONS: Mapping[str, str] = {"<": "below", "<=": "max", ">": "above", ">=": "min"}
-
-
-def find_contradictions(claims: Sequence[RowClaim], verdicts: Sequence[Verdict]) -> dict[str, str]:
-    """By the id of a check: the other figure that the document gives for the same metric of the same model, where both cannot be true."""
-    by_subject: dict[tuple[str, str], list[RowClaim]] = defaultdict(list)
-    for claim in claims:
-        by_subject[claim.model.name, claim.check.metric].append(claim)
-    found: dict[str, str] = {}
-    judged = {verdict.id: verdict for verdict in verdicts}
-    for group in by_subject.values():
-        for claim in group:
-            figure = claim.check.figure
-            for other in group:
-                theirs = other.check.figure
-                if figure is None or theirs is None or other is claim or claim.check.id not in judged:
-                    continue
-                if figure.high < theirs.low or theirs.high < figure.low:
-                    found[claim.check.id] = f"line {other.number.line} gives {other.check.expected} for the same model"
-                    break
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from archaudit.claims.names import Catalog
 from archaudit.config import Config, load_config
 from archaudit.errors import ArchauditError, InputError, LoadError
 from archaudit.judge import judge
-from archaudit.load.suggestions import list_library
+from archaudit.load.suggestions import list_library, list_weights
 from archaudit.load.transformers_checkpoints import has_fixed_input, read_checkpoints
 from archaudit.pipeline.kept_profiles import add_kept_key, find_profiles
 from archaudit.pipeline.measuring import list_formulas, measure_targets
@@ -26,6 +27,10 @@ from archaudit.worker import share_pool
 
 # Libraries whose models have names of their own. They classify ImageNet, so that a table on another task is not about them.
 LIBRARIES = ("timm", "torchvision")
+# Models of torchvision that are no image classifiers; torchvision publishes no input for the operations of detectors.
+_DETECTORS = re.compile(r"faster_?rcnn|mask_?rcnn|keypoint_?rcnn|retinanet|ssd|fcos", re.IGNORECASE)
+_OTHER_MODELS = re.compile(_DETECTORS.pattern + r"|fcn_|deeplab|lraspp|r3d|mc3|r2plus1d|s3d|mvit|swin3d|raft", re.IGNORECASE)
+_SIZE_OF_VIT = 224  # that torchvision builds vision transformers for
 # Names that mean a checkpoint only as written: GPT-2 is a family, and by its paper the largest of it.
 _EXACT_NAMES = ("gpt2",)
 _SOURCES_HINT = "Name timm, torchvision, transformers, a TOML file with [models], or a folder of configurations."
@@ -65,7 +70,10 @@ def _open_catalogs(source: str, folder: Path) -> Iterable[tuple[Catalog, bool]]:
         names = list_library(source)
         if not names:
             raise LoadError(f"{source} is not installed", f"Install it with: pip install 'archaudit[{source}]'.")
-        yield Catalog({name: f"{source}:{name}" for name in names}), True
+        if source == "torchvision":
+            yield from _open_torchvision(names)
+        else:
+            yield Catalog({name: f"{source}:{name}" for name in names}), True
         return
     if source == "transformers":
         yield from _open_transformers()
@@ -80,6 +88,21 @@ def _open_catalogs(source: str, folder: Path) -> Iterable[tuple[Catalog, bool]]:
     if not catalog.entries:
         raise InputError(f"{source}: names no models", _SOURCES_HINT)
     yield catalog, False
+
+
+def _open_torchvision(names: Iterable[str]) -> Iterable[tuple[Catalog, bool]]:
+    """Two catalogs: image classifiers, and models of other tasks. Names of weights, such as `ViT_H_14_Weights.V1`, also say the input."""
+    references = {name: f"torchvision:{name}" for name in names}
+    inputs: dict[str, int] = {}
+    for weights, (name, size) in list_weights().items():
+        references[weights] = f"torchvision:{name}"
+        if size is not None and name.startswith("vit_"):
+            references[weights] += f"(image_size={size})" if size != _SIZE_OF_VIT else ""
+        elif size is not None and not _OTHER_MODELS.match(name):
+            inputs[weights] = size
+    others = {name: reference for name, reference in references.items() if _OTHER_MODELS.match(name)}
+    yield Catalog({name: each for name, each in references.items() if name not in others}, inputs=inputs), True
+    yield Catalog(others, only_params=[name for name in others if _DETECTORS.match(name)]), False
 
 
 def _open_transformers() -> Iterable[tuple[Catalog, bool]]:

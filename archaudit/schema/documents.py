@@ -15,6 +15,7 @@ class Run(Record, frozen=True, kw_only=True):
     `whole` is the line; `text` has the same length, with everything masked that states no number (links, tags, code). It begins at `column`
     of `line`, both counted from 1. `section` is the heading above, `place` the kind of its block, and `block` the number of its paragraph,
     table or code block. In a cell of a table, `table`, `row` and `cell` are positions in `Document.tables`, its rows and their cells.
+    `decimal_comma` says that a comma in a number is a decimal point.
     """
 
     text: str
@@ -27,6 +28,7 @@ class Run(Record, frozen=True, kw_only=True):
     table: int = -1
     row: int = -1
     cell: int = -1
+    decimal_comma: bool = False
 
 
 class Table(Record, frozen=True, kw_only=True):

@@ -25,9 +25,14 @@ class Spelling(NamedTuple):
         return self.starts[start], self.ends[end - 1]
 
 
-def normalize_spelling(text: str) -> Spelling:
-    """The text with every number in the form that `parse_quantity` reads. Text without a digit or number word does not change."""
+def normalize_spelling(text: str, *, decimal_comma: bool = False) -> Spelling:
+    """The text with every number in the form that `parse_quantity` reads. Text without a digit or number word does not change.
+
+    `decimal_comma`: a comma between digits is a decimal point, whatever follows.
+    """
     spelling = Spelling(text, tuple(range(len(text))), tuple(range(1, len(text) + 1)))
+    if decimal_comma:
+        spelling = _rewrite(spelling, _ANY_DECIMAL_COMMA, lambda found: f"{found[1]}.{found[2]}")
     for pattern, replace in _RULES:
         if pattern.search(spelling.text):
             spelling = _rewrite(spelling, pattern, replace)
@@ -106,6 +111,7 @@ _TAG = re.compile(r"</?sup>")
 
 _UNIT_AHEAD = r"(?=\s?(?:[KMGTB](?![\w])|[KMGTB]i?B\b|[KMG]?(?:params?|parameters?|MACs?|FLOPs?)\b|million|billion|thousand|Mio\b|Mrd\b|%))"
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d{1,3}),(\d{1,2})(?![\d,])" + _UNIT_AHEAD)
+_ANY_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d,])")
 _GROUPS = re.compile(
     r"(?<![\d.,'’])(?:\d{1,3}(?:['’]\d{3})+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?: \d{3}){2,}"
     r"|\d{1,3} \d{3}(?= (?:params?|parameters?|weights|MACs?|FLOPs?)\b))(?![\d]|[.,'’]\d)"
@@ -137,7 +143,7 @@ _UNDER = re.compile(r"\b(?:just under|no more than|not more than)(?=\s[~≈]?[\d
 
 def _expand_entity(found: re.Match[str]) -> str | None:
     character = html.unescape(found[0])
-    return character if (len(character) == 1 and character.isprintable()) or character == "\u00a0" else None
+    return character if len(character) == 1 and (character.isprintable() or character.isspace()) else None
 
 
 def _keep_content(found: re.Match[str]) -> str:

@@ -170,3 +170,40 @@ def test_no_digit_is_lost() -> None:
         ("4", "numbers of sections, figures and references"),
         ("<3", "hearts"),
     ]
+
+
+def test_a_heading_in_two_rows_of_latex_keeps_its_columns() -> None:
+    text = r"""\begin{tabular}{lccc}
+\multirow{2}{*}{Model} & Image & \#Param. & FLOPs \\
+ & size & (M) & (G) \\
+\midrule
+\multirow{2}{*}{ViT-B/16$^\dagger$~\cite{vit}} & $224^2$ & 86.6 & 17.6 \\
+ & $384^2$ & 86.9 & 55.5 \\
+\end{tabular}
+"""
+    document = read_document(text, "a.tex")
+    (table,) = document.tables
+    assert table.headings == ("Model", "Image size", "#Param. (M)", "FLOPs (G)")
+    assert table.rows == (("ViT-B/16", "224^2", "86.6", "17.6"), ("ViT-B/16", "384^2", "86.9", "55.5"))
+    assert [(number.reading, number.unit) for number in document.numbers if number.run.cell >= 2 and number.run.row >= 0] == [
+        ("86.6", "M"), ("17.6", "G"), ("86.9", "M"), ("55.5", "G")
+    ]  # fmt: skip
+
+
+def test_a_comma_is_a_decimal_point_in_a_file_with_semicolons() -> None:
+    numbers = read_document("model;top1;param_count\nresnet50;81,214;25,56\n", "a.csv").numbers
+    assert [(number.text, number.reading) for number in numbers] == [("81,214", "81.214"), ("25,56", "25.56")]
+    numbers = read_document("model;top1;params\nresnet50;81.2;25,557,032\n", "a.csv").numbers
+    assert [number.reading for number in numbers] == ["81.2", "25,557,032"]
+
+
+def test_spaces_written_as_entities_separate_groups_of_digits() -> None:
+    text = "<table><tr><th>Model</th><th>Params</th></tr><tr><td>a</td><td>3&thinsp;504&thinsp;872</td></tr></table>"
+    assert [number.reading for number in read_document(text, "a.html").numbers] == ["3,504,872"]
+
+
+def test_a_cell_that_is_only_a_number_is_no_date() -> None:
+    text = "| Model | GFLOPS |\n|---|---|\n| a | 1016.72 |\n\nIt needs 1016.72 GFLOPs since 2021.05.\n"
+    document = read_document(text, "a.md")
+    assert [number.reading for number in document.numbers] == ["1016.72", "1016.72 GFLOPs"]
+    assert [each.text for each in document.ignored] == ["2021.05"]

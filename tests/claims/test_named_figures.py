@@ -96,4 +96,19 @@ def test_operations_of_a_model_of_text_have_no_model_without_a_length() -> None:
     table = "| Model | Params | FLOPs |\n|---|---|---|\n| BERT-base | 110M | 22.5G |\n"
     assert bind(table, catalogs) == [("110M", "params", "", None, "bert_base"), ("22.5G", "flops", "", None, "")]
     reasons = [each.resolved.reason for each in list_named_figures(read_document(table, "a.md"), catalogs)]
-    assert reasons[1] == "operations depend on the length of the input, which is not stated"
+    assert reasons[1] == "operations depend on the size of the input, which is not stated"
+
+
+def test_a_heading_with_two_resolutions_gives_each_number_its_own() -> None:
+    table = (
+        "| Model | GMACs (@224 / @288) | GMACs @384 | Params |\n|---|---|---|---|\n"
+        "| resnet50 | 4.1 / 6.8 | 12.0 | 25.6M |\n| resnet18 | 1.8 / – | 5.3 | 11.7M |\n"
+    )
+    assert [(each[0], each[3]) for each in bind(table)] == [
+        ("4.1", 224), ("6.8", 288), ("12.0", 384), ("25.6M", 224), ("1.8", 224), ("5.3", 384), ("11.7M", 224)
+    ]  # fmt: skip
+
+
+def test_a_figure_written_in_full_is_not_in_the_millions_of_its_heading() -> None:
+    table = "| Model | Params (M) |\n|---|---|\n| resnet18 | 11.69 |\n| resnet50 | 25,557,032 |\n"
+    assert bind(table) == [("11.69", "params", "M", None, "resnet18"), ("25,557,032", "params", "", None, "resnet50")]

@@ -41,6 +41,10 @@ def find(written: str, names: list[str], resolution: int | None = None) -> str |
         ("ResNet-50", None, "resnet50"),
         ("`resnet50`", None, "resnet50"),
         ("ResNet_50 (ours)", None, "resnet50"),
+        ("resnet50.a1_in1k", None, "resnet50"),
+        ("vit_base_patch16_384.augreg_in21k_ft_in1k", None, "vit_base_patch16_384"),
+        ("MobileNetV3-Large 1.0", None, "mobilenetv3_large_100"),
+        ("EffNet-B0", None, "efficientnet_b0"),
         ("resnet50_8xb32_in1k", None, "resnet50"),
         ("timm-resnet50", None, "resnet50"),
         ("ResNet-50-D", None, "resnet50d"),
@@ -115,6 +119,7 @@ def test_a_name_of_torchvision(written: str, name: str) -> None:
         "",
         "---",
         "Swin-T/C24",
+        "resnet50.layer1",
     ],
 )
 def test_another_model_has_no_entry(written: str) -> None:
@@ -162,6 +167,28 @@ def test_a_checkpoint_of_transformers(written: str) -> None:
     found = open_catalogs(["transformers"], None, Path()).find(written, None, "")
     assert found.entry is not None
     assert read_checkpoints().find(found.entry.reference.partition(":")[2]) == read_checkpoints().find(CHECKPOINTS[written])
+
+
+def find_torchvision(written: str) -> tuple[str, int | None]:
+    found = open_catalogs(["torchvision"], None, Path()).find(written, None, "Object detection on COCO" if "RCNN" in written else "")
+    assert found.entry is not None
+    return found.entry.reference, found.resolution
+
+
+@pytest.mark.parametrize(
+    ("written", "reference", "resolution"),
+    [
+        ("ResNet50_Weights.IMAGENET1K_V2", "torchvision:resnet50", 224),
+        ("RegNet_Y_16GF_Weights.IMAGENET1K_SWAG_E2E_V1", "torchvision:regnet_y_16gf", 384),
+        ("ViT_H_14_Weights.IMAGENET1K_SWAG_E2E_V1", "torchvision:vit_h_14(image_size=518)", None),
+        ("ViT_B_16_Weights.IMAGENET1K_V1", "torchvision:vit_b_16", None),
+        ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "torchvision:fasterrcnn_resnet50_fpn", None),
+        ("R3D_18_Weights.KINETICS400_V1", "torchvision:r3d_18", None),
+    ],
+)
+def test_the_name_of_weights_says_the_model_and_its_input(written: str, reference: str, resolution: int | None) -> None:
+    # the crop sizes of torchvision's own documentation of these weights
+    assert find_torchvision(written) == (reference, resolution)
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,21 @@ def test_two_figures_of_one_metric_in_a_row_are_two_claims(zoo: Callable[..., Pa
     judgement = check_document(zoo(text, both), Options())
     assert findings(judgement) == [("6.83 M", "true"), ("6832 K", "true")]
     assert [len(judgement.numbers[verdict.id]) for verdict in judgement.verdicts] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("written", "finding"), [("6830000", "true"), ("6831509", "true"), ("7000000", "true"), ("6840000", "false"), ("6831000", "false")]
+)
+def test_a_plain_number_that_ends_in_zeros_is_rounded(zoo: Callable[..., Path], written: str, finding: str) -> None:
+    # 6,831,509 parameters: an index of models has no letters for millions
+    judgement = check_document(zoo(TABLE.replace("6.83", written).replace("Params (M)", "Params"), STANZA.replace(" (M)", "")), Options())
+    assert findings(judgement)[0][1] == finding
+    assert judgement.numbers[judgement.verdicts[0].id][0].text == written
+
+
+def test_what_a_stanza_calls_macs_are_macs_whatever_unit_the_heading_or_cell_has(zoo: Callable[..., Path]) -> None:
+    text = TABLE.replace("FLOPs (G)", "GFLOPS").replace("| 2.55 |", "| 2.55 GFLOPs |")
+    judgement = check_document(zoo(text, STANZA.replace("FLOPs (G)", "GFLOPS")), Options())
+    assert findings(judgement) == [("6.83 M", "true"), ("26.35 G", "true"), ("2.52 M", "true"), ("2.55 G", "true")]
+    wrong = check_document(zoo(text.replace("2.55 G", "3.55 G"), STANZA.replace("FLOPs (G)", "GFLOPS")), Options(), fix=True)
+    assert [correction.after for correction in wrong.corrections] == [text]

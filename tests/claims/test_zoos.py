@@ -98,11 +98,16 @@ def bind_all() -> tuple[tuple[Fact, NamedFigure | None], ...]:
 
 
 def is_true(fact: Fact, figure: NamedFigure, actual: int) -> bool:
-    """Whether the digits of the figure are the number rounded to as many digits: worked out from the text."""
+    """Whether the digits of the figure are the number rounded to as many digits: worked out from the text.
+
+    A plain number that ends in three zeros or more, as in indexes of models, is rounded to its other digits.
+    """
     digits = fact.figure.strip().replace(",", "").rstrip("KMGBT ").strip()
     letter = figure.unit[:1] if figure.unit else fact.figure.strip()[-1:]
     scale = SCALES.get(letter if letter.isalpha() else "", 1)
     step = Decimal(1).scaleb(-len(digits.partition(".")[2])) * scale
+    if digits.isdecimal() and scale == 1 and digits.endswith("000"):
+        step = Decimal(10) ** (len(digits) - len(digits.rstrip("0")))
     value = Decimal(digits) * scale
     return value == actual if step == 1 else abs(Decimal(actual) - value) <= step / 2
 

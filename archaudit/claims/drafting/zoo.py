@@ -13,6 +13,7 @@ from archaudit.schema import Verdict
 from archaudit.schema.documents import Document, Table
 
 _LONGEST_NEAR = 60  # characters of the text that identifies a figure in a sentence
+_MACS_CALLED_FLOPS = "MACs, called FLOPs"  # the reading, by its name in `judge.conventions`
 _MOST_LINES = 6  # that a comment lists; the report of the check has all
 
 
@@ -44,14 +45,21 @@ def _format_lines(numbers: Sequence[int]) -> str:
     return ("line " if len(unique) == 1 else "lines ") + ", ".join(map(str, unique[:_MOST_LINES])) + more
 
 
-def format_zoo(document: Document, judged: Sequence[Judged], sources: Sequence[str]) -> str:
-    """The claims as TOML: stanzas for the tables that name known models, then the sentences."""
+def format_zoo(document: Document, judged: Sequence[Judged], sources: Sequence[str], *, counts_macs: bool = False) -> str:
+    """The claims as TOML: stanzas for the tables that name known models, then the sentences.
+
+    `counts_macs`: what the document's tables call FLOPs are multiply-accumulates.
+    """
     blocks = []
     in_tables = [each for each in judged if each.figure.in_table]
     for layout, tables in _group_tables(document, in_tables).items():
         members = [each for each in in_tables if each.figure.number.run.table in tables]
         blocks.append(_format_stanza(layout, members, sources))
-    blocks += [_format_sentence(each) for each in judged if not each.figure.in_table and each.figure.resolved.entry is not None]
+    blocks += [
+        _format_sentence(each, counts_macs=counts_macs)
+        for each in judged
+        if not each.figure.in_table and each.figure.resolved.entry is not None
+    ]
     return "\n".join(blocks)
 
 
@@ -144,7 +152,7 @@ def _list_comments(judged: Iterable[Judged], accept: Sequence[str]) -> list[str]
     return lines
 
 
-def _format_sentence(each: Judged) -> str:
+def _format_sentence(each: Judged, *, counts_macs: bool) -> str:
     number = each.figure.number
     measured = shorten_line(each.verdict.reason) if each.verdict is not None else "not measured"
     table: Mapping[str, object] = {
@@ -158,6 +166,8 @@ def _format_sentence(each: Judged) -> str:
         ),
         "metric": each.figure.metric,
     }
+    if counts_macs and each.verdict is not None and each.verdict.reading == _MACS_CALLED_FLOPS:
+        table = {**table, "expect": "other reading", "why": "this document calls multiply-accumulates FLOPs, in its tables too"}
     rows = "\n".join(f"{key} = {quote_value(value)}" for key, value in table.items())
     return f"# line {number.line}: {shorten_line(number.run.whole)}\n# {measured}\n[[claims]]\n{rows}\n"
 

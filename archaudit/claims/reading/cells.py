@@ -53,7 +53,7 @@ def clean_text(text: str) -> str:
     text = _TAG.sub(" ", _ROLE.sub(lambda found: found[1] or found[2], text))
     text = _BACKSLASH.sub(r"\1", normalize_spelling(text).text if "\\" in text or "&" in text else text)
     text = _MARKS.sub("", _LATEX.sub(" ", text))
-    return " ".join(text.split())[:_LONGEST_TEXT]
+    return " ".join(text.split()).rstrip("~^ ")[:_LONGEST_TEXT]
 
 
 def build_table(source: Source, rows: Sequence[Sequence[Cell]], *, section: str, block: int, number: int) -> tuple[Table, list[Run]] | None:

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import yaml
 
 from archaudit.claims.reading.cells import Cell, Part, Source, build_table
 from archaudit.claims.reading.layout import Layout
 from archaudit.errors import InputError
 
+_POINT, _WORD = re.compile(r"\d\.\d"), re.compile(r"[^\W\d]{2}")  # without a decimal point in it, a file with semicolons has commas
 _DELIMITERS = ",\t;|"
 _NAME_KEYS = ("name", "model", "model_name", "id")
 _MOST_LEVELS = 3  # of mappings in an entry of an index that are read as its columns
@@ -23,7 +25,10 @@ def read_csv(text: str) -> Layout:
     lines = re.split(r"\r\n|\n|\r", text)
     delimiter = max(_DELIMITERS, key=lines[0].count) if lines and any(each in lines[0] for each in _DELIMITERS) else ","
     rows = [_split(line, number, delimiter, is_heading=number == 0) for number, line in enumerate(lines) if line.strip()]
-    return _make_layout(lines, rows)
+    layout = _make_layout(lines, rows)
+    if delimiter != ";" or any(_POINT.search(run.text) for run in layout.runs if run.row >= 0 and not _WORD.search(run.text)):
+        return layout
+    return layout._replace(runs=tuple(msgspec.structs.replace(run, decimal_comma=True) for run in layout.runs))
 
 
 def _split(line: str, number: int, delimiter: str, *, is_heading: bool) -> list[Cell]:

@@ -101,8 +101,8 @@ def _find_tables(text: str) -> Iterable[tuple[int, int, list[list[Cell]]]]:
         if isinstance(node, LatexEnvironmentNode) and node.environmentname in _TABLES:
             rows, heads = _split_rows(node.nodelist)
             cells = [
-                [Cell(places.split(span.start, span.end), position < heads, span.columns, span.rows) for span in row]
-                for position, row in enumerate(rows)
+                [Cell(places.split(span.start, span.end), position < heads, span.columns) for span in row]
+                for position, row in enumerate(_fill_spanned(rows))
             ]
             kept = [row for row in cells if any(cell.parts for cell in row)]
             if kept:
@@ -122,6 +122,24 @@ def _walk(found: Sequence[Any] | None) -> Iterable[Any]:
         yield from _walk(
             [each for each in (arguments.argnlist if arguments is not None and arguments.argnlist else ()) if each is not None]
         )
+
+
+def _fill_spanned(rows: Sequence[Sequence[_Span]]) -> list[list[_Span]]:
+    """The rows, with a cell that spans rows in the empty cells below it, which LaTeX needs there."""
+    filled: list[list[_Span]] = []
+    hanging: dict[int, tuple[_Span, int]] = {}  # by column: a cell that covers rows below, and how many
+    for row in rows:
+        placed: list[_Span] = []
+        column = 0
+        for span in row:
+            above, left = hanging.pop(column, (span, 0))
+            cell = above if left and span.start == span.end else span
+            if left > 1 or span.rows > 1:
+                hanging[column] = (cell, left - 1) if cell is above and left else (span, span.rows - 1)
+            placed.append(cell)
+            column += cell.columns
+        filled.append(placed)
+    return filled
 
 
 def _split_rows(found: Sequence[Any]) -> tuple[list[list[_Span]], int]:
