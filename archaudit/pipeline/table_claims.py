@@ -164,7 +164,7 @@ def _say_metric(figure: NamedFigure) -> NamedFigure:
     stated = figure.figure
     if figure.metric not in ("macs", "flops") or stated.unit not in ("macs", "flops") or stated.unit == figure.metric:
         return figure
-    letter = _LETTERS_OF_SCALES.get(stated.scale, "")
+    letter = _LETTERS_OF_SCALES.get(int(stated.scale), "")
     bare = re.sub(r"\s?[KMGTB]?\s?-?[A-Za-z]*(?:flop|mac|add)[A-Za-z-]*\s*\Z", "", figure.number.reading, flags=re.IGNORECASE)
     return figure._replace(number=msgspec.structs.replace(figure.number, reading=bare), unit=letter)
 

@@ -30,6 +30,7 @@ LIBRARIES = ("timm", "torchvision")
 # Models of torchvision that are no image classifiers; torchvision publishes no input for the operations of detectors.
 _DETECTORS = re.compile(r"faster_?rcnn|mask_?rcnn|keypoint_?rcnn|retinanet|ssd|fcos", re.IGNORECASE)
 _OTHER_MODELS = re.compile(_DETECTORS.pattern + r"|fcn_|deeplab|lraspp|r3d|mc3|r2plus1d|s3d|mvit|swin3d|raft", re.IGNORECASE)
+_WITH_AUXILIARY = ("fcn_", "deeplabv3_")  # that torchvision builds with an auxiliary classifier for its weights
 _SIZE_OF_VIT = 224  # that torchvision builds vision transformers for
 # Names that mean a checkpoint only as written: GPT-2 is a family, and by its paper the largest of it.
 _EXACT_NAMES = ("gpt2",)
@@ -98,6 +99,8 @@ def _open_torchvision(names: Iterable[str]) -> Iterable[tuple[Catalog, bool]]:
         references[weights] = f"torchvision:{name}"
         if size is not None and name.startswith("vit_"):
             references[weights] += f"(image_size={size})" if size != _SIZE_OF_VIT else ""
+        elif name.startswith(_WITH_AUXILIARY):
+            references[weights] += "(aux_loss=True)"
         elif size is not None and not _OTHER_MODELS.match(name):
             inputs[weights] = size
     others = {name: reference for name, reference in references.items() if _OTHER_MODELS.match(name)}

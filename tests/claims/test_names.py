@@ -183,6 +183,7 @@ def find_torchvision(written: str) -> tuple[str, int | None]:
         ("ViT_H_14_Weights.IMAGENET1K_SWAG_E2E_V1", "torchvision:vit_h_14(image_size=518)", None),
         ("ViT_B_16_Weights.IMAGENET1K_V1", "torchvision:vit_b_16", None),
         ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "torchvision:fasterrcnn_resnet50_fpn", None),
+        ("FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1", "torchvision:fcn_resnet50(aux_loss=True)", None),
         ("R3D_18_Weights.KINETICS400_V1", "torchvision:r3d_18", None),
     ],
 )
