@@ -163,7 +163,7 @@ def _read_pair(variant: Variant, metrics: tuple[str, str]) -> tuple[int, int] | 
         metric = METRICS[name]
         if variant.totals is None or not metric.is_complete(variant):
             return None
-        value = metric.of_cost(variant.totals) if metric.of_cost is not None else getattr(variant.peaks, name.removeprefix("peak_"))
+        value = metric.of_cost(variant.totals) if metric.of_cost is not None else getattr(variant.peaks, name.removeprefix("peak_"), None)
         if value is None:
             return None
         found.append(value)

@@ -35,6 +35,7 @@ COMPLETE = {
     "tables": {"models": "timm", "name": "Model", "params": "Params"},
     "latency": {"before": "baseline", "after": "a"},
     "audit": {"select": "dead", "max": 3, "suppress": {"AR101:head": "loaded later"}},
+    "training": {"optimizer": "sgd", "amp": "bfloat16", "checkpoint": "model"},
 }
 TABLES = {name: each for name, each in CONFIG.fields.items() if isinstance(each, TableType)}
 KEYS = [(name, key) for name, table in TABLES.items() for key in table.fields]

@@ -36,7 +36,7 @@ def read_value(record: HistoryStep | Variant, metric: str) -> int | None:
     """A metric of a step or a variant; None if it was not measured."""
     if record.totals is None:
         return None
-    if metric.startswith("peak_") or metric == "saved_bytes":
+    if metric in ("peak_activation_bytes", "saved_bytes"):
         value: int | None = getattr(record.peaks, metric.removeprefix("peak_"))
         return value
     known = METRICS[metric]
