@@ -73,7 +73,7 @@ def find_rule(code: str) -> Rule:
 def select_rules(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[str, ...]:
     """The codes that are judged. A selector is a code or the beginning of one (`AR1` is the family), or the name of a family, or `all`.
 
-    Without `select` it is every rule that is not off by default; a rule that is off is selected by its code, by its family or by `all`.
+    Without `select` it is every rule that is not off by default; a rule that is off is selected by its whole code or by `all` only.
     Raises ConfigError for a selector that selects no rule.
     """
     chosen = set(_expand(select)) or {code for code, judge in list_rules().items() if not judge.rule.off}
@@ -95,4 +95,6 @@ def _expand(selectors: Iterable[str]) -> Iterator[str]:
 
 
 def _selects(selector: str, described: Rule) -> bool:
-    return selector == "all" or selector == described.family or (selector[:2] == "AR" and described.code.startswith(selector))
+    if selector in ("all", described.code):
+        return True
+    return not described.off and (selector == described.family or (selector[:2] == "AR" and described.code.startswith(selector)))

@@ -44,6 +44,7 @@ _FILES = ("markdown", "html", "json")
     help="Write shapes relative to the input, as [B, 128, H/8, W/8]; needs two more runs (default: yes).",
 )
 @click.option("--equivalent", is_flag=True, help="Run both models with the same weights and check that their outputs are equal.")
+@click.option("--audit", is_flag=True, help="Also list the findings of the audit that the change introduces and resolves.")
 @click.option(
     "--checkpoint-map",
     "map_path",

@@ -17,7 +17,7 @@ from archaudit.config.reading import (
     load_table_claims,
     read_claims,
 )
-from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, Config, ModelConfig, Section, TableClaim
+from archaudit.config.records import BASELINE, COMPUTED_SECTIONS, AlignPin, AuditConfig, Config, ModelConfig, Section, TableClaim
 from archaudit.config.starter import replace_values, write_starter
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "LIMITS",
     "RELATIVE_LIMITS",
     "AlignPin",
+    "AuditConfig",
     "Config",
     "ModelConfig",
     "Section",

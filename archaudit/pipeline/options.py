@@ -37,7 +37,7 @@ class Options(Record, frozen=True, kw_only=True):
 
     What to measure: `params_only` (models are only built, and need no input), `other_counters`, `symbolic` (shapes in terms of the input's
     sizes), `equivalent` (whether both models compute the same with the same weights), `prove_map` (which entries of the checkpoint map such
-    a run proves), `training` (how a training step is run; None: it is not
+    a run proves), `audit` (findings that the change introduces and resolves), `training` (how a training step is run; None: it is not
     measured), `device` (the one whose operators are assumed for the memory), `latency` and `timing`. `latency` is the device to time
     on; `off`: none; `recorded`: look up recorded times of the same
     models; None: what [latency] in the config says, else `recorded`. `cached`: a git revision that was measured before, or a library's
@@ -61,6 +61,7 @@ class Options(Record, frozen=True, kw_only=True):
     symbolic: bool = True
     equivalent: bool = False
     prove_map: bool = False
+    audit: bool = False
     latency: Literal["off", "recorded", "auto", "cpu", "cuda"] | None = "off"
     timing: TimingOptions = TimingOptions()
     workers: WorkerOptions = WorkerOptions()

@@ -12,6 +12,7 @@ import msgspec
 from archaudit.align import align
 from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
 from archaudit.judge import conclude, judge, judge_gated, judge_overridden
+from archaudit.pipeline.audit_gate import audit_change, judge_audits
 from archaudit.pipeline.baselines import read_baselines, read_earlier
 from archaudit.pipeline.checks import Run, find_today, list_applying, list_budgets, list_configs, list_pins, list_sections, resolve_run
 from archaudit.pipeline.failures import compare_with_baselines, locate_classes
@@ -66,6 +67,8 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     verdicts = judge(checks, measured, read_baselines(checks, options), earlier={keys.after: before}, today=find_today(), strict=strict)
     verdicts += judge_pair_latency(options, keys, before, after)
     report = msgspec.structs.replace(report, checks=verdicts, outcome=conclude(verdicts))
+    if options.audit:
+        report = msgspec.structs.replace(report, audit=audit_change(targets, matches, options))
     if not (options.equivalent or options.prove_map):
         return report
     proof = prove_equivalence(targets, profiles, matches, options)
@@ -93,12 +96,14 @@ def check(names: Iterable[str], options: Options) -> Judgement:
     scenarios = {name: tuple(config.models[name].scenarios) for name in names or config.models}
     verdicts += judge_gated(config.gated, scenarios, checks, verdicts) + judge_overridden(config.overridden, checks)
     verdicts += judge_configured_latency(options, names)
+    audits, audit_places = judge_audits(names, options)
+    verdicts += audits
     outcome = conclude(verdicts)
     return Judgement(
         outcome="inconclusive" if unmeasured and outcome == "passed" else outcome,
         checks=verdicts,
         differences=compare_with_baselines(verdicts, profiles, baselines, options),
-        places=locate_classes(verdicts, profiles),
+        places=locate_classes(verdicts, profiles) | audit_places,
         unmeasured={name: error.message for name, error in unmeasured.items()},
         source=config.source,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from archaudit.schema.audit import (
     Absorb,
     Audit,
+    AuditChange,
     Directive,
     DropBias,
     DropTensor,
@@ -92,8 +93,8 @@ from archaudit.schema.proof import (
 )
 from archaudit.schema.quantity import Quantity, parse_limit, parse_quantity
 from archaudit.schema.recipe import Checkout, Dependencies, FileState, InputSpec, Recipe
-from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape
-from archaudit.schema.report import Judgement, Report, SourceLine
+from archaudit.schema.record import FORMAT_VERSION, AnyRecord, OperatorStatus, Outcome, Pair, Record, Setting, Shape, SourceLine
+from archaudit.schema.report import Judgement, Report
 from archaudit.schema.saving import (
     decode_latencies,
     decode_profile,
@@ -127,6 +128,7 @@ __all__ = [
     "Absorb",
     "AnyRecord",
     "Audit",
+    "AuditChange",
     "BatchLimit",
     "Bisection",
     "Call",

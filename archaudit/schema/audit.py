@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from archaudit.schema.profile import Cost
-from archaudit.schema.record import FORMAT_VERSION, Record, Setting
-from archaudit.schema.report import SourceLine
+from archaudit.schema.record import FORMAT_VERSION, Record, Setting, SourceLine
 
 # How a rule's fix is shown to be right: the outputs of the fixed model are equal, or the rule only advises.
 Support = Literal["proof", "advice"]
@@ -225,6 +224,19 @@ class Audit(Record, frozen=True, kw_only=True):
     not_judged: dict[str, str] = {}
     saving: Cost | None = None
     invalid: tuple[str, ...] = ()
+
+
+class AuditChange(Record, frozen=True, kw_only=True):
+    """What a change does to the findings: those that are `introduced` after, those of before that are `resolved`, and how many there are.
+
+    `not_judged` has the reason for each rule that could not be judged on one of the sides.
+    """
+
+    before: int
+    after: int
+    introduced: tuple[Finding, ...] = ()
+    resolved: tuple[Finding, ...] = ()
+    not_judged: dict[str, str] = {}
 
 
 # --- what is known of the built model besides its profile ---

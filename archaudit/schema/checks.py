@@ -115,7 +115,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     """
 
     id: str
-    origin: Literal["budget", "baseline", "claim"]
+    origin: Literal["budget", "baseline", "claim", "audit"]
     model: str
     metric: str
     scope: str

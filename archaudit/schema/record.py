@@ -23,6 +23,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable record with JSON both ways."""
 
 
+class SourceLine(Record, frozen=True, kw_only=True):
+    """A place in source code: a file, by its path from the top of its repository, and a line number from 1."""
+
+    file: str
+    line: int | None = None
+
+
 class Pair(NamedTuple, Generic[Value]):
     """The same thing on both sides of a comparison, before first."""
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from archaudit.schema.audit import AuditChange
 from archaudit.schema.checks import Verdict
 from archaudit.schema.diff import ClassUse, FlowDiff, Group, InitialisationChange, ModuleDiff
 from archaudit.schema.profile import Cost, Profile
 from archaudit.schema.proof import CheckpointMap, Equivalence
-from archaudit.schema.record import FORMAT_VERSION, Outcome, Record
-
-
-class SourceLine(Record, frozen=True, kw_only=True):
-    """A place in source code: a file, by its path from the top of its repository, and a line number from 1."""
-
-    file: str
-    line: int | None = None
+from archaudit.schema.record import FORMAT_VERSION, Outcome, Record, SourceLine
 
 
 class Judgement(Record, frozen=True, kw_only=True):
@@ -36,7 +32,7 @@ class Judgement(Record, frozen=True, kw_only=True):
 class Report(Record, frozen=True, kw_only=True):
     """Everything that a renderer of a comparison gets: both profiles, the diff and the verdicts.
 
-    `flow` is None for weights without code; `equivalence` is None without --equivalent.
+    `flow` is None for weights without code; `equivalence` is None without --equivalent; `audit` is absent without --audit.
     """
 
     format_version: int = FORMAT_VERSION
@@ -54,3 +50,4 @@ class Report(Record, frozen=True, kw_only=True):
     classes_removed: tuple[ClassUse, ...] = ()
     checkpoint: CheckpointMap | None = None
     equivalence: Equivalence | None = None
+    audit: AuditChange | msgspec.UnsetType = msgspec.UNSET

@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import msgspec
 
+from archaudit.audit import list_rules
 from archaudit.render.formatting import make_visible
 from archaudit.schema import Judgement, SourceLine, Verdict, name_run
 
@@ -73,9 +74,9 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 def write_sarif(judgement: Judgement) -> str:
     """SARIF with one run. `executionSuccessful` means that every check could be judged."""
     open_checks = [check for check in judgement.checks if check.outcome != "passed"]
-    rules = list(dict.fromkeys(f"{check.metric}/{check.comparison}" for check in open_checks))
+    rules = list(dict.fromkeys(map(_name_rule, open_checks)))
     run: dict[str, Any] = {
-        "tool": {"driver": {"name": "archaudit", "rules": [{"id": make_visible(rule)} for rule in rules]}},
+        "tool": {"driver": {"name": "archaudit", "rules": [_describe_rule(rule) for rule in rules]}},
         "invocations": [{"executionSuccessful": bool(judgement.checks) and judgement.outcome != "inconclusive"}],
         "results": [_make_result(check, judgement.places.get(check.id), judgement.source) for check in open_checks],
         "columnKind": "unicodeCodePoints",
@@ -83,12 +84,27 @@ def write_sarif(judgement: Judgement) -> str:
     return json.dumps({"$schema": _SCHEMA, "version": _VERSION, "runs": [run]}, indent=1, sort_keys=True) + "\n"
 
 
+def _name_rule(check: Verdict) -> str:
+    """`params/max`; the code of a rule of the audit."""
+    return check.comparison if check.comparison in list_rules() else f"{check.metric}/{check.comparison}"
+
+
+def _describe_rule(name: str) -> dict[str, Any]:
+    """A rule; one of the audit with its name, what it finds, and why."""
+    judge = list_rules().get(name)
+    if judge is None:
+        return {"id": make_visible(name)}
+    rule = judge.rule
+    help_text = f"{rule.why} Fix: {rule.fix} Example: {rule.example}. Source: {rule.source}."
+    return {"id": name, "name": rule.name, "shortDescription": {"text": rule.summary}, "help": {"text": help_text}}
+
+
 def _make_result(check: Verdict, place: SourceLine | None, source: str) -> dict[str, Any]:
     location: dict[str, Any] = {"artifactLocation": {"uri": quote(place.file if place is not None else source or "archaudit.toml")}}
     if place is not None and place.line is not None:
         location["region"] = {"startLine": place.line}
     return {
-        "ruleId": make_visible(f"{check.metric}/{check.comparison}"),
+        "ruleId": make_visible(_name_rule(check)),
         "level": _LEVELS[check.level],
         "message": {"text": make_visible(f"{check.id}: {check.outcome}: {check.reason}")},
         "locations": [{"physicalLocation": location}],

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
+from archaudit.render.audit_text import fold_findings, format_place
 from archaudit.render.formatting import ARROW, count, join_names, make_visible, name_path
 from archaudit.render.view.method_records import FactRow
-from archaudit.schema import CheckpointMap, ClassUse, InitialisationChange, Report
+from archaudit.schema import AuditChange, CheckpointMap, ClassUse, InitialisationChange, Report
 
 _MOST_NAMED = 4
 _MOST_INITIALISED = 12
+_MOST_FINDINGS = 20
 _DEFAULT = "the layer's default"
 
 
 def view_other_changes(report: Report) -> tuple[FactRow, ...]:
-    """A sentence for each change; `kind` is `class`, `initialisation` or `checkpoint`."""
+    """A sentence for each change; `kind` is `class`, `initialisation`, `audit` or `checkpoint`."""
     rows = [FactRow(side="", kind="class", text=_describe_class(each, "added")) for each in report.classes_added]
     rows += (FactRow(side="", kind="class", text=_describe_class(each, "removed")) for each in report.classes_removed)
     rows += (FactRow(side="", kind="initialisation", text=text) for text in _describe_initialisation(report.initialisation))
+    if report.audit is not msgspec.UNSET:
+        rows += (FactRow(side="", kind="audit", text=text) for text in describe_audit(report.audit))
     if report.checkpoint is not None:
         rows += (FactRow(side="", kind="checkpoint", text=text) for text in describe_checkpoint(report.checkpoint))
     return tuple(rows)
+
+
+def describe_audit(change: AuditChange) -> Iterator[str]:
+    """How many findings there are on each side, then the findings that the change introduces and resolves."""
+    yield f"{count(change.before, 'finding')} before, {change.after:,} after"
+    for word, findings in (("introduced", change.introduced), ("resolved", change.resolved)):
+        for group in fold_findings(findings)[:_MOST_FINDINGS]:
+            first = group[0]
+            more = f" and in {len(group) - 1:,} more" if len(group) > 1 else ""
+            place = f" ({format_place(first.place)})" if first.place is not None else ""
+            fix = f"; fix: {make_visible(first.fix)}" if word == "introduced" else ""
+            yield f"{word} {first.code} in {name_path(first.path)}{more}{place}: {make_visible(first.message)}{fix}"
 
 
 def _describe_class(use: ClassUse, change: str) -> str:
