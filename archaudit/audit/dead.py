@@ -100,7 +100,7 @@ def find_uncalled_modules(evidence: Evidence) -> Iterator[Finding]:
 def find_dead_compute(evidence: Evidence) -> Iterator[Finding]:
     dead = evidence.dead_flops
     topmost: list[str] = []
-    for module in evidence.index:  # parents come first: the topmost module all of whose compute is dead
+    for module in evidence.index:  # parents come first: a module all of whose compute is dead, with all that is in it
         if any(is_below(module.path, path) for path in topmost):
             continue
         inside = sum(flops for path, flops in dead.items() if is_below(path, module.path))
@@ -108,8 +108,9 @@ def find_dead_compute(evidence: Evidence) -> Iterator[Finding]:
             continue
         whole = bool(module.path) and inside == module.total.flops
         own = dead.get(module.path, 0)
-        if not whole and not own:
-            continue
+        children = evidence.index.children[module.path]
+        if (not whole and not own) or (whole and any(evidence.index[child].total.flops == inside for child in children)):
+            continue  # nothing, or one module inside computes all of it
         if whole:
             topmost.append(module.path)
         cost = Cost(flops=inside, macs=inside // 2) if whole else Cost(flops=own, macs=own // 2)
