@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from archaudit.diff.groups import EVERYTHING_ELSE, Part, Parts, make_group, name_group, split_index
+from archaudit.index import index_modules
 from archaudit.schema import Cost, Group, Match, ModuleDiff, ModuleRecord, Pair, Profile, sum_costs
 
 # Two parts belong together when at least this share of the smaller one's modules became modules of the other: a single dropout that
@@ -52,7 +53,8 @@ def find_groups(before: Profile, after: Profile, matches: tuple[Match, ...], row
             break
     order = {path: place for place, match in enumerate(matches) for path in ((0, match.before_path), (1, match.after_path))}
     found = _join_linked(parts, _link_parts(parts, pairs))
-    found = _pair_replaced(found, {key: matches[place].segment for key, place in order.items()})
+    running = profiles.map(_list_running)
+    found = _pair_replaced(found, {key: (matches[place].segment, key[1] in running[key[0]]) for key, place in order.items()})
     found.sort(key=lambda group: min(order[part.side, part.path] for part in (*group.before, *group.after)))
     return _write_groups(found, profiles, parts.map(lambda side: side.list_members()), unchanged)
 
@@ -130,10 +132,24 @@ def _join_linked(parts: Pair[Parts], links: _Links) -> list[_PartGroup]:
     ]
 
 
-def _pair_replaced(groups: list[_PartGroup], segments: dict[tuple[int, str | None], int]) -> list[_PartGroup]:
-    """Groups of removed parts with those of added parts in the same segment: one to one where there are equally many, else all together."""
+def _list_running(profile: Profile) -> set[str]:
+    """The paths of the modules that run, or hold one that does."""
+    parents, found = index_modules(profile).parents, set[str]()
+    for module in profile.modules:
+        path: str | None = module.path if module.calls else None
+        while path is not None and path not in found:
+            found.add(path)
+            path = parents[path]
+    return found
+
+
+def _pair_replaced(groups: list[_PartGroup], segments: dict[tuple[int, str | None], tuple[int, bool]]) -> list[_PartGroup]:
+    """Groups of removed parts with those of added parts in the same segment: one to one where there are equally many, else all together.
+
+    A part that never runs, such as an auxiliary head, is in no segment: nothing that runs replaces it.
+    """
     found = [group for group in groups if group.before and group.after]
-    one_sided: defaultdict[int, Pair[list[_PartGroup]]] = defaultdict(lambda: Pair([], []))
+    one_sided: defaultdict[tuple[int, bool], Pair[list[_PartGroup]]] = defaultdict(lambda: Pair([], []))
     for group in groups:
         if not group.before or not group.after:
             part = (*group.before, *group.after)[0]

@@ -17,6 +17,8 @@ from archaudit.schema import Cost, Group, ModuleRecord, Pair, Profile, sum_costs
 _INDEX = re.compile(r"((?:.*[._])?)(0|[1-9][0-9]{0,8})", re.DOTALL)
 # As many names as fit next to a table's numbers.
 _MOST_NAMED = 3
+# Names behind a common prefix are listed up to this length; a longer list is counted.
+_LONGEST_LIST = 32
 
 
 def name_group(before: tuple[str, ...], after: tuple[str, ...], *, unchanged: bool) -> str:
@@ -32,7 +34,7 @@ def name_group(before: tuple[str, ...], after: tuple[str, ...], *, unchanged: bo
 
 
 def _join_paths(paths: tuple[str, ...]) -> str:
-    """Paths in a row, neighbours of one list as a range."""
+    """Paths in a row, neighbours of one list as a range: `layer3.0-5`; of one container behind its name: `stem.{conv, attn}`."""
     names = []
     for (listed_in, _), run in groupby(enumerate(paths), key=_find_list):
         listed = [path for _, path in run]
@@ -40,8 +42,23 @@ def _join_paths(paths: tuple[str, ...]) -> str:
             names.append(f"{listed[0]}-{listed[-1].removeprefix(listed_in)}")
         else:
             names += listed
+    prefix = _find_prefix(names)
+    if prefix:
+        inside = ", ".join(name.removeprefix(prefix) for name in names)
+        is_short = len(names) <= _MOST_NAMED and len(inside) <= _LONGEST_LIST
+        return f"{prefix}{{{inside}}}" if is_short else f"{prefix.removesuffix('.')} ({len(names):,} parts)"
     shown = ", ".join(names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
+
+
+def _find_prefix(names: list[str]) -> str:
+    """The containers that all of several paths are in, with a dot at the end; empty where there is none."""
+    shared = []
+    for parts in zip(*(name.split(".")[:-1] for name in names), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return ".".join((*shared, "")) if len(names) > 1 and shared else ""
 
 
 def _find_list(place: tuple[int, str]) -> tuple[str | None, int]:

@@ -89,13 +89,15 @@ def _explain(row: ModuleDiff, parts: Pair[list[ModuleRecord]]) -> ModuleDiff:
 
 
 def _list_divided(matches: tuple[Match, ...], indexes: Pair[ModuleIndex]) -> dict[int, Pair[list[ModuleRecord]]]:
-    """The modules before and after of each split or merge."""
+    """The modules before and after of each split or merge, each side in the order of execution."""
     divided: defaultdict[int, Pair[list[ModuleRecord]]] = defaultdict(lambda: Pair([], []))
     for match in matches:
         if match.change_id is not None:
             for side, module in enumerate((indexes.before.get(match.before_path), indexes.after.get(match.after_path))):
                 if module is not None:
                     divided[match.change_id][side].append(module)
+    for modules in (side for sides in divided.values() for side in sides):
+        modules.sort(key=lambda module: min((call.order for call in module.calls), default=0))
     return dict(divided)
 
 

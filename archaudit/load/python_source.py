@@ -22,7 +22,7 @@ from archaudit.load.constructor_arguments import fit_arguments
 from archaudit.load.file_imports import ImportAttemptsError, import_file
 from archaudit.load.library_inputs import describe_library_inputs, is_known, make_library_inputs
 from archaudit.load.reference import NestedCall, Reference
-from archaudit.load.suggestions import suggest_attributes
+from archaudit.load.suggestions import suggest_attributes, suggest_users
 from archaudit.schema import InputSpec, Recipe
 
 _MOST_SUGGESTED = 3
@@ -148,8 +148,8 @@ def _find_attribute(python_module: ModuleType, reference: Reference) -> Any:
     for part in reference.attribute.split("."):
         if not hasattr(found, part):
             models = _list_models(python_module)
-            near = difflib.get_close_matches(reference.attribute, [*models, *_list_callables(python_module)], n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"Models in the file: {', '.join(models) or 'none'}."
+            near = difflib.get_close_matches(reference.attribute, [*models, *_list_callables(python_module)], n=4, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"Models in the file: {', '.join(models) or 'none'}."
             raise LoadError(f"{reference.target} has no {reference.attribute!r}", hint)
         found = getattr(found, part)
     if isinstance(found, nn.Module) or (callable(found) and not isinstance(found, ModuleType)):
@@ -165,6 +165,11 @@ def _hint_models(python_module: ModuleType, reference: Reference) -> str:
     """The classes and functions of the file that can be called without arguments, those most like the given name first."""
     meant = suggest_attributes(Path(python_module.__file__ or ""), reference.attribute)
     models = ", ".join(_list_models(python_module)) or "none"
+    if not meant and (used := suggest_users(Path(python_module.__file__ or ""), reference.attribute)):
+        separator = "/" if reference.kind == "file" else "."
+        folder = reference.target.rpartition(separator)[0]
+        names = [f"{folder}{separator if folder else ''}{each if reference.kind == 'file' else each.replace('.py:', ':')}" for each in used]
+        return f"Did you mean {' or '.join(names[:_MOST_SUGGESTED])}? The file uses {reference.attribute}."
     if meant:
         names = [f"{reference.target}:{each.rpartition(':')[2]}" for each in meant[:_MOST_SUGGESTED]]
         return f"Did you mean {' or '.join(names)}? Models in the file: {models}."

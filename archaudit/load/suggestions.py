@@ -14,6 +14,8 @@ from typing import Any
 # A configuration is this large at most; a saved profile with the same key would be larger.
 _LARGEST_CONFIGURATION = 1 << 22
 _MOST_NAMED = 4
+# Of a folder with more Python files than this, the first ones are read.
+_MOST_NEIGHBOURS = 100
 # A registered function, and the name that it is registered under if that is another.
 _WEIGHTS_CLASS = re.compile(r"^class (\w+)_Weights\(WeightsEnum\):\n((?:[ ].*\n|\n)+)", re.MULTILINE)
 _WEIGHTS_ENTRY = re.compile(r"^    (\w+) = Weights\(\n((?:     .*\n)+)", re.MULTILINE)
@@ -94,6 +96,20 @@ def suggest_attributes(path: Path, wanted: str = "") -> list[str]:
     names = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and _may_make_model(node)]
     names.sort(key=lambda name: -difflib.SequenceMatcher(None, name.lower(), wanted.lower()).ratio())
     return [f"{path}:{name}" for name in names]
+
+
+def suggest_users(path: Path, name: str) -> list[str]:
+    """`model.py:build_large` for each maker of a model in the folder of a Python file whose own file imports `name` from it."""
+    found = []
+    for neighbour in sorted(path.parent.glob("*.py"))[:_MOST_NEIGHBOURS]:
+        try:
+            tree = ast.parse(neighbour.read_bytes())
+        except (OSError, SyntaxError, ValueError, RecursionError):
+            continue
+        imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        if any((node.module or "").rpartition(".")[2] == path.stem and name in {each.name for each in node.names} for node in imported):
+            found += [f"{neighbour.name}:{each.rpartition(':')[2]}" for each in suggest_attributes(neighbour, name)]
+    return found
 
 
 def _may_make_model(node: ast.FunctionDef | ast.ClassDef) -> bool:

@@ -1,4 +1,4 @@
-"""Thirty real pairs: the answer has at most 25 lines at 80, 100 and 140 columns, and says what it says on purpose."""
+"""More than thirty real pairs: the answer has at most 25 lines at 80, 100 and 140 columns, and says what it says on purpose."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from align.base_models import measure_torchvision
+from align.detector import measure_detectors
 from align.test_commit_shapes import SHAPES, measure
 from render.synthetic import make_large_report
 
@@ -44,6 +45,7 @@ TIMM = [
     ("ghostnet_100", "mobileone_s0"),
     ("mobilevit_xxs", "mobilevitv2_050"),
 ]
+SMP = [("Unet", "FPN")]
 # Two configurations of the size of a 7B model: grouped queries, and one key for each query.
 DENSE = {
     "architectures": ["LlamaForCausalLM"],
@@ -93,6 +95,18 @@ def test_commits(shape: str, match_golden: Match) -> None:
     check(shape, measure(commit.before), measure(commit.after), match_golden)
 
 
+def test_a_detector(match_golden: Match) -> None:
+    check("detector", *measure_detectors(), match_golden)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), SMP)
+def test_segmentation_models(before: str, after: str, match_golden: Match) -> None:
+    pytest.importorskip("segmentation_models_pytorch")
+    sides = [profile(f"segmentation_models_pytorch:{name}", Options(other_counters=False)) for name in (before, after)]
+    check(f"smp-{before}-{after}", *sides, match_golden)
+
+
 @pytest.mark.slow
 def test_two_configurations_of_seven_billion_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, match_golden: Match) -> None:
     pytest.importorskip("transformers")
@@ -108,5 +122,5 @@ def test_three_thousand_modules(match_golden: Match) -> None:
 
 
 def test_there_are_thirty_pairs() -> None:
-    # the configurations and the large model are a pair each; the shapes of commits are four
-    assert len(TORCHVISION) + len(TIMM) + len(SHAPES) + 2 >= 29
+    # the detector, the configurations and the large model are a pair each; the shapes of commits are four
+    assert len(TORCHVISION) + len(TIMM) + len(SMP) + len(SHAPES) + 3 >= 30

@@ -1,13 +1,14 @@
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from align.plan import Plan, Run
 from factories import make_module, make_profile, make_tensor
 
 from archaudit.align import align
 from archaudit.diff import diff
-from archaudit.diff.auto_groups import _pair_replaced
-from archaudit.diff.groups import name_group, split_index
+from archaudit.diff.auto_groups import _list_running, _pair_replaced
+from archaudit.diff.groups import Part, name_group, split_index
 from archaudit.metrics.catalog import METRICS
 from archaudit.schema import Diff, ModuleRecord, Pair, Profile
 
@@ -89,3 +90,28 @@ def test_added_parts_of_one_segment_stay_apart_where_nothing_was_removed() -> No
     one, other = SimpleNamespace(side=1, path="a"), SimpleNamespace(side=1, path="b")
     groups: Any = [Pair((), (one,)), Pair((), (other,))]
     assert _pair_replaced(groups, {(1, "a"): 0, (1, "b"): 0}) == groups
+
+
+def test_parts_of_one_container_are_named_behind_it() -> None:
+    one = ("backbone.layer3.0", "backbone.layer3.1", "backbone.layer3.2")
+    assert name_group(one, one, unchanged=False) == "backbone.layer3.0-2"
+    assert name_group(("bn1",), ("stem.scale", "stem.path", "stem.attn"), unchanged=False) == "bn1 → stem.{scale, path, attn}"
+    long = ("stages.0", "stages.3.1.conv_kxk.2.conv", "stages.3.1.conv_kxk.2.bn.drop")
+    assert name_group(("blocks",), long, unchanged=False) == "blocks → stages (3 parts)"
+    assert name_group(("a", "b"), ("a", "b"), unchanged=False) == "a, b"
+    assert name_group(("a.x", "b.x"), (), unchanged=False) == "a.x, b.x (removed)"
+
+
+def test_a_part_that_never_runs_is_replaced_by_nothing_that_runs() -> None:
+    """As googlenet's auxiliary head, which only trains, beside a new convolution of the stem: both are in the first segment."""
+    removed, added = Pair((Part(0, "aux"),), ()), Pair((), (Part(1, "stem"),))
+    assert _pair_replaced([removed, added], {(0, "aux"): (0, False), (1, "stem"): (0, True)}) == [removed, added]
+    assert _pair_replaced([removed, added], {(0, "aux"): (0, True), (1, "stem"): (0, True)}) == [Pair(removed.before, added.after)]
+
+
+def test_a_container_runs_where_a_module_in_it_does() -> None:
+    profile = model(a=2, b=3)
+    still = tuple(msgspec.structs.replace(each, calls=()) if each.path.startswith("b") else each for each in profile.modules)
+    found = _list_running(msgspec.structs.replace(profile, modules=still))
+    assert {"", "a", "a.0", "a.1"} <= found
+    assert not [path for path in found if path.startswith("b")]

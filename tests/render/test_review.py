@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
+from align.base_models import measure_torchvision
+from align.detector import measure_detectors
+from align.test_commit_shapes import SHAPES, measure
 from render.synthetic import (
     make_cost,
     make_incomplete_report,
@@ -14,8 +19,10 @@ from render.synthetic import (
     make_segmentation_report,
 )
 
+from archaudit.pipeline import Options, Target, compare_profiles
 from archaudit.render import FORMATS
-from archaudit.schema import Cause, CheckpointMap, Report, ReshapedKey
+from archaudit.render.view.review import _sum_causes
+from archaudit.schema import Cause, CheckpointMap, Profile, Report, ReshapedKey
 
 
 def write(report: Report) -> str:
@@ -50,7 +57,7 @@ def test_lost_keys_are_a_risk_and_raise_a_question() -> None:
         unused=("gone.weight",),
     )
     text = write(msgspec.structs.replace(make_segmentation_report(), checkpoint=checkpoint))
-    assert "1 have another shape, 1 are unexpected (after has no such key) (fc.weight, gone.weight)" in text
+    assert "Checkpoint keys: 1 of 3 load; 1 with another shape, 1 gone (fc.weight, gone.weight)" in text
     assert "- Is the model trained from scratch? If not: how are old checkpoints converted?" in text
 
 
@@ -79,3 +86,38 @@ def test_without_a_change_there_is_nothing_to_ask() -> None:
     assert "- nothing that costs anything" in text
     assert "Risks" not in text
     assert "Questions" not in text
+
+
+def compare(before: Profile, after: Profile) -> Report:
+    targets = [Target(name=side.name, key=side.name, saved=side) for side in (before, after)]
+    return compare_profiles(targets, [before, after], Options())
+
+
+def measure_shape(name: str) -> tuple[Profile, Profile]:
+    commit = SHAPES[name](2)
+    return measure(commit.before), measure(commit.after)
+
+
+PAIRS: dict[str, Callable[[], tuple[Profile, Profile]]] = {
+    "detector": measure_detectors,
+    "resnet50-resnext50": lambda: (measure_torchvision("resnet50"), measure_torchvision("resnext50_32x4d")),
+    "shorten_backbone": lambda: measure_shape("shorten_backbone"),
+    "swap_neck": lambda: measure_shape("swap_neck"),
+    "merge_heads": lambda: measure_shape("merge_heads"),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_review_of_a_real_pair_says_what_it_says_on_purpose(name: str, match_golden: Callable[[str, str], None]) -> None:
+    text = write(compare(*PAIRS[name]()))
+    assert len(text.splitlines()) <= 25
+    assert len(text) <= 4_000
+    match_golden(f"review-{name}.md", text)
+
+
+def test_what_causes_cost_adds_up_to_the_section() -> None:
+    """The pointwise convolutions of the heads are in the causes of the split, so the new wrappers do not count them again."""
+    report = compare(*measure_detectors())
+    group = next(group for group in report.groups if group.name == "cls_head")
+    causes = _sum_causes(report, group.before_paths, group.after_paths)
+    assert causes.total() == group.delta.params

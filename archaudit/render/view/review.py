@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from archaudit.errors import CannotJudge
@@ -14,7 +14,7 @@ from archaudit.render.view.layer_table.notes import Notes
 from archaudit.render.view.other_changes import describe_checkpoint
 from archaudit.render.view.screen import view_screen
 from archaudit.render.view.screen_records import ReportScreen, ScreenTotal
-from archaudit.schema import ModuleDiff, Pair, Profile, Record, Report
+from archaudit.schema import CheckpointMap, ModuleDiff, Pair, Profile, Record, Report
 
 # A reviewer reads so much at a glance; GitHub shows it without scrolling.
 _MOST_CHANGES, _MOST_RISKS, _MOST_QUESTIONS = 7, 5, 3
@@ -41,6 +41,8 @@ def view_review(report: Report) -> Review:
     """The review of a comparison."""
     screen = view_screen(report)
     ranked = sorted(range(len(screen.changes)), key=lambda place: -screen.changes[place].weight)[:_MOST_CHANGES]
+    # what costs nothing is a line only where nothing else changed
+    ranked = [place for place in ranked if screen.changes[place].weight] or ranked
     left = len(screen.changes) - len(ranked)
     risks, questions = _cut(_list_risks(report, screen), _MOST_RISKS), _cut(_list_questions(report), _MOST_QUESTIONS)
     return Review(
@@ -87,9 +89,12 @@ def _describe_change(report: Report, screen: ReportScreen, place: int) -> str:
 def _sum_causes(report: Report, before: Sequence[str], after: Sequence[str]) -> Counter[str]:
     """The parameters that each cause added or removed in a section: changed sizes, and whole modules."""
     causes: Counter[str] = Counter()
+    whole: defaultdict[tuple[int, str, str], Counter[str]] = defaultdict(Counter)
+    explained = {row.change_id for row in report.modules if row.causes}
+    indexes = Pair(index_modules(report.before), index_modules(report.after))
     alone = Pair(
         {row.before_path for row in report.modules if row.after_path is None},
-        {row.after_path for row in report.modules if not row.before_path},
+        {row.after_path for row in report.modules if row.before_path is None},
     )
     for row in report.modules:
         side, path = (1, row.after_path) if row.after_path is not None else (0, row.before_path)
@@ -97,8 +102,13 @@ def _sum_causes(report: Report, before: Sequence[str], after: Sequence[str]) -> 
             continue
         if row.before_path is not None and row.after_path is not None:
             causes.update({f"from {make_visible(cause.text)}": cause.delta for cause in row.causes})
-        elif parent_path(path) not in alone[side] and row.total_delta.params and row.change_id is None:
-            causes[f"by {'adding' if side else 'removing'} {name_path(path)}"] += row.total_delta.params
+        elif row.own_delta.params and (row.change_id is None or row.change_id not in explained):
+            while parent_path(path) in alone[side]:
+                path = parent_path(path)
+            whole[side, parent_path(path), indexes[side][path].type][path] += row.own_delta.params
+    for (side, _, kind), costs in whole.items():
+        more = f" ({len(costs):,} × {make_visible(kind)})" if len(costs) > 1 else ""
+        causes[f"by {'adding' if side else 'removing'} {join_names(list(map(name_path, costs)), 1)}{more}"] += costs.total()
     return causes
 
 
@@ -112,7 +122,7 @@ def _list_risks(report: Report, screen: ReportScreen) -> Iterator[str]:
     if checkpoint is not None and (checkpoint.renamed or checkpoint.reshaped or checkpoint.unused or checkpoint.missing):
         lost = [*(each.before for each in checkpoint.reshaped), *checkpoint.unused, *checkpoint.renamed]
         examples = join_names([make_visible(name) for name in lost], _MOST_NAMED)
-        yield f"Checkpoints: {next(describe_checkpoint(checkpoint))}" + (f" ({examples})" if examples else "")
+        yield f"Checkpoint keys: {_count_keys(checkpoint)}" + (f" ({examples})" if examples else "")
         yield from list(describe_checkpoint(checkpoint))[1:]
     for kind, verb in (("tied", "newly tied"), ("untied", "no longer tied"), ("frozen", "frozen"), ("unfrozen", "no longer frozen")):
         paths = [name_path(row.after_path) for row in report.modules if kind in row.changes and row.after_path is not None]
@@ -126,6 +136,21 @@ def _list_risks(report: Report, screen: ReportScreen) -> Iterator[str]:
         changed = [name_path(change.after_path) for change in report.initialisation if change.before_path is not None and change.after_path]
         if changed:
             yield f"Another initialisation: {join_names(changed, _MOST_NAMED)}"
+
+
+def _count_keys(checkpoint: CheckpointMap) -> str:
+    """`41 of 372 load; 227 with another shape, 104 gone; 54 new in after`."""
+    parts = {name for source in checkpoint.built.values() for name in source.names}
+    counts = {
+        "under another name": len(checkpoint.renamed),
+        "merged or divided": len(parts),
+        "with another shape": len(checkpoint.reshaped),
+        "gone": len(checkpoint.unused),
+    }
+    total = len(checkpoint.same) + sum(counts.values())
+    lost = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+    new = f"{len(checkpoint.missing):,} new in after" if checkpoint.missing else ""
+    return "; ".join(filter(None, (f"{len(checkpoint.same):,} of {total:,} load", lost, new)))
 
 
 def _read(profile: Profile, name: str) -> float | None:
@@ -157,7 +182,7 @@ def _list_questions(report: Report) -> Iterator[str]:
         yield f"{path} is new and never runs: what is it for?"
     indexes, notes = Pair(index_modules(before), index_modules(after)), Notes(report)
     for row in report.modules:
-        if row.changes == ("settings",) and not row.own_delta.params and not row.own_delta.flops:
+        if row.changes == ("settings",) and not row.total_delta.params and not row.total_delta.flops:
             pair = Pair(indexes.before.get(row.before_path), indexes.after.get(row.after_path))
             yield f"{name_path(row.after_path)}: {notes.write(row, pair, is_container=False).text}: is this meant? It changes no cost."
 

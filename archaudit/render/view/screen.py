@@ -226,11 +226,13 @@ def _list_totals(profile: Profile) -> Iterator[ScreenTotal]:
     )
     yield ScreenTotal(label="MACs", trend=_make_single(macs, complete=complete), note=_NOTES["macs"])
     yield ScreenTotal(label="FLOPs", trend=_make_single(flops, complete=complete), note=_NOTES["flops"])
-    saved = f"; {format_short(peaks.saved_bytes, 'bytes')} kept for backward" if peaks.saved_bytes is not None else ""
+    live = _NOTES["peak_activation_bytes"]
+    if peaks.saved_bytes is not None:  # two facts need 80 columns
+        live = f"live tensors; {format_short(peaks.saved_bytes, 'bytes')} kept for backward"
     yield ScreenTotal(
         label="Peak memory",
         trend=_make_single(peaks.activation_bytes, "bytes", complete=profile.memory_complete),
-        note=_NOTES["peak_activation_bytes"] + saved if profile.memory_complete else INCOMPLETE_NOTES["memory"],
+        note=live if profile.memory_complete else INCOMPLETE_NOTES["memory"],
     )
     if profile.latency is not None:
         time = make_duration_trend(find_median(profile.latency), None, comparable=False)
