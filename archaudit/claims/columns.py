@@ -60,6 +60,11 @@ def read_role(heading: str) -> str:
     return next((role for role, pattern in _ROLES if pattern.search(heading.strip())), "")
 
 
+def is_other_column(heading: str) -> bool:
+    """Whether a heading is known to state no metric that is measured here: an accuracy, a time, a link, activations."""
+    return re.search(_OTHER_COLUMN + r"|activations?\b|\bm?acts\b", heading, re.IGNORECASE) is not None
+
+
 def read_columns(table: Table) -> Columns | None:
     """The columns of a table that states metrics of models; None if it does not."""
     roles = [read_role(heading) for heading in table.headings]

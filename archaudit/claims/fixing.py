@@ -39,6 +39,14 @@ def format_like(figure: str, value: float) -> str | None:
     return None
 
 
+_SEPARATORS = ((",", "."), *((mark, ",") for mark in (" ", "'", "’", ".", "\u00a0", "\u2009", "\u202f")))
+
+
+def find_separator(text: str, reading: str) -> tuple[str, str] | None:
+    """The separator of a number as it is read and as it is written, where that is all they differ by: `.` and `,` for 25,6 (25.6)."""
+    return next(((read, own) for own, read in _SEPARATORS if own in text and text.replace(own, read) == reading), None)
+
+
 def format_shape_like(figure: str, shape: Shape, symbols: Mapping[str, int]) -> str | None:
     """A shape in the style of `figure`: `H/8` for `H/4`, `304` for `384`. None if that is not possible."""
     parts = re.split(r"([\[(,\])]\s*)", figure)

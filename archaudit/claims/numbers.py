@@ -46,6 +46,8 @@ _SIZE = r"(?:\d{1,9}|[^\W\d]\w{0,30}(?:\s?(?://?|\*)\s?\d{1,6})?)"
 _SHAPE = re.compile(rf"\[\s?{_SIZE}(?:\s?,\s?{_SIZE}){{1,7}}\s?\]|\(\s?{_SIZE}(?:\s?,\s?{_SIZE}){{2,7}}\s?\)")
 _LONGEST_FIGURE = 60
 _CONTEXT = 48  # characters after a number that can be its noun
+# A cell that is one number with one or two digits after its comma: groups of digits have three.
+_DECIMAL_COMMA_CELL = re.compile(r"[\s~≈<>≤≥*$]*\d+,\d{1,2}[\s*$]*[A-Za-z-]{0,10}[\s*$]*")
 _RANGE_GAP = re.compile(r"[ ]?[-–—][ ]?")
 _SIZE_GAP = re.compile(r"[ ]?[x×*][ ]?")
 _ARROW_GAP = re.compile(r"[^\n.;|]{0,24}?(?:→|-+>|=+>|⇒|➜|\bto\b)[ ]?(?:only |just )?")
@@ -61,7 +63,8 @@ def find_numbers(run: Run) -> list[Number]:
 def read_run(run: Run) -> tuple[list[Number], list[Ignored]]:
     """The numbers that a run states, from left to right, and its other digits with the rule by which they state no number."""
     shapes = [match for match in _SHAPE.finditer(run.text) if _is_shape(match[0])] if "," in run.text else []
-    spelling = normalize_spelling(_mask_spans(run.text, shapes), decimal_comma=run.decimal_comma)
+    comma = run.decimal_comma or (run.table >= 0 and _DECIMAL_COMMA_CELL.fullmatch(run.text) is not None)
+    spelling = normalize_spelling(_mask_spans(run.text, shapes), decimal_comma=comma)
     text = spelling.text
     matches = [(match, find_exclusion(text, match, run.place)) for match in _FIGURE.finditer(text)]
     spans: list[_Span] = _join_figures(text, [match for match, rule in matches if not rule])

@@ -67,8 +67,11 @@ def find_reading(case: Case, model: Measurement, other: Measurement | None) -> t
 
 
 def _try_other_direction(case: Case) -> tuple[Convention, Finding] | None:
-    """A ratio or percentage that is true of the change from this model to the other: "119 % more" where 54 % less was meant to be read."""
-    if case.other is None or case.figure.relation or case.check.comparison not in ("ratio", "percent"):
+    """A ratio or percentage that is true of the change from this model to the other: "119 % more" where 54 % less was meant to be read.
+
+    A figure with a sign says its direction: `+54%` for a decrease is false.
+    """
+    if case.other is None or case.figure.relation or case.figure.is_signed or case.check.comparison not in ("ratio", "percent"):
         return None
     turned = (
         msgspec.structs.replace(case, actual=case.other, other=case.actual)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from archaudit.claims.binding import LocatedClaims
-from archaudit.claims.fixing import format_like, format_shape_like, replace_claimed_figure, replace_numbers
+from archaudit.claims.fixing import find_separator, format_like, format_shape_like, replace_claimed_figure, replace_numbers
 from archaudit.metrics.selection import select_named
 from archaudit.pipeline.claim_sources import Claims, Origin
 from archaudit.schema import Check, Profile, Record, Verdict
@@ -34,9 +35,9 @@ def correct_document(
     files: dict[Path, tuple[str, str]] = {}
     for check, verdict in judged:
         numbers = located.numbers[check.id]
-        if verdict.finding != "false" or verdict.outcome != "failed" or len(numbers) != 1:
+        if verdict.finding != "false" or verdict.outcome != "failed" or len(numbers) != 1 or not _is_alone(numbers[0], document):
             continue
-        text = _format_measured(numbers[0].text, check, verdict, profiles)
+        text = _correct_number(numbers[0], check, verdict, profiles)
         origin = claims.origins.get(check.id)
         if text is None or (origin is not None and not _correct_file(files, origin, check, text)):
             continue
@@ -45,6 +46,26 @@ def correct_document(
         yield Correction(path=str(path), before=document.text, after=replace_numbers(document, replacements))
     for file, (before, after) in files.items():
         yield Correction(path=str(file), before=before, after=after)
+
+
+def _is_alone(number: Number, document: Document) -> bool:
+    """Whether a number is certain to be a whole figure: not next to digits, and the only one in its cell of a table."""
+    line, start = number.run.whole, number.column - 1
+    end = start + len(number.text)
+    if re.search(r"\d[.,'’]\Z", line[:start]) or re.match(r"[.,'’]\d", line[end:]):
+        return False
+    run = number.run
+    cell = (run.table, run.row, run.cell)
+    return run.table < 0 or sum((each.run.table, each.run.row, each.run.cell) == cell for each in document.numbers) == 1
+
+
+def _correct_number(number: Number, check: Check, verdict: Verdict, profiles: Mapping[str, Profile]) -> str | None:
+    """The measured value as the document writes the number, with its own decimal point and groups of digits."""
+    separator = find_separator(number.text, number.reading)
+    if separator is None:
+        return _format_measured(number.text, check, verdict, profiles)
+    text = _format_measured(number.reading, check, verdict, profiles)
+    return None if text is None else text.replace(*separator)
 
 
 def _format_measured(figure: str, check: Check, verdict: Verdict, profiles: Mapping[str, Profile]) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from archaudit.align import align
-from archaudit.claims.drafting import draft_claims
+from archaudit.claims.drafting import Draft, draft_claims
 from archaudit.claims.drafting.zoo import Judged, find_mac_columns, format_names, format_zoo
 from archaudit.claims.named_figures import list_named_figures
 from archaudit.claims.reading import read_document
@@ -18,12 +20,13 @@ from archaudit.judge import judge
 from archaudit.pipeline.checks import list_configs, list_pins, list_sections
 from archaudit.pipeline.claim_sources import SIDES, name_sides, read_text
 from archaudit.pipeline.claims import check_independence
+from archaudit.pipeline.document_consistency import find_convention
 from archaudit.pipeline.measuring import measure_targets
 from archaudit.pipeline.options import Options
 from archaudit.pipeline.table_claims import make_check
 from archaudit.pipeline.targets import Target, resolve
 from archaudit.pipeline.zoo import Model, Zoo, open_catalogs
-from archaudit.schema import Group, Profile
+from archaudit.schema import Group, Profile, Verdict, parse_quantity
 
 
 def draft_document(path: Path, before: str, after: str, options: Options) -> str:
@@ -36,8 +39,33 @@ def draft_document(path: Path, before: str, after: str, options: Options) -> str
     groups = _find_groups(targets, measured, options)
     drafts = draft_claims(document, profiles["before"], profiles["after"], groups, name_sides(targets))
     checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
-    verdicts = iter(judge(checks, profiles, {}))
-    return "\n".join(draft.format_toml(next(verdicts) if draft.table else None) for draft in drafts)
+    verdicts = judge(checks, profiles, {})
+    drafts = _name_columns(drafts, verdicts)
+    verdicts = judge(read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name), profiles, {})
+    each = iter(verdicts)
+    return "\n".join(draft.format_toml(next(each) if draft.table else None) for draft in drafts)
+
+
+def _name_columns(drafts: Sequence[Draft], verdicts: Sequence[Verdict]) -> list[Draft]:
+    """The drafts; `macs` in place of `flops` in a column of a table of which more figures are right as MACs than as FLOPs."""
+    judged = dict(zip([position for position, draft in enumerate(drafts) if draft.table], verdicts, strict=True))
+    columns: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for position in judged:
+        draft = drafts[position]
+        if draft.table["metric"] == "flops" and draft.number.run.row >= 0 and "against" not in draft.table:
+            columns[draft.number.run.table, draft.number.run.cell].append(position)
+    renamed = list(drafts)
+    for members in columns.values():
+        counted = [find_convention(judged[position]) for position in members]
+        if counted.count("macs") <= counted.count("flops"):
+            continue
+        for position in members:
+            table = dict(drafts[position].table)
+            if parse_quantity(str(table["figure"])).unit != "flops":  # a cell that says FLOPs is not called MACs
+                letter = re.sub(r"-?flops?\Z", "", str(table.get("unit", "")), flags=re.IGNORECASE).strip()
+                table = {**table, "metric": "macs", **({"unit": letter} if letter else {})}
+                renamed[position] = msgspec.structs.replace(drafts[position], table=table)
+    return renamed
 
 
 def _find_groups(targets: Sequence[Target], profiles: Sequence[Profile], options: Options) -> tuple[Group, ...]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from archaudit.claims.columns import METRIC_ROLES, Columns, read_columns, read_role
+from archaudit.claims.columns import METRIC_ROLES, Columns, is_other_column, read_columns, read_role
 from archaudit.claims.named_figures import Catalogs, NamedFigure, read_rows
 from archaudit.claims.names import Catalog
 from archaudit.config import Config, TableClaim
@@ -61,6 +61,9 @@ def expand_tables(document: Document, stanzas: Iterable[TableClaim], config: Con
         if not columns:
             wanted = " and ".join(map(repr, (stanza.name, *stanza.columns.values())))
             raise ConfigError(f"{stanza.key}: no table of {document.name} has {wanted} as headings", _list_headings(document))
+        headings = {_fold(heading) for position in columns for heading in document.tables[position].headings}
+        for heading in (each for each in stanza.columns.values() if _fold(each) not in headings):
+            raise ConfigError(f"{stanza.key}: no table of {document.name} has {heading!r} as a heading", _list_headings(document))
         for position, found in columns.items():
             others |= _list_other_columns(document.tables[position], found, numbers[position])
             for figure in read_rows(document.tables[position], found, numbers[position], catalogs, document.title):
@@ -78,13 +81,25 @@ def expand_tables(document: Document, stanzas: Iterable[TableClaim], config: Con
 
 
 def _list_other_columns(table: Table, columns: Columns, numbers: Iterable[Number]) -> set[tuple[int, int]]:
-    """The places of numbers in columns that state no metric that is measured: accuracies, times, input sizes, parts of names."""
+    """The places of numbers in columns that state no metric that is measured: accuracies, times, input sizes, parts of names.
+
+    A number of millions or billions in a column that says nothing known stays uncovered: it can be a metric under another name.
+    """
     silent = {
         position
         for position, heading in enumerate(table.headings)
         if position not in columns.metrics and read_role(heading) not in METRIC_ROLES
     }
-    return {(number.line, number.column) for number in numbers if number.run.cell in silent}
+    return {(number.line, number.column) for number in numbers if number.run.cell in silent and not _may_count(number, columns.name)}
+
+
+_COUNTS = re.compile(r"(?<![A-Za-z])(?:[KMGTB]|[mb]illions?|Mio)\Z")
+
+
+def _may_count(number: Number, name: int) -> bool:
+    """Whether a number is one of thousands, millions or billions below a heading that is not known to be about something else."""
+    states_scale = _COUNTS.search(number.reading.strip()) is not None or _COUNTS.search(number.unit) is not None
+    return states_scale and number.run.cell != name and not read_role(number.heading) and not is_other_column(number.heading)
 
 
 def accept_readings(verdict: Verdict, claim: RowClaim) -> Verdict:

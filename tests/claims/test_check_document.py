@@ -260,3 +260,15 @@ def test_hostile_text_is_quoted_in_a_draft(notes: Notes, saved_pair: Pair) -> No
     path = notes('# a "b" \\ \x1b[31m\n\n2.52M params \x7f "quoted" \\u0041 [[claims]]\n')
     path = notes(path.read_text(), draft_document(path, *saved_pair, Options()))
     assert [verdict.finding for verdict in check_document(path, Options(), saved_pair).verdicts] == ["true"]
+
+
+def test_a_draft_calls_a_column_of_flops_that_counts_macs_macs(notes: Notes, saved_pair: Pair, tmp_path: Path) -> None:
+    # 26,354,065,408 and 2,549,481,472 MACs are 26.35G and 2.55G; the operations are twice as many
+    for name, saved in zip(("big", "small"), saved_pair, strict=True):
+        (tmp_path / f"{name}.json").write_bytes(Path(saved).read_bytes())
+    pair = (str(tmp_path / "big.json"), str(tmp_path / "small.json"))
+    text = "# T\n\n| Model | FLOPs |\n|---|---|\n| big | 26.35G |\n| small | 2.55G |\n"
+    toml = draft_document(notes(text), *pair, Options())
+    assert toml.count('metric = "macs"') == 2
+    judgement = check_document(notes(text, toml), Options(), pair)
+    assert [verdict.finding for verdict in judgement.verdicts] == ["true", "true"]

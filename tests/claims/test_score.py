@@ -13,7 +13,7 @@ from archaudit.config import load_example_config, read_claims
 from archaudit.judge import judge
 from archaudit.schema import Check, Profile, Verdict
 
-LEAST_CLAIMS, LEAST_SHARE = 150, 0.98
+LEAST_CLAIMS, LEAST_SHARE = 335, 1.0
 
 ProfileOf = Callable[[str], Profile]
 

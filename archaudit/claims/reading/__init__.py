@@ -20,6 +20,7 @@ from archaudit.schema.documents import Document, Number
 _MAX_LINES = 100_000
 MAX_NUMBERS = 20_000  # sequences of digits; a long paper has a few thousand, and the text near each of them is read
 _DIGITS = re.compile(r"\d+")
+_BYTE_ORDER_MARK = "\ufeff"  # at the start of a file; a space in its place keeps the columns
 _BINDS_IN = ("markdown", "html")  # formats whose comments can hold a binding
 
 # The reader of each file suffix. Any other text is read as Markdown.
@@ -49,7 +50,8 @@ def read_document(text: str, name: str) -> Document:
         raise InputError(
             f"{name}: reading this format needs the package {error.name}", "Install it: pip install 'archaudit[documents]'"
         ) from error
-    layout = reader(text)
+    marked = text.startswith(_BYTE_ORDER_MARK) and module != "code" and function != "read_yaml"
+    layout = reader(f" {text[1:]}" if marked else text)
     _expect_fewer(name, sum(len(_DIGITS.findall(run.text)) for run in (*layout.runs, *layout.code_runs)), MAX_NUMBERS, "numbers")
     read = [read_run(run) for run in layout.runs]
     found = [number for numbers, _ in read for number in numbers]
