@@ -124,6 +124,8 @@ def name_sides(targets: Sequence[Target]) -> dict[str, str]:
     for side, target in zip(SIDES, targets, strict=True):
         reference = target.reference
         own = {target.name.rpartition(":")[2].partition("(")[0]}
+        if reference is None and target.saved is not None and target.config is None:  # a saved profile: its file, and the model in it
+            own = {Path(target.name).stem, target.saved.reference.rpartition(":")[2].partition("(")[0]}
         if reference is not None and reference.kind != "name":
             own = {reference.attribute or Path(reference.target).stem}
             own |= {Path(each).stem for each in own if each.endswith(".json")} | {
