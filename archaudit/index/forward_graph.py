@@ -67,20 +67,21 @@ def build_graph(profile: Profile, opened: Collection[str]) -> tuple[GraphNode, .
         places[node.id] = place
         sources[place].update(source for source in known_sources if source != place)
     nodes = [GraphNode(path, tuple(run), tuple(sorted(found))) for path, run, found in zip(paths, steps, sources, strict=True)]
-    return _join_loops(nodes)
+    lists = {node.path for node in nodes if node.path is not None and node.path in index and not index[node.path].calls}
+    return _join_loops(nodes, lists) if lists else tuple(nodes)
 
 
-def _join_loops(nodes: Sequence[GraphNode]) -> tuple[GraphNode, ...]:
-    """The nodes, where an operator in a loop belongs to the module whose output it takes.
+def _join_loops(nodes: Sequence[GraphNode], lists: Collection[str]) -> tuple[GraphNode, ...]:
+    """The nodes, where an operator in a loop belongs to the list of blocks whose output it takes.
 
     A list of blocks is one node, and so it takes the sums that the model computes between its blocks, and they take its output: a residual
-    stream that runs inside of it, in terms of the nodes.
+    stream that runs inside of it, in terms of the nodes. A module that is called several times is a step of its own.
     """
     loops = _number_loops([node.sources for node in nodes])
     owners = list(range(len(nodes)))
     for place, node in enumerate(nodes):
         if node.path is None:  # its sources come before it, so their owners are known
-            found = (owners[source] for source in node.sources if loops[source] == loops[place] and nodes[owners[source]].path is not None)
+            found = (owners[source] for source in node.sources if loops[source] == loops[place] and nodes[owners[source]].path in lists)
             owners[place] = next(found, place)
     if owners == list(range(len(nodes))):
         return tuple(nodes)

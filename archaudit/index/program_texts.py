@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from archaudit.index.modules import is_below
@@ -61,7 +62,8 @@ class Texts:
         # the sizes of an expanded tensor follow from those of another one, unless nothing else changed
         others = [change for change in listed if change.kind != "sizes" or self._graphs.after.nodes[change.after[0]].op != "expand"]
         counts = Counter(text for change in others or listed for text in self._describe(change))
-        return tuple(text._replace(times=number) for text, number in counts.items())
+        # a text about a module has its number of calls already
+        return tuple(text if text.kind == "call" else text._replace(times=number) for text, number in counts.items())
 
     def _describe(self, change: Change) -> Iterator[ChangeText]:
         one, other = self._graphs
@@ -75,9 +77,12 @@ class Texts:
                 numbers = change.after or change.before
                 if self._graphs[side].nodes[numbers[0]].op == "call":
                     yield from self._describe_calls(numbers[0], side)
-                else:
-                    text = self._call_text(numbers[0], side) if len(numbers) == 1 else self._list(numbers, side, change)
-                    yield ChangeText("operators", f"{text} {change.kind}")
+                    return
+                alike = len({self._list((number,), side, change) for number in numbers}) == 1
+                text = (
+                    self._call_text(numbers[0], side) if len(numbers) == 1 else self._list(numbers[:1] if alike else numbers, side, change)
+                )
+                yield from [ChangeText("operators", f"{text} {change.kind}")] * (len(numbers) if alike else 1)
             case "arguments" | "sizes":
                 nodes = Pair(one.nodes[change.before[0]], other.nodes[change.after[0]])
                 values = nodes.map(lambda node: node.arguments if change.kind == "arguments" else node.sizes)
@@ -134,7 +139,10 @@ class Texts:
                 self._name_with(node, side, {k: v for k, v in node.arguments.items() if k in _UNNAMED or (v is True and k != "keepdim")})
                 for node in nodes
             ]
-        return ", ".join(texts[:_MOST_NODES]) + (f" and {len(texts) - _MOST_NODES} more" if len(texts) > _MOST_NODES else "")
+        shown, rest = texts[:_MOST_NODES], len(texts) - _MOST_NODES
+        runs = [(text, len(list(run))) for text, run in groupby(shown)]
+        listed = [text if number == 1 else f"{text} ×{number}" for text, number in runs]
+        return ", ".join(listed) + (f" and {rest} more" if rest > 0 else "")
 
     def _name_with(self, node: ProgramNode, side: int, arguments: dict[str, Setting]) -> str:
         if node.op == "index" and len(node.operands) > 1:

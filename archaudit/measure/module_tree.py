@@ -172,6 +172,8 @@ def _as_plain(value: object, depth: int = 0) -> object:
         return _LEFT_OUT if len(items) > _LONGEST_SETTING or any(item is _LEFT_OUT for item in items) else items
     if typing.get_origin(value) is not None:
         return _LEFT_OUT  # a type such as `list[int]` or `Optional[int]`
-    if callable(value) and not isinstance(value, nn.Module | type) and hasattr(value, "__name__"):
-        return escape_surrogates(str(value.__name__))
+    # a lambda has no name that says what it does; what it runs is in the forward pass
+    name = getattr(value, "__name__", "<lambda>")
+    if callable(value) and not isinstance(value, nn.Module | type) and name != "<lambda>":
+        return escape_surrogates(str(name))
     return _LEFT_OUT

@@ -16,13 +16,15 @@ from archaudit.schema import Computation, Pair
 
 # Two summaries are equal within this much of the sum of magnitudes: sums in another order differ by 1e-13, a changed eps by 1e-7 or more.
 _SAME = 1e-9
+# Arguments that say nothing with these values; the schema has no default for them.
+_PLAIN = {"transposed": False, "groups": 1, "half_to_float": False}
 # Operators that only move values: what they return is known where their inputs are.
 _MOVING = frozenset(
     (
         "view",
-        "_unsafe_view",
+        "unsafe_view",
         "reshape",
-        "_reshape_alias",
+        "reshape_alias",
         "expand",
         "permute",
         "transpose",
@@ -57,7 +59,7 @@ _MOVING = frozenset(
         "copy_",
         "lift_fresh",
         "lift_fresh_copy",
-        "_to_copy",
+        "to_copy",
         "narrow",
         "tril",
         "triu",
@@ -124,9 +126,11 @@ def _name_operator(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     for position, argument in enumerate(func._schema.arguments):
         value = args[position] if position < len(args) else kwargs.get(argument.name, argument.default_value)
         is_default = argument.has_default_value() and value == argument.default_value if not isinstance(value, torch.Tensor) else True
-        if not is_default and isinstance(value, bool | int | float | complex | str):
-            texts.append(f"{argument.name}={value!r}"[:_LONGEST_ARGUMENT])
-    name = func._schema.name.partition("::")[2]
+        plain = _PLAIN.get(argument.name)
+        if not is_default and isinstance(value, bool | int | float | complex | str) and (plain is None or value != plain):
+            text = f"{value!r}" if argument.name == "other" else f"{argument.name}={value!r}"
+            texts.append(text[:_LONGEST_ARGUMENT])
+    name = func._schema.name.partition("::")[2].strip("_")
     return f"{name}({', '.join(texts)})" if texts else name
 
 

@@ -164,17 +164,18 @@ def _weaken_assumed(answer: Equivalence, weight_map: WeightMap, plan: WeightPlan
         return answer
     reason = ""
     if weight_map.unused:
-        reason = f"Weights of before have no counterpart after, so both models do not have the same weights: {_shorten(weight_map.unused)}"
+        reason = f"weights of before have no counterpart after: {_shorten(weight_map.unused)}; without them, "
     elif plan.ties:
         tied = _shorten([f"{one} and {other}" for one, other in plan.ties.items()])
-        reason = f"Tensors of before are one tensor after, so both models do not have the same weights: {tied}"
+        reason = f"tensors of before are one tensor after: {tied}; with its values for both, "
     elif weight_map.assumed:
         count = prod(len(question) for question in plan.questions)
         ways = f", in {count:,} arrangements" if count > 1 else ""
-        reason = f"Tried with the weights of {_list_assumed(weight_map.assumed)}{ways}; another arrangement may give equal outputs"
+        tried = f"with the weights of {_list_assumed(weight_map.assumed)}{ways}"
+        reason = f"it is not known which weights belong together; tried {tried}, where another one may give equal outputs; "
     elif (doubtful := _find_doubtful(answer, plan, profiles)) is not None:
-        reason = f"Only the structure matches {doubtful[0]} to {doubtful[1]}; another match of layers may give equal outputs"
-    return msgspec.structs.replace(answer, outcome="not comparable", reason=f"{answer.reason}. {reason}") if reason else answer
+        reason = f"only the structure matches {doubtful[0]} to {doubtful[1]}, and another match may give equal outputs; with this one, "
+    return msgspec.structs.replace(answer, outcome="not comparable", reason=f"{reason}{answer.reason}") if reason else answer
 
 
 def _find_doubtful(answer: Equivalence, plan: WeightPlan, profiles: Pair[Profile]) -> Pair[str] | None:
@@ -208,8 +209,8 @@ def judge_keys(before: Profile, after: Profile, matches: Sequence[Match], proof:
     loading = list_loading(mapping)
     used = list_used(mapping, Pair(before, after), weight_map.sources)
     if not proof.holds:
-        outcome = "differ with this map" if proof.equivalence.outcome == "different" else "were not compared"
-        return msgspec.structs.replace(mapping, plausible=dict.fromkeys(loading, f"the outputs {outcome}: {proof.equivalence.reason}"))
+        known = "the outputs differ with this map" if proof.equivalence.outcome == "different" else "the models are not comparable"
+        return msgspec.structs.replace(mapping, plausible=dict.fromkeys(loading, f"{known}: {proof.equivalence.reason}"))
     plausible = {key: "the run that gave equal outputs did not use this entry" for key in loading if key not in used}
     return msgspec.structs.replace(mapping, proven=tuple(key for key in loading if key in used), plausible=plausible)
 

@@ -189,7 +189,7 @@ def test_joined_layers_that_fit_in_no_order_are_no_proof_of_a_difference(prove):
     proof = json.loads(result.out)["equivalence"]
     assert result.status == 2
     assert proof["outcome"] == "not comparable"
-    assert "with the weights of qkv for q, k, v, in 6 arrangements; another arrangement may give equal outputs" in proof["reason"]
+    assert "tried with the weights of qkv for q, k, v, in 6 arrangements, where another one may give equal outputs" in proof["reason"]
     assert proof["first_difference"]["after_path"] == "out"
 
 

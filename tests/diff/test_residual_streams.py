@@ -158,3 +158,22 @@ class Net(nn.Module):
 """
     sides = [measure(lambda text=text: build(text), torch.zeros(2, 4, 8)) for text in (source, source.replace(old, new))]
     assert list_forward_changes(compare_plain(*sides).modules)[:1] == [expected]
+
+
+def test_equal_operators_at_one_place_are_counted_and_a_module_that_is_called_more_often_is_one_sentence() -> None:
+    source = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.up = nn.Linear(8, 8), nn.Upsample(scale_factor=1)
+
+    def forward(self, x):
+        y = self.a(x)
+        return self.up(y)
+"""
+    more = source.replace("self.up(y)\n", "self.up(torch.cat([y, self.up(torch.cat([y, self.up(torch.cat([y, self.up(y)]))]))]))\n")
+    sides = [measure(lambda text=text: build(text), torch.zeros(2, 4, 8)) for text in (source, more)]
+    report = compare_plain(*sides)
+    assert flow_of(report).sentences[:2] == ("cat added (3 times)", "up is called 4 times instead of 1")
+    assert list_forward_changes(report.modules) == ["3 cat added"]
+    assert [part.kind for part in flow_of(report).parts].count("operator") == 3  # each cat is a step, and `up` is another

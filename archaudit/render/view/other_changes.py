@@ -9,7 +9,7 @@ import msgspec
 from archaudit.render.audit_text import fold_findings, format_place
 from archaudit.render.formatting import ARROW, count, join_names, make_visible, name_path
 from archaudit.render.view.method_records import FactRow
-from archaudit.schema import AuditChange, CheckpointMap, ClassUse, InitialisationChange, Report
+from archaudit.schema import AuditChange, CheckpointMap, ClassUse, InitialisationChange, JoinedRows, PermutedAxes, Report
 
 _MOST_NAMED = 4
 _MOST_INITIALISED = 12
@@ -64,10 +64,20 @@ def _describe_initialisation(changes: tuple[InitialisationChange, ...]) -> Itera
 
 def describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
     """What becomes of the keys of before in one sentence, then each group of keys that go into one tensor."""
+    # one tensor that became one: only its layout is another
+    layouts = {
+        name: source
+        for name, source in checkpoint.built.items()
+        if isinstance(source, JoinedRows | PermutedAxes) and len(source.names) == 1 and _is_whole(source)
+    }
+    built = {name: source for name, source in checkpoint.built.items() if name not in layouts}
     numbers = {
         "load unchanged": len(checkpoint.same),
         "load under another name": len(checkpoint.renamed),
-        f"are merged or divided into {count(len(checkpoint.built), 'key')} of after": len(_list_parts(checkpoint)),
+        "load transposed or reordered": len(layouts),
+        f"are merged or divided into {count(len(built), 'key')} of after": len(
+            {name for source in built.values() for name in source.names}
+        ),
         "have another shape": len(checkpoint.reshaped),
         "are unexpected (after has no such key)": len(checkpoint.unused),
     }
@@ -82,6 +92,6 @@ def describe_checkpoint(checkpoint: CheckpointMap) -> Iterator[str]:
         yield f"{join_names([make_visible(key) for key in keys], _MOST_NAMED)} are separate tensors before and one tied tensor after"
 
 
-def _list_parts(checkpoint: CheckpointMap) -> set[str]:
-    """The keys of before that keys of after are built from."""
-    return {name for source in checkpoint.built.values() for name in source.names}
+def _is_whole(source: JoinedRows | PermutedAxes) -> bool:
+    """Whether all rows are used."""
+    return isinstance(source, PermutedAxes) or (source.start == 0 and source.stop is None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from archaudit.index import fold_numbered, index_modules, parent_path
@@ -110,17 +110,24 @@ def _find_largest(report: Report) -> str:
 
 
 def _descend(report: Report, group: Group) -> str:
-    """The innermost module with all of the change of a group that is one module of both sides; else the group's name."""
-    if len(group.after_paths) != 1 or len(group.before_paths) != 1:
+    """The innermost module with all of the change of a group: `h.0-11.adapter` for one in each of several blocks. Else the group's name."""
+    index = index_modules(report.after)
+    deltas = {row.after_path: row.total_delta.params for row in report.modules if row.after_path is not None}
+    if any(path not in index for path in group.after_paths) or not group.before_paths:
         return make_visible(group.name)
-    deltas = {
-        row.after_path: row.total_delta.params for row in report.modules if row.after_path is not None and row.before_path is not None
-    }
-    children = index_modules(report.after).children
-    path = group.after_paths[0]
-    while (inner := next((child for child in children.get(path, ()) if deltas.get(child) == report.delta.params), None)) is not None:
-        path = inner
-    return make_visible(group.name) if path == group.after_paths[0] else name_path(path)
+    paths, inner = list(group.after_paths), ""
+    while paths:
+        names: defaultdict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            for child in index.children[path]:
+                names[index.name(child)].append(child)
+        found = next((name for name, below in names.items() if sum(deltas.get(child, 0) for child in below) == report.delta.params), None)
+        if found is None or len(names[found]) != len(paths):
+            break
+        paths, inner = names[found], f"{inner}.{found}"
+    if not inner:
+        return make_visible(group.name)
+    return name_path(paths[0]) if len(paths) == 1 else make_visible(f"{group.name}{inner}")
 
 
 def explain_proof(found: Equivalence | None) -> str:
