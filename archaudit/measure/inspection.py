@@ -155,17 +155,33 @@ def _run_once(run: Run, training: _TrainingPass, answer: bool | None, fixed_norm
 
 
 def _read_facts(model: nn.Module) -> dict[str, Setting]:
-    """What the model's configuration says, where it has one, and the names that its library ties."""
+    """What the model's configuration says, where it has one, and the names that its library ties.
+
+    A configuration of several parts has the facts on words in the part for text.
+    """
     config = getattr(model, "config", None)
+    text = next((part for name in _TEXT_PARTS if (part := getattr(config, name, None)) is not None), None)
     facts: dict[str, Setting] = {}
     for name in _FACTS:
-        value = getattr(config, name, None)
+        value = getattr(config, name, getattr(text, name, None))
         if isinstance(value, bool | int | str):
             facts[name] = value
-    tied = getattr(model, "_tied_weights_keys", None)
-    if isinstance(tied, Collection) and not isinstance(tied, str):
-        facts["tied_weights_keys"] = sorted(str(name) for name in tied)
+    tied = [
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        for name in _list_tied_keys(getattr(type(module), "_tied_weights_keys", None) or vars(module).get("_tied_weights_keys"))
+    ]
+    if hasattr(model, "_tied_weights_keys"):
+        facts["tied_weights_keys"] = sorted(tied)
     return facts
+
+
+# Where a configuration of several parts has that of its language model.
+_TEXT_PARTS = ("text_config", "decoder", "language_config", "llm_config")
+
+
+def _list_tied_keys(keys: object) -> list[str]:
+    return [str(key) for key in keys] if isinstance(keys, Collection) and not isinstance(keys, str) else []
 
 
 def _find_copies(tree: ModuleTree) -> Iterable[tuple[str, str]]:
