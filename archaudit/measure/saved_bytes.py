@@ -28,6 +28,11 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
     Each storage counts once; parameters and buffers do not count. A checkpointed part keeps its inputs only. A model that does not run in
     training mode with these inputs (batch norm of one value for each channel, targets that are missing) runs in eval mode.
     """
+    if any(entry.operator == "aten::_cudnn_rnn" for entry in run.tape.entries):
+        return None, (
+            "bytes saved for backward are not known: cuDNN reserves memory for the backward pass of a recurrent layer, and how much depends "
+            "on the GPU"
+        )
     failures: list[BaseException] = []
     for training, assumed_boolean in _PASSES:
         if assumed_boolean is not None and run.build_mode in ("fake", "real"):

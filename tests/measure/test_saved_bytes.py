@@ -59,15 +59,29 @@ MODELS = {
     "group and instance norm": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4), nn.GELU()), IMAGES),
     "transformer": (lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32), 2, enable_nested_tensor=False), TOKENS),
     "gru": (lambda: nn.GRU(16, 8, 2, dropout=0.2), TOKENS),
+    "lstm": (lambda: nn.LSTM(16, 8), TOKENS),
+    "lstm of two layers in both directions": (lambda: nn.LSTM(16, 8, 2, dropout=0.2, bidirectional=True), TOKENS),
+    "lstm, batch first, behind a layer": (lambda: nn.Sequential(nn.Linear(16, 24), nn.LSTM(24, 64, batch_first=True)), TOKENS),
+    "lstm with a row of 256 elements": (lambda: nn.LSTM(16, 256), TOKENS),
+    "lstm without bias": (lambda: nn.LSTM(16, 8, bias=False), TOKENS),
+    "lstm with projections": (lambda: nn.LSTM(16, 8, proj_size=4), TOKENS),
+    "lstm in bfloat16": (lambda: nn.LSTM(16, 8, dtype=torch.bfloat16), TOKENS.bfloat16()),
 }
 
 
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad", "ignore:LSTM with projections")
 @pytest.mark.parametrize("name", MODELS)
 def test_saved_bytes_are_those_of_a_real_run_in_training_mode(name):
     build, x = MODELS[name]
     model = build()
     assert measure_live(model, (x,)).peaks.saved_bytes == count_saved(model, (x,), {})
+
+
+def test_what_cudnn_reserves_for_the_backward_pass_is_unknown():
+    model = nn.Sequential(nn.Linear(16, 16), nn.LSTM(16, 8))
+    profile = measure_live(model, (TOKENS,), device="cuda")
+    assert profile.peaks.saved_bytes is None
+    assert any("cuDNN reserves memory" in text for text in profile.ledger.assumptions)
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable")

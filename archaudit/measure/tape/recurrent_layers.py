@@ -18,6 +18,8 @@ aten = torch.ops.aten
 # The numbers of the kinds of layers in oneDNN and cuDNN.
 _MODES = {"relu": 0, "tanh": 1, "lstm": 2, "gru": 3}
 
+_FLOAT_BYTES, _CACHE_LINE_BYTES, _PAGE_BYTES = 4, 64, 4096
+
 # Runs one layer in one direction: `(input, position in the states, weights, is reversed)` to the output and the last states.
 RunDirection = Callable[[Tensor, int, Sequence[Tensor], bool], tuple[Tensor, tuple[Tensor, ...]]]
 
@@ -42,13 +44,41 @@ def run_lstm_with_mkldnn(
         state, cell = hx[0][place], hx[1][place]
         biases = weights[2:] if has_biases else [torch.zeros(weight.shape, dtype=data.dtype, device=data.device) for weight in weights]
         shape = (_MODES["lstm"], hx[0].shape[-1], num_layers, has_biases, bidirectional, False, train)
-        output, *last, _ = aten.mkldnn_rnn_layer(inputs, *weights[:2], *biases, state, cell, is_reversed, [], *shape)
+        output, *last, workspace = aten.mkldnn_rnn_layer(inputs, *weights[:2], *biases, state, cell, is_reversed, [], *shape)
+        if train and workspace.is_meta:  # the meta kernel gives it no size
+            workspace.untyped_storage().resize_(count_lstm_workspace(inputs.shape, cell.shape[-1], inputs.element_size()))
         return output, tuple(last)
 
     inputs = data.transpose(0, 1).contiguous() if batch_first else data.contiguous()
     directions = 2 if bidirectional else 1
     output, states = _run_layers(run_direction, inputs, params, num_layers, directions, dropout if train else 0.0)
     return output.transpose(0, 1) if batch_first else output, *states
+
+
+def count_lstm_workspace(inputs: Sequence[int], hidden: int, element_bytes: int) -> int:
+    """The bytes that oneDNN's LSTM keeps for its backward pass: gates, hidden states, states and gradients of states of all steps.
+
+    `inputs` is (steps, batch, width). Each part starts a new page. Source: oneDNN, src/cpu/rnn/rnn_utils.hpp, `set_conf`, and
+    rnn_utils.cpp, `set_offsets` and `get_good_ld`.
+    """
+    steps, batch, width = inputs
+    rows, states, widest = steps * batch, 2 * (steps + 1) * batch, max(width, hidden)
+    parts = (
+        rows * _align_row(4 * hidden, element_bytes),
+        rows * _align_row(hidden, element_bytes),
+        states * _align_row(widest, element_bytes),
+        *[states * _align_row(widest, _FLOAT_BYTES)] * 2,
+        states * hidden * element_bytes,
+        states * hidden * _FLOAT_BYTES,
+    )
+    return sum(-(-part // _PAGE_BYTES) * _PAGE_BYTES for part in parts)
+
+
+def _align_row(elements: int, element_bytes: int) -> int:
+    """The bytes of a row that starts at a cache line, and whose elements are no multiple of 256, which would alias in the cache."""
+    in_line = _CACHE_LINE_BYTES // element_bytes
+    aligned = -(-elements // in_line) * in_line
+    return (aligned + in_line if aligned % 256 == 0 else aligned) * element_bytes
 
 
 def run_gru(data: Tensor, hx: Tensor, params: Sequence[Tensor], *settings: Any) -> Any:
