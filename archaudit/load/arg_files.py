@@ -62,7 +62,10 @@ def _import_yaml() -> Any:
     try:
         import yaml
     except ModuleNotFoundError as error:
-        raise LoadError("a .yaml file needs PyYAML, which is not installed", "Install it with: pip install pyyaml.") from error
+        raise LoadError(
+            "an argument file in YAML needs PyYAML, which is not installed",
+            "Install it with: pip install 'archaudit[documents]'. JSON and TOML need nothing.",
+        ) from error
     return yaml
 
 

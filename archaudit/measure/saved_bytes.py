@@ -30,8 +30,8 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
     """
     if any(entry.operator == "aten::_cudnn_rnn" for entry in run.tape.entries):
         return None, (
-            "bytes saved for backward are not known: cuDNN reserves memory for the backward pass of a recurrent layer, and how much depends "
-            "on the GPU"
+            "bytes saved for backward are not known: cuDNN reserves memory for the backward pass of a recurrent layer, "
+            "and how much depends on the GPU"
         )
     failures: list[BaseException] = []
     for training, assumed_boolean in _PASSES:

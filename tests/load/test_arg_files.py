@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from archaudit.errors import LoadError
+from archaudit.load.arg_files import add_arguments
 from archaudit.load.reference import parse_reference
 from archaudit.load.sources import load_recipe
 from archaudit.measure.recipe import measure_recipe
@@ -111,3 +113,12 @@ def test_a_fault_in_the_file_is_named(models: Path, name: str, suffix: str, text
 def test_a_missing_file_is_named(models: Path) -> None:
     with pytest.raises(LoadError, match=r"none\.json cannot be read"):
         count(models, "Plain", models.parent / "none.json")
+
+
+@pytest.mark.parametrize("name", ["arguments.yaml", "arguments.yml"])
+def test_a_yaml_file_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / name).write_text("width: 2\n")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(LoadError, match="an argument file in YAML needs PyYAML") as raised:
+        add_arguments(parse_reference("nets.py:Net"), str(tmp_path / name))
+    assert "pip install 'archaudit[documents]'" in str(raised.value.hint)
