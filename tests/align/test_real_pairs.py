@@ -117,8 +117,9 @@ def test_deeplabv3_to_lraspp_on_the_same_backbone() -> None:
     assert all(row.before_path == row.after_path for row in backbone)
     # the backbone returns low-level features as well; nothing inside it changed
     assert [row.before_path for row in backbone if row.changes != ("same",)] == ["backbone"]
-    # another head, which takes low-level features as a second input
-    assert find(rows, "classifier").changes == ("replaced", "rewired")
+    # another head, which takes low-level features as a second input: the model passes them to it
+    assert find(rows, "classifier").changes == ("replaced", "forward")
+    assert "classifier: also input from backbone[1]" in [change.text for change in find(rows, "").forward_changes]
     pairs = pair_up(rows)
     # the 1x1 branch, the pooled branch and the last layer have counterparts; the dilated branches and the projection have none
     assert pairs["classifier.0.convs.0.0"] == "classifier.cbr.0"
