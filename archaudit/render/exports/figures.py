@@ -7,8 +7,10 @@ from html import escape
 
 from archaudit.errors import ArchauditError
 from archaudit.render.diagram import NO_PROGRAM, Placed, place_diagram
+from archaudit.render.formatting import count
 from archaudit.render.layout import shorten
 from archaudit.render.view.drawing_records import Flow
+from archaudit.render.view.figures import Trend
 from archaudit.render.view.flow_diagram import view_flow, view_profile_flow
 from archaudit.render.view.plots import Plot
 from archaudit.render.view.screen import view_screen
@@ -38,6 +40,8 @@ _LEGEND = (("added", "+ added"), ("removed", "- removed"), ("changed", "~ change
 # A chart of bars, where a model has too many steps for a diagram: sizes in pixels.
 _BAR, _BAR_ROW, _BAR_WIDTH, _LABEL_WIDTH = 9, 30, 300, 210
 _LONGEST_LABEL = 30
+# A figure of a page of text has room for so many.
+_MOST_BARS = 16
 
 
 def draw(record: Report | Profile | Sweep) -> str:
@@ -57,7 +61,7 @@ def draw_report(report: Report) -> str:
     screen = view_screen(report)
     if not screen.changes:
         raise ArchauditError(f"there is nothing to draw: {flow.message or NO_PROGRAM}")
-    return _write_bars(title, screen.changes)
+    return _write_bars(title, screen.changes, screen.unit)
 
 
 def draw_profile(profile: Profile) -> str:
@@ -150,36 +154,42 @@ def _write_legend(y: int) -> Iterator[str]:
 # --- bars and plots ---------------------------------------------------------------------------------------------------
 
 
-def _write_bars(title: str, changes: Sequence[ScreenChange]) -> str:
-    """Parameters before and after, one pair of bars for each section or change."""
-    height = _TOP + _BAR_ROW * len(changes) + 2 * _MARGIN
+def _write_bars(title: str, changes: Sequence[ScreenChange], unit: str) -> str:
+    """Parameters before and after, one pair of bars for each section or change; FLOPs where no parameters changed; the largest."""
+    ranked = sorted(range(len(changes)), key=lambda place: -changes[place].weight)[:_MOST_BARS]
+    rows = [changes[place] for place in sorted(ranked)]
+    same = all(row.params.direction == "same" for row in rows)
+    trends = [row.compute if same else row.params for row in rows]
+    label, left = unit if same else "Parameters", len(changes) - len(rows)
+    height = _TOP + _BAR_ROW * len(rows) + 2 * _MARGIN + (16 if left else 0)
 
     def write() -> Iterator[str]:
-        yield f'<text class="head" x="{_MARGIN}" y="{_TOP - 14}">Parameters</text>'
-        yield f'<rect class="before" x="{_MARGIN + 80}" y="{_TOP - 23}" width="14" height="{_BAR}"/>'
-        yield f'<text x="{_MARGIN + 99}" y="{_TOP - 14}">before</text>'
-        yield f'<rect class="after" x="{_MARGIN + 150}" y="{_TOP - 23}" width="14" height="{_BAR}"/>'
-        yield f'<text x="{_MARGIN + 169}" y="{_TOP - 14}">after</text>'
-        largest = max((value for row in changes for value in _read_params(row)), default=0) or 1
-        for place, row in enumerate(changes):
+        yield f'<text class="head" x="{_MARGIN}" y="{_TOP - 14}">{escape(label)}</text>'
+        for x, side in ((_MARGIN + 80, "before"), (_MARGIN + 150, "after")):
+            yield f'<rect class="{side}" x="{x}" y="{_TOP - 23}" width="14" height="{_BAR}"/>'
+            yield f'<text x="{x + 19}" y="{_TOP - 14}">{side}</text>'
+        largest = max((value for trend in trends for value in _read_sides(trend)), default=0) or 1
+        for place, (row, trend) in enumerate(zip(rows, trends, strict=True)):
             y = _TOP + _BAR_ROW * place
             yield f'<text class="name" x="{_MARGIN}" y="{y + 13}">{escape(shorten(row.name, _LONGEST_LABEL))}</text>'
-            for number, (side, value) in enumerate(zip(("before", "after"), _read_params(row), strict=True)):
+            for number, (side, value) in enumerate(zip(("before", "after"), _read_sides(trend), strict=True)):
                 length = round(_BAR_WIDTH * value / largest, 1)
                 top = y + 1 + number * (_BAR + 1)
                 yield f'<rect class="{side}" x="{_MARGIN + _LABEL_WIDTH}" y="{top}" width="{length}" height="{_BAR}"/>'
-            sides = row.params.sides
-            text = f"{sides.before.short} → {sides.after.short}" + (f" ({row.params.percent})" if row.params.percent else "")
+            text = f"{trend.sides.before.short} → {trend.sides.after.short}" + (f" ({trend.percent})" if trend.percent else "")
             yield f'<text class="small" x="{_MARGIN + _LABEL_WIDTH + _BAR_WIDTH + 8}" y="{y + 14}">{escape(text)}</text>'
+        if left:
+            yield f'<text class="small" x="{_MARGIN}" y="{height - _MARGIN}">{escape(count(left, "smaller change"))} not shown</text>'
 
-    return _write_svg(
-        title, f"Parameters of {len(changes)} parts before and after", 2 * _MARGIN + _LABEL_WIDTH + _BAR_WIDTH + 170, height, write()
+    alt = f"{label} of {count(len(rows), 'part')} before and after"
+    return _write_svg(title, alt, 2 * _MARGIN + _LABEL_WIDTH + _BAR_WIDTH + 170, height, write())
+
+
+def _read_sides(trend: Trend) -> tuple[int, int]:
+    """The numbers of both sides; 0 for one that is not known."""
+    before, after = (
+        int(digits) if (digits := "".join(filter(str.isdigit, figure.exact))) else 0 for figure in (trend.sides.before, trend.sides.after)
     )
-
-
-def _read_params(row: ScreenChange) -> tuple[int, int]:
-    sides = (row.params.sides.before.exact, row.params.sides.after.exact)
-    before, after = (int(digits) if (digits := "".join(filter(str.isdigit, text))) else 0 for text in sides)
     return before, after
 
 
