@@ -53,6 +53,14 @@ def measure_saved_bytes(run: Run) -> tuple[int | None, str | None]:
 
 
 def _run_with_grad(run: Run, training: bool, assumed_boolean: bool | None) -> int:
+    saved = list_saved(run, run.copy_inputs(), training, assumed_boolean)
+    return sum(int(tensor.untyped_storage().nbytes()) for tensor in saved)
+
+
+def list_saved(
+    run: Run, given: tuple[tuple[Any, ...], dict[str, Any]], training: bool, assumed_boolean: bool | None = None
+) -> list[torch.Tensor]:
+    """A tensor for each storage that autograd saves in one forward pass on the inputs `given`, in order. Raises what the model raises."""
     saved: dict[int, torch.Tensor] = {}
     registered = {storage_key(tensor) for module in run.tree.modules for _, tensor, _, _ in iterate_module_tensors(module)}
 
@@ -64,7 +72,7 @@ def _run_with_grad(run: Run, training: bool, assumed_boolean: bool | None) -> in
 
     known_values = run.shape_cache.known_values
     cache = run.shape_cache if assumed_boolean is None else ShapeCache(assumed_boolean, known_values)
-    args, kwargs = run.copy_inputs()
+    args, kwargs = given
     with (
         in_mode(run.model, training),
         warnings.catch_warnings(action="ignore"),  # of checkpoints whose inputs need no gradient, for example
@@ -76,7 +84,7 @@ def _run_with_grad(run: Run, training: bool, assumed_boolean: bool | None) -> in
         CachedShapesMode(cache),
     ):
         run.model(*args, **kwargs)
-    return sum(int(tensor.untyped_storage().nbytes()) for tensor in saved.values())
+    return list(saved.values())
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import NamedTuple
 
 from archaudit.errors import MeasureError
@@ -13,11 +14,12 @@ from archaudit.measure.model_run import Run
 from archaudit.measure.process_state import check_counting_methods, paused_gc, unchanged_globals
 from archaudit.measure.size_trials import Domain, find_domain
 from archaudit.measure.size_variables import MEANINGS
+from archaudit.measure.sized_runs import list_saved_sizes
 from archaudit.measure.tensors import list_tensors_within
 from archaudit.scaling.explaining import Doubt
-from archaudit.scaling.expressions import Expression, sum_expressions
+from archaudit.scaling.expressions import Expression, compile_text, evaluate_code, sum_expressions
 from archaudit.scaling.fitting import Fitter, Laws
-from archaudit.scaling.peaks import find_peaks
+from archaudit.scaling.peaks import fit_peak
 from archaudit.scaling.samples import Sample
 from archaudit.schema import Law, ModuleLaws, Recipe, ScalingLaws, SizeVariable
 
@@ -29,6 +31,8 @@ _MOST_RUNS = 20
 _MOST_ROUNDS = 4
 # Runs that are only compared with the laws.
 DEFAULT_CHECKS = 3
+# Runs with grad; the sizes are known by then.
+_SAVED_RUNS = 6
 _SEED = 0
 _CANDIDATES = 60
 _GRID = 120
@@ -61,7 +65,6 @@ class _Found(NamedTuple):
     macs: Laws
     activations: Laws
     peak: Law
-    peaks: list[Expression]
 
 
 class _Search:
@@ -77,7 +80,7 @@ class _Search:
         samples = self._run_first()
         for _ in range(_MOST_ROUNDS):
             fitter = self._fit(samples)
-            found = _Found(fitter.fit_macs(), fitter.fit_activation_bytes(), *self._find_peak(fitter, samples))
+            found = _Found(fitter.fit_macs(), fitter.fit_activation_bytes(), self._find_peak(fitter, samples))
             checked = self._check(samples, checks)
             wrong = {number: text for number, sample in enumerate(checked) for text in self._compare(sample, found)}
             if not wrong:
@@ -87,6 +90,7 @@ class _Search:
         laws["flops"] = self._double(laws["macs"])
         laws["activation_bytes"] = self._write_total(found.activations)
         laws["peak_activation_bytes"] = found.peak
+        laws["saved_bytes"] = self._find_saved(fitter, samples)
         cache = self._find_cache(fitter, samples)
         if cache is not None:
             laws["kv_bytes"] = cache
@@ -99,6 +103,7 @@ class _Search:
             fixed=tuple(self.domain.fixed),
             points=tuple(sample.sizes for sample in samples),
             checked=tuple(sample.sizes for sample in checked),
+            counts=tuple(map(_count, checked)),
             wrong=tuple(wrong.values()),
             notes=(*self._list_notes(samples), *self.notes),
         )
@@ -195,17 +200,34 @@ class _Search:
 
         return law if law.expression is None else Law(expression=(parse_expression(law.expression) * 2).format())
 
-    def _find_peak(self, fitter: Fitter, samples: Sequence[Sample]) -> tuple[Law, list[Expression]]:
-        allocations = fitter.fit_allocations()
+    def _find_peak(self, fitter: Fitter, samples: Sequence[Sample]) -> Law:
         points = [sample.sizes for sample in samples] + [self._draw() for _ in range(_GRID)]
-        found = find_peaks(samples, allocations, points) if allocations is not None else None
+        found = fit_peak(fitter, points)
         if found is None:
-            return Law(reason="the order in which tensors are allocated and freed depends on the sizes"), []
-        texts = [expression.format() for expression, _ in found]
-        if len(found) == 1:
-            return Law(expression=texts[0]), [found[0][0]]
-        pieces = tuple((text, self.run.tree.paths[position]) for text, (_, position) in zip(texts, found, strict=True))
-        return Law(expression=f"max({', '.join(texts)})", pieces=pieces), [expression for expression, _ in found]
+            return Law(reason="the order in which tensors are allocated and freed depends on the sizes")
+        text, pieces = found
+        return Law(expression=text, pieces=tuple((each, self.run.tree.paths[position]) for each, position in pieces if len(pieces) > 1))
+
+    def _find_saved(self, fitter: Fitter, samples: Sequence[Sample]) -> Law:
+        """Bytes that are kept for the backward pass, in training mode if the model runs so; compared at one size that is not used."""
+        chosen = samples[: _SAVED_RUNS + 1]
+        for training in (True, False):
+            try:
+                rows = [list_saved_sizes(self.run, self.domain.places, sample.sizes, training=training) for sample in chosen]
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a model may fail with grad for any reason; then the bytes are not known
+                failure = error
+                continue
+            if not training:
+                self.notes.append("bytes saved for backward are those of eval mode: the model does not run in training mode")
+            expression = fitter.take(range(_SAVED_RUNS)).fit_rows(rows[:_SAVED_RUNS]) if len(chosen) > _SAVED_RUNS else None
+            if expression is None:
+                return Law(reason="no expression fits the tensors that are kept")
+            if expression.evaluate(chosen[-1].sizes) != sum(map(prod, rows[-1])):
+                return Law(reason=f"the expression that fits {_SAVED_RUNS} runs does not hold in another")
+            return Law(expression=expression.format())
+        return Law(reason=f"the forward pass with grad raised {type(failure).__name__}")
 
     def _find_cache(self, fitter: Fitter, samples: Sequence[Sample]) -> Law | None:
         if not any(sample.cache for sample in samples):
@@ -244,7 +266,8 @@ class _Search:
                 value = laws.own.get(position, Expression()).evaluate(sample.sizes)
                 if value != counts.get(position, 0):
                     yield _describe_wrong(name, self.run.tree.paths[position], sample.sizes, value, counts.get(position, 0))
-        if found.peaks and (value := max(each.evaluate(sample.sizes) for each in found.peaks)) != sample.find_peak():
+        text = found.peak.expression
+        if text is not None and (value := evaluate_code(compile_text(text), sample.sizes)) != sample.find_peak():
             yield _describe_wrong("peak_activation_bytes", "", sample.sizes, value, sample.find_peak())
 
     # --- descriptions ---
@@ -278,6 +301,12 @@ class _Search:
 def _score(sizes: dict[str, int], doubts: Sequence[Doubt]) -> int:
     """How many doubts a run with these sizes decides, weighted by how well."""
     return sum(doubt.count_decided(sizes[doubt.variable]) for doubt in doubts)
+
+
+def _count(sample: Sample) -> dict[str, int]:
+    macs = sum(sample.count_macs().values())
+    activations = sum(sample.count_activation_bytes().values())
+    return {"macs": macs, "flops": 2 * macs, "activation_bytes": activations, "peak_activation_bytes": sample.find_peak()}
 
 
 def _describe_wrong(name: str, path: str, sizes: dict[str, int], value: int, actual: int) -> str:

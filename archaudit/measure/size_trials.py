@@ -14,6 +14,7 @@ from archaudit.scaling.samples import Sample
 
 # Tried in this order: strides of convolutions, patches, and windows of them.
 _STEPS = (1, 2, 4, 8, 16, 32, 14, 28, 64, 7, 12, 24, 48, 96, 128, 224)
+_WIDE = 96
 # Beyond these a run takes long on a model that loops over tokens or windows.
 _FIRST_GROWTH = {"B": 2, "T": 37, "L": 37, "H": 43, "W": 21}
 
@@ -65,11 +66,13 @@ def find_domain(run: Run) -> Domain:
             domain.steps[name] = step
     _tie_square(domain)
     _tie_lengths(domain)
+    given = dict(domain.base)
     for name in [name for name in base if name not in domain.steps]:
         domain.fixed.append(name)
         domain.places.pop(name)
         domain.base.pop(name)
-    domain.samples = [dataclasses.replace(sample, sizes=_keep(sample.sizes, domain.base)) for sample in domain.samples]
+    kept = [sample for sample in domain.samples if all(sample.sizes[name] == given[name] for name in domain.fixed)]
+    domain.samples = [dataclasses.replace(sample, sizes=_keep(sample.sizes, domain.base)) for sample in kept]
     if domain.base and domain.try_sizes(next(_grow_each(domain))) is None:
         raise MeasureError("the sizes of the model's input vary one by one, but not together")
     return domain
@@ -94,15 +97,14 @@ def _find_step(domain: Domain, place: Callable[[int], dict[str, int]], name: str
     if name == "B":
         return 1 if domain.try_sizes(place(size + 2)) is not None else None
     for step in _STEPS:
-        if domain.try_sizes(place(size + step)) is not None and (step > 1 or domain.try_sizes(place(size + 3)) is not None):
-            return step
-        if (
-            size > 3 * step
-            and domain.try_sizes(place(size - step)) is not None
-            and (step > 1 or domain.try_sizes(place(size - 3)) is not None)
-        ):
-            domain.shrinks.add(name)
-            return step
+        # a size that only varies within one window of the model (193 to 224 are seven tokens) has no law: the last trial leaves it
+        grown = (size + step, size + 3 * step, size + step * max(5, _WIDE // step))
+        shrunk = (size - step, size - 3 * step, size - step * max(3, size // 3 // step))
+        for sizes in (grown, shrunk):
+            if min(sizes) > 0 and all(domain.try_sizes(place(each)) is not None for each in sizes):
+                if sizes is shrunk:
+                    domain.shrinks.add(name)
+                return step
     return None
 
 

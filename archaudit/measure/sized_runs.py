@@ -20,6 +20,7 @@ from archaudit.measure.formulas import count_operator, find_values_by
 from archaudit.measure.model_run import Run
 from archaudit.measure.module_tree import ModuleTree
 from archaudit.measure.process_state import without_fusion
+from archaudit.measure.saved_bytes import list_saved
 from archaudit.measure.size_variables import Place, resize_inputs
 from archaudit.measure.symbolic_shapes import Shortcuts
 from archaudit.measure.tape import TapeEntry, TapeMode, TapeRecorder
@@ -28,7 +29,7 @@ from archaudit.measure.tape.known_values import track_constants
 from archaudit.measure.tape.memory import list_written, read_traits, returns_views
 from archaudit.measure.tape.module_calls import observe_calls
 from archaudit.measure.tensors import iterate_tensors_in, list_tensors_in, list_tensors_within, shape_of, storage_key
-from archaudit.scaling.samples import INPUT, Key, Sample
+from archaudit.scaling.samples import INPUT, Key, Sample, Sizes
 
 
 @dataclass(slots=True)
@@ -47,15 +48,13 @@ class _Timeline:
         number = int(storage._cdata)
         if number in self.live:
             return
-        size, shape = int(storage.nbytes()), shape_of(tensor)
 
         def forget(_reference: object) -> None:
             if self.live.pop(number, None) is not None:
                 self.events.append((False, key))
 
         self.live[number] = weakref.ref(storage, forget)
-        item = tensor.element_size()
-        self.sizes[key] = (item, *shape) if prod(shape) * item == size else (size,)
+        self.sizes[key] = _factor_bytes(tensor)
         self.events.append((True, key))
 
 
@@ -122,12 +121,29 @@ class _CostRecorder(TapeRecorder):
         return (position, operator, number)
 
 
-def run_sized(run: Run, places: Mapping[str, list[Place]], sizes: Mapping[str, int], *, saved: bool = False) -> Sample:
-    """One run with these sizes of the variables; with `saved`, one more with grad. Raises what the model raises."""
-    return run_with_large_stack(lambda: _run_sized(run, places, sizes, saved), max(run.tree.depths))
+def run_sized(run: Run, places: Mapping[str, list[Place]], sizes: Mapping[str, int]) -> Sample:
+    """One run with these sizes of the variables. Raises what the model raises."""
+    return run_with_large_stack(lambda: _run_sized(run, places, sizes), max(run.tree.depths))
 
 
-def _run_sized(run: Run, places: Mapping[str, list[Place]], sizes: Mapping[str, int], saved: bool) -> Sample:
+def list_saved_sizes(run: Run, places: Mapping[str, list[Place]], sizes: Mapping[str, int], *, training: bool) -> tuple[Sizes, ...]:
+    """The bytes of each tensor that is kept for the backward pass, as a product of sizes. Raises what the model raises."""
+
+    def measure() -> list[torch.Tensor]:
+        with run.context():
+            given = resize_inputs(run, places, sizes)
+        return list_saved(run, given, training)
+
+    return tuple(map(_factor_bytes, run_with_large_stack(measure, max(run.tree.depths))))
+
+
+def _factor_bytes(tensor: torch.Tensor) -> Sizes:
+    """Sizes whose product are the bytes of the tensor's storage."""
+    size, shape, item = int(tensor.untyped_storage().nbytes()), shape_of(tensor), tensor.element_size()
+    return (item, *shape) if prod(shape) * item == size else (size,)
+
+
+def _run_sized(run: Run, places: Mapping[str, list[Place]], sizes: Mapping[str, int]) -> Sample:
     recorder = _CostRecorder(run.tree)
     known = run.shape_cache.known_values
     with ExitStack() as stack:

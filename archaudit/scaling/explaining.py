@@ -102,6 +102,13 @@ class Explainer:
             self._record(values, self._recall(values) or self._find_simple(values, 0) or self._find_other(values))
         return self._known[values]
 
+    def explain_multiple(self, values: Values) -> Expression | None:
+        """A product of variables times a constant; None for anything else."""
+        if len(set(values)) == 1:
+            return Expression.constant(values[0])
+        found = self._find_line(values)
+        return found if found is not None and len(found.terms) == 1 and all(name in self.variables for name in found.atoms) else None
+
     def list_explained(self) -> list[Values]:
         """The values that have an expression, in the order in which they were found."""
         return [column for column, found in self._known.items() if found is not None]
@@ -217,11 +224,10 @@ class Explainer:
 
     def _find_rounded_again(self, values: Values) -> Expression | None:
         """A rounded share of a known size or of a product of variables."""
-        known = self._list_known()
-        for column, found in [
-            *known[len(self.variables) :],
-            *((column, found) for found, column in self._products if len(found.atoms) > 1),
-        ]:
+        known = [*self._list_known()[len(self.variables) :], *((column, found) for found, column in self._products)]
+        for column, found in known:
+            if len(found.atoms) == 1 and found.atoms[0] in self.variables:
+                continue  # the variable itself was tried before
             fitted = fit_rounded(column, values)
             if fitted is not None:
                 factor, added, fits = fitted

@@ -21,6 +21,9 @@ from archaudit.scaling.samples import INPUT, Key, Sample, Sizes
 _SPARE_EQUATIONS = 2
 # Fewer samples of one case prove nothing; more cases within cases are not understood.
 _FEWEST_SAMPLES, _MOST_CASES = 4, 2
+# A model pads to a multiple of these; for larger ones, too few samples are multiples.
+_REMAINDERS = (2, 4, 7, 8)
+_HOLDS = ("== 1)", "== 0)")
 
 
 @dataclass(slots=True)
@@ -47,6 +50,12 @@ class Fitter:
         self._parts: dict[tuple[int, ...], Explainer] = {}
         self._totals: dict[Values, Expression | None] = {}
         self._costs: dict[tuple[Sizes, ...], Expression | None] = {}
+
+    def take(self, numbers: Sequence[int]) -> Fitter:
+        """A fitter for some of the samples, which knows the same sizes."""
+        chosen = Fitter([self.samples[number] for number in numbers], {})
+        chosen.explainer = self.explainer.take(numbers)
+        return chosen
 
     def explain_sizes(self) -> list[Doubt]:
         """Explains every size that a cost is a product of; returns the doubts, which another sample may decide."""
@@ -95,6 +104,9 @@ class Fitter:
         return self._costs[key]
 
     def _fit_factors(self, column: Sequence[Sizes]) -> Expression | None:
+        total = self.explainer.explain_multiple(tuple(map(prod, column)))
+        if total is not None:  # the order of the factors may differ, for a batch of one for example
+            return total
         if len({len(sizes) for sizes in column}) == 1:
             factors = [self.explainer.explain(values) for values in zip(*column, strict=True)]
             if None not in factors:
@@ -117,12 +129,14 @@ class Fitter:
 
     def _fit_cases(self, values: Values, numbers: tuple[int, ...], depth: int) -> Expression | None:
         """One expression where a size is one, and another where it is larger: torch copies nothing then, for example."""
-        for atom, column in self.explainer.list_units():
+        for atom, remainder, column in self.list_splits():
             sides: list[Expression] = []
-            for condition, is_one in ((f"({atom} == 1)", True), (f"({atom} >= 2)", False)):
-                chosen = [place for place, number in enumerate(numbers) if (column[number] == 1) == is_one]
+            for condition in name_conditions(atom, remainder):
+                chosen = [place for place, number in enumerate(numbers) if column[number] == condition.endswith(_HOLDS)]
                 part = tuple(values[place] for place in chosen)
-                if len(chosen) < _FEWEST_SAMPLES and any(part):
+                # where the only variable is one, there is one point
+                fewest = 1 if condition == f"({atom} == 1)" and self.explainer.variables == (atom,) else _FEWEST_SAMPLES
+                if len(chosen) < fewest and any(part):
                     break
                 # nothing at all is one case, which needs no further one
                 found = self._fit_part(part, tuple(numbers[place] for place in chosen), depth + 1) if any(part) else Expression()
@@ -132,6 +146,13 @@ class Fitter:
             if len(sides) == 2:
                 return sides[0] + sides[1]
         return None
+
+    def list_splits(self) -> list[tuple[str, int, tuple[bool, ...]]]:
+        """What divides the samples into two cases: a size, the number that it may be a multiple of (1: it may be one), and where it is."""
+        units = self.explainer.list_units()
+        ones = [(atom, 1, tuple(size == 1 for size in column)) for atom, column in units]
+        multiples = [(atom, by, tuple(size % by == 0 for size in column)) for by in _REMAINDERS for atom, column in units if atom != "B"]
+        return [(atom, by, column) for atom, by, column in ones + multiples if len(set(column)) == 2]
 
     def _fit(self, tables: Sequence[Mapping[Key, tuple[Sizes, ...]]]) -> Laws:
         laws = Laws()
@@ -146,15 +167,15 @@ class Fitter:
                 laws.unresolved.setdefault(key[0], key[1])
             else:
                 own[key[0]].append(expression)
-        for position, operator in sorted(missing):
-            sums = tuple(
-                sum(sum(map(prod, terms)) for key, terms in table.items() if key[0] == position and key[1] == operator) for table in tables
-            )
-            expression = self.fit_total(sums)
-            if expression is None:
-                laws.unresolved.setdefault(position, operator)
-            else:
-                own[position].append(expression)
+        for position in sorted({position for position, _ in missing}):
+            operators = sorted(operator for place, operator in missing if place == position)
+            # one operator may run in place of another: torch multiplies a batch of one by addmm, larger ones by mm and add
+            whole = self.fit_total(_sum_up(tables, position, operators))
+            found = [whole] if whole is not None else [self.fit_total(_sum_up(tables, position, [each])) for each in operators]
+            for operator, each in zip(operators, found, strict=False):
+                if each is None:
+                    laws.unresolved.setdefault(position, operator)
+            own[position] += [each for each in found if each is not None]
         laws.own = {position: sum_expressions(each) for position, each in own.items()}
         return laws
 
@@ -182,6 +203,18 @@ def fit_polynomial(explainer: Explainer, values: Values) -> Expression | None:
                 }
                 return Expression(terms)
     return None
+
+
+def _sum_up(tables: Sequence[Mapping[Key, tuple[Sizes, ...]]], position: int, operators: Sequence[str]) -> Values:
+    """What some operators of a module cost in each sample."""
+    return tuple(
+        sum(sum(map(prod, terms)) for key, terms in table.items() if key[0] == position and key[1] in operators) for table in tables
+    )
+
+
+def name_conditions(atom: str, by: int) -> tuple[str, str]:
+    """The condition of a split, and its opposite."""
+    return (f"({atom} == 1)", f"({atom} >= 2)") if by == 1 else (f"({atom} % {by} == 0)", f"({atom} % {by} >= 1)")
 
 
 def _restrict(found: Expression, atom: str, condition: str) -> Expression:

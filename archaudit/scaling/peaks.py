@@ -8,11 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archaudit.scaling.expressions import Expression, sum_expressions
+from archaudit.scaling.expressions import Expression, compile_text, evaluate_code, sum_expressions
+from archaudit.scaling.fitting import Fitter, name_conditions
 from archaudit.scaling.samples import Key, Sample
 
 # More pieces than a reader can use mean that the moments were not understood.
 _MOST_PIECES = 12
+
+
+# A piece, and the position of the module that runs at the moment of the peak.
+Pieces = list[tuple[str, int]]
+
+
+def fit_peak(fitter: Fitter, points: Sequence[Mapping[str, int]]) -> tuple[str, Pieces] | None:
+    """The law of the peak as text, with its pieces; None if there is none. Where another order of allocations follows from a size that is
+    one, or a multiple, each case has its own."""
+    whole = _fit_case(fitter, points)
+    if whole is not None:
+        return whole
+    for atom, by, column in fitter.list_splits():
+        texts, pieces = [], []
+        for condition in name_conditions(atom, by):
+            holds = condition == name_conditions(atom, by)[0]
+            numbers = [number for number, each in enumerate(column) if each == holds]
+            code = compile_text(condition)
+            side = _fit_case(fitter.take(numbers), [point for point in points if evaluate_code(code, point)])
+            if side is None:
+                break
+            texts.append(f"{condition}*({side[0]})")
+            pieces += [(f"{condition}*({text})", position) for text, position in side[1]]
+        if len(texts) == 2:
+            return " + ".join(texts), pieces
+    return None
+
+
+def _fit_case(fitter: Fitter, points: Sequence[Mapping[str, int]]) -> tuple[str, Pieces] | None:
+    allocations = fitter.fit_allocations() if _is_regular(fitter.samples) else None
+    found = find_peaks(fitter.samples, allocations, points) if allocations is not None else None
+    if found is None:
+        return None
+    pieces = [(expression.format(), position) for expression, position in found]
+    return (pieces[0][0] if len(pieces) == 1 else f"max({', '.join(text for text, _ in pieces)})"), pieces
+
+
+def _is_regular(samples: Sequence[Sample]) -> bool:
+    return all(sample.events == samples[0].events for sample in samples)
 
 
 def find_peaks(

@@ -16,8 +16,8 @@ Sizes = tuple[int, ...]
 class Sample:
     """One run. `sizes` are those of the input's variables. `products` has the multiply-accumulates of each counted operator as a sum of
     products of sizes, `allocations` the bytes of each storage as a product of sizes; `events` say in which order storages are allocated
-    (true) and freed (false). `cache` and `saved` are the bytes of the tensors of the returned cache, and of those that are kept for the
-    backward pass (None: not measured), as products of sizes. `unknown` are operators without a formula, with their modules.
+    (true) and freed (false). `cache` are the bytes of the tensors of the returned cache, as products of sizes. `unknown` are operators
+    without a formula, with their modules.
     """
 
     sizes: dict[str, int]
@@ -25,7 +25,6 @@ class Sample:
     allocations: dict[Key, Sizes]
     events: list[tuple[bool, Key]] = field(default_factory=list)
     cache: tuple[Sizes, ...] = ()
-    saved: tuple[Sizes, ...] | None = None
     unknown: tuple[tuple[int, str], ...] = ()
 
     def count_macs(self) -> dict[int, int]:

@@ -43,9 +43,9 @@ class ModuleLaws(Record, frozen=True, kw_only=True):
 class ScalingLaws(Record, frozen=True, kw_only=True):
     """The laws of one model, by the name of the metric.
 
-    `points` are the sizes of the runs from which they were found, `checked` those of further runs that were compared with them;
-    `wrong` says where a law did not hold. `fixed` are sizes of the input that the model does not accept in another value. `notes` name what
-    is piecewise, data dependent or left out, with its module.
+    `points` are the sizes of the runs from which they were found, `checked` those of further runs that were compared with them, `counts`
+    what these cost; `wrong` says where a law did not hold. `fixed` are sizes of the input that the model does not accept in another value.
+    `notes` name what is piecewise, data dependent or left out, with its module.
     """
 
     format_version: int = FORMAT_VERSION
@@ -58,5 +58,6 @@ class ScalingLaws(Record, frozen=True, kw_only=True):
     fixed: tuple[str, ...] = ()
     points: tuple[dict[str, int], ...] = ()
     checked: tuple[dict[str, int], ...] = ()
+    counts: tuple[dict[str, int], ...] = ()
     wrong: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

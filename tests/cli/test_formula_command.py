@@ -31,3 +31,42 @@ def test_a_saved_profile_is_one_point_and_has_no_formula(archaudit, project):
     result = archaudit("formula", "net.json")
     assert result.status == 2
     assert "the costs of one input only" in result.err
+
+
+def test_two_models_have_a_difference_and_a_cheaper_one(archaudit, project):
+    result = archaudit("formula", "old.py:Net", "new.py:Net", *NET)
+    assert result.status == 0
+    # 8 * 27 + 2 * 8 before, and half of it after
+    assert "MACs: -116·B·H·W" in result.out
+    assert "after is cheaper at every W (B=1, H=16)" in result.out
+
+
+def test_costs_at_other_sizes_are_exact(archaudit, project):
+    result = archaudit("formula", "new.py:Net", *NET, "--at", "B=2,H=10,W=5")
+    assert "MACs: 11,600 (11.6K)" in result.out
+    assert archaudit("formula", "new.py:Net", *NET, "--at", "T=5").status == 2
+
+
+def test_the_python_file_has_a_test_that_passes(archaudit, project):
+    code = archaudit("formula", "new.py:Net", *NET, "--format", "python").out
+    functions = {}
+    exec(code, functions)
+    functions["test_the_formulas_give_what_was_counted"]()
+    assert functions["macs"](B=2, H=10, W=5) == 11_600
+    assert code.count("assert macs(") == 3
+
+
+def test_latex_has_a_line_for_each_quantity(archaudit, project):
+    out = archaudit("formula", "new.py:Net", *NET, "--format", "latex").out
+    assert r"\text{MACs} &= 116 \, B \, H \, W" in out
+
+
+def test_all_formats_are_written_to_a_folder(archaudit, project):
+    assert archaudit("formula", "new.py:Net", *NET, "-o", "out").status == 0
+    stem = "out/new.py-Net-formula"
+    assert "| MACs | 116·B·H·W |" in (project / f"{stem}.md").read_text()
+    page = (project / f"{stem}.html").read_text()
+    assert "<polyline" in page
+    assert "MACs over H" in page
+    for extension in (".json", ".tex", ".py"):
+        assert (project / f"{stem}{extension}").exists()

@@ -158,6 +158,7 @@ def test_the_laws_give_what_a_profile_of_another_input_counts():
         "flops": profile.totals.flops,
         "activation_bytes": profile.totals.activation_bytes,
         "peak_activation_bytes": profile.peaks.activation_bytes,
+        "saved_bytes": profile.peaks.saved_bytes,
     }
     assert {name: parse_expression(law.expression).evaluate(sizes) for name, law in laws.laws.items()} == counted
 
