@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 _MARKER = "model_budget"
 _OPTIONS = ("dtype", "params_only")  # of archaudit.profile
+_FINDINGS = "audit"  # the limit on the findings of the audit
 _PROPERTY = "archaudit"  # the test property with the verdicts, which reaches the summary from worker processes (xdist) too
 _HELP = (
     f'{_MARKER}(params="<3M", macs="<2.6G", ..., scope="", input="1x3x224x224", dtype="bfloat16", params_only=True): the model that the '
     "test returns or yields, "
-    "alone or with its inputs, stays within these limits; with params_only it is not run and needs no input"
+    "alone or with its inputs, stays within these limits; with params_only it is not run and needs no input; "
+    "audit=0 allows no findings of the audit"
 )
 _SYMBOLS = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
 
@@ -120,11 +122,13 @@ def _judge(item: pytest.Function, made: Any, marks: list[pytest.Mark]) -> None:
     if not limits_by_scope or any(mark.args for mark in marks):
         _conclude(item, type(model).__name__, [("inconclusive", _MARKER, 'no limit is given; write for example params="<3M"')])
         return
+    most = next((limits_by_scope.pop(key) for key in list(limits_by_scope) if key[1] == _FINDINGS), None)
     name, rows = type(model).__name__, []
     try:
         profile = archaudit.profile(model, args, kwargs, **options)
         judgements = [profile.check(scope=scope, **{metric: limit}) for (scope, metric), limit in limits_by_scope.items()]
         name, rows = repr(profile), [row for judgement in judgements for row in _list_rows(judgement)]
+        rows += [] if most is None else _list_findings(model, args, kwargs, most)
     except archaudit.ArchauditError as error:
         rows = [("inconclusive", _MARKER, str(error))]
     _conclude(item, name, rows)  # outside the handler, where a failure would show the error twice
@@ -143,6 +147,19 @@ def _is_nothing(args: Any) -> bool:
 
 def _list_rows(judgement: Judgement) -> list[tuple[str, str, str]]:
     return [(check.outcome, check.id, check.reason) for check in judgement.checks]
+
+
+def _list_findings(model: Any, args: Any, kwargs: Any, most: int) -> list[tuple[str, str, str]]:
+    """A row on the number of findings of the audit; if there are more than `most`, one for each."""
+    from archaudit.pipeline.auditing import audit_live
+
+    found = audit_live(model, args, kwargs)
+    number = len(found.findings)
+    few = number <= most
+    reason = f"{number} finding{'' if number == 1 else 's'} by {len(found.rules)} rules, {most} allowed"
+    rows = [("passed" if few else "failed", _FINDINGS, reason)]
+    listed = () if few else found.findings
+    return rows + [("failed", f"{each.code} {each.path or '(root)'}", f"{each.message}; fix: {each.fix}") for each in listed]
 
 
 def _conclude(item: pytest.Item, name: str, rows: list[tuple[str, str, str]]) -> None:

@@ -46,6 +46,18 @@ class Unknown(nn.Module):
 def test_by_text():
     return make()
 
+@pytest.mark.model_budget(params="<=216", audit=0, input="1x3x8x8")
+def test_without_findings():
+    return make()
+
+@pytest.mark.model_budget(audit=0, input="1x3x8x8")
+def test_findings():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+
+@pytest.mark.model_budget(audit=1, input="1x3x8x8")
+def test_allowed_findings():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+
 @pytest.mark.model_budget(params="<217")
 def test_with_inputs():
     return make(), IMAGE
@@ -168,6 +180,8 @@ def test_the_entry_point_is_declared():
     [
         "test_by_text",
         "test_with_inputs",
+        "test_without_findings",
+        "test_allowed_findings",
         "test_yielded",
         "test_parametrized[8]",
         "test_parametrized[16]",
@@ -194,6 +208,13 @@ def test_an_exceeded_budget_fails_with_limit_overage_and_layers(outcome):
     message = outcome[1]["test_large"]
     assert "✗ failed: params <200: 200 budget exceeded by 16 (+8.0 %): 216; largest: 0 (216)" in message
     assert "pytest_plugin.py" not in message  # the message, not our own lines
+
+
+def test_findings_of_the_audit_fail_with_the_fix(outcome):
+    message = outcome[1]["test_findings"]
+    assert "1 finding by" in message
+    assert "AR201 0: the norm at 1 subtracts the mean of each channel" in message
+    assert "fix: bias=False" in message
 
 
 @pytest.mark.parametrize(

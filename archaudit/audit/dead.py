@@ -95,6 +95,7 @@ def find_uncalled_modules(evidence: Evidence) -> Iterator[Finding]:
         fix="Remove the call, or use its result.",
         source="Aho, Lam, Sethi and Ullman, Compilers, 2nd edition, 9.1.6 (dead-code elimination)",
         support="proof",
+        note="Linear attention and other recurrent layers compute the state after the last step, which only a cache reads.",
     )
 )
 def find_dead_compute(evidence: Evidence) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec import UnsetType
 
 from archaudit.cli import EXIT_FAILED, EXIT_UNJUDGED, printable
 from archaudit.cli.options import (
@@ -68,6 +69,7 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
     from archaudit.pipeline import compare
     from archaudit.render import FORMATS, prepare, render_screen, render_verdict
     from archaudit.render.layout import wrap
+    from archaudit.render.view.other_changes import describe_audit
     from archaudit.render.view.sentences import explain_map
 
     stem = name_report(before, after)
@@ -89,6 +91,8 @@ def command(before: str, after: str, format_name: str, folder: Path | None, map_
         print_text(export)
     elif format_name == "text":
         print_text(render_screen(report, detail, terminal_width(), wants_color()))
+        if not isinstance(report.audit, UnsetType):
+            print_text("\n".join(line for text in describe_audit(report.audit) for line in wrap(f"Audit: {text}", terminal_width(), "  ")))
         if map_path is not None and report.checkpoint is not None:
             print_text("\n".join(wrap(printable(f"{map_path.name}: {explain_map(report.checkpoint)}"), terminal_width())))
     else:

@@ -114,6 +114,29 @@ def measure_live(
     `params_only` and `training` are those of Recipe and of `measure_recipe`. The model is taken out of a DistributedDataParallel wrapper,
     with an assumption in the profile; a sharded model is a MeasureError.
     """
+    recipe = _make_live_recipe(model, args, kwargs, inputs=inputs, device=device, dtype=dtype)
+    with protect_live_model(recipe.build()):
+        return measure_recipe(recipe, other_counters=other_counters, params_only=params_only, training=training)
+
+
+def inspect_live(
+    model: nn.Module, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, inputs: tuple[InputSpec, ...] = ()
+) -> tuple[Profile, Inspection]:
+    """The profile of a live model, and what it shows besides; see `measure_live`."""
+    recipe = _make_live_recipe(model, args, kwargs, inputs=inputs)
+    with protect_live_model(recipe.build()):
+        return inspect_recipe(recipe)
+
+
+def _make_live_recipe(
+    model: nn.Module,
+    args: Any,
+    kwargs: Mapping[str, Any] | None,
+    *,
+    inputs: tuple[InputSpec, ...] = (),
+    device: str = "cpu",
+    dtype: str | None = None,
+) -> Recipe:
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise MeasureError(f"{model.__name__} is a class, not a model", f"Pass an instance: {model.__name__}(...).")
     if not isinstance(model, nn.Module):
@@ -122,7 +145,7 @@ def measure_live(
     positional = tuple(args) if isinstance(args, tuple | list) else (args,)
     named = dict(kwargs or {})
     name = type(model).__name__
-    recipe = Recipe(
+    return Recipe(
         name=name,
         reference=name,
         inputs=inputs,
@@ -133,8 +156,6 @@ def measure_live(
         device=device,
         dtype=dtype,
     )
-    with protect_live_model(model):
-        return measure_recipe(recipe, other_counters=other_counters, params_only=params_only, training=training)
 
 
 def explain_recipe(recipe: Recipe, path: str) -> Explanation:

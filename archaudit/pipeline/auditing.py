@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -40,6 +41,22 @@ def audit_target(target: Target, options: Options, codes: Iterable[str] | None =
         measured = _inspect(opened, worker, live)
         found = run_audit(Evidence(measured.profile, measured.inspection), codes, suppressed)
         return _prove(found, measured.profile, worker, live) if proof else found
+
+
+def audit_live(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Audit:
+    """The audit of a live model, which stays unchanged, by the rules that are on by default; without proofs.
+
+    `args` may be texts that describe inputs, as `--input` takes them.
+    """
+    from archaudit.load.inputs import parse_inputs
+    from archaudit.measure.recipe import inspect_live
+
+    texts = (args,) if isinstance(args, str) else tuple(args) if isinstance(args, list | tuple) else ()
+    if texts and all(isinstance(text, str) for text in texts):
+        profile, inspection = inspect_live(model, kwargs=kwargs, inputs=parse_inputs(texts))
+    else:
+        profile, inspection = inspect_live(model, args, kwargs)
+    return run_audit(Evidence(profile, inspection), select_rules())
 
 
 def _prove(found: Audit, profile: Profile, worker: Worker, options: Options) -> Audit:
