@@ -83,6 +83,11 @@ class ModuleIndex:
                 below[parent].append(path)
         return {path: tuple(children) for path, children in below.items()}
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The position of each module among the children of its parent."""
+        return {path: place for below in self.children.values() for place, path in enumerate(below)}
+
     def is_leaf(self, path: str) -> bool:
         """Whether a module has no children."""
         return not self.children[path]

@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from archaudit.render.formatting import ELLIPSIS
 from archaudit.render.layout import shorten
 from archaudit.render.view.drawing_records import Box, Diagram
 from archaudit.schema import Record
@@ -25,10 +27,10 @@ _TIMEOUT_S = 20
 # Graphviz uses inches of 72 points; a point is a pixel here.
 _DPI = 72
 _MARGIN = 6
-_WIDTHS = {"module": 196, "operator": 150, "input": 130}
-# Characters of the monospaced title, and of the smaller lines below it, that fit into a box.
-_TITLE_WIDTHS = {"module": 25, "operator": 19, "input": 16}
-_LINE_WIDTHS = {"module": 25, "operator": 22, "input": 18}
+_WIDTHS = {"module": 208, "operator": 150, "input": 130, "enter": 44}
+# Characters of the monospaced title, and of the smaller lines below it, that fit into a box. A module's title leaves room for a button.
+_TITLE_WIDTHS = {"module": 24, "operator": 19, "input": 16, "enter": 5}
+_LINE_WIDTHS = {"module": 28, "operator": 22, "input": 19, "enter": 5}
 _FIRST_LINE, _LINE = 17, 15
 _ARROW = 7.0
 # Weight of the edges on the longest path from input to output, which are drawn as straight as possible.
@@ -48,11 +50,13 @@ class PlacedBox(Record, frozen=True, kw_only=True):
 
 
 class PlacedEdge(Record, frozen=True, kw_only=True):
-    """An edge as an SVG path, and its arrowhead as the points of a polygon."""
+    """An edge as an SVG path, and its arrowhead as the points of a polygon; `source` and `target` are positions of boxes."""
 
     path: str
     head: str
     state: str
+    source: int
+    target: int
 
 
 class Placed(Record, frozen=True, kw_only=True):
@@ -66,21 +70,32 @@ class Placed(Record, frozen=True, kw_only=True):
 
 def place_diagram(diagram: Diagram) -> Placed | None:
     """The layout of a diagram; None if no layout program is installed or it fails."""
+    return place_diagrams([diagram])[0]
+
+
+def place_diagrams(diagrams: Sequence[Diagram]) -> list[Placed | None]:
+    """The layouts of several diagrams, by one run of the program: its start takes as long as a layout."""
     program = _find_program()
-    if program is None or not diagram.boxes:
-        return None
-    lines = [_list_lines(box) for box in diagram.boxes]
+    drawn = [diagram for diagram in diagrams if diagram.boxes]
+    if program is None or not drawn:
+        return [None] * len(diagrams)
+    lines = [[_list_lines(box) for box in diagram.boxes] for diagram in drawn]
     sizes = [
-        (_WIDTHS[box.kind], _FIRST_LINE + _LINE * len(each) + (14 if box.kind == "module" else 9))
-        for box, each in zip(diagram.boxes, lines, strict=True)
+        [(_WIDTHS[box.kind], _measure_height(box, each)) for box, each in zip(diagram.boxes, found, strict=True)]
+        for diagram, found in zip(drawn, lines, strict=True)
     ]
+    graphs = "\n".join(_write_dot(diagram, found) for diagram, found in zip(drawn, sizes, strict=True))
     try:
-        done = subprocess.run(
-            [program, "-Tplain"], input=_write_dot(diagram, sizes), capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
-        )
-        return _read_plain(done.stdout, diagram, sizes, lines)
+        done = subprocess.run([program, "-Tplain"], input=graphs, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
+        texts = done.stdout.split("stop\n")
+        placed = iter([_read_plain(*each) for each in zip(texts[: len(drawn)], drawn, sizes, lines, strict=True)])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+        return [None] * len(diagrams)
+    return [next(placed) if diagram.boxes else None for diagram in diagrams]
+
+
+def _measure_height(box: Box, lines: Sequence[tuple[str, str]]) -> int:
+    return _FIRST_LINE + _LINE * len(lines) + (14 if box.kind == "module" else 9)
 
 
 @lru_cache(maxsize=1)
@@ -97,8 +112,14 @@ def _list_lines(box: Box) -> list[tuple[str, str]]:
     """The lines below the name of a box, each with its CSS class."""
     marks = {"added": "+", "removed": "-", "changed": "~"}
     change = f"{marks[box.state]} {box.change}" if box.state else ""
-    lines = [("dim", box.type), ("dim", box.shape), ("num", box.figures), (f"is {box.state}", change)]
+    lines = [("dim", box.type), ("dim", _cut_shapes(box.shape, _LINE_WIDTHS[box.kind])), ("num", box.figures), (f"is {box.state}", change)]
     return [(kind, shorten(text, _LINE_WIDTHS[box.kind])) for kind, text in lines if text]
+
+
+def _cut_shapes(text: str, width: int) -> str:
+    """As many of several shapes as there is room for."""
+    cut = text.rfind(",", 0, width - 2)
+    return text if len(text) <= width or cut < 0 else f"{text[:cut]}, {ELLIPSIS}"
 
 
 def _write_dot(diagram: Diagram, sizes: list[tuple[int, int]]) -> str:
@@ -146,7 +167,7 @@ def _read_plain(text: str, diagram: Diagram, sizes: list[tuple[int, int]], lines
         elif row[0] == "edge":
             points = [float(each) for each in row[4 : 4 + 2 * int(row[3])]]
             pixels = [(points[at] * _DPI + _MARGIN, height - points[at + 1] * _DPI + _MARGIN) for at in range(0, len(points), 2)]
-            edges.append(_draw_edge(pixels, states[int(row[1][1:]), int(row[2][1:])]))
+            edges.append(_draw_edge(pixels, states, (int(row[1][1:]), int(row[2][1:]))))
     return Placed(
         width=round(width) + 2 * _MARGIN,
         height=round(height) + 2 * _MARGIN,
@@ -159,7 +180,7 @@ def _scale(inches: str) -> float:
     return float(inches) * _DPI
 
 
-def _draw_edge(points: list[tuple[float, float]], state: str) -> PlacedEdge:
+def _draw_edge(points: list[tuple[float, float]], states: dict[tuple[int, int], str], ends: tuple[int, int]) -> PlacedEdge:
     """A Bézier curve with its arrowhead, for which `dot` leaves room at the end of the curve."""
     (x1, y1), (x2, y2) = points[-2], points[-1]
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5 or 1.0
@@ -173,7 +194,9 @@ def _draw_edge(points: list[tuple[float, float]], state: str) -> PlacedEdge:
     return PlacedEdge(
         path=f"M{_write_points([start])}C{_write_points(rest)}",
         head=_write_points(corners),
-        state=state,
+        state=states[ends],
+        source=ends[0],
+        target=ends[1],
     )
 
 

@@ -16,12 +16,15 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from archaudit.render.diagram import NO_PROGRAM, place_diagram
-from archaudit.render.layout import shorten
+from archaudit.metrics.quantities import format_change
+from archaudit.render.diagram import NO_PROGRAM, place_diagrams
+from archaudit.render.formatting import ELLIPSIS, NOTHING
 from archaudit.render.markdown import cut_markdown, mark_part, mark_row, split_parts, write_mermaid
 from archaudit.render.view import view_judgement, view_profile, view_report
 from archaudit.render.view.drawing_records import Diagram, Flow
-from archaudit.render.view.records import LayerTable
+from archaudit.render.view.figures import Figure
+from archaudit.render.view.plots import LEFT, WIDTH
+from archaudit.render.view.records import LayerTable, TreeRow
 from archaudit.schema import Judgement, Profile, Report
 
 # What Markdown, HTML or GitHub interprets: emphasis, code, links, tables, strikethrough, formulas, tags, references, mentions and
@@ -35,10 +38,15 @@ _AS_SPLIT = {"@": "@<!-- -->", ".": ".<!-- -->", "": "<!-- -->"}
 _LARGEST_EXACT = 2**53
 # What would end a script element, or a line of a script, inside a string.
 _JSON_SPECIAL = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-# Pixels of a character in an icicle chart, and the margin of a cell.
-_CELL_CHARACTER, _CELL_MARGIN = 6.7, 8
+# Letters of the shapes of a row's outputs; a model with many outputs would fill the page. All of them are in the cell's title.
+_LONGEST_SHAPES = 44
+# Numbers longer than this are shown with three digits, and in full in the cell's title.
+_LONGEST_NUMBER = 10
+# Counts that differ by less are only said to be about equal.
+_ABOUT_EQUAL = 0.001
 # A notebook stores every output in its file, so long tables are cut.
 _MOST_NOTEBOOK_ROWS = 300
+_SCRIPTS = ("contents.js", "diagram.js", "layers.js")
 # Runs before the page is drawn, so that folded rows are never drawn open.
 _START = 'document.documentElement.classList.add("js")'
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -152,10 +160,57 @@ def write_json(value: object) -> Markup:
     return Markup(re.sub("[<>&\u2028\u2029]", lambda found: _JSON_SPECIAL[found[0]], text))
 
 
-def _fit_cell(text: str, width: float) -> str:
-    """The text shortened to a width in pixels; empty if fewer than three characters fit."""
-    room = int((width - _CELL_MARGIN) / _CELL_CHARACTER)
-    return shorten(text, room) if room >= 3 else ""
+def _shorten_shapes(text: str) -> str:
+    """Several shapes, as many as there is room for."""
+    cut = text.rfind(",", 0, _LONGEST_SHAPES)
+    return f"{text[: cut if cut > 0 else _LONGEST_SHAPES]} {ELLIPSIS}"
+
+
+def _choose_exact(layers: LayerTable) -> tuple[bool, ...]:
+    """For each column of figures, whether the page shows every digit; next to times there is no room for them."""
+    has_times = bool(layers.columns_of("latency"))
+    fits = [width <= _LONGEST_NUMBER and not has_times for width in layers.widths]
+    return tuple(exact and fit for exact, fit in zip(layers.shown_exact, fits, strict=True))
+
+
+_MAIN_COLUMNS = ("params", "flops", "latency")
+
+
+def _list_other_counts(layers: LayerTable, each: TreeRow) -> str | list[tuple[str, str]]:
+    """What other counters count for a row, where it is not what archaudit counts; `=` where all agree.
+
+    A short text, `fvcore +4.1 %`, and the exact numbers, `fvcore MACs 1,200 → 1,100`.
+    """
+    differing = []
+    counted = False
+    for group in layers.groups:
+        if group.key in _MAIN_COLUMNS:
+            continue
+        name, _, metric = group.key.rpartition(" ")
+        figures = [each.row.figures[position] for position in layers.columns_of(group.key)]
+        counted = counted or any(figure.exact for figure in figures)
+        if {figure.exact for figure in figures} <= {"=", ""}:
+            continue
+        ours = each.numbers[:2] if metric == "params" else tuple(None if flops is None else flops // 2 for flops in each.numbers[4:6])
+        differences = [
+            _describe_difference(figure, own) for figure, own in zip(figures, ours, strict=False) if figure.exact not in ("", "=")
+        ]
+        exact = " → ".join(figure.exact or NOTHING for figure in figures)
+        differing.append((f"{name}{' params' if metric == 'params' else ''} {differences[-1]}", f"{group.label} {exact}"))
+    return differing or ("=" if counted else [])
+
+
+def _describe_difference(figure: Figure, ours: int | None) -> str:
+    """`+4.1 %`, `≈` below 0.1 %; the other counter's number where archaudit counts nothing."""
+    digits = figure.exact.replace(",", "")
+    if not ours or not digits.isdecimal():
+        return figure.short
+    return "≈" if abs(int(digits) / ours - 1) < _ABOUT_EQUAL else format_change(ours, int(digits))
+
+
+def _place_across(x: float) -> float:
+    """The position of a point across a plot, in per cent of its width."""
+    return round(100 * (x - LEFT) / WIDTH, 2)
 
 
 @lru_cache(maxsize=2)
@@ -178,9 +233,10 @@ def _load_environment(template: str) -> Environment:
 def _add_page_parts(environment: Environment) -> None:
     """Adds what pages need: style and scripts with the hashes for the Content-Security-Policy, and functions."""
     assert environment.loader is not None
-    style, script = (environment.loader.get_source(environment, name)[0] for name in ("style.css", "page.js"))
-    for name, text in (("style", style), ("script", script), ("start", _START)):
+    style, *scripts = (environment.loader.get_source(environment, name)[0] for name in ("style.css", *_SCRIPTS))
+    for name, text in (("style", style), ("script", "".join(scripts)), ("start", _START)):
         environment.globals[name] = Markup(text)
         environment.globals[f"{name}_hash"] = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    environment.globals |= {"place": place_diagram, "no_program": NO_PROGRAM, "fit": _fit_cell, "pack": _pack_numbers, "contents": True}
+    environment.globals |= {"place": place_diagrams, "no_program": NO_PROGRAM, "across": _place_across, "pack": _pack_numbers}
+    environment.globals |= {"brief": _shorten_shapes, "exact_columns": _choose_exact, "other_counts": _list_other_counts}
     environment.globals["most_rows"] = _MOST_NOTEBOOK_ROWS

@@ -76,8 +76,8 @@ class Bisection(Record, frozen=True, kw_only=True):
 
 
 class Variant(Record, frozen=True, kw_only=True):
-    """One model on one input. `choices` are the arguments that were set. `pareto` is true if no other variant is better in both metrics of
-    the plot."""
+    """One model on one input. `choices` are the arguments that were set. `pareto` is true if no other variant on the same input is
+    better in both metrics of the plot."""
 
     reference: str
     input: str

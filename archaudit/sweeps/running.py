@@ -148,11 +148,17 @@ def connect_dask(scheduler: str) -> Iterator[Executor]:
 
 
 def _mark_pareto(variants: Sequence[Variant], metrics: tuple[str, str]) -> tuple[Variant, ...]:
-    """Marks the variants on the Pareto front: no other is at most as large in both metrics and smaller in one. Incomplete ones are not."""
+    """Marks the variants on the Pareto front of their input: no other on that input is at most as large in both metrics and smaller in one.
+
+    Incomplete ones are not marked.
+    """
     values = [_read_pair(variant, metrics) for variant in variants]
-    known = [value for value in values if value is not None]
+    known: dict[str, list[tuple[int, int]]] = {}
+    for variant, value in zip(variants, values, strict=True):
+        if value is not None:
+            known.setdefault(variant.input, []).append(value)
     return tuple(
-        msgspec.structs.replace(variant, pareto=value is not None and not any(_dominates(other, value) for other in known))
+        msgspec.structs.replace(variant, pareto=value is not None and not any(_dominates(other, value) for other in known[variant.input]))
         for variant, value in zip(variants, values, strict=True)
     )
 

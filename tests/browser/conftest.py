@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,36 +31,55 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PHONE, DESKTOP = 390, 1200
-HISTORY = History(
-    reference="models/<b>seg</b>.py:Model",
-    steps=(
-        HistoryStep(commit="a" * 40, short="aaaaaaa", date="2026-01-02", subject="one", totals=make_cost(100, 1_000)),
-        HistoryStep(commit="b" * 40, short="bbbbbbb", date="2026-01-03", subject="<script>", error="it does not import"),
-        HistoryStep(
-            commit="c" * 40,
-            short="ccccccc",
-            date="2026-01-04",
-            subject="three",
-            totals=make_cost(300, 1_000),
-            jumps=(Jump(metric="params", before=100, after=300, layers=(Contribution(path="head", type="Linear", delta=200),)),),
-        ),
-    ),
-    untouched=4,
-)
+PHONE, DESKTOP, WIDE = 390, 1200, 1920
+# Params in thousands, at one commit a month: two that changed nothing, one that cannot be measured, and a jump of 1 % only.
+_SIZES = (1_000, 1_000, 1_240, 1_900, None, 1_900, 1_919, 3_400, 2_800, 2_800, 2_050, 1_180)
 SWEEP = Sweep(
     variants=tuple(
         Variant(
-            reference="models/seg.py:Model",
+            reference=f"models/<b>seg</b>.py:{name}",
             input=f"1x3x{size}x{size}",
             choices={"width": str(width)},
-            totals=make_cost(100 * width, 10 * width * size),
-            pareto=size == 32,
+            totals=make_cost(factor * 1_000 * width**2, (5_000_000 // factor) * width * size),
+            pareto=True,
         )
-        for width in (1, 2)
+        for name, factor in (("Wide", 9), ("Deep", 4))
+        for width in (1, 2, 3)
         for size in (32, 64)
     )
 )
+# References and inputs of the reports that are measured: a transformer of 3,000 modules, a detector, and two language models.
+_MODELS = Path(__file__).parent / "models.py"
+_LANGUAGE_MODEL = {
+    **{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256, "intermediate_size": 704, "vocab_size": 4_000},
+    **{"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 8},
+}
+
+
+def make_history() -> History:
+    """Twelve commits of one model."""
+    steps = []
+    last = None
+    for month, size in enumerate(_SIZES, 1):
+        name = "abcdef0123456789"[month]
+        totals = None if size is None else make_cost(1_000 * size, 2_000_000 * size)
+        jumps = ()
+        if last is not None and size is not None and abs(size - last) > last / 100:
+            layers = (Contribution(path="head", type="Linear", delta=1_000 * (size - last)),)
+            jumps = (Jump(metric="params", before=1_000 * last, after=1_000 * size, layers=layers),)
+        steps.append(
+            HistoryStep(
+                commit=name * 40,
+                short=name * 7,
+                date=f"2026-{month:02}-01",
+                subject="<script>" if size is None else f"step {month}",
+                totals=totals,
+                error="it does not import" if size is None else None,
+                jumps=jumps,
+            )
+        )
+        last = size or last
+    return History(reference="models/<b>seg</b>.py:Model", steps=tuple(steps), untouched=4)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,24 +102,50 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Files by name: the built-in example as the command writes it, a made-up report, a profile, and 5,000 modules."""
-    from archaudit.cli import main
-
     folder = tmp_path_factory.mktemp("pages")
-    main.main(["compare", "before", "after", "-o", str(folder)], standalone_mode=False)
+    compare(folder, "example", "before", "after")
     report = make_segmentation_report()
     texts = {
         "times": FORMATS["html"](make_timed_report(*make_pair())),
-        "history": render_study_html(HISTORY),
+        "history": render_study_html(make_history()),
         "sweep": render_study_html(SWEEP),
         "report": FORMATS["html"](report),
         "profile": PROFILE_FORMATS["html"](report.after),
         "large": FORMATS["html"](make_large_report(5_000)),
     }
-    files = {"example": folder / "before-after.html", "markdown": folder / "before-after.md"}
+    files = {"example": folder / "example.html", "markdown": folder / "example.md"}
     for name, text in texts.items():
         files[name] = folder / f"{name}.html"
         files[name].write_text(text, encoding="utf-8")
     return files
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pages of models that are measured for them: `deep` with 3,000 modules, `detector`, and `language` (two configurations)."""
+    folder = tmp_path_factory.mktemp("measured")
+    compare(folder, "deep", f"{_MODELS}:Deep", f"{_MODELS}:Deep(changed=True)", "--input", "ids=int64[1,64]:randint(0,1000)")
+    compare(folder, "detector", f"{_MODELS}:Detector", f"{_MODELS}:Detector(small=True)", "--input", "1x3x256x256")
+    names = ["deep", "detector"]
+    if importlib.util.find_spec("transformers"):
+        for name, heads in (("multi", 8), ("grouped", 2)):
+            (folder / name).mkdir()
+            config = _LANGUAGE_MODEL | {"num_key_value_heads": heads, "num_hidden_layers": 8 + (heads < 8)}
+            (folder / name / "config.json").write_text(json.dumps(config))
+        references = [f"transformers:{folder / name / 'config.json'}" for name in ("multi", "grouped")]
+        compare(folder, "language", *references, "--input", "input_ids=int64[1,64]")
+        names.append("language")
+    return {name: folder / f"{name}.html" for name in names}
+
+
+def compare(folder: Path, name: str, *arguments: str) -> None:
+    """Writes a report as the command does, as NAME.html, NAME.md and NAME.json."""
+    from archaudit.cli import main
+
+    output = folder / f"{name}-files"
+    main.main(["compare", *arguments, "-o", str(output)], standalone_mode=False)
+    for written in output.iterdir():
+        written.rename(folder / f"{name}{written.suffix}")
 
 
 class Opened(NamedTuple):

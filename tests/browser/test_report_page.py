@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.conftest import DESKTOP, PHONE, ROOT, Opened, sync_api
+from browser.conftest import DESKTOP, PHONE, ROOT, WIDE, Opened, sync_api
 from render.synthetic import HOSTILE_NAMES, make_hostile_report
 
 from archaudit.render import FORMATS
@@ -247,21 +247,32 @@ def test_mermaid_draws_names_as_they_are(draw_mermaid: Callable[[str], str]) -> 
 # --- pictures ----------------------------------------------------------------------------------------------------------
 
 
+PICTURED = ("example", "deep", "detector", "language", "sweep", "history")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESKTOP])
-@pytest.mark.parametrize("name", NAMES)
-def test_pictures_can_be_taken(open_page: Open, pages: Pages, picture_folder: Path, name: str, width: int, scheme: str) -> None:
+@pytest.mark.parametrize("width", [PHONE, DESKTOP, WIDE])
+@pytest.mark.parametrize("name", PICTURED)
+def test_pictures_can_be_taken(
+    open_page: Open, pages: Pages, measured: Pages, picture_folder: Path, name: str, width: int, scheme: str
+) -> None:
+    files = pages | measured
+    if name not in files:
+        pytest.skip("transformers is not installed")
     path = picture_folder / f"{name}-{width}-{scheme}.png"
-    open_page(pages[name], width, color_scheme=scheme).page.screenshot(path=path, full_page=True)
+    page = open_page(files[name], width, color_scheme=scheme).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.screenshot(path=path, full_page=True)
     assert path.stat().st_size > 10_000
 
 
-def test_it_can_be_printed(open_page: Open, pages: Pages, picture_folder: Path) -> None:
-    page = open_page(pages["example"]).page
+@pytest.mark.parametrize("name", ["example", "sweep"])
+def test_it_can_be_printed(open_page: Open, pages: Pages, picture_folder: Path, name: str) -> None:
+    page = open_page(pages[name]).page
     page.emulate_media(media="print")
-    assert page.locator(".tools").is_hidden()
-    assert page.evaluate("getComputedStyle(document.querySelector('.box.tall')).maxHeight") == "none"
-    path = picture_folder / "example.pdf"
+    assert page.locator(".tools, .toc, .zoom").locator("visible=true").count() == 0
+    assert page.evaluate("[...document.querySelectorAll('.view')].every(each => getComputedStyle(each).overflow === 'visible')")
+    path = picture_folder / f"{name}.pdf"
     page.pdf(path=path, format="A4")
     assert path.read_bytes().startswith(b"%PDF")
 

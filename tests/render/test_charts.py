@@ -7,6 +7,7 @@ import pytest
 from render.synthetic import make_cost, make_incomplete_report, make_module, make_profile, make_report, make_segmentation_report
 
 from archaudit.render.view.charts import view_icicles, view_profile_icicles, view_waterfalls
+from archaudit.render.view.drawing_records import Waterfall
 from archaudit.schema import Group
 
 
@@ -15,10 +16,44 @@ def test_a_waterfall_leads_from_before_to_after() -> None:
     params, flops = view_waterfalls(report)
     assert [step.label for step in params.steps] == ["before", "ASPP", "Decoder stage 1", "Classifier", "after"]
     assert (params.steps[0].width, params.steps[-1].start) == (100.0, 0.0)
-    last = params.steps[-2]
-    assert last.start == pytest.approx(params.steps[-1].width, abs=0.02)
+    for one, other in zip(params.steps[:-2], params.steps[1:-1], strict=True):
+        assert one.end == other.start
+    assert params.steps[-2].end == params.steps[-1].end == params.steps[-1].width
     assert {step.kind for step in params.steps} == {"whole", "fewer"}
     assert flops.label == "FLOPs"
+
+
+def make_waterfall(before: int, deltas: list[int]) -> Waterfall:
+    after = make_profile("after", [make_module("", "Net", make_cost(before + sum(deltas)))])
+    report = make_report(make_profile("before", [make_module("", "Net", make_cost(before))]), after)
+    groups = tuple(
+        Group(name=f"g{place}", before_paths=(), after_paths=(), before=make_cost(), after=make_cost(), delta=make_cost(delta))
+        for place, delta in enumerate(deltas)
+    )
+    (params,) = view_waterfalls(msgspec.structs.replace(report, groups=groups))
+    return params
+
+
+def test_the_axis_of_a_waterfall_shows_small_changes_and_says_where_it_starts() -> None:
+    """A million with +2,000 and -1,000 is between 1,000,000 and 1,002,000: the axis starts near that, and its ticks are 500 apart."""
+    chart = make_waterfall(1_000_000, [2_000, -1_000])
+    assert chart.starts_at == "999,500"
+    assert [tick.text for tick in chart.ticks] == ["999,500", "1,000,000", "1,000,500", "1,001,000", "1,001,500", "1,002,000"]
+    assert [step.width for step in chart.steps[1:-1]] == [80.0, 40.0]  # of the 2,500 from 999,500 to 1,002,000
+
+
+def test_the_axis_of_a_waterfall_with_large_changes_starts_at_zero() -> None:
+    chart = make_waterfall(1_000_000, [-600_000])
+    assert chart.starts_at == ""
+    assert [(tick.place, tick.text) for tick in chart.ticks] == [
+        (0.0, "0"),
+        (0.2, "200K"),
+        (0.4, "400K"),
+        (0.6, "600K"),
+        (0.8, "800K"),
+        (1.0, "1.00M"),
+    ]
+    assert [step.width for step in chart.steps] == [100.0, 60.0, 40.0]
 
 
 def test_incomplete_flops_have_no_waterfall() -> None:
@@ -58,7 +93,7 @@ def test_what_is_too_narrow_is_drawn_as_one() -> None:
     assert rest.title == "30 smaller modules: 3,000 params"
 
 
-def test_a_change_below_the_levels_that_are_drawn_marks_the_lowest_cell() -> None:
+def test_a_change_below_the_levels_that_are_drawn_marks_every_cell_above_it() -> None:
     """Four levels are drawn: the root, a, a.b, a.b.c. The layer a.b.c.d.e changed."""
     paths = ["a", "a.b", "a.b.c", "a.b.c.d"]
     before, after = (
@@ -75,7 +110,7 @@ def test_a_change_below_the_levels_that_are_drawn_marks_the_lowest_cell() -> Non
     report = make_report(before, after)
     rows = tuple(msgspec.structs.replace(row, changes=("settings",)) if row.after_path == "a.b.c.d.e" else row for row in report.modules)
     cells = view_icicles(msgspec.structs.replace(report, modules=rows))[0].icicles[1].cells
-    assert [(cell.label, cell.mark) for cell in cells if cell.level == 3] == [("c", "~")]
+    assert [(cell.label, cell.mark, cell.kind) for cell in cells] == [(name, "~", "inside") for name in ("(root)", "a", "b", "c")]
     assert cells[3].title.endswith(", changed inside")
 
 

@@ -64,14 +64,42 @@ def test_a_wrapper_is_opened_and_like_layers_are_one_box() -> None:
     assert [(box.name, box.type) for box in diagram.boxes] == [("input", ""), ("model.layers.0 … 11", "12 × Layer")]
 
 
-def test_too_many_steps_are_left_out_with_a_message() -> None:
+def test_many_steps_next_to_each_other_are_drawn_as_few_boxes_that_open() -> None:
     modules = [make_module("", "Net"), *(make_module(f"m{number}", f"T{number}", make_cost(10)) for number in range(80))]
     steps = [("input", "", ()), *(("call", f"m{number}", (0,)) for number in range(80))]
     flow = view_profile_flow(make_profile("wide", modules, flow=make_flow(*steps)))
-    assert (flow.diagrams, flow.message) == (
-        (),
-        "The data flow between its modules has 81 steps, which is more than can be read as a diagram.",
+    (diagram,) = flow.diagrams
+    assert [(box.name, box.type) for box in diagram.boxes[:2]] == [("input", ""), ("m0 … m2", "3 modules")]
+    assert len(diagram.boxes) == 1 + 27  # 80 in threes
+    inside = [box.name for each in diagram.boxes[1:] for box in flow.insides[each.inside].boxes]
+    assert inside == [f"m{number}" for number in range(80)]
+
+
+def make_chain(types: list[str]) -> Profile:
+    modules = [make_module("", "Net"), *(make_module(f"m{place}", name, make_cost(10)) for place, name in enumerate(types))]
+    steps = [("input", "", ()), *(("call", f"m{place}", (place,)) for place in range(len(types)))]
+    return make_profile("chain", modules, flow=make_flow(*steps))
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_of_three_thousand_steps_those_that_changed_have_boxes_of_their_own(readers: int) -> None:
+    """Two of 3,000 layers, each of another type, change. With two readers each, nothing is a chain."""
+    types = [f"T{place}" for place in range(3_000)]
+    chain = make_chain(types)
+    if readers == 2:
+        steps = [("input", "", ()), *(("call", f"m{place}", tuple(range(max(0, place - 1), place + 1))) for place in range(3_000))]
+        chain = msgspec.structs.replace(chain, flow=make_flow(*steps))
+    rows = tuple(
+        msgspec.structs.replace(row, changes=("settings",)) if row.after_path in ("m1500", "m2900") else row
+        for row in make_report(chain, chain).modules
     )
+    flow = view_flow(make_report(chain, chain, modules=rows))
+    for diagram in flow.diagrams:
+        names = [box.name for box in diagram.boxes]
+        assert [box.name for box in diagram.boxes if box.state] == ["m1500", "m2900"]
+        assert len(names) <= 20
+        assert {edge.state for edge in diagram.edges} == {""}
+    assert [box.name for box in flow.diagrams[0].boxes] == [box.name for box in flow.diagrams[1].boxes]
 
 
 def test_a_long_chain_that_did_not_change_is_drawn_together() -> None:

@@ -104,6 +104,9 @@ def test_the_pareto_front_is_what_no_other_variant_dominates():
     variants.append(Variant(reference="r", input="i", totals=make_cost(0, 0), flops_complete=False))
     variants.append(Variant(reference="r", input="i", error="broken"))
     assert [variant.pareto for variant in _mark_pareto(variants, ("params", "flops"))] == [True, True, False, True, True, False, False]
+    # on another input, what is larger than everything on the first one is the best all the same
+    both = [*variants[:1], Variant(reference="r", input="j", totals=make_cost(99, 99))]
+    assert [variant.pareto for variant in _mark_pareto(both, ("params", "flops"))] == [True, True]
     peaks = [Variant(reference="r", input="i", totals=make_cost(1), peaks=Peaks(activation_bytes=size)) for size in (5, 4)]
     assert [variant.pareto for variant in _mark_pareto(peaks, ("params", "peak_activation_bytes"))] == [False, True]
 

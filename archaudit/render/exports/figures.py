@@ -12,7 +12,7 @@ from archaudit.render.layout import shorten
 from archaudit.render.view.drawing_records import Flow
 from archaudit.render.view.figures import Trend
 from archaudit.render.view.flow_diagram import view_flow, view_profile_flow
-from archaudit.render.view.plots import Plot
+from archaudit.render.view.plots import HEIGHT, TOP, WIDTH, Plot
 from archaudit.render.view.screen import view_screen
 from archaudit.render.view.screen_records import ScreenChange
 from archaudit.render.view.summary import name_comparison, name_profile
@@ -194,20 +194,22 @@ def _read_sides(trend: Trend) -> tuple[int, int]:
 
 
 def _write_plot(title: str, plot: Plot) -> str:
-    left, right, bottom = 70, 710, 246
+    left, right, top, bottom = 70, 70 + WIDTH, TOP, TOP + HEIGHT
 
     def write() -> Iterator[str]:
-        yield f'<g transform="translate(0,{_TOP - 20})">'
-        for y, text in plot.y_ticks:
-            yield f'<line class="axis" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>'
-            yield f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(text)}</text>'
-        yield f'<line class="axis" x1="{left}" x2="{left}" y1="{plot.y_ticks[-1][0]}" y2="{bottom}"/>'
-        for x, text in plot.x_ticks:
-            yield f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{escape(text)}</text>'
-        yield f'<text x="{(left + right) // 2}" y="{bottom + 34}" text-anchor="middle">{escape(plot.across)}</text>'
-        yield f'<text x="{left}" y="{plot.y_ticks[-1][0] - 12}" text-anchor="middle">{escape(plot.up)}</text>'
-        if plot.line:
-            yield f'<polyline class="front" points="{plot.line}"/>'
+        yield f'<g transform="translate({left},{_TOP - 20})">'
+        for tick in plot.y_ticks:
+            y = round(bottom - HEIGHT * tick.place, 1)
+            yield f'<line class="axis" x1="0" x2="{WIDTH}" y1="{y}" y2="{y}"/>'
+            yield f'<text x="-8" y="{y + 4}" text-anchor="end">{escape(tick.text)}</text>'
+        yield f'<line class="axis" x1="0" x2="0" y1="{top}" y2="{bottom}"/>'
+        for tick in plot.x_ticks:
+            x = round(WIDTH * tick.place, 1)
+            yield f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{escape(tick.text)}</text>'
+        yield f'<text x="{WIDTH // 2}" y="{bottom + 34}" text-anchor="middle">{escape(plot.across)}</text>'
+        yield f'<text x="-{left - 6}" y="{top - 12}">{escape(plot.up)}</text>'
+        for line in plot.lines:
+            yield f'<polyline class="front" points="{" ".join(f"{x},{y}" for x, y in line.places)}"/>'
         for point in plot.points:
             best = " best" if point.marked else ""
             yield f'<circle class="dot{best}" cx="{point.x}" cy="{point.y}" r="4"><title>{escape(point.label)}</title></circle>'
@@ -217,4 +219,4 @@ def _write_plot(title: str, plot: Plot) -> str:
                 yield f'<text x="{point.name_x}" y="{point.name_y}" text-anchor="{point.anchor}">{escape(point.name)}</text>'
         yield "</g>"
 
-    return _write_svg(title, plot.alt, 740, 340, write())
+    return _write_svg(title, plot.alt, right + 40, bottom + 100, write())

@@ -7,14 +7,19 @@ from the total before to the total after, one step a group.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
+
+import msgspec
 
 from archaudit.index import ModuleIndex, index_modules
 from archaudit.metrics.catalog import METRICS, is_unknown
 from archaudit.metrics.quantities import format_change, format_exact, format_percent, format_short
 from archaudit.render.formatting import count, make_visible, name_path
+from archaudit.render.view.axes import Axis, make_axis
 from archaudit.render.view.drawing_records import Cell, Icicle, IciclePair, Step, Waterfall
 from archaudit.render.view.figures import make_delta, make_figure
+from archaudit.render.view.flow_sides import name_anchors
 from archaudit.render.view.layer_table.layers import classify
 from archaudit.render.view.summary import INCOMPLETE_NOTE
 from archaudit.schema import Group, ModuleRecord, Profile, Report
@@ -23,7 +28,7 @@ _LEVELS = 4
 # A cell narrower than this (per cent of the width) is invisible, and is merged with its neighbours that are.
 _NARROWEST = 0.4
 _MOST_NAMED = 3
-_MARKS = {"added": "+", "removed": "-", "changed": "~", "cost": "Δ", "": "", "rest": ""}
+_MARKS = {"added": "+", "removed": "-", "changed": "~", "inside": "~", "cost": "Δ", "": "", "rest": ""}
 _METRICS = (("params", "Parameters", "params"), ("flops", "FLOPs", "FLOPs"))
 
 
@@ -34,24 +39,25 @@ class _Tree(NamedTuple):
     modules: ModuleIndex
     kinds: Mapping[str | None, str]
     above: frozenset[str] = frozenset()
+    anchors: Mapping[str | None, str] = {}
 
-    def find_kind(self, path: str, *, is_lowest: bool) -> tuple[str, str]:
-        """The kind of change and its words; on the lowest level that is drawn, a change inside counts as one of the module."""
+    def find_kind(self, path: str) -> tuple[str, str]:
+        """The kind of change and its words; `inside` for a module that did not change itself, but holds one that did."""
         kind = self.kinds.get(path, "")
-        return ("changed", "changed inside") if is_lowest and kind in ("", "cost") and path in self.above else (kind, kind)
+        return ("inside", "changed inside") if kind in ("", "cost") and path in self.above else (kind, kind)
 
 
 def view_icicles(report: Report) -> tuple[IciclePair, ...]:
     """Both sides, for params and for FLOPs."""
-    before = _make_tree(report.before, {row.before_path: classify(row) for row in report.modules})
-    after = _make_tree(report.after, {row.after_path: classify(row) for row in report.modules})
+    before = _make_tree(report.before, {row.before_path: classify(row) for row in report.modules}, name_anchors(report.modules))
+    after = _make_tree(report.after, {row.after_path: classify(row) for row in report.modules}, {})
     return _view(("before", "after"), (before, after))
 
 
-def _make_tree(profile: Profile, kinds: Mapping[str | None, str]) -> _Tree:
+def _make_tree(profile: Profile, kinds: Mapping[str | None, str], anchors: Mapping[str | None, str]) -> _Tree:
     modules = index_modules(profile)
     changed = [path for path, kind in kinds.items() if path and kind in ("added", "removed", "changed")]
-    return _Tree(profile, modules, kinds, frozenset(above for path in changed for above in modules.walk_up(path)))
+    return _Tree(profile, modules, kinds, frozenset(above for path in changed for above in modules.walk_up(path)), anchors)
 
 
 # Why an icicle chart of a metric shows a part only.
@@ -83,8 +89,10 @@ def _view_side(side: str, tree: _Tree, metric: str, unit: str, largest: int) -> 
     while pending:
         module, level, left = pending.pop()
         value = int(getattr(module.total, metric))
-        kind = tree.find_kind(module.path, is_lowest=level + 1 == _LEVELS)
-        cells.append(_draw(module, level, left, 100 * value / largest, (value, total, unit, kind)))
+        kind = tree.find_kind(module.path)
+        cell = _draw(module, level, left, 100 * value / largest, (value, total, unit, kind))
+        anchor = tree.anchors.get(module.path, f"layer-{name_path(module.path)}")
+        cells.append(msgspec.structs.replace(cell, anchor=anchor))
         if level + 1 < _LEVELS:
             pending += _place_children(tree, module, (metric, unit, largest), (level + 1, left), cells)
     ranked = sorted((cell for cell in cells if cell.level == 1), key=lambda cell: -cell.width)[:_MOST_NAMED]
@@ -106,14 +114,14 @@ def _place_children(
         width = 100 * value / largest
         if width < _NARROWEST:
             narrow += [value] * (value > 0)
-            kinds.add(tree.find_kind(module.path, is_lowest=True)[0])
+            kinds.add(tree.find_kind(module.path)[0])
             continue
         placed.append((module, level, left))
         left += width
     if narrow and 100 * sum(narrow) / largest >= _NARROWEST / 2:
         title = f"{count(len(narrow), 'smaller module')}: {format_exact(sum(narrow))} {unit}"
         width = round(100 * sum(narrow) / largest, 2)
-        changed = not kinds.isdisjoint(("added", "removed", "changed"))
+        changed = not kinds.isdisjoint(("added", "removed", "changed", "inside"))
         kind, words, mark = ("changed", ", changed", "~") if changed else ("rest", "", "")
         cells.append(Cell(level=level, left=round(left, 2), width=width, label="", title=title + words, kind=kind, mark=mark))
     return placed
@@ -128,6 +136,7 @@ def _draw(module: ModuleRecord, level: int, left: float, width: float, facts: tu
         left=round(left, 2),
         width=round(width, 2),
         label=name if not level else name_path(module.path.rpartition(".")[2]),
+        share=share,
         title=f"{name}: {format_exact(value)} {unit}, {share}{f', {words}' if words else ''}",
         kind=kind,
         mark=_MARKS[kind],
@@ -158,29 +167,28 @@ def view_waterfalls(report: Report) -> tuple[Waterfall, ...]:
 def _view_waterfall(report: Report, metric: str, label: str) -> Waterfall:
     before, after = int(getattr(report.before.totals, metric)), int(getattr(report.after.totals, metric))
     parts = _gather(report.groups, metric)
-    peaks = [before, after]
-    running = before
-    for _, delta in parts:
-        running += delta
-        peaks.append(running)
-    largest = max(peaks) or 1
-    steps = [_draw_whole("before", before, largest)]
-    running = before
-    for name, delta in parts:
-        low = min(running, running + delta)
+    levels = list(accumulate((delta for _, delta in parts), initial=before))
+    axis = make_axis([*levels, after])
+    steps = [_draw_whole("before", before, axis)]
+    for (name, delta), low in zip(parts, levels, strict=False):
         steps.append(
             Step(
                 label=name,
                 value=make_delta(delta),
                 note=f"{format_change(before, before + delta)} of the total",
                 kind="fewer" if delta < 0 else "more",
-                start=_percent(low, largest),
-                width=max(0.3, _percent(abs(delta), largest)),
+                start=_percent(axis, low),
+                end=_percent(axis, low + delta),
             )
         )
-        running += delta
-    steps.append(_draw_whole("after", after, largest))
-    return Waterfall(label=label, steps=tuple(steps), note="" if report.flops_complete else INCOMPLETE_NOTE)
+    steps.append(_draw_whole("after", after, axis))
+    return Waterfall(
+        label=label,
+        steps=tuple(steps),
+        ticks=axis.ticks,
+        starts_at=axis.starts_at,
+        note="" if report.flops_complete else INCOMPLETE_NOTE,
+    )
 
 
 def _gather(groups: Iterable[Group], metric: str) -> list[tuple[str, int]]:
@@ -193,9 +201,9 @@ def _gather(groups: Iterable[Group], metric: str) -> list[tuple[str, int]]:
     return [*(part for place, part in enumerate(parts) if place in kept), (f"{len(rest):,} smaller groups", sum(rest))]
 
 
-def _draw_whole(label: str, value: int, largest: int) -> Step:
-    return Step(label=label, value=make_figure(value), note="", kind="whole", start=0.0, width=_percent(value, largest))
+def _draw_whole(label: str, value: int, axis: Axis) -> Step:
+    return Step(label=label, value=make_figure(value), note="", kind="whole", start=0.0, end=_percent(axis, value))
 
 
-def _percent(value: int, largest: int) -> float:
-    return round(100 * value / largest, 2)
+def _percent(axis: Axis, value: int) -> float:
+    return round(100 * axis.place(value), 2)

@@ -39,13 +39,23 @@ def view_conclusion(checks: Sequence[Verdict], outcome: Outcome) -> Conclusion:
     return Conclusion(outcome=outcome, symbol=SYMBOLS[outcome], verdict=outcome.upper(), why=why)
 
 
+def count_falsehoods(checks: Sequence[Verdict]) -> str:
+    """`4 claims are false`; empty if none is."""
+    number = len(_find_false(checks))
+    return count(number, "claim is", "claims are") + " false" if number else ""
+
+
+def _find_false(checks: Sequence[Verdict]) -> list[Verdict]:
+    return [check for check in checks if check.origin == "claim" and check.finding == "false"]
+
+
 def list_falsehoods(checks: Sequence[Verdict]) -> str:
     """`4 claims are false: 884,736 (measured 700,416), …`, so that nobody takes PASSED for true; empty if none is."""
-    false = [check for check in checks if check.origin == "claim" and check.finding == "false"]
+    false = _find_false(checks)
     if not false:
         return ""
     named = [f"{make_visible(check.expected)} (measured {_describe_measured(check)})" for check in false]
-    return f"{count(len(false), 'claim is', 'claims are')} false: {join_names(named, _MOST_FALSE)}."
+    return f"{count_falsehoods(checks)}: {join_names(named, _MOST_FALSE)}."
 
 
 def view_checks(checks: Iterable[Verdict]) -> tuple[CheckRow, ...]:

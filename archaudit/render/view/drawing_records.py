@@ -4,37 +4,61 @@ They hold shares and texts, never coordinates on a page: those are the renderer'
 
 The charts (waterfall, icicle, roofline, history, Pareto plot) are bars, steps and points with text, drawn by the templates from these rows.
 Vega-Lite through vl-convert was weighed: its first chart takes 1.1 to 1.5 s here, ten times what the whole page does, and its output is a
-picture, while these have texts that can be selected, exact numbers on hover, and links to the layer's row. Laying out a graph is another
-matter: `render/diagram.py` leaves it to Graphviz.
+picture of one width. These stretch with the page while their texts keep their size, can be selected, have exact numbers, and link to the
+layer's row. Laying out a graph is another matter: `render/diagram.py` leaves it to Graphviz.
 """
 
 from __future__ import annotations
 
+from archaudit.render.view.axes import Tick
 from archaudit.render.view.figures import Figure
 from archaudit.schema import Record
 
 
 class Step(Record, frozen=True, kw_only=True):
-    """A bar of a waterfall: from `start` to `start + width` per cent of the larger total. `kind` is `whole`, `fewer` or `more`."""
+    """A bar of a waterfall: from `start` to `end` (which is to its left where the step takes away), in per cent of the axis.
+
+    `kind` is `whole`, `fewer` or `more`.
+    """
 
     label: str
     value: Figure
     note: str
     kind: str
     start: float
-    width: float
+    end: float
+
+    @property
+    def left(self) -> float:
+        """Where the bar begins on the page, in per cent of the axis."""
+        return min(self.start, self.end)
+
+    @property
+    def width(self) -> float:
+        """Its length, in per cent of the axis."""
+        return round(abs(self.end - self.start), 2)
 
 
 class Waterfall(Record, frozen=True, kw_only=True):
-    """From the total before to the total after, one step a group; `label` names the unit."""
+    """From the total before to the total after, one step a group; `label` names the unit.
+
+    Where the steps are small next to the totals, the axis does not begin at zero, but at the number `starts_at`.
+    """
 
     label: str
     steps: tuple[Step, ...]
+    ticks: tuple[Tick, ...] = ()
+    starts_at: str = ""
     note: str = ""
 
 
 class Cell(Record, frozen=True, kw_only=True):
-    """A module in an icicle: `level` counts from the root, `left` and `width` are per cent. `kind` as in a LayerRow, or `rest`."""
+    """A module in an icicle: `level` counts from the root, `left` and `width` are per cent.
+
+    `kind` is as in a LayerRow, or `inside` (a module inside it changed), or `rest` (several small modules).
+
+    `anchor` is the link to its row, `share` its part of the side in words; both are empty for several modules together.
+    """
 
     level: int
     left: float
@@ -43,6 +67,8 @@ class Cell(Record, frozen=True, kw_only=True):
     title: str
     kind: str
     mark: str
+    anchor: str = ""
+    share: str = ""
 
 
 class Icicle(Record, frozen=True, kw_only=True):
@@ -63,9 +89,13 @@ class IciclePair(Record, frozen=True, kw_only=True):
 
 
 class Box(Record, frozen=True, kw_only=True):
-    """A module, an operator between modules, or an input in a diagram. `kind` is `module`, `operator` or `input`.
+    """A module, an operator between modules, or an input in a diagram.
 
-    `state` is `added`, `removed`, `changed` or empty; `change` says it in words. `share` is the share of the side's parameters, per cent.
+    `kind` is `module`, `operator`, `input`, or `enter` (where the inputs of a container come in).
+
+    `state` is `added`, `removed`, `changed` or empty; `change` says it in words. `share` is the share of the side's parameters, per cent;
+    `exact` has its exact numbers. `inside` is the number of the diagram inside it (see Flow), -1 for none. The `anchor` is the link to its
+    row; boxes inside others have none, only the `path` of their module relative to the box.
     """
 
     kind: str
@@ -77,6 +107,9 @@ class Box(Record, frozen=True, kw_only=True):
     state: str
     change: str
     anchor: str
+    exact: str = ""
+    path: str = ""
+    inside: int = -1
 
 
 class Edge(Record, frozen=True, kw_only=True):
@@ -108,10 +141,14 @@ class FlowLine(Record, frozen=True, kw_only=True):
 
 
 class Flow(Record, frozen=True, kw_only=True):
-    """The forward passes of the sides, as diagrams, as lines and in sentences; `message` says why there are no diagrams and lines."""
+    """The forward passes of the sides, as diagrams, as lines and in sentences; `message` says why there are no diagrams and lines.
+
+    `insides` are the diagrams inside boxes, by their number.
+    """
 
     diagrams: tuple[Diagram, ...]
     lines: tuple[FlowLine, ...]
+    insides: tuple[Diagram, ...] = ()
     sentences: tuple[str, ...] = ()
     summary: str = ""
     message: str = ""

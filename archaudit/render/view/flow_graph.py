@@ -24,7 +24,8 @@ Link = tuple[int, int]
 
 class Node(NamedTuple):
     """What is drawn as one box: `parts` are the positions of its parts in the FlowDiff, `paths` its modules (none for an operator or an
-    input), `shape` that of its last output, `arguments` those of an operator."""
+    input), `shape` that of its last output, `arguments` those of an operator. `members` are the nodes that were folded into it, if any;
+    `steps` is how many these are, down to the last level."""
 
     parts: tuple[int, ...]
     op: str
@@ -33,6 +34,8 @@ class Node(NamedTuple):
     shape: Shape | None = None
     symbolic: tuple[str, ...] | None = None
     arguments: tuple[tuple[str, Setting], ...] = ()
+    members: Graph | None = None
+    steps: int = 1
 
     @property
     def is_module(self) -> bool:
@@ -152,24 +155,70 @@ def fold_chains(graphs: Sequence[Graph]) -> list[Graph]:
     return _fold(graphs, links, 2)
 
 
-def _fold(graphs: Sequence[Graph], links: Sequence[Sequence[Link]], shortest: int) -> list[Graph]:
+def fold_quiet(graphs: Sequence[Graph]) -> list[Graph]:
+    """The graphs with everything between two changes in one node each, whatever its connections: changes and their neighbours are left.
+
+    A run is a stretch of the order of execution, so that no fold makes a loop.
+    """
+    links = []
+    for graph in graphs:
+        changed = [bool(node.state) for node in graph.nodes]
+        next_to = {place for edge in graph.edges if changed[edge.source] != changed[edge.target] for place in (edge.source, edge.target)}
+        quiet = [not node.state and node.op != "input" and place not in next_to for place, node in enumerate(graph.nodes)]
+        links.append([(place, place + 1) for place in range(len(quiet) - 1) if quiet[place] and quiet[place + 1]])
+    return _fold(graphs, links, 2, needs_edge=False)
+
+
+def fold_evenly(graphs: Sequence[Graph], most: int) -> list[Graph]:
+    """The graphs with neighbours in the order of execution in one node each, so that about `most` are left on each side.
+
+    What both sides have is merged on both or on none; steps of one side only are merged among themselves. The members of a node may have
+    changed in any way.
+    """
+    links = []
+    for graph in graphs:
+        one_sided = [node.change if node.change in _ONE_SIDED else "" for node in graph.nodes]
+        joined = [node.op != "input" for node in graph.nodes]
+        pairs = ((place, place + 1) for place in range(len(graph.nodes) - 1))
+        links.append([(one, other) for one, other in pairs if joined[one] and joined[other] and one_sided[one] == one_sided[other]])
+    runs = [_list_runs(found, 2) for found in _keep_common(graphs, links)]
+    size = max(-(-len(graph.nodes) // most) for graph in graphs)
+    cut = [[run[start : start + size] for run in found for start in range(0, len(run), size)] for found in runs]
+    return [_merge(graph, [run for run in found if len(run) > 1]) for graph, found in zip(graphs, cut, strict=True)]
+
+
+def split_members(graph: Graph, most: int) -> Graph:
+    """The graph in stretches of at most `most` nodes, which have the rest as their members, so that it is readable when it is opened."""
+    while len(graph.nodes) > most:
+        size = max(2, -(-len(graph.nodes) // most))
+        runs = [list(range(start, min(start + size, len(graph.nodes)))) for start in range(0, len(graph.nodes), size)]
+        graph = _merge(graph, [run for run in runs if len(run) > 1])
+    return graph
+
+
+def _fold(graphs: Sequence[Graph], links: Sequence[Sequence[Link]], shortest: int, *, needs_edge: bool = True) -> list[Graph]:
     """Merges the nodes along links, in runs of at least `shortest`. What is on both sides is merged on both sides or on none, and no run
-    hides an edge that was added or removed between parts that were not."""
-    kept = [_drop_changed(graph, found) for graph, found in zip(graphs, links, strict=True)]
-    if len(graphs) > 1:
-        names = [
-            {(graph.nodes[one].parts, graph.nodes[other].parts) for one, other in found} for graph, found in zip(graphs, kept, strict=True)
+    hides an edge that was added or removed between parts that were not; without `needs_edge` the nodes of a run need no edges."""
+    kept = [_drop_changed(graph, found) if needs_edge else found for graph, found in zip(graphs, links, strict=True)]
+    return [_merge(graph, _list_runs(found, shortest)) for graph, found in zip(graphs, _keep_common(graphs, kept), strict=True)]
+
+
+def _keep_common(graphs: Sequence[Graph], links: Sequence[Sequence[Link]]) -> list[list[Link]]:
+    """The links between nodes that both sides have, where both sides link them; and all links between nodes of one side only."""
+    if len(graphs) == 1:
+        return [list(found) for found in links]
+    names = [
+        {(graph.nodes[one].parts, graph.nodes[other].parts) for one, other in found} for graph, found in zip(graphs, links, strict=True)
+    ]
+    common = names[0] & names[1]
+    return [
+        [
+            (one, other)
+            for one, other in found
+            if graph.nodes[one].change in _ONE_SIDED or (graph.nodes[one].parts, graph.nodes[other].parts) in common
         ]
-        common = names[0] & names[1]
-        kept = [
-            [
-                (one, other)
-                for one, other in found
-                if graph.nodes[one].change in _ONE_SIDED or (graph.nodes[one].parts, graph.nodes[other].parts) in common
-            ]
-            for graph, found in zip(graphs, kept, strict=True)
-        ]
-    return [_merge(graph, _list_runs(found, shortest)) for graph, found in zip(graphs, kept, strict=True)]
+        for graph, found in zip(graphs, links, strict=True)
+    ]
 
 
 def _drop_changed(graph: Graph, links: Sequence[Link]) -> list[Link]:
@@ -182,7 +231,8 @@ def _drop_changed(graph: Graph, links: Sequence[Link]) -> list[Link]:
 
 def _list_runs(links: Sequence[Link], shortest: int) -> list[list[int]]:
     following = dict(links)
-    starts = [one for one in following if one not in set(following.values())]
+    inside = set(following.values())
+    starts = [one for one in following if one not in inside]
     runs = []
     for start in starts:
         run = [start]
@@ -198,17 +248,35 @@ def _merge(graph: Graph, runs: Sequence[Sequence[int]]) -> Graph:
     heads = {position: run[0] for run in runs for position in run}
     kept = [position for position in range(len(graph.nodes)) if heads.get(position, position) == position]
     places = {head: place for place, head in enumerate(kept)}
-    nodes = tuple(_join_nodes([graph.nodes[position] for position in members.get(head, [head])]) for head in kept)
+    nodes = tuple(_join_nodes(graph, members.get(head, [head])) for head in kept)
     moved = {
         Edge(places[heads.get(edge.source, edge.source)], places[heads.get(edge.target, edge.target)], edge.state) for edge in graph.edges
     }
     return Graph(nodes, _sort_edges([edge for edge in moved if edge.source != edge.target]))
 
 
-def _join_nodes(nodes: Sequence[Node]) -> Node:
+def _join_nodes(graph: Graph, run: Sequence[int]) -> Node:
+    """One node for the nodes of a run; it keeps them, and the edges between them, as its members."""
+    nodes = [graph.nodes[position] for position in run]
+    if len(nodes) == 1:
+        return nodes[0]
+    places = {position: place for place, position in enumerate(run)}
+    inside = [
+        Edge(places[edge.source], places[edge.target], edge.state)
+        for edge in graph.edges
+        if edge.source in places and edge.target in places
+    ]
     return nodes[-1]._replace(
         parts=tuple(part for node in nodes for part in node.parts),
         op=nodes[0].op,
         paths=tuple(path for node in nodes for path in node.paths),
-        change=max((node.change for node in nodes), key=_CHANGES.index),
+        change=_join_changes([node.change for node in nodes]),
+        members=Graph(tuple(nodes), _sort_edges(inside)),
+        steps=sum(node.steps for node in nodes),
     )
+
+
+def _join_changes(changes: Sequence[FlowPartChange]) -> FlowPartChange:
+    """The strongest change; where only some were added or removed, `changed`."""
+    strongest = max(changes, key=_CHANGES.index)
+    return "changed" if strongest in _ONE_SIDED and len(set(changes)) > 1 else strongest

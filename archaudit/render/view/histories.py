@@ -7,10 +7,24 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from archaudit.metrics.catalog import METRICS
-from archaudit.metrics.quantities import format_change, format_short
+from archaudit.metrics.quantities import format_change, format_exact, format_short
 from archaudit.render.formatting import count, join_names, make_visible, name_path
+from archaudit.render.view.axes import Tick, make_axis
 from archaudit.render.view.figures import make_delta, make_figure
-from archaudit.render.view.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
+from archaudit.render.view.plots import (
+    END_ROOM,
+    LEFT,
+    WIDTH,
+    Column,
+    Line,
+    Plot,
+    Point,
+    StudyView,
+    name_points,
+    place_up,
+    read_value,
+    title_axis,
+)
 from archaudit.schema import Bisection, History, HistoryStep, Jump
 
 # `4 with changed settings (out_channels, in_features)`: the details.
@@ -140,28 +154,36 @@ def _plot_steps(steps: Sequence[HistoryStep], metric: str) -> Plot:
     known = METRICS[metric]
     kept = [(step, value) for step in steps if (value := read_value(step, metric)) is not None]
     values = [value for _, value in kept]
-    places = [LEFT + WIDTH * place / max(1, len(kept) - 1) for place in range(len(kept))]
-    heights, ticks = place_values(values, known.unit)
+    axis = make_axis(values, known.unit, room=END_ROOM)
+    last = max(1, len(kept) - 1)
     points = tuple(
         Point(
-            x=round(x, 1),
-            y=y,
-            label=make_visible(f"{step.short} {step.subject}: {format_short(value, known.unit)}"),
+            x=round(LEFT + WIDTH * place / last, 1),
+            y=place_up(axis, value),
+            label=make_visible(f"{step.short} {step.date} {step.subject}: {format_exact(value)} {known.label}"),
             marked=any(jump.metric == metric for jump in step.jumps),
             name=step.short if any(jump.metric == metric for jump in step.jumps) else "",
         )
-        for x, y, (step, value) in zip(places, heights, kept, strict=True)
+        for place, (step, value) in enumerate(kept)
     )
-    stairs = [f"{points[0].x},{points[0].y}"]
+    stairs = [(points[0].x, points[0].y)]
     for before, after in pairwise(points):  # a commit holds until the next
-        stairs += [f"{after.x},{before.y}", f"{after.x},{after.y}"]
+        stairs += [(after.x, before.y), (after.x, after.y)]
     return Plot(
         label=known.label,
         alt=f"{known.label} from {format_short(values[0], known.unit)} to {format_short(values[-1], known.unit)} over {len(kept)} commits",
-        points=name_points(points),
-        line=" ".join(stairs),
-        y_ticks=ticks,
-        x_ticks=((float(LEFT), kept[0][0].short), (float(LEFT + WIDTH), kept[-1][0].short)),
+        points=name_points(points, on_line=True),
+        lines=(Line(places=tuple(stairs)),),
+        across="commits",
+        up=title_axis(known.label, axis),
+        y_ticks=axis.ticks,
+        x_ticks=tuple(Tick(round(place / last, 4), f"{kept[place][0].short} {kept[place][0].date}") for place in _choose_ticks(len(kept))),
         names=tuple(step.short for step, _ in kept),
         values=tuple(values),
     )
+
+
+def _choose_ticks(commits: int) -> list[int]:
+    """The positions of the commits that the axis names: the first, the last, and some between at equal distances."""
+    parts = next((parts for parts in (3, 2) if (commits - 1) % parts == 0 and commits > parts + 1), 1)
+    return sorted({place * (commits - 1) // parts for place in range(parts + 1)})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from archaudit.metrics.catalog import METRICS
-from archaudit.metrics.quantities import format_short
+from archaudit.render.view.axes import Axis, Tick
 from archaudit.schema import HistoryStep, Record, Variant
 
 
@@ -49,20 +49,26 @@ def read_value(record: HistoryStep | Variant, metric: str) -> int | None:
 # Left, top, right, bottom.
 Box = tuple[float, float, float, float]
 
-# Room around a plot for the numbers of its axes, and its size, in pixels.
-LEFT, TOP, WIDTH, HEIGHT = 70, 26, 640, 220
+# Where a plot begins, and its size, in pixels. A page stretches it to the width that there is, so names have this much room at least.
+LEFT, TOP, WIDTH, HEIGHT = 0, 26, 640, 260
+# What is left free at the end of an axis, as a share of its range, so that the last point is not at the edge.
+END_ROOM = 0.06
 _ASIDE, _BELOW = 28, 8  # how far names may extend to the right of the plot (to the edge of the image) and below it (to the axis' numbers)
 _LETTER, _LINE = 6.4, 13  # the room that a letter and a line of a name take, in pixels
 _NEAR, _DOT = 8, 5  # the distance of a name from its point, and the point's own size
 
 
 class Point(Record, frozen=True, kw_only=True):
-    """A point of a plot in pixels; `marked` ones are highlighted. Its `name` is drawn if there is room (`anchor` is SVG's text-anchor)."""
+    """A point of a plot in pixels; `marked` ones are highlighted. Its `name` is drawn if there is room (`anchor` is SVG's text-anchor).
+
+    `series` is the number of its series, `label` has its exact numbers.
+    """
 
     x: float
     y: float
     label: str
     marked: bool = False
+    series: int = 0
     name: str = ""
     name_x: float = 0
     name_y: float = 0
@@ -74,40 +80,58 @@ class Point(Record, frozen=True, kw_only=True):
         return bool(self.anchor) and self.y - self.name_y > _NEAR + _LINE
 
 
-class Plot(Record, frozen=True, kw_only=True):
-    """A plot: points, optionally joined by a line, and the numbers at its axes. `names` and `values` are for Mermaid's charts.
+class Line(Record, frozen=True, kw_only=True):
+    """A line through places in pixels, in the colour of its series."""
 
-    `across` and `up` are the titles of the axes, if they need some.
+    places: tuple[tuple[float, float], ...]
+    series: int = 0
+
+
+class Plot(Record, frozen=True, kw_only=True):
+    """A plot: points, lines, and the ticks of its axes (`across` and `up` are their titles). `names` and `values` are for Mermaid's charts.
+
+    `series` names what differs between the points of several series; it is empty for one. Only lines connect points, and only those of
+    one series.
     """
 
     label: str
     alt: str
     points: tuple[Point, ...]
-    line: str = ""
+    lines: tuple[Line, ...] = ()
     across: str = ""
     up: str = ""
-    y_ticks: tuple[tuple[float, str], ...] = ()
-    x_ticks: tuple[tuple[float, str], ...] = ()
+    y_ticks: tuple[Tick, ...] = ()
+    x_ticks: tuple[Tick, ...] = ()
+    series: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
 
 
-def place_values(values: Sequence[int], unit: str) -> tuple[list[float], tuple[tuple[float, str], ...]]:
-    """The y positions of values on an axis from zero, in pixels from the top, and the axis' numbers."""
-    largest = max(values) or 1
-    heights = [round(TOP + HEIGHT * (1 - value / largest), 1) for value in values]
-    return heights, ((float(TOP + HEIGHT), "0"), (float(TOP), format_short(largest, unit)))
+def place_across(axis: Axis, value: float) -> float:
+    """The x position of a value in pixels."""
+    return round(LEFT + WIDTH * axis.place(value), 1)
 
 
-def name_points(points: Sequence[Point]) -> tuple[Point, ...]:
+def place_up(axis: Axis, value: float) -> float:
+    """The y position of a value in pixels from the top."""
+    return round(TOP + HEIGHT * (1 - axis.place(value)), 1)
+
+
+def title_axis(label: str, axis: Axis) -> str:
+    """`FLOPs (from 2G)`: the title of an axis, with what a reader must know of its scale."""
+    return f"{label} ({axis.note})" if axis.note else label
+
+
+def name_points(points: Sequence[Point], *, on_line: bool = False) -> tuple[Point, ...]:
     """The points with the places of their names, the marked ones' first: right, left, above or below, covering no point and no other name.
 
-    A name that fits nowhere is left out; the tooltip of the point still has it.
+    Names of points `on_line`, which goes on to the right, are not next to them. A name that fits nowhere is left out; the tooltip of the
+    point still has it.
     """
     taken = [(point.x - _DOT, point.y - _DOT, point.x + _DOT, point.y + _DOT) for point in points]
     named = list(points)
     for number, point in sorted(enumerate(points), key=lambda each: not each[1].marked):
-        found = next((place for place in _list_places(point) if _is_free(place[0], taken)), None) if point.name else None
+        found = next((place for place in _list_places(point, on_line=on_line) if _is_free(place[0], taken)), None) if point.name else None
         if found is not None:
             box, x, y, anchor = found
             taken.append(box)
@@ -115,13 +139,14 @@ def name_points(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(named)
 
 
-def _list_places(point: Point) -> Iterator[tuple[Box, float, float, str]]:
+def _list_places(point: Point, *, on_line: bool = False) -> Iterator[tuple[Box, float, float, str]]:
     """Positions for a name, the best first: its box, and the text's position and anchor. Names of marked points may be further away."""
     width = _LETTER * len(point.name)
     sides = ((point.x + _NEAR, "start"), (point.x - _NEAR - width, "end"))
     centre = (point.x - width / 2, "middle")
     up, down = point.y - _NEAR - _LINE, point.y + _NEAR
-    rows = [(point.y - _LINE / 2, sides), (up, (centre,)), (down, (centre,))]
+    rows: list[tuple[float, tuple[tuple[float, str], ...]]] = [(up, (centre,)), (down, (centre,))]
+    rows = [*rows, (up, sides), (down, sides)] if on_line else [(point.y - _LINE / 2, sides), *rows]
     if point.marked:
         rows += [(up - step * _LINE, (centre, *sides)) for step in range(4)]
     for top, places in rows:

@@ -22,7 +22,7 @@ class Headline(Record, frozen=True, kw_only=True):
     """The head of a report: names, inputs, the outcome, the change of the cost in a `sentence`, and the `changes` of the modules.
 
     `proof` is the result of --equivalent, empty without that option. `is_judged` says whether there were checks; `falsehoods` are the
-    false claims in one sentence.
+    false claims in one sentence, `false_claims` is their number in words.
     """
 
     title: str
@@ -36,6 +36,7 @@ class Headline(Record, frozen=True, kw_only=True):
     proof: str = ""
     is_judged: bool = True
     falsehoods: str = ""
+    false_claims: str = ""
 
 
 class MetricRow(Record, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from itertools import groupby
 from archaudit.metrics.catalog import METRICS, Metric, is_unknown, measure_scope
 from archaudit.metrics.selection import Completeness
 from archaudit.render.formatting import ARROW, format_shape, make_visible, shorten_middle
-from archaudit.render.view.checks import list_falsehoods, view_conclusion
+from archaudit.render.view.checks import count_falsehoods, list_falsehoods, view_conclusion
 from archaudit.render.view.figures import make_duration_trend, make_figure, make_trend, summarise_trend
 from archaudit.render.view.latency_section import are_comparable, find_median
 from archaudit.render.view.records import Headline, MetricRow, TotalRow
@@ -58,6 +58,7 @@ def view_headline(report: Report) -> Headline:
         proof=explain_proof(report.equivalence),
         is_judged=bool(report.checks),
         falsehoods=list_falsehoods(report.checks),
+        false_claims=count_falsehoods(report.checks),
     )
 
 

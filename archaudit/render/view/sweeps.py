@@ -6,10 +6,23 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from archaudit.metrics.catalog import METRICS
-from archaudit.metrics.quantities import format_short
+from archaudit.metrics.quantities import format_exact
 from archaudit.render.formatting import make_visible
+from archaudit.render.view.axes import make_axis
 from archaudit.render.view.figures import make_figure
-from archaudit.render.view.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, name_points, place_values, read_value
+from archaudit.render.view.plots import (
+    END_ROOM,
+    Column,
+    Line,
+    Plot,
+    Point,
+    StudyView,
+    name_points,
+    place_across,
+    place_up,
+    read_value,
+    title_axis,
+)
 from archaudit.schema import Sweep, Variant
 
 _LONGEST_NAME = 40  # letters of a variant's name in the plot
@@ -30,10 +43,12 @@ def view_sweep(sweep: Sweep) -> StudyView:
     ]
     first, second = (METRICS[name].label for name in sweep.metrics)
     failed = sum(variant.error is not None for variant in variants)
+    same = " on the same input" if len({variant.input for variant in variants}) > 1 else ""
     missing = f"; {failed:,} could not be measured" if failed else ""
+    rule = f"no other variant{same} is better in both {first} and {second}"
     return StudyView(
         title=name_sweep(sweep),
-        sentence=f"{len(variants):,} variants{missing}; * marks the Pareto front: no other variant is better in both {first} and {second}.",
+        sentence=f"{len(variants):,} variants{missing}; * marks the Pareto front: {rule}.",
         columns=tuple(columns),
         details=dict(_list_errors(variants)),
         plots=_plot_variants(sweep),
@@ -71,7 +86,7 @@ def _make_namer(variants: Sequence[Variant]) -> Callable[[Variant], str]:
     varied = [name for name in _list_choices(variants) if len({each.choices.get(name) for each in variants}) > 1]
     references = {each.reference for each in variants}
     shared = _share_source(references)
-    has_inputs = len({each.input for each in variants}) > 1
+    has_inputs = len({each.input for each in variants}) > 1 and not (varied or len(references) > 1)  # the series says it otherwise
 
     def name(variant: Variant) -> str:
         parts = [f"{each}={variant.choices[each]}" for each in varied if each in variant.choices]
@@ -88,7 +103,10 @@ def _share_source(references: Iterable[str]) -> int:
 
 
 def _write(value: int, metric: str) -> str:
-    return f"{format_short(value, METRICS[metric].unit)} {METRICS[metric].label}"
+    """The exact number with its metric: `3,504,872 Parameters`."""
+    label = METRICS[metric].label
+    unit = " bytes" if METRICS[metric].unit == "bytes" and "ytes" not in label else ""
+    return f"{format_exact(value)}{unit} {label}"
 
 
 def _variant_column(variants: Sequence[Variant], metric: str, rank: int = 0) -> Column:
@@ -99,35 +117,42 @@ def _variant_column(variants: Sequence[Variant], metric: str, rank: int = 0) -> 
 
 
 def _plot_variants(sweep: Sweep) -> tuple[Plot, ...]:
+    """The plot of the two metrics.
+
+    The variants of each input are a series with a front of its own: costs on different inputs do not compare.
+    """
     across, up = sweep.metrics
     kept = [
         (each, x, y) for each in sweep.variants if (x := read_value(each, across)) is not None and (y := read_value(each, up)) is not None
     ]
     if len(kept) < 2:
         return ()
-    largest = max(x for _, x, _ in kept) or 1
-    heights, ticks = place_values([y for _, _, y in kept], METRICS[up].unit)
+    inputs = list(dict.fromkeys(each.input for each, _, _ in kept))
+    x_axis = make_axis((x for _, x, _ in kept), METRICS[across].unit, may_be_log=True, room=END_ROOM)
+    y_axis = make_axis((y for _, _, y in kept), METRICS[up].unit, may_be_log=True, room=END_ROOM)
     name_variant = _make_namer(sweep.variants)
     points = tuple(
         Point(
-            x=round(LEFT + WIDTH * x / largest, 1),
-            y=height,
-            label=f"{_describe(each)}: {_write(x, across)}, {_write(y, up)}",
+            x=place_across(x_axis, x),
+            y=place_up(y_axis, y),
+            label=f"{_describe(each)}: {_write(x, across)}, {_write(y, up)}{', on the Pareto front' if each.pareto else ''}",
             marked=each.pareto,
             name=name_variant(each),
+            series=inputs.index(each.input),
         )
-        for (each, x, y), height in zip(kept, heights, strict=True)
+        for each, x, y in kept
     )
-    front = sorted((point for point in points if point.marked), key=lambda point: point.x)
+    fronts = [sorted((each.x, each.y) for each in points if each.marked and each.series == place) for place in range(len(inputs))]
     return (
         Plot(
             label=f"{METRICS[up].label} over {METRICS[across].label}",
-            alt=f"{len(kept)} variants, {len(front)} of them on the Pareto front",
+            alt=f"{len(kept)} variants, {sum(map(len, fronts))} of them on the Pareto front{' of their input' if len(inputs) > 1 else ''}",
             points=name_points(points),
-            across=METRICS[across].label,
-            up=METRICS[up].label,
-            line=" ".join(f"{point.x},{point.y}" for point in front),
-            y_ticks=ticks,
-            x_ticks=((float(LEFT), "0"), (float(LEFT + WIDTH), format_short(largest, METRICS[across].unit))),
+            across=title_axis(METRICS[across].label, x_axis),
+            up=title_axis(METRICS[up].label, y_axis),
+            lines=tuple(Line(places=tuple(front), series=place) for place, front in enumerate(fronts) if len(front) > 1),
+            y_ticks=y_axis.ticks,
+            x_ticks=x_axis.ticks,
+            series=tuple(f"input {make_visible(each)}" for each in inputs) if len(inputs) > 1 else (),
         ),
     )
