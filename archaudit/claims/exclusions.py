@@ -82,6 +82,7 @@ _NAME_BEFORE = re.compile(
 )
 _BROKEN_BEFORE = re.compile(r"(?:[$\\]|\\\w+\{)\Z")
 _NAME_AFTER = re.compile(r"[^\W\d]|[(_{\\]|\.[^\W\d]|/[^\W\d]")
+_RANGE_BEFORE = re.compile(r"(?<![\w-])\d[\d.,]*[KMGTB]-\Z")  # 25M-26M
 _SIZE_BEFORE, _SIZE_AFTER = re.compile(r"\d[ ]?[x×]\Z"), re.compile(r"x[ ]?\d")
 
 
@@ -91,7 +92,9 @@ def _is_in_a_name(before: str, after: str, match: re.Match[str]) -> bool:
         return True
     if match["suffix"] is None and _NAME_AFTER.match(after) and not _NAMED_UNITS.match(after) and not _SIZE_AFTER.match(after):
         return True
-    return not match["prefix"] and not match["sign"] and _NAME_BEFORE.search(before) is not None and not _SIZE_BEFORE.search(before)
+    if match["prefix"] or match["sign"] or _SIZE_BEFORE.search(before) or _RANGE_BEFORE.search(before):
+        return False
+    return _NAME_BEFORE.search(before) is not None
 
 
 def _is_numbering(text: str, match: re.Match[str], place: str) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from archaudit.claims.columns import METRIC_ROLES, Columns, find_side, read_columns, read_role
+from archaudit.claims.columns import METRIC_ROLES, Columns, read_columns, read_role
 from archaudit.claims.names import Catalog, Resolved, parse_resolution, read_name
 from archaudit.schema import Quantity, parse_quantity
 from archaudit.schema.documents import Document, Number, Table
@@ -92,61 +92,20 @@ def list_named_figures(document: Document, catalogs: Catalogs) -> list[NamedFigu
     return sorted(figures, key=lambda figure: (figure.number.line, figure.number.column))
 
 
-OTHER_MODEL = "another model"
-
-
-def find_named_sides(document: Document, names: Mapping[str, str]) -> dict[tuple[int, int], str]:
-    """By the line and column of a number: the side whose name its row or sentence has, or OTHER_MODEL beside another name.
-
-    `names` are the names of the two models, each with its side. A name that both have decides nothing.
-    """
-    if not names:
-        return {}
-    catalogs = Catalogs(((Catalog(names), False),))
-    sides: dict[tuple[int, int], str] = {}
-    for position, table in enumerate(document.tables):
-        columns = read_columns(table)
-        if columns is None:
-            continue
-        resolved = [_resolve_row(table, columns, row, name, catalogs)[1] for row, name in enumerate(_fill_down(table, columns.name))]
-        if read_role(table.headings[columns.name]) != "name" and all(result.entry is None for result in resolved):
-            continue  # the rows are parts of a model, not models
-        for number in document.numbers:
-            if number.run.table == position and number.run.row >= 0 and number.run.cell != columns.name:
-                entry = resolved[number.run.row].entry
-                side = find_side(table.rows[number.run.row][columns.name])
-                if entry is not None or not side:  # a row called "before" or "ours, new" names a side, not a model
-                    sides[number.line, number.column] = entry.reference if entry is not None else OTHER_MODEL
-    for number in document.numbers:
-        if number.run.table < 0:
-            named = _choose_name(_find_names(number.run.whole, "", catalogs), number.run.whole, number.column - 1)
-            if named is not None and named[2].entry is not None:
-                sides[number.line, number.column] = named[2].entry.reference
-    return sides
-
-
-def list_stated(document: Document, names: Mapping[str, str]) -> dict[tuple[int, int], NamedFigure]:
-    """The figures whose row or sentence names one of the two models and the metric, by line and column."""
-    if not names:
-        return {}
-    figures = list_named_figures(document, Catalogs(((Catalog(names), False),)))
-    return {(figure.number.line, figure.number.column): figure for figure in figures if figure.resolved.entry is not None}
-
-
 # --- tables ---
 
 
 def _read_table(table: Table, numbers: Sequence[Number], catalogs: Catalogs, title: str) -> Iterable[NamedFigure]:
     columns = read_columns(table)
     if columns is None:
-        return _read_turned_table(table, numbers, catalogs)
+        return [*_read_turned_table(table, numbers, catalogs)] or _read_details(table, numbers, catalogs)
     return read_rows(table, columns, numbers, catalogs, title)
 
 
 def read_rows(table: Table, columns: Columns, numbers: Iterable[Number], catalogs: Catalogs, title: str = "") -> Iterable[NamedFigure]:
     """The figures in the columns of metrics, each about the model of its row. `title` is that of the document, which can name a family."""
     resolved: dict[tuple[int, int | None], tuple[str, Resolved]] = {}
-    names = _fill_down(table, columns.name)
+    names = fill_down(table, columns.name)
     places: dict[tuple[int, int], int] = defaultdict(int)  # how many numbers of a cell came before
     for number in numbers:
         row, column = number.run.row, number.run.cell
@@ -157,13 +116,13 @@ def read_rows(table: Table, columns: Columns, numbers: Iterable[Number], catalog
         places[row, column] += 1
         size = int(sizes[min(place, len(sizes) - 1)]) if sizes else None  # "GMACs (@224 / @288)": the second number is at 288
         if (row, size) not in resolved:
-            resolved[row, size] = _resolve_row(table, columns, row, names[row], catalogs, title, size)
+            resolved[row, size] = resolve_row(table, columns, row, names[row], catalogs, title, size)
         name, result = resolved[row, size]
         if name:
             yield from _make_figure(number, columns.metrics[column], table.headings[column], name, result)
 
 
-def _fill_down(table: Table, column: int) -> list[str]:
+def fill_down(table: Table, column: int) -> list[str]:
     """The names of rows. A row without one continues the model above."""
     names: list[str] = []
     for row in table.rows:
@@ -172,7 +131,7 @@ def _fill_down(table: Table, column: int) -> list[str]:
     return names
 
 
-def _resolve_row(
+def resolve_row(
     table: Table, columns: Columns, row: int, name: str, catalogs: Catalogs, title: str = "", size: int | None = None
 ) -> tuple[str, Resolved]:
     """The name of a row and what it means. `size` is the resolution that the heading gives for this figure."""
@@ -224,6 +183,16 @@ def _read_turned_table(table: Table, numbers: Sequence[Number], catalogs: Catalo
             yield from _make_figure(number, role, heading, table.headings[column], result)
 
 
+def _read_details(table: Table, numbers: Iterable[Number], catalogs: Catalogs) -> Iterable[NamedFigure]:
+    """Figures with their own unit in a table without columns of metrics: "50 layers, 25.6M parameters" beside the name of a model."""
+    for number in numbers:
+        metric = _find_metric(number) if number.run.row >= 0 and number.run.cell else ""
+        name = table.rows[number.run.row][0] if metric else ""
+        if name:
+            result = _check_metric(catalogs.find(name, None, table.section), metric)
+            yield NamedFigure(number, metric, number.unit, name, result, in_table=False)
+
+
 def _make_figure(number: Number, metric: str, heading: str, name: str, result: Resolved) -> Iterable[NamedFigure]:
     """The figure, if it can be parsed and its own unit does not say something else."""
     unit = number.unit
@@ -266,9 +235,9 @@ def _read_sentences(document: Document, catalogs: Catalogs) -> Iterable[NamedFig
             continue
         last = number, metric
         if line not in found_in:
-            found_in[line] = _find_names(number.run.whole, number.run.section, catalogs)
+            found_in[line] = find_names(number.run.whole, number.run.section, catalogs)
         start = number.column - 1
-        named = _choose_name(found_in[line], number.run.whole, start)
+        named = choose_name(found_in[line], number.run.whole, start)
         if named is None:
             heading = catalogs.find(number.run.section, None, number.run.section)
             if heading.entry is None or len(read_name(number.run.section).key) < _SHORTEST_NAME:
@@ -309,7 +278,7 @@ def _find_metric(number: Number) -> str:
     return read_role(role[1]) if role else ""
 
 
-def _find_names(line: str, section: str, catalogs: Catalogs) -> list[tuple[int, str, Resolved]]:
+def find_names(line: str, section: str, catalogs: Catalogs) -> list[tuple[int, str, Resolved]]:
     """The names of known models in a line, with the position after each, from left to right."""
     text = re.sub(r"[*`\[\]]", " ", line)
     text = re.sub(r"<[^<>]*>|\]?\([^()\s]*://[^()]*\)|https?://\S+", lambda found: " " * len(found[0]), text)
@@ -321,7 +290,7 @@ def _find_names(line: str, section: str, catalogs: Catalogs) -> list[tuple[int, 
             if position + size > len(words):
                 continue
             start, end = words[position].start(), words[position + size - 1].end()
-            name = text[start:end].strip(" .,-/+")
+            name = " ".join(text[start:end].split()).strip(" .,-/+")
             if len(read_name(name).key) < _SHORTEST_NAME or "," in name or not re.search(r"[\d_-]|[a-z][A-Z]", name):
                 continue
             result = catalogs.find(name, None, section)
@@ -333,7 +302,7 @@ def _find_names(line: str, section: str, catalogs: Catalogs) -> list[tuple[int, 
     return names
 
 
-def _choose_name(names: Sequence[tuple[int, str, Resolved]], line: str, start: int) -> tuple[int, str, Resolved] | None:
+def choose_name(names: Sequence[tuple[int, str, Resolved]], line: str, start: int) -> tuple[int, str, Resolved] | None:
     """The last name before the figure in its sentence; else the only name of the sentence."""
     ends = [0, *(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]
     place = bisect_right(ends, start)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from archaudit.claims.binding import LocatedClaims, locate_claims
-from archaudit.claims.named_figures import find_named_sides
+from archaudit.claims.named_sides import find_direct_sides, find_named_sides
 from archaudit.claims.reading import read_document
 from archaudit.config import BASELINE
 from archaudit.errors import ConfigError
@@ -25,7 +25,7 @@ from archaudit.pipeline.table_claims import ExpandedTables, accept_readings, exp
 from archaudit.pipeline.targets import Target, resolve
 from archaudit.pipeline.zoo import Zoo
 from archaudit.schema import Check, Outcome, Profile, Record, Verdict, name_run
-from archaudit.schema.documents import Binding, Coverage, Number
+from archaudit.schema.documents import Binding, Coverage, Document, Number
 
 
 class DocumentJudgement(Record, frozen=True, kw_only=True):
@@ -71,7 +71,8 @@ def check_document(
     exempt = [(_bind(figure.number), _exempt(figure.number, reason)) for figure, reason in tables.exempt]
     checks = (*claims.checks, *(check for _, check in (*bound, *exempt)))
     located = locate_claims(document, checks, (*claims.inline, *bound, *exempt))
-    named = find_named_sides(document, list_names(pair, options)) if pair is not None else {}
+    names = list_names(pair, options) if pair is not None else {}
+    named = {**find_direct_sides(document, names), **_keep_tables(document, find_named_sides(document, names))}
     verdicts = tuple(_mark_swapped(verdict, located, named) for verdict in verdicts)
     verdicts = (*(_mark_stale(verdict, located) for verdict in verdicts), *rows, *judge([check for _, check in exempt], {}, {}))
     verdicts = judge_together(document, [*zip(checks, verdicts, strict=True)], located.numbers)
@@ -188,12 +189,19 @@ def _find_earlier(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
 
 
 def _mark_swapped(verdict: Verdict, located: LocatedClaims, named: Mapping[tuple[int, int], str]) -> Verdict:
-    """The verdict; false if the row of a table names the other model of the pair than the claim."""
-    sides = {named.get((number.line, number.column)) for number in located.numbers[verdict.id] if number.run.table >= 0}
+    """The verdict; false if the row of a table, or the words directly before the figure, name the other model of the pair."""
+    sides = {named.get((number.line, number.column)) for number in located.numbers[verdict.id]}
     if verdict.comparison != "equals" or verdict.model not in SIDES or len(sides) != 1 or not (sides <= {*SIDES} - {verdict.model}):
         return verdict
-    reason = f"false: the row is about {sides.pop()}, the claim about {verdict.model}: {verdict.reason}"
+    where = "row" if any(number.run.table >= 0 for number in located.numbers[verdict.id]) else "sentence"
+    reason = f"false: the {where} is about {sides.pop()}, the claim about {verdict.model}: {verdict.reason}"
     return msgspec.structs.replace(verdict, finding="false", outcome="failed", reason=reason)
+
+
+def _keep_tables(document: Document, sides: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], str]:
+    """The sides of numbers in tables."""
+    places = {(number.line, number.column) for number in document.numbers if number.run.table >= 0}
+    return {place: side for place, side in sides.items() if place in places}
 
 
 def _mark_stale(verdict: Verdict, located: LocatedClaims) -> Verdict:

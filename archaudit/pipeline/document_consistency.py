@@ -97,7 +97,10 @@ def find_contradictions(judged: _Judged, numbers: _Places) -> dict[str, str]:
     """By the id of a false claim: the other figure that the document gives for the same metric of the same model."""
     by_subject: dict[tuple[object, ...], list[Check]] = defaultdict(list)
     for check, _ in judged:
-        if check.figure is not None and check.against is None and check.comparison == "equals" and numbers.get(check.id):
+        own = numbers.get(check.id, ())
+        if check.figure is not None and check.against is None and check.comparison == "equals" and own:
+            if check.metric not in _OF_ANY_INPUT and _names_input(own[0]) and not _SIZE_OF_INPUT.search(check.model):
+                continue
             model = _SIZE_OF_INPUT.sub("", check.model) if check.metric in _OF_ANY_INPUT else check.model
             scenario = None if check.metric in _OF_ANY_INPUT else check.scenario
             by_subject[model, scenario, check.metric, check.scope].append(check)
@@ -109,6 +112,17 @@ def find_contradictions(judged: _Judged, numbers: _Places) -> dict[str, str]:
             if other is not None and check.id in false:
                 found[check.id] = f"line {numbers[other.id][0].line} gives {other.expected} for the same model"
     return found
+
+
+def _names_input(number: Number) -> bool:
+    """Whether the words near a figure of operations name an input: another figure of the model can be for another one."""
+    start = number.column - 1
+    near = number.run.whole[max(0, start - _NEAR) : start + len(number.text) + _NEAR]
+    return _INPUT.search(f"{near} {number.heading} {number.row_heading}") is not None
+
+
+_NEAR = 40  # characters on each side
+_INPUT = re.compile(r"@\s?\d|\d\s?[x×]\s?\d|\bat \d|\bpixels?\b|\btokens?\b|\bresolution\b", re.IGNORECASE)
 
 
 def _are_apart(check: Check, other: Check) -> bool:

@@ -37,7 +37,9 @@ def draft_document(path: Path, before: str, after: str, options: Options) -> str
     profiles = dict(zip(SIDES, measured, strict=True))
     check_independence(path, targets, profiles.values())
     groups = _find_groups(targets, measured, options)
+    bound = {(binding.line, binding.column) for binding in document.bindings}
     drafts = draft_claims(document, profiles["before"], profiles["after"], groups, name_sides(targets))
+    drafts = [draft for draft in drafts if (draft.number.line, draft.number.column) not in bound]  # a comment says what these are about
     checks = read_claims([draft.table for draft in drafts if draft.table], SIDES, path.name)
     verdicts = judge(checks, profiles, {})
     drafts = _name_columns(drafts, verdicts)
@@ -80,7 +82,9 @@ def draft_zoo(path: Path, sources: Sequence[str], options: Options, *, measure: 
     Without `measure`, only a list of names: which became which reference, and which are not known. Raises InputError.
     """
     document = read_document(read_text(path), path.name)
-    figures = list_named_figures(document, open_catalogs(sources, options.config, Path.cwd()))
+    bound = {(binding.line, binding.column) for binding in document.bindings}
+    found = list_named_figures(document, open_catalogs(sources, options.config, Path.cwd()))
+    figures = [figure for figure in found if (figure.number.line, figure.number.column) not in bound]
     if not measure:
         return format_names(figures)
     models = {

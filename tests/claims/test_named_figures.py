@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archaudit.claims.named_figures import Catalogs, find_named_sides, list_named_figures
+from archaudit.claims.named_figures import Catalogs, list_named_figures
+from archaudit.claims.named_sides import find_named_sides
 from archaudit.claims.names import Catalog
 from archaudit.claims.reading import read_document
 

@@ -18,7 +18,8 @@ from archaudit.claims.columns import find_side
 from archaudit.claims.drafting.context import Context, Contexts
 from archaudit.claims.drafting.facts import Fact, Facts, Scope, list_facts, list_shape_facts
 from archaudit.claims.drafting.scoring import NEARLY, read_statement, score_fact
-from archaudit.claims.named_figures import OTHER_MODEL, NamedFigure, find_named_sides, list_stated
+from archaudit.claims.named_figures import NamedFigure
+from archaudit.claims.named_sides import OTHER_MODEL, find_named_sides, list_stated
 from archaudit.metrics.quantities import format_exact
 from archaudit.schema import Group, Profile, Verdict
 from archaudit.schema.documents import Document, Number
