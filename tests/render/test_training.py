@@ -95,7 +95,7 @@ def test_the_areas_of_the_picture_are_stacked_up_to_the_peak(measured):
     [
         (
             BatchLimit(memory_bytes=2**30, batch=7, peak_bytes=2**30 - 1024, next_peak_bytes=2**30 + 2**20),
-            "The largest batch that fits in 1.00 GiB is 7: its peak is 1.00 GiB, and that of 8 is 1.00 GiB.",
+            "The largest batch that fits in 1.00 GiB is 7: its peak is 1,073,740,800, and that of 8 is 1,074,790,400.",
         ),
         (
             BatchLimit(memory_bytes=2**20, batch=0, next_peak_bytes=2**21),

@@ -160,11 +160,19 @@ def set_batch(recipe: Recipe, batch: int) -> Recipe:
         assert make is not None
         return tree_map(lambda leaf: _resize(leaf, batch), make())
 
+    make_default = recipe.default_inputs
+
+    def make_batched_default(model: Any) -> dict[str, Any] | None:
+        assert make_default is not None
+        made: dict[str, Any] | None = tree_map(lambda leaf: _resize(leaf, batch), make_default(model))
+        return made
+
     assumption = f"the batch size was set to {batch}; the inputs that the model defines may have another"
     return msgspec.structs.replace(
         recipe,
         inputs=tuple(_resize(spec, batch) for spec in recipe.inputs),
         example_inputs=make_batched if make is not None else None,
+        default_inputs=make_batched_default if make_default is not None else None,
         assumptions=(*recipe.assumptions, assumption),
     )
 

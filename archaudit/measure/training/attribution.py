@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,9 +22,14 @@ from archaudit.schema import TrainingPhase
 
 
 class StepPosition:
-    """Where a training step is: its phase, the running modules, and the module of each autograd node. An observer of module calls."""
+    """Where a training step is: its phase, the running modules, and the module of each autograd node. An observer of module calls.
 
-    def __init__(self, tree: ModuleTree) -> None:
+    `amp` is the context of autocast that a recomputation enters if its first run was in it.
+    """
+
+    def __init__(self, tree: ModuleTree, device: str = "cpu") -> None:
+        self.amp: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self._device = device
         self.phase: TrainingPhase = "forward"
         self._open: list[int] = []
         self._recomputed: list[int] = []  # the modules whose parts checkpoints run again now
@@ -87,6 +92,7 @@ class StepPosition:
     def wrap_recomputed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The part of a checkpoint: in the backward pass, what it runs outside modules belongs to the module that runs now."""
         owner = self._find_running()
+        amp = self.amp if torch.is_autocast_enabled(self._device) else nullcontext
 
         def run(*args: Any, **kwargs: Any) -> Any:
             if self.phase != "backward":
@@ -94,7 +100,8 @@ class StepPosition:
             self._recomputed.append(owner)
             self._mark(owner)
             try:
-                return function(*args, **kwargs)
+                with amp():  # torch does not turn autocast on again for a device that this machine does not have
+                    return function(*args, **kwargs)
             finally:
                 self._recomputed.pop()
                 self._mark(self._find_running())

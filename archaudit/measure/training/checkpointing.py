@@ -37,15 +37,15 @@ def with_checkpoints(model: nn.Module, tree: ModuleTree, settings: TrainingSetti
 
 def _turn_on(model: nn.Module, settings: TrainingSettings) -> Callable[[], None]:
     """Uses the flag of transformers and diffusers, or that of timm."""
-    enable = getattr(model, "gradient_checkpointing_enable", None) or getattr(model, "enable_gradient_checkpointing", None)
-    disable = getattr(model, "gradient_checkpointing_disable", None) or getattr(model, "disable_gradient_checkpointing", None)
-    if callable(enable) and callable(disable):
-        takes_kwargs = "gradient_checkpointing_kwargs" in inspect.signature(enable).parameters
-        try:
-            enable(**({"gradient_checkpointing_kwargs": {"use_reentrant": settings.reentrant}} if takes_kwargs else {}))
-        except ValueError as error:  # transformers: the architecture does not support it
-            raise MeasureError(f"{type(model).__name__} cannot be checkpointed: {error}", _HINT) from error
-        return disable  # type: ignore[no-any-return]
+    for turn_on, turn_off, keyword in _FLAGS:
+        enable, disable = getattr(model, turn_on, None), getattr(model, turn_off, None)
+        if callable(enable) and callable(disable):
+            takes_keyword = keyword in inspect.signature(enable).parameters
+            try:
+                enable(**({keyword: {"use_reentrant": settings.reentrant}} if takes_keyword else {}))
+            except ValueError as error:  # transformers: the architecture does not support it
+                raise MeasureError(f"{type(model).__name__} cannot be checkpointed: {error}", _HINT) from error
+            return disable  # type: ignore[no-any-return]
     set_checkpoints = getattr(model, "set_grad_checkpointing", None)
     if callable(set_checkpoints):
         set_checkpoints(True)
@@ -53,6 +53,11 @@ def _turn_on(model: nn.Module, settings: TrainingSettings) -> Callable[[], None]
     raise MeasureError(f"{type(model).__name__} has no flag for activation checkpointing", _HINT)
 
 
+_FLAGS = (
+    ("activation_checkpointing_enable", "activation_checkpointing_disable", "activation_checkpointing_kwargs"),
+    ("gradient_checkpointing_enable", "gradient_checkpointing_disable", "gradient_checkpointing_kwargs"),  # earlier versions
+    ("enable_gradient_checkpointing", "disable_gradient_checkpointing", ""),
+)
 _HINT = "Name the modules that are checkpointed: --checkpoint-modules 'layers.*'."
 
 

@@ -118,7 +118,10 @@ def run_step(run: Run, settings: TrainingSettings, device: str = "cpu") -> StepR
                 for parameter in model.parameters():
                     parameter.grad = None
             if not training:
-                record.assumptions.append(f"the step is that of eval mode: in training mode it raised {describe_error(failures[0])}")
+                record.assumptions.append(
+                    f"the step is that of eval mode: in training mode it raised "
+                    f"{describe_error(failures[0])} (targets are inputs like any other)"
+                )
             return record
     raise MeasureError(
         f"a training step of {type(model).__name__} cannot be run: {describe_error(failures[0])}",
@@ -131,7 +134,7 @@ def _run_passes(
 ) -> StepRecord:
     (model, tree), (settings, device) = built, how
     record = StepRecord(tree, training)
-    position = StepPosition(tree)
+    position = StepPosition(tree, device)
     known_values = run.shape_cache.known_values
     cache = run.shape_cache if assumed is None else ShapeCache(assumed, known_values)
     optimizers = make_optimizers(settings.optimizer, model, device)
@@ -151,6 +154,7 @@ def _run_passes(
         stack.enter_context(find_values_by(known_values.find))
         stack.enter_context(observe_checkpoints(position))
         amp = stack.enter_context(autocast(device, settings.amp)) if settings.amp else nullcontext
+        position.amp = amp
         with run.context():
             stack.enter_context(mode)
             with observe_calls(tree, position):

@@ -8,7 +8,7 @@ from itertools import pairwise
 from msgspec import UNSET
 
 from archaudit.index import index_modules
-from archaudit.metrics.quantities import format_short
+from archaudit.metrics.quantities import format_pair, format_short
 from archaudit.render.formatting import ARROW, NOTHING, count, make_visible, name_path
 from archaudit.render.view.figures import make_trend
 from archaudit.render.view.training_records import Area, MemoryCurve, TrainingTable, TrainingView
@@ -124,7 +124,7 @@ def _describe_limit(training: Training) -> Iterator[str]:
     elif limit.batch == 0:
         yield f"No batch fits in {memory}: the smallest that was measured needs {_bytes(limit.next_peak_bytes or 0)}."
     else:
-        fits, more = _bytes(limit.peak_bytes or 0), _bytes(limit.next_peak_bytes or 0)
+        fits, more = format_pair(limit.peak_bytes or 0, limit.next_peak_bytes or 0, "bytes")
         yield f"The largest batch that fits in {memory} is {limit.batch:,}: its peak is {fits}, and that of {limit.batch + 1:,} is {more}."
 
 
