@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+# What a spreadsheet reads as a formula; a sign before a digit begins a number.
+_FORMULA = re.compile(r"[=@]|[+-](?!\d)(?=.)")
+
+
 def format_csv(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows as CSV; no text is a formula for a spreadsheet."""
     text = io.StringIO()
@@ -26,7 +31,7 @@ def format_csv(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str
 
 
 def _defuse(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "@") else cell
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def write_csv(table: Table) -> str:

@@ -14,6 +14,7 @@ from render.synthetic import make_hostile_report, make_incomplete_report, make_m
 import archaudit
 from archaudit.errors import ArchauditError, ConfigError
 from archaudit.render.exports import Extra, Selection, make_frame, parse_extra, tabulate, write_table
+from archaudit.render.exports.formats import format_csv
 from archaudit.render.exports.sources import Rows
 from archaudit.schema import Profile, Report, Sweep, Variant
 
@@ -131,11 +132,15 @@ def test_rows_that_do_not_exist_are_listed() -> None:
     assert error.value.hint == "Rows: layers, models."
 
 
-def test_names_that_a_spreadsheet_takes_for_a_formula_are_defused() -> None:
-    report = make_hostile_report("=1+1")
-    cells = [cell for row in read_csv(report, rows="layers") for cell in row.values()]
-    assert any("=1+1" in cell for cell in cells)
-    assert not [cell for cell in cells if cell.startswith("=")]
+@pytest.mark.parametrize("name", ["=1+1", "@SUM(1)", "+cmd()", "-cmd()"])
+def test_names_that_a_spreadsheet_takes_for_a_formula_are_defused(name: str) -> None:
+    cells = [cell for row in read_csv(make_hostile_report(name), rows="layers") for cell in row.values()]
+    assert any(name in cell for cell in cells)
+    assert not [cell for cell in cells if cell.startswith(name[0]) and not cell[1:2].isdigit()]
+
+
+def test_a_signed_number_in_a_text_stays_a_number() -> None:
+    assert format_csv(["off"], [["+0.5 %"], ["-3"], ["-"]]) == "off\n+0.5 %\n-3\n-\n"
 
 
 # --- columns of a file ------------------------------------------------------------------------------------------------
