@@ -28,6 +28,8 @@ _UNRELATED_FACTOR = 0.6
 REORDERED_THRESHOLD = 0.75
 # The score of two siblings: their similarity, and whether they are between the same matched neighbours.
 _SIMILARITY_WEIGHT, _POSITION_WEIGHT = 0.85, 0.15
+# A container of the same name that maps the same shapes between the same neighbours was written anew if its layers are this similar.
+_REWRITTEN_THRESHOLD = 0.3
 # Decides between candidates that are alike in all else, such as equal blocks at several resolutions.
 _OTHER_OUTPUT = 0.005
 # A common name removes this share of the doubt. Another name is no evidence against a pair, since renaming is common; an index says little.
@@ -259,8 +261,8 @@ class _SiblingMatcher:
     def _match_same_shapes(self) -> None:
         """Free children between the same matched neighbours that map the same shapes: they are replaced.
 
-        These are leaves of the same name, where both sides have equally many children there; and the only ones there with a weight matrix,
-        where both have the same number of parameters.
+        These are leaves, and containers of similar layers, of the same name, where both sides have equally many children there; and the
+        only ones there with a weight matrix, where both have the same number of parameters.
         """
         left, right = self.matching.left, self.matching.right
         gaps = self._number_gaps()
@@ -272,9 +274,16 @@ class _SiblingMatcher:
             for one, other in zip(lefts, rights, strict=False) if len(lefts) == len(rights) else ():
                 same_name = left.names[one] == right.names[other]
                 leaves = not left.children[one] and not right.children[other]
-                if same_name and leaves and _list_shapes(left, one) and _list_shapes(left, one) == _list_shapes(right, other):
+                if not same_name or not (leaves or self._are_alike_inside(one, other)):
+                    continue
+                if _list_shapes(left, one) and _list_shapes(left, one) == _list_shapes(right, other):
                     self._add(one, other, "replaced", OTHER_TYPE_CONFIDENCE)
             self._match_only_candidates(lefts, rights)
+
+    def _are_alike_inside(self, one: int, other: int) -> bool:
+        """Whether two containers hold similar layers, whatever the containers are called: a block that was written anew."""
+        both = self.matching.left.children[one] and self.matching.right.children[other]
+        return bool(both) and self.matching.similarity.compare(one, other) >= _REWRITTEN_THRESHOLD
 
     def _match_only_candidates(self, lefts: list[int], rights: list[int]) -> None:
         left, right = self.matching.left, self.matching.right

@@ -166,9 +166,15 @@ def _compare_settings(before: ModuleRecord, after: ModuleRecord) -> dict[str, tu
     else:
         names = sorted(before.settings.keys() & after.settings.keys())
     pairs = {name: (before.settings.get(name), after.settings.get(name)) for name in names}
-    # Compared as text too: a NaN is not equal to itself. Layers of torch keep their class's name as a setting.
-    types = before.type, after.type
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and repr(pair[0]) != repr(pair[1]) and pair != types}
+
+    def is_known(one: Setting, other: Setting) -> bool:
+        """Whether a setting is the name of the class, or the number of parameters: models keep them for their summaries."""
+        if isinstance(one, str) and isinstance(other, str):
+            return (one.rpartition(".")[2], other.rpartition(".")[2]) == (before.type, after.type)
+        return (one, other) == (before.total.params, after.total.params) and before.total.params != after.total.params
+
+    # Compared as text too: a NaN is not equal to itself.
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and repr(pair[0]) != repr(pair[1]) and not is_known(*pair)}
 
 
 def _list_kinds(before: ModuleRecord, after: ModuleRecord, settings: dict[str, tuple[Setting, Setting]]) -> list[str]:

@@ -204,3 +204,52 @@ def test_a_layer_inserted_into_a_chain_shifts_the_names_behind_it() -> None:
 
     pairs = pair_children(lambda: chain(3, 8, 12, 20), lambda: chain(3, 8, 8, 12, 20))
     assert pairs == {"conv1": "conv1", "conv2": "conv3", "conv3": "conv4"}
+
+
+class Unit(nn.Module):
+    def __init__(self, inputs: int, outputs: int, act: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.bn, self.act = nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), act
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.bn(self.conv(x)))
+
+
+class OldSplit(nn.Module):
+    """Two branches, of which one is a plain convolution; norm and activation after they are joined."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.cv1, self.cv2, self.cv3 = Unit(8, 4, nn.Hardswish()), nn.Conv2d(8, 4, 1, bias=False), nn.Conv2d(4, 4, 1, bias=False)
+        self.cv4, self.bn, self.act = Unit(8, 8, nn.Hardswish()), nn.BatchNorm2d(8), nn.LeakyReLU()
+        self.m = nn.Sequential(*(Unit(4, 4, nn.Hardswish()) for _ in range(depth)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cv4(self.act(self.bn(torch.cat([self.cv3(self.m(self.cv1(x))), self.cv2(x)], 1))))
+
+
+class NewSplit(nn.Module):
+    """Both branches are units; the last unit is the third one."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.cv1, self.cv2, self.cv3 = Unit(8, 4, nn.SiLU()), Unit(8, 4, nn.SiLU()), Unit(8, 8, nn.SiLU())
+        self.m = nn.Sequential(*(Unit(4, 4, nn.SiLU()) for _ in range(depth)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cv3(torch.cat([self.m(self.cv1(x)), self.cv2(x)], 1))
+
+
+def test_blocks_of_a_sequence_that_were_written_anew_keep_their_places_and_layers() -> None:
+    """Every block got another class; their layers are equal from block to block, and none moved to another block."""
+
+    def stack(block: Callable[[int], nn.Module], act: Callable[[], nn.Module]) -> nn.Sequential:
+        return nn.Sequential(Unit(3, 8, act()), block(1), Unit(8, 8, act()), block(3), block(1), block(1))
+
+    sides = [measure(build, torch.zeros(1, 3, 8, 8)) for build in (lambda: stack(OldSplit, nn.Hardswish), lambda: stack(NewSplit, nn.SiLU))]
+    pairs = {match.before_path: match.after_path for match in align(*sides) if match.before_path is not None}
+    for block in ("1", "3", "4", "5"):
+        expected = {"": "", ".cv1": ".cv1", ".cv2": ".cv2.conv", ".cv3": None, ".cv4": ".cv3", ".m": ".m"}
+        assert {name: pairs[block + name] for name in expected} == {
+            name: None if other is None else block + other for name, other in expected.items()
+        }

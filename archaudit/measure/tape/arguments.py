@@ -1,6 +1,7 @@
 """The non-tensor arguments of operators in one form, so that equal calls are written equally.
 
-Defaults are left out, whether they were written or not; dimensions count from the front, and the last one is -1; whole floats are integers.
+Defaults are left out, whether they were written or not; dimensions count from the front, and a single last one is -1; whole floats are
+integers.
 Devices, memory formats and generators are left out. Sizes, which may follow from the size of the input, are kept apart from constants.
 """
 
@@ -190,10 +191,8 @@ def _normalise_dims(value: Setting, rank: int, *, ordered: bool) -> Setting:
     if isinstance(value, int):
         return normalise_dim(value, rank)
     if isinstance(value, list):
-        dims = [normalise_dim(each, rank) if isinstance(each, int) else each for each in value]
-        if ordered:
-            return dims
-        # a list of one is the dimension itself
-        ranked = sorted(dims, key=lambda dim: (rank - 1 if dim == -1 else dim) if isinstance(dim, int) else 0)
-        return ranked[0] if len(ranked) == 1 else ranked
+        if len(value) == 1:  # a list of one is the dimension itself
+            return [_normalise_dims(value[0], rank, ordered=True)] if ordered else _normalise_dims(value[0], rank, ordered=False)
+        dims = [each + rank if isinstance(each, int) and each < 0 else each for each in value]
+        return dims if ordered else sorted(dims, key=lambda dim: dim if isinstance(dim, int) else 0)
     return value
