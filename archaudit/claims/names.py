@@ -51,6 +51,7 @@ _TRAINING_CODE = re.compile(
 )
 _MULTIPLIER = re.compile(r"(?<![\d.])(\d)\.(\d+)\s?[x×]|[x×](\d)[._](\d+)")
 _TAG = re.compile(r"(\w+)\.(\w*(?:in\d+k|openai|laion|webli|lvd|dfn|metaclip|datacompxl|merged2b|untrained)\w*)", re.IGNORECASE)
+_SIDE_AT_END = re.compile(r"[_-](128|160|192|224|256|288|320|384|448|512)\Z")
 _NOT_KEY = re.compile(r"[^a-z0-9.]+")
 _SMALLEST_RESOLUTION, _LARGEST_RESOLUTION = 32, 2048
 _PREFIXES = (
@@ -198,6 +199,9 @@ class Catalog:
             end = re.search(r"_(\d{3})$", tag[2])
             tries.append((self._by_key[0], make_key(tag[1]), int(end[1]) if end else None))
         tries += [(by_key, key, size) for by_key in self._by_key for key, size in _list_readings(name.key)]
+        if side := _SIDE_AT_END.search(name.text):  # "mobilenet_v2_1.0_224"
+            shorter = make_key(_strip_training(name.text[: side.start()].casefold()))
+            tries += [(by_key, shorter, int(side[1])) for by_key in self._by_key]
         for by_key, key, size in tries:
             found = [entry for entry in by_key.get(key, ()) if entry.name not in self._exact or entry.name == name.text]
             if found:
@@ -258,6 +262,12 @@ _SPECIAL: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(mobilenetv\d(?:_small|_large)?|mnasnet|ghostnet(?:v\d)?|semnasnet)_(\d)(\d[1-9])"), r"\1_x\2.\3"),
     (re.compile(r"(shufflenet_v2|mnasnet)_?x?(\d)_(\d)"), r"\1_x\2.\3"),
     (re.compile(r"tf_(efficientnet\w+)"), r"\1"),
+    (re.compile(r"deit3_(\w+)"), r"deit_iii_\1"),
+    (re.compile(r"resnest(\d+)d"), r"resnest\1"),
+    (re.compile(r"densenet(121|169|201)\Z"), r"densenet\1_k_32"),  # the growth rates of the paper
+    (re.compile(r"densenet161\Z"), r"densenet161_k_48"),
+    (re.compile(r"xcit_(\w)\w+_(\d+)_p(\d+)(_224)\Z"), r"xcit_\1\2_\3\4"),
+    (re.compile(r"xcit_(\w)\w+_(\d+)_p(\d+)(_384)\Z"), r"xcit_\1\2_\3\4"),
     (re.compile(r"efficientnet_([bl]\d)"), r"effnet_\1"),
     (re.compile(r"(cait_\w+?)(_\d{3})"), r"\1_distilled\2"),  # all of them are
     (re.compile(r"mixer_b(\d+)"), r"mlp_mixer_base_p\1"),

@@ -23,6 +23,7 @@ vit_huge_patch14_224 swin_tiny_patch4_window7_224 swin_base_patch4_window7_224 s
 swinv2_tiny_window8_256 swinv2_tiny_window16_256 deit_tiny_patch16_224 deit_base_patch16_384 deit_base_distilled_patch16_384
 resmlp_12_224 resmlp_36_224 resmlp_big_24_224 mixer_b16_224 regnetx_004 regnety_032 regnetx_320 mobilenetv2_100 mobilenetv2_140
 mobilenetv3_large_100 edgenext_x_small edgenext_small efficientnet_b0 levit_128s levit_128 repvgg_a1 repvgg_a2 mobilevit_xs
+xcit_small_12_p16_224 xcit_small_12_p8_224 deit3_small_patch16_224 deit3_small_patch16_384 resnest50d densenet121
 hrnet_w18 hrnet_w18_ssld res2net50_14w_8s inception_resnet_v2
 """)
 TORCHVISION = _split("""
@@ -44,6 +45,12 @@ def find(written: str, names: list[str], resolution: int | None = None) -> str |
         ("resnet50.a1_in1k", None, "resnet50"),
         ("vit_base_patch16_384.augreg_in21k_ft_in1k", None, "vit_base_patch16_384"),
         ("MobileNetV3-Large 1.0", None, "mobilenetv3_large_100"),
+        ("mobilenet_v2_1.4_224", None, "mobilenetv2_140"),
+        ("XCiT-S12/16", None, "xcit_small_12_p16_224"),
+        ("DeiT-III-S", 224, "deit3_small_patch16_224"),
+        ("DeiT III-S", 384, "deit3_small_patch16_384"),
+        ("ResNeSt-50", None, "resnest50d"),
+        ("DenseNet-121 (k=32)", None, "densenet121"),
         ("EffNet-B0", None, "efficientnet_b0"),
         ("resnet50_8xb32_in1k", None, "resnet50"),
         ("timm-resnet50", None, "resnet50"),
@@ -119,6 +126,7 @@ def test_a_name_of_torchvision(written: str, name: str) -> None:
         "",
         "---",
         "Swin-T/C24",
+        "DenseNet-121 (k=12)",
         "resnet50.layer1",
     ],
 )
