@@ -153,3 +153,16 @@ def test_rows_of_equal_blocks_say_how_many_they_are() -> None:
     text = render_profile_screen(make_segmentation_report().after, Detail(top=40), 120)
     row = next(line for line in text.splitlines() if "1 … 11" in line)
     assert "Sequential ×11" in row
+
+
+@pytest.mark.parametrize(("dead", "shown"), [({"head": 990}, True), ({"head": 9}, False), ({}, False)])
+def test_dead_compute_of_at_least_one_percent_is_an_alert(dead: dict[str, int], shown: bool) -> None:
+    profile = make_segmentation_report().after
+    scaled = {path: share * profile.totals.flops // 1000 for path, share in dead.items()}
+    text = render_profile_screen(msgspec.structs.replace(profile, dead_flops=scaled), Detail(), 100)
+    assert ("dead compute: 99.0 % of the FLOPs, in head, reach no output" in text) == shown
+
+
+def test_modules_of_a_model_that_was_not_run_have_no_output_shape() -> None:
+    profile = msgspec.structs.replace(make_segmentation_report().after, unknown=("flops", "macs"))
+    assert "not called" not in render_profile_screen(profile, Detail(), 100)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import UNSET
+
 from archaudit.metrics.catalog import is_unknown
 from archaudit.metrics.quantities import format_percent, format_short
 from archaudit.render.formatting import ARROW, NOTHING, count, join_names, make_visible, name_path
@@ -38,6 +40,8 @@ _NOTES = {
     "peak_activation_bytes": "live tensors in one forward pass",
 }
 _MOST_PATHS = 3
+# Dead compute below this share of the FLOPs is no reason to look at the model again.
+_LEAST_DEAD = 0.01
 
 
 def view_screen(report: Report, units: Units = "flops") -> ReportScreen:
@@ -130,6 +134,12 @@ def _list_doubts(sides: Sequence[tuple[str, Profile]]) -> Iterator[Alert]:
             yield Alert(text=f"≥ {where}no formula for {named}: its MACs are missing, so totals are lower bounds", style="inconclusive")
         elif not profile.flops_complete and not is_unknown(profile, "flops"):
             yield Alert(text=f"≥ {where}an operator has no formula: its MACs are missing, so totals are lower bounds", style="inconclusive")
+        dead = {} if profile.dead_flops is UNSET else profile.dead_flops
+        lost = sum(dead.values())
+        if lost and lost >= _LEAST_DEAD * profile.totals.flops:
+            named = join_names([name_path(path) for path in sorted(dead, key=lambda path: -dead[path])], 2)
+            share = format_percent(lost / profile.totals.flops)
+            yield Alert(text=f"? {where}dead compute: {share} of the FLOPs, in {named}, reach no output of the model", style="inconclusive")
     rows, _ = view_other_counters(sides)
     for side, _ in sides:
         differing: list[str] = []

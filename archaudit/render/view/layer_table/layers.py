@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from archaudit.index import index_modules, parent_path
+from archaudit.metrics.catalog import is_unknown
 from archaudit.render.formatting import ARROW, NOTHING, format_outputs, make_visible, name_path
 from archaudit.render.view.figures import Figure
 from archaudit.render.view.layer_table.columns import ALONE, BOTH, Column, ModulePair, fill_columns, make_columns, sum_columns
@@ -79,11 +80,12 @@ def view_profile_layers(profile: Profile, units: Units = "flops") -> LayerTable:
     index = index_modules(profile)
     items = []
     scale = _Scale(profile.totals.params, profile.totals.flops)
+    ran = not is_unknown(profile, "flops")
     for module in profile.modules:
         pair: ModulePair = Pair(module, None)
         note = "; ".join(describe_own(pair)) if not index.is_leaf(module.path) else ""
         row = LayerRow(
-            **_describe_module(pair),
+            **(_describe_module(pair) | ({} if ran else {"shape": NOTHING, "shape_short": NOTHING})),
             mark="",
             kind="",
             changes="",
