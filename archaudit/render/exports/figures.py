@@ -40,6 +40,10 @@ _LEGEND = (("added", "+ added"), ("removed", "- removed"), ("changed", "~ change
 # A chart of bars, where a model has too many steps for a diagram: sizes in pixels.
 _BAR, _BAR_ROW, _BAR_WIDTH, _LABEL_WIDTH = 9, 30, 300, 210
 _LONGEST_LABEL = 30
+# The marks and lines of a plot's series, and its legend.
+_RADIUS = 4
+_DASHES = ("", "5 3", "2 3", "8 3 2 3")
+_SERIES_WIDTH, _SERIES_PER_ROW = 160, 4
 # A figure of a page of text has room for so many.
 _MOST_BARS = 16
 
@@ -209,14 +213,32 @@ def _write_plot(title: str, plot: Plot) -> str:
         yield f'<text x="{WIDTH // 2}" y="{bottom + 34}" text-anchor="middle">{escape(plot.across)}</text>'
         yield f'<text x="-{left - 6}" y="{top - 12}">{escape(plot.up)}</text>'
         for line in plot.lines:
-            yield f'<polyline class="front" points="{" ".join(f"{x},{y}" for x, y in line.places)}"/>'
+            dashes = f' stroke-dasharray="{_DASHES[line.series % len(_DASHES)]}"' if line.series % len(_DASHES) else ""
+            yield f'<polyline class="front" points="{" ".join(f"{x},{y}" for x, y in line.places)}"{dashes}/>'
         for point in plot.points:
             best = " best" if point.marked else ""
-            yield f'<circle class="dot{best}" cx="{point.x}" cy="{point.y}" r="4"><title>{escape(point.label)}</title></circle>'
+            mark = _draw_mark(point.series, point.x, point.y)
+            yield f'<path class="dot{best}" d="{mark}"><title>{escape(point.label)}</title></path>'
             if point.is_apart:
                 yield f'<line class="axis" x1="{point.x}" y1="{point.y}" x2="{point.name_x}" y2="{point.name_y + 4}"/>'
             if point.anchor:
                 yield f'<text x="{point.name_x}" y="{point.name_y}" text-anchor="{point.anchor}">{escape(point.name)}</text>'
+        for place, name in enumerate(plot.series):
+            x, y = _SERIES_WIDTH * (place % _SERIES_PER_ROW), bottom + 56 + 18 * (place // _SERIES_PER_ROW)
+            yield f'<path class="dot" d="{_draw_mark(place, x + 5, y - 4)}"/><text x="{x + 16}" y="{y}">{escape(name)}</text>'
         yield "</g>"
 
-    return _write_svg(title, plot.alt, right + 40, bottom + 100, write())
+    rows = -(-len(plot.series) // _SERIES_PER_ROW)
+    return _write_svg(title, plot.alt, right + 40, bottom + 100 + 18 * rows, write())
+
+
+def _draw_mark(series: int, x: float, y: float) -> str:
+    """A circle, square, diamond or triangle for each series, so that a print in grey tells them apart."""
+    r = _RADIUS
+    shapes = (
+        f"M{x - r:g},{y:g}a{r},{r} 0 1 0 {2 * r},0a{r},{r} 0 1 0 {-2 * r},0z",
+        f"M{x - r:g},{y - r:g}h{2 * r}v{2 * r}h{-2 * r}z",
+        f"M{x:g},{y - r - 1:g}l{r + 1},{r + 1}l{-r - 1},{r + 1}l{-r - 1},{-r - 1}z",
+        f"M{x:g},{y - r - 1:g}l{r + 1},{2 * r}h{-2 * r - 2}z",
+    )
+    return shapes[series % len(shapes)]

@@ -95,6 +95,29 @@ def test_a_sweep_is_its_plot() -> None:
     assert {"a", "<b>", "Parameters", "FLOPs"} <= set(read_texts(text))
 
 
+def test_variants_on_other_inputs_have_other_marks_and_a_legend() -> None:
+    variants = tuple(
+        Variant(reference=f"torchvision:{name}", input=size, totals=make_cost(params, macs), pareto=True)
+        for name, params, macs, size in (
+            ("a", 10, 4, "1x3x8x8"),
+            ("b", 20, 3, "1x3x8x8"),
+            ("a", 10, 9, "1x3x16x16"),
+            ("b", 20, 8, "1x3x16x16"),
+        )
+    )
+    text = draw(Sweep(variants=variants))
+    check(text)
+    root = ElementTree.fromstring(text)
+    shapes = [
+        re.sub(r"M[^a-z]*", "", node.get("d") or "", count=1) for node in root.iter(f"{SVG}path") if "dot" in (node.get("class") or "")
+    ]
+    assert len(shapes) == 4 + 2  # the points, then the legend
+    assert len(set(shapes)) == 2
+    assert shapes[4:] == [shapes[0], shapes[2]]
+    assert {"input 1x3x8x8", "input 1x3x16x16"} <= set(read_texts(text))
+    assert [node.get("stroke-dasharray") for node in root.iter(f"{SVG}polyline")] == [None, "5 3"]
+
+
 def test_where_nothing_can_be_drawn_the_error_says_why() -> None:
     with pytest.raises(ArchauditError, match="two variants"):
         draw(Sweep(variants=(Variant(reference="a", input="", totals=make_cost(1, 1)),)))
