@@ -54,8 +54,8 @@ def test_points_use_the_room_of_a_plot() -> None:
     """From 900 to 1,000, an axis from zero would leave nine tenths empty. Beyond a factor of 50 it is logarithmic."""
     near = Sweep(variants=(make_variant(900, 10), make_variant(1_000, 90)), metrics=("params", "macs"))
     (plot,) = view_sweep(near).plots
-    assert plot.across == "Parameters (from 875)"
-    assert [point.x for point in plot.points] == [120.8, 603.8]  # of 640 pixels for 875 to 1,007.5
+    assert plot.across == "Parameters (from 850)"
+    assert [point.x for point in plot.points] == [201.3, 603.8]  # of 640 pixels for 850 to 1,009
     far = Sweep(variants=(make_variant(1, 10), make_variant(1_000, 90)), metrics=("params", "macs"))
     assert view_sweep(far).plots[0].across == "Parameters (logarithmic)"
 

@@ -15,6 +15,7 @@ _MOST_EMPTY = 0.5
 _LOGARITHMIC_FROM = 50
 # About so many ticks are on an axis.
 _TICKS = 5
+_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 # The room before the smallest value, on an axis that does not begin at zero, as a share of the range of the values.
 _ROOM = 0.08
 
@@ -44,8 +45,7 @@ class Axis(NamedTuple):
     @property
     def ticks(self) -> tuple[Tick, ...]:
         """The ticks, from low to high."""
-        texts = [format_short(value, self.unit) for value in self.values]
-        return tuple(Tick(round(self.place(value), 4), text) for value, text in zip(self.values, _tell_apart(texts, self), strict=True))
+        return tuple(Tick(round(self.place(value), 4), text) for value, text in zip(self.values, _write_ticks(self), strict=True))
 
     @property
     def starts_at(self) -> str:
@@ -58,19 +58,19 @@ class Axis(NamedTuple):
         return "logarithmic" if self.is_log else f"from {self.starts_at}" if self.low else ""
 
 
-def make_axis(values: Iterable[float], unit: str = "", *, may_be_log: bool = False, room: float = 0.0) -> Axis:
+def make_axis(values: Iterable[float], unit: str = "", *, may_be_log: bool = False, room: float = 0.0, ticks: int = _TICKS) -> Axis:
     """An axis for values of at least zero: from zero, unless more than half of it would be empty, to the largest value.
 
-    `room` is left after that, as a share of the range.
+    `room` is left after that, as a share of the range. There are about so many `ticks`.
     """
     known = list(values)
     smallest, largest = min(known, default=0), max(known, default=0)
     if may_be_log and smallest > 0 and largest / smallest >= _LOGARITHMIC_FROM:
         return _make_log_axis(smallest, largest, unit)
     base = smallest - _ROOM * (largest - smallest) if smallest > _MOST_EMPTY * largest and smallest < largest else 0.0
-    step = _choose_step(max(largest - base, 1e-12) / _TICKS, unit)
+    step = _choose_step(max(largest - base, 1e-12) / ticks, unit)
     low = step * math.floor(base / step + 1e-9)
-    high = max(largest + room * (largest - low), low + step / _TICKS)
+    high = max(largest + room * (largest - low), low + step / ticks)
     first, last = round(low / step), math.floor(high / step + 1e-9)
     return Axis(low, high, tuple(place * step for place in range(first, last + 1)), unit)
 
@@ -88,13 +88,16 @@ def _make_log_axis(smallest: float, largest: float, unit: str) -> Axis:
 
 
 def _choose_step(least: float, unit: str) -> float:
-    """The smallest round step of at least `least`: 1, 2, 2.5 or 5 times a power of ten; for bytes a power of two."""
+    """The smallest round step of at least `least`: 1, 2 or 5 times a power of ten; for bytes a power of two."""
     if unit == "bytes":
         return 2.0 ** math.ceil(math.log2(least))
     power = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * (1 - 1e-9))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def _tell_apart(texts: list[str], axis: Axis) -> list[str]:
-    """The texts of the ticks; with every digit where two have the same short form."""
-    return texts if len(set(texts)) == len(texts) else [f"{value:,.10g}" for value in axis.values]
+def _write_ticks(axis: Axis) -> list[str]:
+    """The numbers of an axis in short; with more digits, in one unit, where three do not write them exactly."""
+    if axis.unit == "bytes" or all(math.isclose(float(f"{value:.3g}"), value, rel_tol=1e-9) for value in axis.values):
+        return [format_short(value, axis.unit) for value in axis.values]
+    step, letter = next((each for each in _STEPS if max(axis.values) >= each[0]), (1, ""))
+    return [f"{value / step:.9g}{letter}" for value in axis.values]

@@ -148,6 +148,8 @@ def _draw(module: ModuleRecord, level: int, left: float, width: float, facts: tu
 
 # More steps than this no longer fit on a screen; the smallest are drawn as one.
 _MOST_STEPS = 12
+# Two charts next to each other have room for the numbers of so many ticks.
+_AXIS_TICKS = 3
 _WATERFALL_METRICS = (("params", "Parameters"), ("flops", "FLOPs"))
 
 
@@ -168,7 +170,7 @@ def _view_waterfall(report: Report, metric: str, label: str) -> Waterfall:
     before, after = int(getattr(report.before.totals, metric)), int(getattr(report.after.totals, metric))
     parts = _gather(report.groups, metric)
     levels = list(accumulate((delta for _, delta in parts), initial=before))
-    axis = make_axis([*levels, after])
+    axis = make_axis([*levels, after], ticks=_AXIS_TICKS)
     steps = [_draw_whole("before", before, axis)]
     for (name, delta), low in zip(parts, levels, strict=False):
         steps.append(
