@@ -63,7 +63,7 @@ def test_calls_that_the_cpu_rejects_are_rejected(
 
 
 def test_torch_still_rejects_what_each_kernel_replaces() -> None:
-    assert set(meta_kernels._KERNELS) == {"aten::_grouped_mm"}
+    assert set(meta_kernels._KERNELS) == {"aten::_grouped_mm", "aten::mkldnn_rnn_layer"}
     with pytest.raises(RuntimeError, match="BFloat16"):  # otherwise the kernel is no longer needed
         GROUPED(torch.ones(12, 16, device="meta"), torch.ones(3, 16, 24, device="meta"), offs=ends(4, 8, 12).to("meta"))
 
@@ -86,3 +86,26 @@ def test_a_mixture_of_experts_in_float32_is_measured_without_values() -> None:
     assert profile.provenance is not None
     assert profile.provenance.rung == "meta"
     assert profile.peaks.saved_bytes == 12 * 16 * 4 + 3 * 4  # the rows and the ends of the groups; the weights are parameters
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sizes", [(2, 3, 8, 16), (2, 3, 8, 64), (2, 3, 64, 16), (2, 3, 8, 128), (48, 4, 32, 48)])
+def test_the_workspace_of_an_lstm_is_that_of_the_kernel(sizes, dtype):
+    """Other processors may have other kernels, with workspaces of about that size."""
+    steps, batch, features, hidden = sizes
+
+    def run(kernel, device):
+        zeros = [
+            torch.zeros(shape, dtype=dtype, device=device)
+            for shape in (
+                *((steps, batch, features), (4 * hidden, features), (4 * hidden, hidden)),
+                *((4 * hidden,), (4 * hidden,), (batch, hidden), (batch, hidden)),
+            )
+        ]
+        return kernel(*zeros, False, [], 2, hidden, 1, True, False, False, True)[-1].nbytes
+
+    try:
+        real = run(torch.ops.aten.mkldnn_rnn_layer.default, "cpu")
+    except RuntimeError:
+        pytest.skip("this processor has no kernel for this dtype")
+    assert run(find_meta_kernel(torch.ops.aten.mkldnn_rnn_layer.default), "meta") == pytest.approx(real, rel=0.2)

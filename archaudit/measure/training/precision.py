@@ -24,13 +24,22 @@ _LOWER = """
     conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution conv_tbc prelu
     addmm addmv addbmm baddbmm bmm chain_matmul linalg_multi_dot linalg_vecdot matmul mm mv linear einsum scaled_dot_product_attention
 """
-_LOWER_ON_CUDA = "addr"
+_LOWER_ON_CPU = "_addmm_activation _native_multi_head_attention mkldnn_rnn_layer"
+_LOWER_ON_CUDA = """
+    addr _cudnn_rnn _scaled_dot_product_flash_attention _thnn_fused_gru_cell _thnn_fused_lstm_cell gru_cell lstm_cell rnn_relu_cell
+    rnn_tanh_cell cudnn_convolution cudnn_convolution_transpose
+"""
 _FLOAT_ON_CPU = """
     avg_pool3d binary_cross_entropy grid_sampler polar prod quantile nanquantile stft cdist trace view_as_complex cholesky cholesky_inverse
     cholesky_solve inverse lu_solve orgqr ormqr pinverse max_pool3d max_unpool2d max_unpool3d adaptive_avg_pool3d reflection_pad1d
     reflection_pad2d replication_pad1d replication_pad2d replication_pad3d mse_loss cosine_embedding_loss nll_loss nll_loss2d
     hinge_embedding_loss poisson_nll_loss smooth_l1_loss cross_entropy_loss l1_loss huber_loss margin_ranking_loss soft_margin_loss
     triplet_margin_loss multi_margin_loss ctc_loss kl_div multilabel_margin_loss binary_cross_entropy_with_logits
+    _grid_sampler_2d_cpu_fallback _lu_with_info adaptive_max_pool3d fake_quantize_per_tensor_affine fractional_max_pool2d
+    fractional_max_pool3d geqrf grid_sampler_2d grid_sampler_3d linalg_cholesky linalg_cholesky_ex linalg_cond linalg_eig linalg_eigh
+    linalg_eigvals linalg_eigvalsh linalg_householder_product linalg_inv linalg_inv_ex linalg_lstsq linalg_matrix_rank
+    linalg_matrix_sqrth linalg_qr linalg_solve linalg_svd linalg_svdvals linalg_tensorinv linalg_tensorsolve svd triangular_solve
+    multilabel_margin_loss_forward
     fft_fft fft_ifft fft_fft2 fft_ifft2 fft_fftn fft_ifftn fft_rfft fft_irfft fft_rfft2 fft_irfft2 fft_rfftn fft_irfftn fft_hfft fft_ihfft
 """
 _FLOAT_ON_CUDA = """
@@ -39,9 +48,12 @@ _FLOAT_ON_CUDA = """
     l1_loss smooth_l1_loss huber_loss mse_loss margin_ranking_loss multilabel_margin_loss soft_margin_loss triplet_margin_loss
     multi_margin_loss binary_cross_entropy_with_logits dist pdist cdist renorm logsumexp
     prod softmax log_softmax cumprod cumsum linalg_vector_norm linalg_matrix_norm sum
+    norm rms_norm linalg_matrix_sqrth _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
+    _upsample_nearest_exact3d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d upsample_trilinear3d
 """
 _WIDEST_ON_CPU = "stack cat index_copy"
-_WIDEST_ON_CUDA = "addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add cat stack"
+_WIDEST_ON_CUDA = "addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add"
 
 Cast = Callable[[torch.Tensor], torch.Tensor]
 
@@ -93,7 +105,7 @@ def autocast(device: str, name: str) -> Iterator[Callable[[], AbstractContextMan
         rest.fallback(torch.library.fallthrough_kernel, _KEY)
         on_cuda = device == "cuda"
         kinds = (
-            (f"{_LOWER} {_LOWER_ON_CUDA if on_cuda else ''}", "lower"),
+            (f"{_LOWER} {_LOWER_ON_CUDA if on_cuda else _LOWER_ON_CPU}", "lower"),
             (_FLOAT_ON_CUDA if on_cuda else _FLOAT_ON_CPU, "float"),
             (_WIDEST_ON_CUDA if on_cuda else _WIDEST_ON_CPU, "widest"),
         )
