@@ -234,6 +234,61 @@ def test_a_model_of_another_library_loads_by_default_inputs(measure: Callable[[s
     measure(reference)
 
 
+E3NN = {
+    "a tensor product": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.product = o3.FullyConnectedTensorProduct("4x0e + 2x1o", "2x0e + 2x1o", "4x0e + 3x1o")
+
+    def forward(self, x, y):
+        return self.product(x, y)
+
+def example_inputs():
+    return torch.zeros(5, 10), torch.zeros(5, 8)
+""",
+    # its constructor reads a cached table of constants, so it only runs for real
+    "a convolution on points": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        harmonics = o3.Irreps.spherical_harmonics(2)
+        self.product = o3.FullyConnectedTensorProduct("8x0e + 4x1o", harmonics, "8x0e + 4x1o", shared_weights=False)
+        self.weights = FullyConnectedNet([10, 16, self.product.weight_numel], torch.relu)
+        self.harmonics = harmonics
+
+    def forward(self, x, positions, source, target, lengths):
+        edges = o3.spherical_harmonics(self.harmonics, positions[source] - positions[target], normalize=True)
+        return torch.zeros_like(x).index_add(0, target, self.product(x[source], edges, self.weights(lengths)))
+
+def example_inputs():
+    return torch.randn(6, 20), torch.randn(6, 3), torch.randint(0, 6, (20,)), torch.randint(0, 6, (20,)), torch.randn(20, 10)
+""",
+    "a gate": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = Gate("8x0e", [torch.relu], "4x0e", [torch.sigmoid], "4x1o")
+        self.layer = o3.Linear("2x0e + 2x1o", self.gate.irreps_in)
+
+    def forward(self, x):
+        return self.gate(self.layer(x))
+
+def example_inputs():
+    return torch.zeros(5, 8)
+""",
+}
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("name", E3NN)
+def test_a_model_of_e3nn_loads(tmp_path: Path, measure: Callable[[str], dict[str, Any]], name: str) -> None:
+    pytest.importorskip("e3nn")
+    imports = "import torch\nfrom torch import nn\nfrom e3nn import o3\nfrom e3nn.nn import FullyConnectedNet, Gate\n"
+    (tmp_path / "net.py").write_text(imports + E3NN[name])
+    measure(f"{tmp_path / 'net.py'}:Net")
+
+
 def test_at_most_one_in_twenty_does_not_load() -> None:
     every = [*TRANSFORMERS, *EXPERTS, *TIMM, *SMP, *OTHERS, *DIFFUSERS]
     assert len(TRANSFORMERS) + len(EXPERTS) >= 100
