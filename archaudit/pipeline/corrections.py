@@ -59,8 +59,14 @@ def _is_alone(number: Number, document: Document) -> bool:
     return run.table < 0 or sum((each.run.table, each.run.row, each.run.cell) == cell for each in document.numbers) == 1
 
 
+_ROUNDED = re.compile(r"\d+?(0{3,})")  # 25030000 in an index of models is rounded
+
+
 def _correct_number(number: Number, check: Check, verdict: Verdict, profiles: Mapping[str, Profile]) -> str | None:
-    """The measured value as the document writes the number, with its own decimal point and groups of digits."""
+    """The measured value as the document writes the number, with its own decimal point, groups of digits and zeros at the end."""
+    if (zeros := _ROUNDED.fullmatch(number.text)) and check.written == number.reading and verdict.actual is not None:
+        step = 10 ** len(zeros[1])
+        return str(round(verdict.actual / step) * step)
     separator = find_separator(number.text, number.reading)
     if separator is None:
         return _format_measured(number.text, check, verdict, profiles)

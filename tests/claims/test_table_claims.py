@@ -209,3 +209,10 @@ def test_what_a_stanza_calls_macs_are_macs_whatever_unit_the_heading_or_cell_has
     assert findings(judgement) == [("6.83 M", "true"), ("26.35 G", "true"), ("2.52 M", "true"), ("2.55 G", "true")]
     wrong = check_document(zoo(text.replace("2.55 G", "3.55 G"), STANZA.replace("FLOPs (G)", "GFLOPS")), Options(), fix=True)
     assert [correction.after for correction in wrong.corrections] == [text]
+
+
+def test_a_correction_of_a_rounded_plain_number_is_rounded(zoo: Callable[..., Path]) -> None:
+    text, stanza = TABLE.replace("6.83", "2180000").replace("Params (M)", "Params"), STANZA.replace(" (M)", "")
+    (correction,) = check_document(zoo(text, stanza), Options(), fix=True).corrections
+    assert correction.after == text.replace("2180000", "6830000")  # 6,831,509 to ten thousands
+    assert check_document(zoo(correction.after, stanza), Options()).outcome == "passed"
