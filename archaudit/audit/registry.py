@@ -27,6 +27,9 @@ FAMILIES: dict[str, Family] = {
     "AR1": Family("dead", ("dead", "dead_values"), "parameters, modules and compute that no output needs"),
     "AR2": Family("redundant", ("redundant", "repeated"), "layers that another one cancels, repeats or could hold"),
     "AR3": Family("ties", ("ties",), "weights that are shared, or should be"),
+    "AR4": Family("shape", ("shape",), "sizes that waste work, or are probably a mistake"),
+    "AR5": Family("training", ("training",), "what makes training unstable, or different from inference"),
+    "AR6": Family("numerics", ("numerics",), "operators whose result is inexact, or not what was meant"),
 }
 
 Find = Callable[["Evidence"], Iterable[Finding]]

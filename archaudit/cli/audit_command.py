@@ -55,6 +55,8 @@ def command(
         return 0
     if reference is None:
         raise click.UsageError("Missing argument 'REFERENCE'.")
+    if arguments["params_only"]:
+        raise click.UsageError("The audit runs the model; --params-only does not.")
     codes = select_rules(select, ignore) if select or ignore else None
     from archaudit.pipeline import audit
 
