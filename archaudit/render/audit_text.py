@@ -39,13 +39,13 @@ def sum_findings(findings: Iterable[Finding]) -> Cost:
 
 
 def format_cost(cost: Cost) -> str:
-    """`1.20M params, 3.40G FLOPs`: what is not zero; of activations and buffers only where nothing else is saved."""
+    """`1.20M params, 3.40G FLOPs`: what is not zero; empty if nothing that is counted costs."""
     parts = [f"{format_short(value)} {unit}" for value, unit in ((cost.params, "params"), (cost.flops, "FLOPs")) if value]
     if cost.activation_bytes:
         parts.append(f"{format_short(cost.activation_bytes, 'bytes')} of activations")
     if cost.buffers and not cost.params:
         parts.append(f"{cost.buffers:,} buffer elements")
-    return ", ".join(parts) or "nothing that is counted"
+    return ", ".join(parts)
 
 
 def format_place(place: SourceLine | None) -> str:
@@ -92,23 +92,24 @@ def render_audit(audit: Audit, width: int, *, full: bool = False, color: bool = 
 
 
 def summarize(audit: Audit) -> str:
-    """`net: 3 findings cost 1.20M of 4.50M params. 1 is suppressed.`"""
+    """`net: 3 findings; the fixes save 1.20M params, of 4.50M params and 1.00G FLOPs; 1 suppressed`."""
     name = make_visible(audit.name)
     if not audit.findings:
         text = f"{name}: no findings by {count(len(audit.rules), 'rule')}"
     else:
         cost = audit.saving if audit.saving is not None else sum_findings(audit.findings)
         verb = "the fixes save" if audit.saving is not None else "they cost"
-        text = f"{name}: {count(len(audit.findings), 'finding')}; {verb} {format_cost(cost)}"
-        text += f", of {format_short(audit.totals.params)} params and {format_short(audit.totals.flops)} FLOPs"
+        price = f"; {verb} {format_cost(cost)}, of" if format_cost(cost) else " in"
+        text = f"{name}: {count(len(audit.findings), 'finding')}{price}"
+        text += f" {format_short(audit.totals.params)} params and {format_short(audit.totals.flops)} FLOPs"
     return text + (f"; {len(audit.suppressed):,} suppressed" if audit.suppressed else "")
 
 
 def _format_group(group: Sequence[Finding], width: int, *, color: bool) -> Iterator[str]:
     first = group[0]
     name = list_rules()[first.code].rule.name
-    place = format_place(first.place)
-    head = f"{first.code} {name}  {name_path(first.path)}" + (f"  ({place})" if place else "") + f"  {format_cost(sum_findings(group))}"
+    place, price = format_place(first.place), format_cost(sum_findings(group))
+    head = f"{first.code} {name}  {name_path(first.path)}" + (f"  ({place})" if place else "") + (f"  {price}" if price else "")
     head_lines = list(wrap(head, width, "    "))
     yield (f"\x1b[1m{head_lines[0]}\x1b[0m" if color else head_lines[0])
     yield from head_lines[1:]
