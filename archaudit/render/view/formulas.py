@@ -8,7 +8,8 @@ from archaudit.metrics.catalog import METRICS
 from archaudit.metrics.quantities import format_short
 from archaudit.render.formatting import make_visible
 from archaudit.render.formula_texts import describe_difference, describe_law, describe_range, label_quantity, write_expression
-from archaudit.render.view.plots import LEFT, WIDTH, Column, Plot, Point, StudyView, place_values
+from archaudit.render.view.axes import make_axis
+from archaudit.render.view.plots import Column, Line, Plot, Point, StudyView, place_across, place_up
 from archaudit.scaling.expressions import compile_text, evaluate_code
 from archaudit.schema import ScalingLaws
 
@@ -66,17 +67,19 @@ def _plot_all(laws: ScalingLaws, variable: str | None, *, many: bool) -> Iterato
             continue
         code, unit = compile_text(law.expression), METRICS[name].unit if name in METRICS else "bytes"
         values = [evaluate_code(code, {**sizes, over: size}) for size in row]
-        heights, ticks = place_values(values, unit)
-        places = [round(LEFT + WIDTH * size / row[-1], 1) for size in row]
+        x_axis, y_axis = make_axis([0, *row]), make_axis([0, *values], unit)
+        places = [(place_across(x_axis, size), place_up(y_axis, value)) for size, value in zip(row, values, strict=True)]
         fixed = ", ".join(f"{each}={size}" for each, size in sizes.items() if each != over)
         yield Plot(
             label=f"{f'{make_visible(laws.name)}: ' if many else ''}{label_quantity(name)} over {over}{f' ({fixed})' if fixed else ''}",
             alt=f"{label_quantity(name)} from {over}={row[0]} to {over}={row[-1]}",
             points=tuple(
                 Point(x=x, y=y, label=f"{over}={size}: {format_short(value, unit)}")
-                for x, y, size, value in zip(places, heights, row, values, strict=True)
+                for (x, y), size, value in zip(places, row, values, strict=True)
             ),
-            line=" ".join(f"{x},{y}" for x, y in zip(places, heights, strict=True)),
-            y_ticks=ticks,
-            x_ticks=((float(LEFT), "0"), (float(LEFT + WIDTH), f"{over}={row[-1]:,}")),
+            lines=(Line(places=tuple(places)),),
+            across=over,
+            up=label_quantity(name),
+            y_ticks=y_axis.ticks,
+            x_ticks=x_axis.ticks,
         )
