@@ -66,7 +66,7 @@ def test_all_formats_are_written_to_a_folder(archaudit, project):
     stem = "out/new.py-Net-formula"
     assert "| MACs | 116·B·H·W |" in (project / f"{stem}.md").read_text()
     page = (project / f"{stem}.html").read_text()
-    assert "<polyline" in page
+    assert '<g class="line s0"><line ' in page
     assert "MACs over H" in page
     for extension in (".json", ".tex", ".py"):
         assert (project / f"{stem}{extension}").exists()
