@@ -36,8 +36,9 @@ def measure(profile: Profile, patterns: Collection[str], name: str) -> int:
     if not modules:
         raise CannotJudge(f"no module of {profile.name} matches {', '.join(map(repr, patterns))}")
     if name.endswith("_flops") and not training.flops_complete:
-        unknown = next(operator for operator in training.operators if operator.status == "unknown")
-        raise CannotJudge(f"the FLOPs of the training step are incomplete: {unknown.name} in the {unknown.phase} pass has no formula")
+        unknown = next((operator for operator in training.operators if operator.status == "unknown"), None)
+        which = f"{unknown.name} in the {unknown.phase} pass" if unknown is not None else "an operator"
+        raise CannotJudge(f"the FLOPs of the training step are incomplete: {which} has no formula")
     return sum(int(getattr(training.modules.get(module.path, _NONE), name)) for module in modules)
 
 
@@ -52,10 +53,5 @@ def read_training(profile: Profile) -> Training:
 
 
 def describe(profile: Profile) -> tuple[str, ...]:
-    """What the numbers depend on besides the architecture."""
-    if profile.training is UNSET:
-        return ()
-    settings = profile.training.settings
-    parts = [settings.optimizer, *((f"autocast to {settings.amp}",) if settings.amp else ())]
-    parts += [f"checkpoints: {settings.checkpoint}"] if settings.checkpoint else []
-    return (f"training step with {', '.join(parts)}; loss: {profile.training.loss}",)
+    """What the numbers depend on besides the architecture and the settings of the step."""
+    return () if profile.training is UNSET else profile.training.assumptions

@@ -45,9 +45,18 @@ _FIGURES = ("params", "macs", "activation_bytes", "moved_bytes", "buffers", "tra
 
 def encode_baseline(profile: Profile) -> bytes:
     """A profile as the text of a baseline; equal profiles give equal bytes."""
-    content = _lay_out(msgspec.json.decode(msgspec.json.encode(profile)))
+    content = _lay_out(msgspec.json.decode(msgspec.json.encode(_shorten_training(profile))))
     content["digest"] = compute_digest(content)
     return _format(content).encode()
+
+
+def _shorten_training(profile: Profile) -> Profile:
+    """The profile without the curve and the operators of its training step: versions of torch name and order operators differently."""
+    if profile.training is msgspec.UNSET:
+        return profile
+    memory = msgspec.structs.replace(profile.training.memory, curve=(), saved=())
+    training = msgspec.structs.replace(profile.training, memory=memory, operators=())
+    return msgspec.structs.replace(profile, training=training)
 
 
 def compute_digest(content: dict[str, Any]) -> str:

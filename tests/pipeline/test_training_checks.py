@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from archaudit import ArchauditError, ConfigError, profile
+from archaudit import ArchauditError, ConfigError, load_profile, profile
 from archaudit.config import load_config
 from archaudit.pipeline import Options, check
 
@@ -51,6 +51,16 @@ def test_the_config_says_how_the_step_is_run(folder):
     budget = '[[budgets]]\nmetric = "optimizer_bytes"\nmax = "0"\n'
     assert judge(folder, f'{budget}[training]\noptimizer = "sgd"\n').outcome == "passed"
     assert judge(folder, f'{budget}[training]\noptimizer = "sgd:momentum=0.9"\n').checks[0].actual == PARAMETERS
+
+
+def test_a_baseline_keeps_the_costs_of_the_step(tmp_path, folder):
+    measured = profile(str(folder / "net.py:make"), training="sgd")
+    measured.save(tmp_path / "net.json")
+    saved = load_profile(tmp_path / "net.json").training
+    assert saved.totals == measured.training.totals
+    assert saved.memory.peak == measured.training.memory.peak
+    assert saved.modules == measured.training.modules
+    assert saved.memory.curve == saved.operators == ()
 
 
 def test_a_peak_has_no_scope(folder):
