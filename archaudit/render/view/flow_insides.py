@@ -21,7 +21,7 @@ from archaudit.schema import FlowPartChange, Profile
 # More boxes than this at once are too many to read.
 _MOST_BOXES = 16
 # A page holds at most so many boxes inside others: each takes about half a kilobyte. Those of changed boxes come first.
-_MOST_INSIDE = 500
+_MOST_INSIDE = 400
 # Deeper levels, and more boxes than this before equal ones are shared, are not looked at.
 _DEEPEST, _MOST_DRAWN = 12, 12_000
 
