@@ -37,9 +37,10 @@ def import_file(path: Path) -> tuple[ModuleType, tuple[str, ...]]:
     """The module of a file, and a note if the usual way to import it failed. Raises ImportAttemptsError."""
     root, dotted = _find_package(path)
     top = _find_top(path)
-    for folder in (top, root):  # the package's own folder comes first
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+    # before the installed packages, one of which may have the name of the repository's package; the package's own folder comes first
+    for folder in dict.fromkeys((str(top), str(root))):
+        if sys.path[:1] != [folder]:
+            sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
     first: BaseException | None = None
     tried: list[str] = []
     for attempt in _list_attempts(path, root, dotted, top):

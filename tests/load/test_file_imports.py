@@ -10,6 +10,10 @@ from archaudit.errors import LoadError
 from archaudit.load.reference import NestedCall, parse_reference
 from archaudit.load.sources import load_recipe
 
+# the fixture forgets what a test imported, and torch cannot be imported a second time
+pytest.importorskip("torch")
+pytest.importorskip("archaudit.load.python_source")
+
 NET = "from torch import nn\n\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(WIDTH, 2)\n"
 
 
@@ -133,3 +137,12 @@ def test_faults_in_nested_calls_are_explained(load, text, message):
 def test_models_of_libraries_take_no_calls():
     with pytest.raises(LoadError, match="the value of weights is not a literal"):
         load_recipe(parse_reference("torchvision:resnet18(weights=Weights())"))
+
+
+def test_a_package_of_the_repository_comes_before_an_installed_one_of_its_name(load, tmp_path):
+    """The root of a checkout is at the end of the path, as that of a work tree may be: the harness of a revision must not build another."""
+    (tmp_path / "installed" / "ownpkg").mkdir(parents=True)
+    (tmp_path / "installed" / "ownpkg" / "__init__.py").write_text("WIDTH = 9")
+    sys.path.insert(0, str(tmp_path / "installed"))
+    sys.path.append(str(tmp_path / "repo"))
+    assert load("audit.py:Net", ownpkg_init="WIDTH = 3", audit=f"from ownpkg import WIDTH\n{NET}") == (3, ())
