@@ -18,6 +18,7 @@ from render.test_timing_section import make_report as make_timed_report
 from archaudit.render import FORMATS, PROFILE_FORMATS
 from archaudit.render.command_texts import render_study_html
 from archaudit.schema import Contribution, History, HistoryStep, Jump, Sweep, Variant
+from archaudit.sweeps.running import _mark_pareto
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -34,20 +35,18 @@ ARGUMENTS = [
 PHONE, DESKTOP, WIDE = 390, 1200, 1920
 # Params in thousands, at one commit a month: two that changed nothing, one that cannot be measured, and a jump of 1 % only.
 _SIZES = (1_000, 1_000, 1_240, 1_900, None, 1_900, 1_919, 3_400, 2_800, 2_800, 2_050, 1_180)
-SWEEP = Sweep(
-    variants=tuple(
-        Variant(
-            reference=f"models/<b>seg</b>.py:{name}",
-            input=f"1x3x{size}x{size}",
-            choices={"width": str(width)},
-            totals=make_cost(factor * 1_000 * width**2, (5_000_000 // factor) * width * size),
-            pareto=True,
-        )
-        for name, factor in (("Wide", 9), ("Deep", 4))
-        for width in (1, 2, 3)
-        for size in (32, 64)
+_VARIANTS = [
+    Variant(
+        reference=f"models/<b>seg</b>.py:{name}",
+        input=f"1x3x{size}x{size}",
+        choices={"width": str(width)},
+        totals=make_cost(factor * 1_000 * width**2, (5_000_000 // factor) * (5 - width) * size),
     )
-)
+    for name, factor in (("Wide", 9), ("Deep", 4))
+    for width in (1, 2, 3)
+    for size in (32, 64)
+]
+SWEEP = Sweep(variants=_mark_pareto(_VARIANTS, ("params", "flops")))
 # References and inputs of the reports that are measured: a transformer of 3,000 modules, a detector, and two language models.
 _MODELS = Path(__file__).parent / "models.py"
 _LANGUAGE_MODEL = {
