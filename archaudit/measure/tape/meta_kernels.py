@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archaudit.measure.tape.recurrent_layers import count_lstm_workspace
+
 MetaKernel = Callable[..., Any]
 
 
@@ -34,39 +36,16 @@ def _grouped_mm(left: Tensor, right: Tensor, offs: Tensor | None = None, bias: T
     return left.new_empty((*groups, left.shape[-2], right.shape[-1]), dtype=out_dtype or left.dtype)
 
 
-# oneDNN gives each part of a workspace whole pages, and rows of a multiple of 64 bytes; a row of a multiple of 256 elements gets 64 more.
-_PAGE_BYTES, _ROW_BYTES, _CONFLICTING_ROW = 4096, 64, 256
 _LSTM_MODE = 2
 
 
 def _mkldnn_rnn_layer(inputs: Tensor, *arguments: Any) -> Any:
-    """A layer of an LSTM on oneDNN, with the workspace that it keeps for the backward pass; torch's meta kernel has an empty one.
-
-    Source: src/cpu/rnn/rnn_utils.cpp of oneDNN, `set_workspace_sizes`: gates, states of the layer and of the steps, cell states, their
-    gradients, and the grid of hidden states.
-    """
+    """A layer of an LSTM on oneDNN, with the workspace that it keeps for the backward pass; torch's meta kernel has an empty one."""
     results = torch.ops.aten.mkldnn_rnn_layer.default(inputs, *arguments)
     mode, hidden, train = arguments[8], arguments[9], arguments[-1]
     if not train or mode != _LSTM_MODE:
         return results
-    steps, batch, features = inputs.shape
-    rows, element = 2 * (steps + 1) * batch, inputs.element_size()
-    widest = max(features, hidden)
-    parts = (
-        steps * batch * _pad_row(4 * hidden, element) * element,
-        *(rows * _pad_row(width, element) * element for width in (widest, hidden, hidden)),
-        *(rows * _pad_row(widest, 4) * 4 for _ in range(2)),
-        steps * batch * hidden * 4,
-    )
-    size = sum(-(-part // _PAGE_BYTES) * _PAGE_BYTES for part in parts)
-    return (*results[:-1], inputs.new_empty(size, dtype=torch.uint8))
-
-
-def _pad_row(width: int, element: int) -> int:
-    """The elements of a padded row."""
-    each = _ROW_BYTES // element
-    padded = -(-width // each) * each
-    return padded + each if padded % _CONFLICTING_ROW == 0 else padded
+    return (*results[:-1], inputs.new_empty(count_lstm_workspace(inputs.shape, hidden, inputs.element_size()), dtype=torch.uint8))
 
 
 # By name, because older versions of torch do not have every operator.

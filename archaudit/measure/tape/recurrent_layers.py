@@ -44,9 +44,7 @@ def run_lstm_with_mkldnn(
         state, cell = hx[0][place], hx[1][place]
         biases = weights[2:] if has_biases else [torch.zeros(weight.shape, dtype=data.dtype, device=data.device) for weight in weights]
         shape = (_MODES["lstm"], hx[0].shape[-1], num_layers, has_biases, bidirectional, False, train)
-        output, *last, workspace = aten.mkldnn_rnn_layer(inputs, *weights[:2], *biases, state, cell, is_reversed, [], *shape)
-        if train and workspace.is_meta:  # the meta kernel gives it no size
-            workspace.untyped_storage().resize_(count_lstm_workspace(inputs.shape, cell.shape[-1], inputs.element_size()))
+        output, *last, _ = aten.mkldnn_rnn_layer(inputs, *weights[:2], *biases, state, cell, is_reversed, [], *shape)
         return output, tuple(last)
 
     inputs = data.transpose(0, 1).contiguous() if batch_first else data.contiguous()
