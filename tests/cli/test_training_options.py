@@ -1,9 +1,10 @@
 """`profile --training` and its options: which of them imply a step, and which combinations are refused."""
 
 import json
+import subprocess
+import sys
 
 import pytest
-from click.testing import CliRunner
 
 from archaudit.cli.training_options import take_training
 from archaudit.schema import TrainingSettings
@@ -43,19 +44,10 @@ def test_options_that_contradict_each_other_are_refused(given, message):
         take(**given)
 
 
-def test_the_json_has_the_step(tmp_path, monkeypatch):
-    from archaudit.cli import main
-
+def test_the_json_has_the_step(tmp_path):
     (tmp_path / "net.py").write_text("from torch import nn\n\ndef make():\n    return nn.Linear(4, 5)\n")
-    monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
-    assert runner is not None
-    import contextlib
-    import io
-
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        main(["profile", "net.py:make", "--input", "2x4", "--optimizer", "sgd", "--format", "json", "--no-isolation"])
-    step = json.loads(printed.getvalue())["training"]
+    arguments = ["profile", "net.py:make", "--input", "2x4", "--optimizer", "sgd", "--format", "json"]
+    done = subprocess.run([sys.executable, "-m", "archaudit", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    step = json.loads(done.stdout)["training"]
     assert step["settings"]["optimizer"] == "sgd"
     assert step["totals"]["forward_flops"] == step["totals"]["backward_flops"] == 2 * 2 * 4 * 5
