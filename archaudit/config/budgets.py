@@ -11,7 +11,9 @@ from archaudit.config.declaration import BUDGET, LIMITS, RELATIVE_LIMITS, UNCHAN
 from archaudit.config.names import Draft, KnownNames, derive_id, expect_model, read_against, read_id
 from archaudit.config.records import BASELINE
 from archaudit.config.tables import Table, quote, suggest
+from archaudit.errors import InputError
 from archaudit.metrics.catalog import Metric
+from archaudit.scaling import SCALED, parse_growth, parse_sizes
 from archaudit.schema import Check, Device, LatencyBudget, Overridden, Precision, Quantity
 
 
@@ -123,9 +125,25 @@ def _read_budget(table: Table, known: KnownNames, given_id: str) -> list[Draft]:
     floor = _read_floor(table, metric, limits)
     if limits and "against" in table.values and not any(name in RELATIVE_LIMITS for name in limits):
         table.fault("against", f"is for {' and '.join(RELATIVE_LIMITS)} only")
+    at, growth = _read_sizes(table, metric), _read_growth(table, metric)
+    if at and any(name in RELATIVE_LIMITS for name in limits):
+        table.fault("at", "is for max and min only")
     drafts = []
     for model in subject.models:
         for scenario in subject.scenarios:
+            if growth:
+                check_id, is_given = _choose_id(given_id, model, scenario, subject, [metric_name, "growth"], ["growth"] * bool(limits))
+                check = Check(
+                    id=check_id,
+                    origin="budget",
+                    model=model,
+                    scenario=scenario,
+                    metric=metric_name,
+                    comparison="growth",
+                    expected=growth,
+                    **subject.fields,
+                )
+                drafts.append(Draft(check, is_given))
             for name, figure in limits.items():
                 relative = name in RELATIVE_LIMITS
                 check_id, is_given = _choose_id(given_id, model, scenario, subject, [metric_name, name], [name] * (len(limits) > 1))
@@ -138,6 +156,7 @@ def _read_budget(table: Table, known: KnownNames, given_id: str) -> list[Draft]:
                     comparison=name,
                     expected=figure.text if figure else "",
                     against=against if relative else None,
+                    at=at or None,
                     floor=floor.text if floor is not None and figure is not None and figure.unit == "%" else None,
                     **subject.fields,
                 )
@@ -212,6 +231,32 @@ def _read_limit(table: Table, name: str, metric: Metric | None) -> Quantity | No
     if metric is not None and not (figure.unit == "%" and name in RELATIVE_LIMITS):
         table.expect_unit(name, figure, metric)
     return figure
+
+
+def _read_sizes(table: Table, metric: Metric | None) -> str:
+    """The sizes at which a formula is judged; empty without any."""
+    at = table.read_text("at")
+    if at and metric is not None and metric.name not in SCALED:
+        table.fault("at", f"{metric.name} has no formula in the sizes of the input; those that have one are {', '.join(SCALED)}")
+    try:
+        parse_sizes(at)
+    except InputError as error:
+        table.fault("at", f"{error.message}; {(error.hint or '').lower()}")
+    return at
+
+
+def _read_growth(table: Table, metric: Metric | None) -> str:
+    """The largest growth, `<= T`; empty without one."""
+    growth = table.read_text("growth")
+    if not growth:
+        return ""
+    if metric is not None and metric.name not in SCALED:
+        table.fault("growth", f"{metric.name} has no formula in the sizes of the input; those that have one are {', '.join(SCALED)}")
+    try:
+        parse_growth(growth)
+    except InputError as error:
+        table.fault("growth", f"{error.message}; {(error.hint or '').lower()}")
+    return growth
 
 
 def _read_floor(table: Table, metric: Metric | None, limits: Mapping[str, Quantity | None]) -> Quantity | None:

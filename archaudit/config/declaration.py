@@ -104,18 +104,20 @@ MODEL = TableType(
 )
 BUDGET = TableType(
     form="array",
-    meaning="Limits on metrics. A budget needs at least one of max, min, max_increase and max_decrease.",
+    meaning="Limits on metrics. A budget needs at least one of max, min, max_increase, max_decrease and growth.",
     fields={
         "metric": _text("The metric that is limited.", choices=tuple(METRICS), required=True),
         "max": _number("The largest value: a number such as 3M, 2.6 GMACs or 10 MiB."),
         "min": _number("The smallest value."),
         "max_increase": _number(f"The largest increase. {_CHANGE}"),
         "max_decrease": _number(f"The largest decrease. {_CHANGE}"),
+        "at": _text("Sizes of the input, such as B=1,T=8192: the formula of the metric is judged there, in place of the measured input."),
+        "growth": _text("The largest growth with the sizes of the input: <= T fails if the formula has a term T²."),
         "floor": _number("For a percentage: the budget fails only if the change exceeds this amount too."),
         "overrides": _text("The id of a budget above. This budget replaces it for its models."),
         **_SUBJECT,
     },
-    one_of=LIMITS,
+    one_of=(*LIMITS, "growth"),
 )
 UNCHANGED = TableType(form="array", meaning="Parts of a model that may not change at all.", fields=_SUBJECT)
 DEFAULTS = TableType(

@@ -33,6 +33,12 @@ def select_named(profile: Profile, patterns: Iterable[str]) -> list[ModuleRecord
     return [module for module in profile.modules if match(module.path) or (not module.path and "" in wanted)]
 
 
+def match_named(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """The paths that a pattern matches, without those below them."""
+    match = _compile(tuple(patterns), below=False).match
+    return [path for path in paths if match(path)]
+
+
 def find_nearest_paths(profile: Profile, pattern: str) -> list[str]:
     """The paths that are most similar to a pattern, the most similar first: suggestions for one that matches nothing."""
     return get_close_matches(pattern, [module.path for module in profile.modules if module.path], n=3, cutoff=0.4)

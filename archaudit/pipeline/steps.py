@@ -12,6 +12,7 @@ import msgspec
 from archaudit.align import align
 from archaudit.errors import ArchauditError, ConfigError, InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError
 from archaudit.judge import conclude, judge, judge_gated, judge_overridden
+from archaudit.judge.scaling import is_about_formula, judge_formulas
 from archaudit.pipeline.audit_gate import audit_change, judge_audits
 from archaudit.pipeline.baselines import read_baselines, read_earlier
 from archaudit.pipeline.checks import Run, find_today, list_applying, list_budgets, list_configs, list_pins, list_sections, resolve_run
@@ -22,10 +23,12 @@ from archaudit.pipeline.options import Options
 from archaudit.pipeline.profile_diff import compare_matched
 from archaudit.pipeline.proving import judge_keys, prove_equivalence
 from archaudit.pipeline.targets import Target, resolve_one, resolve_pair
-from archaudit.schema import Explanation, Judgement, Pair, Profile, Report, ScalingLaws
+from archaudit.schema import Check, Explanation, Judgement, Pair, Profile, Report, ScalingLaws, Verdict
 from archaudit.worker import share_pool
 
 # Errors of one model, which say nothing about the others.
+# Runs that a formula is compared with before it is judged.
+CHECKS = 3
 _ERRORS_OF_ONE_MODEL = (InputError, LoadError, MeasureError, RevisionError, SavedFileError, WorkerError)
 
 
@@ -59,12 +62,14 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     before, after = profiles
     keys = Pair(*(target.key for target in targets))
     configs = list_configs(targets, options.config)
-    checks = list_applying(configs, keys)
+    applying = list_applying(configs, keys)
+    checks = [check for check in applying if not is_about_formula(check)]
     matches = align(before, after, list_pins(configs, targets))
     report = compare_matched(before, after, matches, list_sections(configs, targets))
     measured = {keys.before: before, keys.after: after}
     strict = any(config.strict for config in configs)
     verdicts = judge(checks, measured, read_baselines(checks, options), earlier={keys.after: before}, today=find_today(), strict=strict)
+    verdicts += _judge_formulas_of_pair([check for check in applying if is_about_formula(check)], targets, options)
     verdicts += judge_pair_latency(options, keys, before, after)
     report = msgspec.structs.replace(report, checks=verdicts, outcome=conclude(verdicts))
     if options.audit:
@@ -79,6 +84,17 @@ def compare_profiles(targets: Sequence[Target], profiles: Sequence[Profile], opt
     )
 
 
+def _judge_formulas_of_pair(checks: Sequence[Check], targets: Sequence[Target], options: Options) -> tuple[Verdict, ...]:
+    laws: dict[str, ScalingLaws | ArchauditError] = {}
+    for target in targets:
+        if any(check.model == target.key for check in checks):
+            try:
+                laws[target.key] = find_target_laws(target, CHECKS, options)
+            except _ERRORS_OF_ONE_MODEL as error:
+                laws[target.key] = error
+    return judge_formulas(checks, laws)
+
+
 def check(names: Iterable[str], options: Options) -> Judgement:
     """Verdicts on every budget of the config, or on those of the models `names`. Claims are judged by `compare` and by `claims check`.
 
@@ -89,12 +105,16 @@ def check(names: Iterable[str], options: Options) -> Judgement:
     config = options.config
     names = tuple(names)
     checks, runs = list_budgets(config, names)
+    formulas = [each for each in checks if is_about_formula(each)]
+    checks = [each for each in checks if not is_about_formula(each)]
     profiles, unmeasured = profile_separately(runs, options)
     baselines = read_baselines(checks, options)
     earlier = read_earlier(checks, baselines, profiles, options)
     verdicts = judge(checks, profiles, baselines, earlier, find_today(), unmeasured, strict=config.strict)
     scenarios = {name: tuple(config.models[name].scenarios) for name in names or config.models}
     verdicts += judge_gated(config.gated, scenarios, checks, verdicts) + judge_overridden(config.overridden, checks)
+    named = {check.run for check in formulas}
+    verdicts += judge_formulas(formulas, find_laws_of_runs([run for run in runs if run.name in named], options))
     verdicts += judge_configured_latency(options, names)
     audits, audit_places = judge_audits(names, options)
     verdicts += audits
@@ -107,6 +127,17 @@ def check(names: Iterable[str], options: Options) -> Judgement:
         unmeasured={name: error.message for name, error in unmeasured.items()},
         source=config.source,
     )
+
+
+def find_laws_of_runs(runs: Sequence[Run], options: Options) -> dict[str, ScalingLaws | ArchauditError]:
+    """The formulas of several runs by the runs' names; an error in place of those of a model that has none."""
+    found: dict[str, ScalingLaws | ArchauditError] = {}
+    for run in runs:
+        try:
+            found[run.name] = find_target_laws(resolve_run(run, options), CHECKS, options)
+        except _ERRORS_OF_ONE_MODEL as error:
+            found[run.name] = error
+    return found
 
 
 def profile_runs(runs: Sequence[Run], options: Options) -> dict[str, Profile]:

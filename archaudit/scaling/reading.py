@@ -102,6 +102,19 @@ def parse_sizes(text: str, variables: Mapping[str, object] | None = None) -> dic
     return sizes
 
 
+def parse_growth(text: str) -> dict[str, int]:
+    """`<= T` or `<= H*W**2` as the largest power of each variable that it names. Raises InputError for another form."""
+    relation, bound = text.strip()[:2], text.strip()[2:].replace("^", "**").replace("²", "**2").replace("³", "**3")
+    try:
+        terms = list(parse_expression(bound).terms)
+    except NotArithmeticError:
+        terms = []
+    monomial = terms[0] if len(terms) == 1 and relation == "<=" else ()
+    if not monomial or not all(atom.isidentifier() for atom, _ in monomial):
+        raise InputError(f"{text!r} is not a growth", "Write for example <= T or <= H*W.")
+    return dict(monomial)
+
+
 def find_degree(node: ast.expr | str, variable: str) -> int:
     """The highest power of a variable: rounding does not change it. A text is parsed first."""
     if isinstance(node, str):

@@ -33,8 +33,9 @@ class Check(Record, frozen=True, kw_only=True):
     the reason why the figure is not judged.
 
     Budgets: `types` limits the scope to modules whose type matches a pattern, with everything below them; `section` is a section of the
-    breakdown, `scenario` an input scenario of the model. Only level `error` decides the outcome. `until` is the last day (ISO) on which
-    the limit applies, and `why` then its reason. `key` is its place in the config: `budgets[0]`.
+    breakdown, `scenario` an input scenario of the model. `at` are the sizes (`B=1,T=8192`) at which the formula of the metric is
+    evaluated, and the comparison `growth` limits the powers of sizes in it. Only level `error` decides the outcome. `until` is the last day
+    (ISO) on which the limit applies, and `why` then its reason. `key` is its place in the config: `budgets[0]`.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Check(Record, frozen=True, kw_only=True):
     level: Level = "error"
     until: str | None = None
     key: str | None = None
+    at: str | None = None
     figure: Quantity | None = None
     floor_figure: Quantity | None = None
 

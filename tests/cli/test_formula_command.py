@@ -70,3 +70,42 @@ def test_all_formats_are_written_to_a_folder(archaudit, project):
     assert "MACs over H" in page
     for extension in (".json", ".tex", ".py"):
         assert (project / f"{stem}{extension}").exists()
+
+
+CONFIG = """
+[models.net]
+reference = "new.py:Net"
+input = "1x3x16x16"
+
+[[budgets]]
+metric = "macs"
+at = "H=100,W=100"
+max = "1.16M"
+
+[[budgets]]
+metric = "activation_bytes"
+growth = "<= H"
+"""
+
+
+def test_budgets_limit_a_formula_and_its_growth(archaudit, project):
+    (project / "archaudit.toml").write_text(CONFIG)
+    result = archaudit("check", "--no-isolation")
+    # 116 for each of 10,000 pixels
+    assert result.status == 0
+    assert "1.16M at H=100,W=100" in result.out
+    assert "2 checks, 2 passed" in result.out
+    (project / "archaudit.toml").write_text(CONFIG.replace("1.16M", "1.15M"))
+    result = archaudit("check", "--no-isolation")
+    assert result.status == 1
+    assert "1,160,000 at H=100,W=100 is 10,000 over the limit of 1.15M" in " ".join(result.out.split())
+
+
+def test_a_faulty_formula_budget_is_named(archaudit, project):
+    (project / "archaudit.toml").write_text(CONFIG.replace('"<= H"', '"fast"').replace('"H=100,W=100"', '"H"'))
+    result = archaudit("check", "--no-isolation")
+    assert result.status == 2
+    assert "'fast' is not a growth" in result.err
+    assert "'H' is not a size" in result.err
+    (project / "archaudit.toml").write_text(CONFIG.replace('"macs"', '"params"'))
+    assert "params has no formula" in archaudit("check", "--no-isolation").err

@@ -99,7 +99,7 @@ MODELS = '[models.before]\nreference = "b.py:B"\n[models.after]\nreference = "a.
         ("[[budgets]]\nmax = 1", "budgets[0].metric: is missing"),
         ("[[budgets]]\nmetric = 'parms'\nmax = 1", "budgets[0].metric: 'parms' is not known; did you mean 'params'?"),
         ("[[budgets]]\nmetric = 'MACs'\nmax = 1", "budgets[0].metric: 'MACs' is not known; did you mean 'macs'?"),
-        (BUDGET, "budgets[0].max: is missing; at least one of max, min, max_increase, max_decrease is required"),
+        (BUDGET, "budgets[0].max: is missing; at least one of max, min, max_increase, max_decrease, growth is required"),
         (BUDGET + "max = 'three'", "budgets[0].max: 'three' is not a number; write for example 3M, 25K, 2.6 GMACs, 884,736 or 1.5%"),
         (BUDGET + "max = true", "budgets[0].max: expected a number such as 3M, not true"),
         (BUDGET + "max = nan", "budgets[0].max: expected a number such as 3M, not nan"),
