@@ -11,6 +11,7 @@ from measure.training.steps import count_by_module, count_macs, record_step
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from archaudit import profile
 from archaudit.errors import MeasureError
 
 X = torch.rand(2, 4)
@@ -251,3 +252,25 @@ def test_a_model_without_a_flag_for_checkpoints_is_refused():
     assert "--checkpoint-modules" in raised.value.hint
     with pytest.raises(MeasureError, match="no module matches 'layers"):
         record_step(mlp, X, checkpoint="layers.*")
+
+
+def test_a_live_model_stays_as_it_is():
+    """Also one that has to run with values: its length follows from a parameter."""
+
+    class ReadsValues(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.norm = nn.BatchNorm1d(4)
+
+        def forward(self, x):
+            rows = int(self.layer.weight.abs().sum().item() > 0) + 1
+            return self.norm(self.layer(x[:rows]))
+
+    for model in (mlp().eval(), ReadsValues().train()):
+        state, modes = {name: value.clone() for name, value in model.state_dict().items()}, [each.training for each in model.modules()]
+        measured = profile(model, X, training="sgd:lr=1,momentum=0.9")
+        assert measured.training.totals.backward_flops > 0
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+        assert [each.training for each in model.modules()] == modes
+        assert all(parameter.grad is None for parameter in model.parameters())
