@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from archaudit.render.detail import Detail
 from archaudit.render.formatting import ELLIPSIS, count
@@ -20,7 +21,8 @@ _FEWEST_CHANGES = 3
 _FEWEST_CHILDREN = 3
 _WIDEST_TEXT = 120
 _MOST_SENTENCE_LINES = 3
-_LEAST_NAME, _LEAST_DETAIL = 22, 16
+# The narrowest a name, the type of a module in a tree, and what was done to a module become.
+_LEAST_NAME, _LEAST_TYPE, _LEAST_DETAIL = 22, 16, 26
 
 
 def write_report_screen(screen: ReportScreen, width: int, detail: Detail) -> Iterator[Line]:
@@ -164,18 +166,26 @@ def _make_columns(screen: ReportScreen, rows: Sequence[ScreenChange]) -> list[Te
     def column(heading: str, trends: Sequence[Trend], side: str, forms: Sequence[bool], group: str, rank: int) -> TextColumn:
         return TextColumn(heading, _pick([getattr(trend.sides, side) for trend in trends], forms), rank, True, group=group)
 
-    return [
-        TextColumn(screen.heading, tuple(row.name for row in rows), least=_LEAST_NAME),
-        column("before", params, "before", exact, "params", side_rank),
-        column("after", params, "after", exact, "params", side_rank),
-        column("delta", params, "delta", exact, "params", 0),
-        TextColumn("change", tuple(trend.percent for trend in params), 5 + (screen.heading == "module"), True, group="params"),
-        column("before", compute, "before", short, group, side_rank + 1),
-        column("after", compute, "after", short, group, side_rank + 1),
-        column("delta", compute, "delta", short, group, 0),
-        TextColumn("change", tuple(trend.percent for trend in compute), 6, True, group=group),
-        *([TextColumn("", tuple(row.detail for row in rows), detail_rank, least=_LEAST_DETAIL)] if any(row.detail for row in rows) else []),
+    details = (
+        [TextColumn("", tuple(row.detail for row in rows), detail_rank, least=_LEAST_DETAIL)] if any(row.detail for row in rows) else []
+    )
+    figures = [
+        [
+            column("before", params, "before", exact, "params", side_rank),
+            column("after", params, "after", exact, "params", side_rank),
+            column("delta", params, "delta", exact, "params", 0),
+            TextColumn("change", tuple(trend.percent for trend in params), 5 + (screen.heading == "module"), True, group="params"),
+        ],
+        [
+            column("before", compute, "before", short, group, side_rank + 1),
+            column("after", compute, "after", short, group, side_rank + 1),
+            column("delta", compute, "delta", short, group, 0),
+            TextColumn("change", tuple(trend.percent for trend in compute), 6, True, group=group),
+        ],
     ]
+    # numbers that are the same in all rows leave their room to what was done to the modules
+    shown = [each for each in figures if not details or set(each[-1].cells) != {"same"}]
+    return [TextColumn(screen.heading, tuple(row.name for row in rows), least=_LEAST_NAME), *chain.from_iterable(shown), *details]
 
 
 def _count_rest(screen: ReportScreen, left: int) -> str:
@@ -213,8 +223,8 @@ def _write_tree(modules: Sequence[ScreenModule], room: int, width: int) -> Itera
     rows = [modules[place] for place in places]
     columns = [
         TextColumn("layer", tuple(_indent(modules, places)), least=_LEAST_NAME),
-        TextColumn("type", tuple(row.type for row in rows), rank=3, least=_LEAST_DETAIL),
-        TextColumn("output shape", tuple(row.shape for row in rows), rank=2, least=_LEAST_DETAIL),
+        TextColumn("type", tuple(row.type for row in rows), rank=3, least=_LEAST_TYPE),
+        TextColumn("output shape", tuple(row.shape for row in rows), rank=2, least=_LEAST_TYPE),
         TextColumn("params", tuple(row.params.exact for row in rows), right=True),
         TextColumn("MACs", tuple(row.macs.short for row in rows), right=True),
         TextColumn("FLOPs", tuple(row.flops.short for row in rows), rank=1, right=True),
