@@ -9,7 +9,6 @@ import random
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from importlib import metadata
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import archaudit
 from archaudit.errors import MeasureError
 from archaudit.schema import Environment
+from archaudit.versions import find_version
 
 
 @contextmanager
@@ -210,7 +210,7 @@ _PACKAGES = ("torchvision", "torchinfo", "fvcore", "timm", "transformers")
 
 def read_environment() -> Environment:
     """The platform and the versions of archaudit, Python, torch and the packages that are already imported."""
-    packages = {name: metadata.version(name) for name in _PACKAGES if name in sys.modules}
+    packages = {name: version for name in _PACKAGES if name in sys.modules and (version := find_version(name)) is not None}
     return Environment(
         archaudit=archaudit.__version__,
         python=platform.python_version(),

@@ -12,7 +12,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -23,6 +22,7 @@ from archaudit.pipeline.options import Options
 from archaudit.pipeline.targets import Target
 from archaudit.revisions import Cache, CacheKey, describe_environment, digest_settings
 from archaudit.schema import Dependencies, Profile
+from archaudit.versions import find_version
 
 # Packages that are measured, or that count next to archaudit.
 _PACKAGES = (*LIBRARIES, "fvcore", "torchinfo", "numpy")
@@ -41,7 +41,7 @@ def make_kept_key(target: Target, formulas: Sequence[str], options: Options) -> 
         os.environ.get("PYTHONPATH"),
         sys.path,
         str(Path.cwd()),
-        {name: _find_version(name) for name in _PACKAGES},
+        {name: find_version(name) for name in _PACKAGES},
         digest_own_source(),
         target.name,
         reference.format(),
@@ -84,10 +84,3 @@ def digest_own_source() -> str:
         digest.update(f"{path.relative_to(folder)}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _find_version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -21,7 +21,6 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -31,6 +30,7 @@ from archaudit.errors import SavedFileError
 from archaudit.revisions.file_states import FileReader
 from archaudit.revisions.git import TreeEntry
 from archaudit.schema import FORMAT_VERSION, Dependencies, Profile, Record, decode_profile
+from archaudit.versions import find_version
 
 # Prefixes of environment variables that libraries read before the recording starts.
 _EARLY_VARIABLES = ("TORCH", "PYTORCH", "PYTHON", "CUDA", "OMP_", "MKL_", "HF_", "TRANSFORMERS_")
@@ -156,7 +156,7 @@ def describe_environment() -> list[object]:
         _LAYOUT,
         FORMAT_VERSION,
         archaudit.__version__,
-        _read_version("torch"),
+        find_version("torch"),
         sys.version,
         sys.executable,
         sys.prefix,
@@ -173,13 +173,6 @@ def digest_text(text: str | None) -> str | None:
 def digest_settings(parts: Iterable[object]) -> str:
     """A digest of the values that a profile depends on besides the content of its revision."""
     return _digest(list(parts))
-
-
-def _read_version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _digest(value: object) -> str:

@@ -183,7 +183,7 @@ def test_a_planted_growth_is_found_in_nine_profiles_and_in_the_history(grown, mo
     assert "not measured: net.py:Net@" in text
     assert max(map(len, text.splitlines())) <= 90
     written = {path.suffix: path.read_text() for path in (tmp_path / "out").iterdir()}
-    assert "<polyline" in written[".html"]
+    assert 'class="line s0"' in written[".html"]
     assert "xychart-beta" in written[".md"]
 
     history = trace_history("net.py:Net", "main~80..main", PLAIN)

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from archaudit.errors import ArchauditError, CannotJudge, SavedFileError
 from archaudit.judge import COMPARISONS, Case, Finding, conclude, judge
 from archaudit.metrics.catalog import METRICS
-from archaudit.schema import Check, Peaks, Profile, Verdict
+from archaudit.schema import (
+    Check,
+    MemoryPoint,
+    Peaks,
+    Profile,
+    Training,
+    TrainingCost,
+    TrainingMemory,
+    TrainingSettings,
+    Verdict,
+)
 
 # Numbers of the document: a decoder convolution of 304*256*9 = 700,416 weights, and what took its place: 160*9 + 160*128 = 21,920.
 BEFORE = make_profile({"decoder": 0, "decoder.0": make_cost(700_416, 11_475_615_744), "rest": 6_131_093}, name="before")
@@ -267,7 +277,15 @@ def test_a_baseline_that_is_missing_or_cannot_be_read() -> None:
 @pytest.mark.parametrize("metric", sorted(METRICS))
 def test_metrics_that_depend_on_inputs_are_not_compared_with_a_baseline_of_another_input(metric: str) -> None:
     ids = make_input(2, 7, dtype="int64", name="ids")
-    measured: dict[str, Any] = {"peaks": Peaks(activation_bytes=1, saved_bytes=1), "dead_flops": {}, "summed_products": {}}
+    step = TrainingCost(forward_flops=1)
+    peak = MemoryPoint(step=0, phase="forward", operator="aten::mm", module="a", bytes={"activations": 512})
+    training = Training(settings=TrainingSettings(), loss="the sum", totals=step, modules={"a": step}, memory=TrainingMemory(peak=peak))
+    measured: dict[str, Any] = {
+        "peaks": Peaks(activation_bytes=1, saved_bytes=1),
+        "dead_flops": {},
+        "summed_products": {},
+        "training": training,
+    }
     profile = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8), ids), **measured)
     renamed = make_profile({"a": 1}, inputs=(make_input(1, 3, 8, 8, name="x"), ids), **measured)
     other = make_profile({"a": 1}, inputs=(make_input(1, 3, 9, 9), ids), **measured)

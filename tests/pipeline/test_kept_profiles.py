@@ -66,6 +66,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "__init__.py").write_text(textwrap.dedent(PACKAGE))
     write_width(folder, "return 4")
     monkeypatch.setenv("PYTHONPATH", str(folder.parent))
+    monkeypatch.syspath_prepend(folder.parent)  # where the command itself looks whether the library is installed
     monkeypatch.setenv("ARCHAUDIT_CACHE", str(tmp_path / "cache"))
     return folder
 
