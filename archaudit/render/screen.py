@@ -21,8 +21,8 @@ _FEWEST_CHANGES = 3
 _FEWEST_CHILDREN = 3
 _WIDEST_TEXT = 120
 _MOST_SENTENCE_LINES = 3
-# The narrowest a name, the type of a module in a tree, and what was done to a module become.
-_LEAST_NAME, _LEAST_TYPE, _LEAST_DETAIL = 22, 16, 26
+# The narrowest a name, what was done to a module, and other texts (types, shapes, the paths of a section) become.
+_LEAST_NAME, _LEAST_DETAIL, _LEAST_TEXT = 22, 26, 16
 
 
 def write_report_screen(screen: ReportScreen, width: int, detail: Detail) -> Iterator[Line]:
@@ -161,14 +161,12 @@ def _make_columns(screen: ReportScreen, rows: Sequence[ScreenChange]) -> list[Te
     short = [False] * len(rows)
     group = screen.unit
     # what was done to a module says more than its cost before and after; the paths of a section say less
-    side_rank, detail_rank = (3, 1) if screen.heading == "module" else (2, 4)
+    side_rank, detail_rank, least = (3, 1, _LEAST_DETAIL) if screen.heading == "module" else (2, 4, _LEAST_TEXT)
 
     def column(heading: str, trends: Sequence[Trend], side: str, forms: Sequence[bool], group: str, rank: int) -> TextColumn:
         return TextColumn(heading, _pick([getattr(trend.sides, side) for trend in trends], forms), rank, True, group=group)
 
-    details = (
-        [TextColumn("", tuple(row.detail for row in rows), detail_rank, least=_LEAST_DETAIL)] if any(row.detail for row in rows) else []
-    )
+    details = [TextColumn("", tuple(row.detail for row in rows), detail_rank, least=least)] if any(row.detail for row in rows) else []
     figures = [
         [
             column("before", params, "before", exact, "params", side_rank),
@@ -223,8 +221,8 @@ def _write_tree(modules: Sequence[ScreenModule], room: int, width: int) -> Itera
     rows = [modules[place] for place in places]
     columns = [
         TextColumn("layer", tuple(_indent(modules, places)), least=_LEAST_NAME),
-        TextColumn("type", tuple(row.type for row in rows), rank=3, least=_LEAST_TYPE),
-        TextColumn("output shape", tuple(row.shape for row in rows), rank=2, least=_LEAST_TYPE),
+        TextColumn("type", tuple(row.type for row in rows), rank=3, least=_LEAST_TEXT),
+        TextColumn("output shape", tuple(row.shape for row in rows), rank=2, least=_LEAST_TEXT),
         TextColumn("params", tuple(row.params.exact for row in rows), right=True),
         TextColumn("MACs", tuple(row.macs.short for row in rows), right=True),
         TextColumn("FLOPs", tuple(row.flops.short for row in rows), rank=1, right=True),
