@@ -179,6 +179,7 @@ CASES = {
 def test_what_changed_in_forward_or_in_the_weights_is_on_the_screen(name, archaudit, match_golden, tmp_path, monkeypatch):
     text, before, after, given, options = CASES[name]
     (tmp_path / "net.py").write_text(text)
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)
     result = archaudit(
         "compare", f"net.py:{before}", f"net.py:{after}", "--input", given, "--no-isolation", "--no-other-counters", *options
