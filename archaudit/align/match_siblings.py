@@ -281,7 +281,7 @@ class _SiblingMatcher:
             self._match_only_candidates(lefts, rights)
 
     def _are_alike_inside(self, one: int, other: int) -> bool:
-        """Whether two containers hold similar layers, whatever the containers are called: a block that was written anew."""
+        """Whether two containers hold similar layers, under any names: a block that was rewritten."""
         both = self.matching.left.children[one] and self.matching.right.children[other]
         return bool(both) and self.matching.similarity.compare(one, other) >= _REWRITTEN_THRESHOLD
 

@@ -116,7 +116,7 @@ def find_idle_dropouts(evidence: Evidence) -> Iterator[Finding]:
         code="AR107",
         name="norm-of-one-value",
         family="dead",
-        summary="A norm or a softmax runs over a single value: its result is a constant, whatever the input.",
+        summary="A norm or a softmax runs over a single value: its result is a constant, for any input.",
         why="All that was computed before it is lost.",
         example="nn.Softmax(dim=1)  # behind nn.Linear(64, 1)",
         fix="Normalise over the dimension that was meant.",

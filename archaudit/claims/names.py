@@ -95,7 +95,7 @@ class Entry(NamedTuple):
     """One model of a catalog: its own name, the reference that loads it, and the resolution in its name.
 
     `counts_operations` is false where a document that states no length of the input cannot state the operations; `input` is the side of
-    the input that the name stands for where a document states none.
+    the input that the name implies where a document states none.
     """
 
     name: str

@@ -21,14 +21,14 @@ Templates = dict[str, Any]
 
 
 class Passed(nn.Module):
-    """Stands in the place of a removed module: returns its first argument."""
+    """Replaces a removed module: returns its first argument."""
 
     def forward(self, given: Any = None, *args: Any, **kwargs: Any) -> Any:
         return given if given is not None else next(iter(kwargs.values()), None)
 
 
 class Stubbed(nn.Module):
-    """Stands in the place of a module whose result nothing needs: returns zeros in the shapes of its result."""
+    """Replaces a module whose result nothing needs: returns zeros in the shapes of its result."""
 
     def __init__(self, template: Any) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class Spelling(NamedTuple):
 def normalize_spelling(text: str, *, decimal_comma: bool = False) -> Spelling:
     """The text with every number in the form that `parse_quantity` reads. Text without a digit or number word does not change.
 
-    `decimal_comma`: a comma between digits is a decimal point, whatever follows.
+    `decimal_comma`: a comma between digits is a decimal point, also before three digits.
     """
     spelling = Spelling(text, tuple(range(len(text))), tuple(range(1, len(text) + 1)))
     if decimal_comma:

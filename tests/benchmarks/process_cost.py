@@ -70,7 +70,7 @@ print(measure({layers}))
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to be profiled: how archaudit is told of it, and how a script builds it."""
+    """A model to be profiled: its reference for archaudit, and how a script builds it."""
 
     label: str
     module: str

@@ -82,11 +82,11 @@ register_formula("archaudit_test::twice", lambda x, w, *, out: ((x.shape[0], x.s
 def test_a_custom_operator_is_unknown_until_the_config_brings_its_formula(archaudit, project):
     (project / "custom.py").write_text(CUSTOM)
     (project / "formulas.py").write_text(FORMULA)
-    asked = ("profile", "custom.py:Net", "--input", "3x4", "--no-other-counters", "--format", "json")
-    before = json.loads(archaudit(*asked).out)
+    given = ("profile", "custom.py:Net", "--input", "3x4", "--no-other-counters", "--format", "json")
+    before = json.loads(archaudit(*given).out)
     assert before["flops_complete"] is False
     (project / "archaudit.toml").write_text('formulas = ["formulas.py"]\n')
-    after = json.loads(archaudit(*asked).out)
+    after = json.loads(archaudit(*given).out)
     assert after["flops_complete"] is True
     assert after["totals"]["macs"] == 3 * 4 * 5
 

@@ -36,5 +36,7 @@ def write_rule(rule: Rule) -> list[str]:
         "",
     ]
     lines.append(f"Fix: {rule.fix} Source: {rule.source}.")
-    lines += [text for title, told in (("Off by default", rule.off), ("Note", rule.note)) if told for text in ("", f"{title}: {told}")]
+    lines += [
+        text for title, reason in (("Off by default", rule.off), ("Note", rule.note)) if reason for text in ("", f"{title}: {reason}")
+    ]
     return lines

@@ -233,7 +233,7 @@ def _write_plot(title: str, plot: Plot) -> str:
 
 
 def _draw_mark(series: int, x: float, y: float) -> str:
-    """A circle, square, diamond or triangle for each series, so that a print in grey tells them apart."""
+    """A circle, square, diamond or triangle for each series, so that they differ in a grey print."""
     r = _RADIUS
     shapes = (
         f"M{x - r:g},{y:g}a{r},{r} 0 1 0 {2 * r},0a{r},{r} 0 1 0 {-2 * r},0z",

@@ -156,7 +156,7 @@ def fold_chains(graphs: Sequence[Graph]) -> list[Graph]:
 
 
 def fold_quiet(graphs: Sequence[Graph]) -> list[Graph]:
-    """The graphs with everything between two changes in one node each, whatever its connections: changes and their neighbours are left.
+    """The graphs with everything between two changes in one node each, with any connections: changes and their neighbours are left.
 
     A run is a stretch of the order of execution, so that no fold makes a loop.
     """
